@@ -1,0 +1,109 @@
+"""Settings: small, frozen, validated on construction, serialisable. Each field says its unit and source."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from workbench.errors import ConfigError
+
+Quantization = Literal["auto", "nf4", "int8", "none"]
+DistillationMode = Literal["full_logits", "topk_logits", "argmax_token", "sampled_token", "sequence"]
+Teacher = Literal["frozen", "live", "trust_region"]
+Method = Literal["sdpo", "grpo"]
+
+
+def _check(ok: bool, sentence: str) -> None:
+    if not ok:
+        raise ConfigError(sentence)
+
+
+def _check_choice(name: str, value: str, choices: object) -> None:
+    allowed = get_args(choices)
+    _check(value in allowed, f"{name} is {value!r}; choose one of {', '.join(allowed)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSettings:
+    """Low-rank adapter on every linear layer of the policy except the output head."""
+
+    rank: int = 16
+    lora_alpha: float = 32.0  # scale of the adapter is lora_alpha / rank
+
+    def __post_init__(self) -> None:
+        _check(self.rank >= 1, f"LoRA rank is {self.rank}; it must be at least 1.")
+        _check(self.lora_alpha > 0, f"lora_alpha is {self.lora_alpha}; it must be above 0.")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConfig:
+    """Which model, on what, and how its weights are held."""
+
+    model: str = "embedded"  # "embedded", a local directory, or a hub id
+    quantization: Quantization = "auto"  # auto: NF4 on CUDA, none on CPU
+    device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1"
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    revision: str | None = None  # hub revision, pinned and recorded
+    seed: int = 0  # of the adapter's initialisation and of sampling
+
+    def __post_init__(self) -> None:
+        _check(bool(self.model.strip()), "No model was named; give 'embedded', a directory or a hub id.")
+        _check_choice("quantization", self.quantization, Quantization)
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingConfig:
+    """How attempts are drawn. Temperature 1 without truncation is what the paper samples with (section 3)."""
+
+    temperature: float = 1.0  # also divides the logits of both sides in scoring
+    max_new_tokens: int = 96
+
+    def __post_init__(self) -> None:
+        _check(
+            math.isfinite(self.temperature) and self.temperature > 0,
+            f"temperature is {self.temperature}; it must be a finite number above 0.",
+        )
+        _check(self.max_new_tokens >= 1, f"max_new_tokens is {self.max_new_tokens}; it must be at least 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class SDPOConfig:
+    """One update. Defaults follow the paper's rich-feedback setting, with the learning rate of LoRA."""
+
+    method: Method = "sdpo"
+    distillation_mode: DistillationMode = "topk_logits"
+    distillation_alpha: float = 1.0  # 0 = forward KL(q||pi), 1 = reverse KL(pi||q), between = generalised JSD
+    distillation_topk: int = 20  # K of the student's most likely tokens
+    distillation_add_tail: bool = True  # one bucket for the rest of the vocabulary
+    teacher: Teacher = "trust_region"
+    teacher_update_rate: float = 0.5  # rho of trust_region: 0 = the reference, 1 = the live policy
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    is_clip: float | None = 2.0  # upper clip of the importance weight; None = no weight
+    steps: int = 1  # optimiser steps per update, on the same attempts
+    use_demonstrations: bool = True  # a passed attempt of the group is shown to the teacher of a failed one
+    include_failed_attempt: bool = False  # shows the teacher the failed attempt; anchors it (paper, Table 6)
+
+    def __post_init__(self) -> None:
+        _check_choice("method", self.method, Method)
+        _check_choice("distillation_mode", self.distillation_mode, DistillationMode)
+        _check_choice("teacher", self.teacher, Teacher)
+        for name in ("distillation_alpha", "teacher_update_rate"):
+            value = getattr(self, name)
+            _check(0.0 <= value <= 1.0, f"{name} is {value}; it must lie between 0 and 1.")
+        _check(self.distillation_topk >= 1, f"distillation_topk is {self.distillation_topk}; it must be at least 1.")
+        _check(
+            math.isfinite(self.learning_rate) and self.learning_rate > 0,
+            f"learning_rate is {self.learning_rate}; it must be a finite number above 0.",
+        )
+        _check(
+            math.isfinite(self.weight_decay) and self.weight_decay >= 0,
+            f"weight_decay is {self.weight_decay}; it must be a finite number, 0 or above.",
+        )
+        _check(self.max_grad_norm > 0, f"max_grad_norm is {self.max_grad_norm}; it must be above 0.")
+        _check(self.is_clip is None or self.is_clip > 0, f"is_clip is {self.is_clip}; it must be above 0, or None.")
+        _check(self.steps >= 1, f"steps is {self.steps}; it must be at least 1.")
+        if self.distillation_mode == "sampled_token":
+            _check(self.distillation_alpha == 1.0, "sampled_token is defined for distillation_alpha = 1 only.")

@@ -1,0 +1,132 @@
+"""The frozen records that flow between the parts of the workbench.
+
+Knows nothing of models, files or pages: plain data, convertible to and from JSON. Log-probabilities are
+in nats; `_ids` are token ids; `_s` are seconds. Anything that is shown to a person was one of these first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+FeedbackSource = Literal["environment", "person", "demonstration"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One question and the way in which an answer to it is judged."""
+
+    id: str  # "pack/name", unique within a run
+    prompt: str  # the user's turn, as text
+    environment: str  # name of the judge: "house-rules", "python", "exact", "contains", "regex", "choice", "person"
+    answer: Mapping[str, Any] = field(default_factory=dict)  # what the judge needs; JSON-serialisable
+    system: str | None = None  # system turn, if any
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What an environment says of one attempt's text."""
+
+    reward: float  # 0 to 1
+    passed: bool
+    feedback: str  # "" when there is nothing to say
+    details: Mapping[str, Any] = field(default_factory=dict)  # e.g. {"tier": "bubblewrap", "examples": [...]}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One sampled completion, judged. Its token ids are never re-tokenised from its text."""
+
+    id: str
+    task_id: str
+    group_id: str  # attempts sampled together; the group is GRPO's baseline and the source of demonstrations
+    update_id: str  # the policy's state that wrote it (the head at the time)
+    prompt_ids: tuple[int, ...]  # the student's prompt
+    token_ids: tuple[int, ...]  # the completion; a sampled end-of-turn token is kept
+    text: str  # decoded completion without special tokens
+    sampling_logps: tuple[float, ...]  # nats, one per token, as sampled (temperature applied)
+    finished: bool  # False: cut at the token limit, no end-of-turn token was sampled
+    temperature: float
+    reward: float
+    passed: bool
+    feedback: str  # the text in force: the environment's, or what a person made of it
+    feedback_source: FeedbackSource = "environment"
+    details: Mapping[str, Any] = field(default_factory=dict)  # the judge's details, sandbox tier included
+
+
+@dataclass(frozen=True, slots=True)
+class SideEffects:
+    """What an update did to the policy beyond the attempts it used, measured on a fixed probe set."""
+
+    kl_to_before: float  # nats per token, mean over the probe's tokens, KL(before || after)
+    entropy_before: float  # nats per token
+    entropy_after: float
+    held_out_before: float | None = None  # pass rate, 0 to 1; None where no held-out tasks exist
+    held_out_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Why one attempt gives signal to an update, or why not."""
+
+    attempt_id: str
+    used: bool
+    reason: str  # "feedback", "demonstration", "feedback and demonstration", or why there is no signal
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateReport:
+    """One committed update: what was asked, what was predicted, what the step did.
+
+    `predicted` is the push on each sampled token (minus the gradient of the loss with respect to its logit,
+    scaled by the number of active tokens; + = the step should make the token likelier). `realised` is the
+    change of its log-probability in nats, re-scored after the step. One tuple per used attempt, keyed by id.
+    """
+
+    update_id: str
+    parent_id: str
+    method: str  # "sdpo", "grpo", ...
+    loss_before: float  # nats per active token
+    loss: float  # the same loss on the same tokens, after the step
+    grad_norm: float
+    predicted: Mapping[str, tuple[float, ...]]
+    realised: Mapping[str, tuple[float, ...]]
+    agreement: float  # share of tokens above the noise floor whose predicted and realised signs agree, 0 to 1
+    rank_correlation: float  # Spearman's rho of predicted and realised over the same tokens
+    side_effects: SideEffects
+    ledger: tuple[Ledger, ...]
+    seconds_s: float
+
+
+def to_json(record: Any) -> dict[str, Any]:
+    """A record as plain JSON-serialisable data (tuples become lists on the way through `json`)."""
+    if not dataclasses.is_dataclass(record) or isinstance(record, type):
+        raise TypeError(f"not a record: {record!r}")
+    return dataclasses.asdict(record)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def attempt_from_json(data: Mapping[str, Any]) -> Attempt:
+    """The inverse of `to_json` for an attempt; unknown keys raise TypeError."""
+    sequences = ("prompt_ids", "token_ids", "sampling_logps")
+    return Attempt(**{key: _frozen(value) if key in sequences else value for key, value in data.items()})
+
+
+def task_from_json(data: Mapping[str, Any]) -> Task:
+    """The inverse of `to_json` for a task."""
+    return Task(**data)
+
+
+def report_from_json(data: Mapping[str, Any]) -> UpdateReport:
+    """The inverse of `to_json` for an update report."""
+    fields = dict(data)
+    fields["predicted"] = {key: tuple(values) for key, values in data["predicted"].items()}
+    fields["realised"] = {key: tuple(values) for key, values in data["realised"].items()}
+    fields["side_effects"] = SideEffects(**data["side_effects"])
+    fields["ledger"] = tuple(Ledger(**entry) for entry in data["ledger"])
+    return UpdateReport(**fields)
