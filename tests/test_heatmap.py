@@ -1,0 +1,144 @@
+"""The heatmap's Python side: one file, no network, hostile text stays data."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench import heatmap
+
+HOSTILE = [
+    "<img src=x onerror=alert(1)>",
+    "</script><script>alert(1)</script>",
+    "<!--",
+    "${alert(1)}",
+    "{{7*7}}",
+    "\u2028\u2029",
+]
+
+
+def payload(texts: list[str], **changes: Any) -> dict[str, Any]:
+    """A payload whose credit falls from +1 to -1 over the tokens."""
+    values = [1.0 - 2.0 * i / max(1, len(texts) - 1) for i in range(len(texts))]
+    view = {"name": "raw", "title": "raw credit", "unit": "nats", "signed": True, "how": "", "values": values}
+    numbers = [{"name": "student", "unit": "nats", "values": [-1.0] * len(texts)}]
+    tokens = [{"text": text, "id": i} for i, text in enumerate(texts)]
+    base = {
+        "title": "t",
+        "tokens": tokens,
+        "views": [view],
+        "numbers": numbers,
+        "noise_floor": 0.01,
+        "top": [],
+        "summary": "s",
+    }
+    return {**base, "view": "raw", **changes}
+
+
+class Scripts(HTMLParser):
+    """Collects what a browser would see: the elements, their attributes and the text of each script."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.scripts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
+        self.links += [name for name, _ in attrs if name.startswith("on")]
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1] == "script" and self.scripts:
+            self.scripts[-1] += data
+
+
+def parsed(html: str) -> Scripts:
+    parser = Scripts()
+    parser.feed(html)
+    return parser
+
+
+def test_the_page_is_one_file_without_network() -> None:
+    page = heatmap.render_page(payload(["def", " f"]))
+    seen = parsed(page)
+    assert seen.links == []
+    assert "default-src 'none'" in page
+    assert not re.search(r"https?://|@import|url\(|fetch\(|XMLHttpRequest", page)
+
+
+def test_hostile_text_is_only_data() -> None:
+    calm, hostile = (parsed(heatmap.render_page(payload(texts))) for texts in (["a"] * len(HOSTILE), HOSTILE))
+    assert hostile.tags == calm.tags  # not one element more
+    assert json.loads(hostile.scripts[0])["tokens"] == [{"text": text, "id": i} for i, text in enumerate(HOSTILE)]
+
+
+@given(st.text())
+def test_an_island_gives_back_any_text_and_cannot_end_its_element(text: str) -> None:
+    island = heatmap.island({"text": text})
+    assert not set("<>&\u2028\u2029") & set(island)
+    assert json.loads(island) == {"text": text}
+
+
+def test_numbers_that_json_lacks_become_null() -> None:
+    assert json.loads(heatmap.island([float("nan"), float("inf"), 1.5])) == [None, None, 1.5]
+
+
+def test_component_never_parses_text_as_html() -> None:
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", heatmap.script()
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"view": "absent"}, {"top": [[]]}, {"numbers": [{"name": "kl", "unit": "nats", "values": [1.0]}]}],
+)
+def test_series_that_do_not_match_the_tokens_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        heatmap.render_page(payload(["a", "b"], **changes))
+
+
+def test_the_theme_must_be_known() -> None:
+    assert 'data-theme="dark"' in heatmap.render_page(payload(["a"]), theme="dark")
+    with pytest.raises(ValueError):
+        heatmap.render_page(payload(["a"]), theme='x"><script>')  # type: ignore[arg-type]
+
+
+def test_the_fragment_carries_its_style_and_no_document() -> None:
+    seen = parsed(heatmap.render_fragment(payload(["a", "b"])))
+    assert "html" not in seen.tags and "body" not in seen.tags
+    assert "style" in seen.tags and len(seen.scripts) == 2
+
+
+def test_sixteen_long_attempts_stay_small() -> None:
+    """Design limit: 16 attempts of 2,000 tokens travel in at most 3 MB (one view and both log-probabilities)."""
+    one = payload([" token"] * 2000)
+    one["views"][0]["values"] = [round(value, 4) for value in one["views"][0]["values"]]
+    assert 16 * len(heatmap.island(one)) <= 3_000_000
+
+
+def _luminance(colour: str) -> float:
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_stays_readable_on_every_colour(theme: str) -> None:
+    """WCAG AA (4.5 to 1), also at the scale's ends and for what is greyed out as noise."""
+    blocks = re.findall(r"\{\s*(--hm-bg:[^}]*)\}", heatmap.style())
+    colours = dict(re.findall(r"(--hm-[a-z-]+): (#[0-9a-f]{6})", blocks[0 if theme == "light" else 1]))
+    pairs = [("ink", "bg"), ("ink", "neg"), ("ink", "pos"), ("ink", "mag"), ("soft", "bg"), ("quiet", "quiet-bg")]
+    for text, ground in pairs:
+        light, dark = sorted((_luminance(colours[f"--hm-{name}"]) for name in (text, ground)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (theme, text, ground)
