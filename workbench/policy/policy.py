@@ -1,0 +1,139 @@
+"""The policy: a causal language model with one LoRA adapter, its optimiser and its random state.
+
+Knows how to hand out and take back its whole changeable state, bit for bit. Knows nothing of prompts, losses or
+files. The model stays in eval mode for good: there is no dropout anywhere, and both sides of every comparison must
+be computed in the same mode (traps 9 and 14 of the algorithm).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workbench.errors import PolicyError
+
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps per parameter
+
+
+class Policy:
+    """A loaded model with its adapter. Made by `load_policy`; one worker owns it (it is not thread-safe)."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        device: torch.device,
+        eos_ids: tuple[int, ...],
+        facts: Mapping[str, Any],
+        seed: int,
+    ) -> None:
+        self.model = model  # PeftModel
+        self.bare = model.get_base_model()  # the same modules, adapter included, without PEFT's wrapper around forward
+        self.tokenizer = tokenizer
+        self.device = device
+        self.eos_ids = eos_ids  # every id that ends an attempt
+        self.facts = dict(facts)
+        self.context_length = int(facts["context_length"])  # tokens, prompt and attempt together
+        self.generator = torch.Generator(device=device).manual_seed(seed)  # of sampling, and of nothing else
+        self._adapter = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        # The learning rate and the decay are set anew by every update; these values are never used.
+        self.optimizer = torch.optim.AdamW(self.parameters(), lr=1e-3)
+        model.eval()
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """The trainable parameters: the adapter's, in a fixed order."""
+        return list(self._adapter.values())
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that an update or sampling changes, as contiguous CPU copies that safetensors can write.
+
+        Keys: `adapter/<parameter>`, `optimizer/<parameter>/{exp_avg,exp_avg_sq,step}` (absent before the first
+        step) and `random/sampling`. Loading it back is bit-exact (trap 11).
+        """
+        tensors = {f"adapter/{name}": _copy(parameter) for name, parameter in self._adapter.items()}
+        for name, parameter in self._adapter.items():
+            moments = self.optimizer.state.get(parameter, {})
+            tensors |= {f"optimizer/{name}/{key}": _copy(moments[key]) for key in _MOMENTS if key in moments}
+        tensors["random/sampling"] = self.generator.get_state().clone()
+        return tensors
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what `state` gave.
+
+        Raises PolicyError, before anything is changed, when the tensors belong to another model or adapter.
+        """
+        self._check_state(tensors)
+        with torch.no_grad():
+            for name, parameter in self._adapter.items():
+                parameter.copy_(tensors[f"adapter/{name}"])
+                parameter.grad = None
+        self.optimizer.state.clear()
+        for name, parameter in self._adapter.items():
+            if f"optimizer/{name}/step" in tensors:
+                moments = {key: tensors[f"optimizer/{name}/{key}"].clone() for key in _MOMENTS}
+                # AdamW keeps its step count on the CPU, the moments beside the parameter.
+                self.optimizer.state[parameter] = {
+                    key: value if key == "step" else value.to(parameter.device) for key, value in moments.items()
+                }
+        self.generator.set_state(tensors["random/sampling"].clone())
+
+    def _check_state(self, tensors: Mapping[str, Tensor]) -> None:
+        adapter = {f"adapter/{name}": parameter for name, parameter in self._adapter.items()}
+        moments = {
+            f"optimizer/{name}/{key}": parameter for name, parameter in self._adapter.items() for key in _MOMENTS
+        }
+        complete = adapter.keys() <= tensors.keys() and "random/sampling" in tensors
+        known = tensors.keys() <= adapter.keys() | moments.keys() | {"random/sampling"}
+        shapes = {**{key: p.shape for key, p in moments.items() if not key.endswith("/step")}}
+        shapes |= {key: p.shape for key, p in adapter.items()}
+        fitting = all(tensors[key].shape == shape for key, shape in shapes.items() if key in tensors)
+        if not (complete and known and fitting):
+            raise PolicyError(
+                f"The saved state does not fit this policy ({self.facts['model']}, LoRA rank "
+                f"{self.facts['lora']['rank']}); open it with the model and the LoRA settings it was made with."
+            )
+
+    def fingerprint(self) -> tuple[Any, ...]:
+        """Cheap evidence of what a scoring pass must not change: values, trainability, active adapter, modes.
+
+        Values are represented by PyTorch's in-place version counters.
+        """
+        adapter = tuple((p._version, p.data_ptr(), p.requires_grad) for p in self._adapter.values())
+        layers = tuple(
+            (tuple(module.active_adapters), module.disable_adapters)
+            for module in self.model.modules()
+            if hasattr(module, "disable_adapters")
+        )
+        return adapter, layers, any(module.training for module in self.model.modules())
+
+    @contextmanager
+    def untouched(self) -> Iterator[None]:
+        """Assert that the block leaves the adapter, its trainability and the modes as they were (trap 9)."""
+        before = self.fingerprint()
+        yield
+        if self.fingerprint() != before:
+            raise AssertionError("a scoring pass changed the policy: values, trainability, active adapter or mode")
+
+    @contextmanager
+    def base(self) -> Iterator[None]:
+        """Inside the block the adapter is off: the model is the reference. Afterwards all is as before.
+
+        PEFT clears and sets `requires_grad` on the way in and out; the former values are put back here.
+        """
+        trainable = {name: p.requires_grad for name, p in self._adapter.items()}
+        with self.untouched():
+            try:
+                with self.model.disable_adapter():
+                    yield
+            finally:
+                for name, parameter in self._adapter.items():
+                    parameter.requires_grad_(trainable[name])
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True).contiguous()
