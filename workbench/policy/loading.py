@@ -133,6 +133,10 @@ def _load_tokenizer(config: PolicyConfig, source: str) -> Any:
             f"The tokenizer of {config.model!r} has no chat template, so a question cannot be put to it; "
             "choose an instruction-tuned model."
         )
+    # Without this, `sanitize_control_tokens` lets added tokens through that the template does not mention and that
+    # are not marked as special (such as `<think>`): a person could write them (trap 5). White space stays a token.
+    added = [token.content for token in tokenizer.added_tokens_decoder.values() if not token.content.isspace()]
+    tokenizer.chat_control_tokens = added
     return tokenizer
 
 
@@ -145,13 +149,14 @@ def _load_model(
     if quantization != "none":
         options["quantization_config"] = _bitsandbytes(quantization, dtype)
     with _one_sentence(config), _quiet():
-        model, info = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             source, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
         )
-    if info["missing_keys"]:
+    model, missing = loaded[0], sorted(loaded[1]["missing_keys"])
+    if missing:  # the library would have filled them with random numbers
         raise PolicyError(
-            f"The weights of {config.model!r} are broken: {len(info['missing_keys'])} tensors are missing, "
-            f"{sorted(info['missing_keys'])[0]} among them; get the model again."
+            f"The weights of {config.model!r} are broken: {len(missing)} tensors are missing, {missing[0]} among "
+            "them; get the model again."
         )
     return model
 
@@ -160,6 +165,8 @@ def _bitsandbytes(quantization: str, dtype: torch.dtype) -> Any:
     from transformers import BitsAndBytesConfig
 
     if quantization == "int8":
+        # On float32 activations it repeats, for every layer of every pass, that it casts them to float16.
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
 
@@ -171,7 +178,7 @@ def _add_adapter(model: Any, config: PolicyConfig) -> Any:
 
         lora = LoraConfig(
             r=config.lora.rank,
-            lora_alpha=config.lora.lora_alpha,
+            lora_alpha=config.lora.lora_alpha,  # type: ignore[arg-type]  # annotated int, fractions work
             lora_dropout=0.0,
             target_modules="all-linear",
             bias="none",
@@ -223,16 +230,22 @@ def _facts(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back remarks that a person cannot act on: bitsandbytes' hint at optional kernels, PEFT's on Conv1D."""
+    """Hold back what a person cannot act on: bitsandbytes' hint at optional kernels, PEFT's remarks, a bar of 10 ms."""
+    from transformers.utils import logging as progress
+
     logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
-    level = logger.level
+    level, bars = logger.level, progress.is_progress_bar_enabled()
     logger.setLevel(logging.ERROR)
+    progress.disable_progress_bar()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False")
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
         try:
             yield
         finally:
             logger.setLevel(level)
+            if bars:
+                progress.enable_progress_bar()
 
 
 @contextmanager

@@ -1,0 +1,183 @@
+"""What the student and the self-teacher are asked, as token ids.
+
+Both prompts go through the same chat template with the same system message and end in the same assistant header
+(trap 2). Text of people, models and sandboxes stays text: special tokens in it never become tokens (trap 5), braces
+survive (trap 4), and only the fields of the teacher's prompt are ever shortened, never the question (trap 3).
+
+Source: algorithm, section 4 (the paper's reprompt). The sentence before a failed attempt is this project's own.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.errors import PromptError
+from workbench.policy.policy import Policy
+from workbench.records import Task
+
+SOLUTION = "\nCorrect solution:\n\n{}\n\n"
+FAILED_ATTEMPT = "\nYour earlier attempt:\n\n{}\n\n"
+FEEDBACK = "\nThe following is feedback from your unsuccessful earlier attempt:\n\n{}\n\n"
+ENDING = "\n\nCorrectly solve the original question.\n"
+CUT = "\n[...]\n"  # stands where the middle of a field was left out
+
+_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A rendered prompt."""
+
+    ids: tuple[int, ...]  # what the model reads
+    text: str  # the same as people read it; a special token and its spelling look alike here, the ids do not
+    shortened: tuple[str, ...] = ()  # fields that were cut to fit: "demonstration", "failed attempt", "feedback"
+
+
+def student_prompt(policy: Policy, task: Task, *, max_tokens: int | None = None) -> Prompt:
+    """The question as the student sees it.
+
+    `max_tokens` bounds the prompt (None: the model's context). Raises PromptError: empty, over-long, or a message
+    that the chat template refuses.
+    """
+    prompt = _render(policy, task, _question(task))
+    limit = _limit(policy, max_tokens)
+    if len(prompt.ids) > limit:
+        raise PromptError(
+            f"The question of task {task.id!r} takes {len(prompt.ids)} tokens, but {limit} fit; shorten it or sample "
+            "fewer new tokens."
+        )
+    return prompt
+
+
+def teacher_prompt(
+    policy: Policy,
+    task: Task,
+    *,
+    feedback: str,
+    demonstration: str = "",
+    failed_attempt: str = "",
+    max_tokens: int | None = None,
+) -> Prompt:
+    """The same question as the self-teacher sees it: with a demonstration, a failed attempt and feedback, if any.
+
+    All three empty give the template-only context (the reprompt without evidence). Where the whole does not fit
+    into `max_tokens` (None: the model's context), the long fields lose their middle, all to the same length, and
+    `shortened` names them. Raises PromptError: as `student_prompt`, and where even empty fields do not fit.
+    """
+    fields = {
+        "demonstration": strip_thoughts(demonstration),
+        "failed attempt": failed_attempt.strip(),
+        "feedback": feedback.strip(),
+    }
+    limit = _limit(policy, max_tokens)
+
+    def rendered(cap: int | None) -> Prompt:
+        cut = {name: text if cap is None else shorten(text, cap) for name, text in fields.items()}
+        shortened = tuple(name for name, text in fields.items() if cut[name] != text)
+        whole = teacher_text(_question(task), cut["demonstration"], cut["failed attempt"], cut["feedback"])
+        prompt = _render(policy, task, whole)
+        return Prompt(prompt.ids, prompt.text, shortened)
+
+    prompt = rendered(None)
+    if len(prompt.ids) > limit:
+        prompt = rendered(0)
+        if len(prompt.ids) > limit:
+            raise PromptError(
+                f"The self-teacher's question for task {task.id!r} takes {len(prompt.ids)} tokens without any "
+                f"feedback, but {limit} fit; shorten the question or sample fewer new tokens."
+            )
+        low, high = 0, max(len(text) for text in fields.values())
+        while high - low > 1:  # invariant: `prompt` is rendered(low) and fits; rendered(high) does not
+            middle = (low + high) // 2
+            candidate = rendered(middle)
+            if len(candidate.ids) <= limit:
+                low, prompt = middle, candidate
+            else:
+                high = middle
+    _assert_same_header(policy, _render(policy, task, _question(task)).ids, prompt.ids)
+    return prompt
+
+
+def teacher_text(question: str, demonstration: str = "", failed_attempt: str = "", feedback: str = "") -> str:
+    """The user's turn of the self-teacher, by literal concatenation (trap 4); empty fields leave no trace."""
+    parts = [question]
+    for template, text in ((SOLUTION, demonstration), (FAILED_ATTEMPT, failed_attempt), (FEEDBACK, feedback)):
+        if text:
+            before, after = template.split("{}")
+            parts += [before, text, after]
+    return "".join([*parts, ENDING])
+
+
+def strip_thoughts(text: str) -> str:
+    """A demonstration without its `<think>...</think>`, also when that is never closed or was never opened."""
+    answer = _THOUGHT.sub("", text)
+    # A template may have opened the thought in the prompt, so that the attempt holds only its end.
+    return answer.rpartition("</think>")[2].strip()
+
+
+def shorten(text: str, characters: int) -> str:
+    """The text with its middle left out, `characters` of it kept; 0 gives an empty field."""
+    if len(text) <= characters:
+        return text
+    if characters == 0:
+        return ""
+    head = (characters + 1) // 2
+    return text[:head] + CUT + text[len(text) - (characters - head) :]
+
+
+def _question(task: Task) -> str:
+    if not task.prompt.strip():
+        raise PromptError(f"The question of task {task.id!r} is empty; write one.")
+    return task.prompt
+
+
+def _limit(policy: Policy, max_tokens: int | None) -> int:
+    # One place is left for at least one sampled token.
+    longest = policy.context_length - 1
+    return longest if max_tokens is None else min(longest, max_tokens)
+
+
+def _render(policy: Policy, task: Task, user: str) -> Prompt:
+    messages = [] if task.system is None else [{"role": "system", "content": task.system}]
+    messages.append({"role": "user", "content": user})
+    tokenizer = policy.tokenizer
+    try:
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        ids = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=True, return_dict=True, sanitize_control_tokens=True
+        )["input_ids"]
+    except Exception as error:  # Jinja's own errors, and what templates raise on purpose (no system turn, ...)
+        reason = " ".join(str(error).split())[:200]
+        raise PromptError(f"The chat template of {policy.facts['model']} refuses task {task.id!r}: {reason}") from error
+    return Prompt(tuple(ids), text)
+
+
+def _assert_same_header(policy: Policy, student_ids: tuple[int, ...], teacher_ids: tuple[int, ...]) -> None:
+    """Raise PromptError unless both prompts end in the same assistant header (trap 2)."""
+    header = generation_suffix(policy.tokenizer)
+    student, teacher = (_tail(policy.tokenizer, ids, header) for ids in (student_ids, teacher_ids))
+    count = min(len(student), len(teacher))
+    if (header and not count) or student[len(student) - count :] != teacher[len(teacher) - count :]:
+        raise PromptError(
+            f"The chat template of {policy.facts['model']} ends the student's and the self-teacher's prompts in "
+            "different assistant headers, so their scores cannot be compared; choose another model."
+        )
+
+
+def generation_suffix(tokenizer: Any) -> str:
+    """What the chat template appends to open the assistant's turn, as text."""
+    chat = [{"role": "user", "content": "ASKED"}]
+    without, opened = (
+        tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=flag) for flag in (False, True)
+    )
+    return opened[len(without) :] if opened.startswith(without) else opened.rpartition("ASKED")[2]
+
+
+def _tail(tokenizer: Any, ids: tuple[int, ...], header: str) -> tuple[int, ...]:
+    """The longest run of ids at the end that spells nothing but the end of `header`."""
+    count = 0
+    while count < len(ids) and header.endswith(tokenizer.decode(list(ids[len(ids) - count - 1 :]))):
+        count += 1
+    return ids[len(ids) - count :]
