@@ -1,0 +1,424 @@
+"""The sandbox, with real programs in real processes, in every tier that this machine has."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from workbench.errors import ConfigError, TaskError
+from workbench.tasks.sandbox import Limits, SandboxResult, choose_tier, run_many, run_python
+from workbench.tasks.sandbox.results import parse_frames
+from workbench.tasks.sandbox.run import DEFAULT_LIMITS, open_doors, run_in_tier
+from workbench.tasks.sandbox.tiers import CANARY, TIERS, Tier, is_possible
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="code is confined on Linux only")
+
+QUICK = Limits(wall_s=0.6, cpu_s=1)
+
+
+def call(*args: object) -> dict[str, object]:
+    return {"function": "f", "args": list(args)}
+
+
+def value_of(body: str, *args: object, limits: Limits = DEFAULT_LIMITS) -> SandboxResult:
+    """Runs `def f(*args)` with this body."""
+    lines = "\n".join("    " + line for line in body.splitlines())
+    return run_python(f"def f(*args):\n{lines}\n", [call(*args)], limits=limits)
+
+
+def has(tier: Tier) -> bool:
+    return is_possible(tier) and not open_doors(tier)
+
+
+@pytest.fixture(params=TIERS)
+def tier(request: pytest.FixtureRequest) -> Tier:
+    if not has(request.param):
+        pytest.skip(f"this machine has no {request.param} tier")
+    return request.param
+
+
+def test_values_of_several_calls_in_order(tier: Tier) -> None:
+    calls = [call(1, 2), call("a", "b"), call([1], [None, True, 2.5]), call({"k": []}, 0)]
+    result = run_in_tier(tier, "def f(a, b):\n    return (a, b)\n", calls, limits=DEFAULT_LIMITS)
+    assert result.outputs == ([1, 2], ["a", "b"], [[1], [None, True, 2.5]], [{"k": []}, 0])
+    assert result.errors == (None,) * 4
+    assert (result.error, result.tier, result.timed_out) == (None, tier, False)
+
+
+def test_runtime_error_names_the_line_of_the_program(tier: Tier) -> None:
+    code = "def f(x):\n    y = x + 1\n    return y + xx\n"
+    result = run_in_tier(tier, code, [call(1)], limits=DEFAULT_LIMITS)
+    assert result.outputs == (None,)
+    assert result.error == "NameError: name 'xx' is not defined (line 3)"
+    assert result.errors[0] is not None and result.errors[0].line == 3
+
+
+def test_the_deepest_line_of_the_program_is_named_even_below_the_library() -> None:
+    code = "import json\ndef g(x):\n    return json.loads(x)\ndef f(x):\n    return g(x)\n"
+    result = run_python(code, [call("{")])
+    assert result.errors[0] is not None
+    assert (result.errors[0].type, result.errors[0].line) == ("JSONDecodeError", 3)
+
+
+def test_one_failing_call_leaves_the_others() -> None:
+    result = run_python("def f(x):\n    return 10 // x\n", [call(5), call(0), call(2)])
+    assert result.outputs == (2, None, 5)
+    assert [error is None for error in result.errors] == [True, False, True]
+    assert result.error == "ZeroDivisionError: integer division or modulo by zero (line 2)"
+
+
+def test_syntax_error_names_the_line() -> None:
+    result = run_python("def f(x):\n    return (x\n\ndef g(): pass\n", [call(1), call(2)])
+    assert result.error == "SyntaxError: '(' was never closed (line 2)"
+    assert result.outputs == (None, None)
+
+
+def test_missing_function_and_wrong_arguments() -> None:
+    assert run_python("def g():\n    return 1\n", [call()]).error == "NameError: name 'f' is not defined"
+    error = run_python("def f(a):\n    return a\n", [call(1, 2)]).error
+    assert error is not None and error.startswith("TypeError: f() takes 1 positional argument but 2 were given")
+
+
+def test_without_calls_the_program_is_loaded() -> None:
+    assert run_python("x = 1", []).error is None
+    result = run_python("x = 1\nx.y", [])
+    assert result.error == "AttributeError: 'int' object has no attribute 'y' (line 2)"
+    assert result.outputs == result.errors == ()
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "n = int(input())\nprint(sum(int(input()) for _ in range(n)))",
+        "import sys\nn, *rest = map(int, sys.stdin.read().split())\nsys.stdout.write(f'{sum(rest)}\\n')",
+        "print(sum(map(int, open(0).read().split()[1:])))",
+        "import os, sys\nos.write(1, b'%d\\n' % sum(map(int, sys.stdin.buffer.read().split()[1:])))\nsys.exit(0)",
+        "import sys\nif __name__ == '__main__':\n    print(sum(int(x) for x in list(sys.stdin)[1:]))\n    exit()",
+    ],
+)
+def test_scripts_read_standard_input_and_print(program: str) -> None:
+    result = run_python(program, [{"stdin": "2\n3\n4\n"}, {"stdin": "1\n-5\n"}])
+    assert result.error is None
+    assert result.outputs == ("7\n", "-5\n")
+
+
+def test_a_script_that_ends_with_a_status_fails() -> None:
+    result = run_python("import sys\nprint('part')\nsys.exit(3)\n", [{"stdin": ""}])
+    assert result.outputs == (None,)
+    assert result.error == "SystemExit: 3 (line 3)"
+    assert result.printed == ("part\n",)
+
+
+def test_what_functions_print_is_kept_and_cut() -> None:
+    result = value_of("print('x' * 100)\nreturn 1", limits=Limits(printed_bytes=10))
+    assert result.outputs == (1,)
+    assert result.printed == ("x" * 10,)
+
+
+def test_calls_share_no_memory() -> None:
+    code = "seen = []\ndef f(x):\n    seen.append(x)\n    return seen\n"
+    assert run_python(code, [call(1), call(2)]).outputs == ([1], [2])
+
+
+def test_set_order_is_the_same_every_time() -> None:
+    results = {str(value_of("return list({'a', 'bb', 'ccc', 'dddd', 'eeeee'})").outputs) for _ in range(4)}
+    assert len(results) == 1
+
+
+@pytest.mark.parametrize(
+    "expression", ["{1, 2}", "object()", "b'x'", "float('nan')", "float('inf')", "lambda: 1", "10 ** 5000", "{(1,): 2}"]
+)
+def test_values_that_are_not_json_are_errors(expression: str) -> None:
+    result = value_of(f"return {expression}")
+    assert result.outputs == (None,)
+    assert result.errors[0] is not None and result.errors[0].type == "ReturnError"
+
+
+def test_a_value_that_contains_itself_is_an_error() -> None:
+    result = value_of("x = []\nx.append(x)\nreturn x")
+    assert result.errors[0] is not None and result.errors[0].type == "ReturnError"
+
+
+def test_subclasses_with_their_own_equality_arrive_as_plain_values() -> None:
+    code = (
+        "class Sly(int):\n    def __eq__(self, other): return True\n    __hash__ = int.__hash__\n"
+        "class Text(str):\n    def __eq__(self, other): return True\n    __hash__ = str.__hash__\n"
+        "def f():\n    return [Sly(3), Text('a')]\n"
+    )
+    output = run_python(code, [call()]).outputs[0]
+    assert output == [3, "a"] and output != [4, "a"]
+    assert [type(item) for item in output] == [int, str]
+
+
+def test_endless_loop_runs_out_of_time(tier: Tier) -> None:
+    start = time.monotonic()
+    result = run_in_tier(tier, "def f():\n    while True: pass\n", [call(), call()], limits=QUICK)
+    assert time.monotonic() - start < 3
+    assert result.timed_out and result.outputs == (None, None)
+    assert result.error is not None and result.error.startswith("TimeoutError: ")
+
+
+def test_sleeping_runs_out_of_wall_clock_and_keeps_what_was_done() -> None:
+    code = "import time\ndef f(s):\n    time.sleep(s)\n    return s\n"
+    result = run_python(code, [call(0), call(60), call(0)], limits=QUICK)
+    assert result.outputs == (0, None, None)
+    assert result.timed_out and result.error == "TimeoutError: did not finish within 0.6 s"
+
+
+def test_processor_time_is_limited_before_the_wall_clock() -> None:
+    result = run_python("def f():\n    return 10 ** 10 ** 8\n", [call(), call()], limits=Limits(wall_s=20.0, cpu_s=1))
+    assert result.timed_out
+    assert [str(error) for error in result.errors] == [
+        "TimeoutError: used more than 1 s of processor time",
+        "TimeoutError: not run: an earlier call ran out of time",
+    ]
+
+
+def test_ignored_signals_do_not_help() -> None:
+    body = (
+        "import signal\nfor n in range(1, 32):\n    try: signal.signal(n, signal.SIG_IGN)\n    except OSError: pass\n"
+    )
+    start = time.monotonic()
+    assert value_of(body + "while True: pass", limits=Limits(wall_s=1.5, cpu_s=5)).timed_out
+    assert time.monotonic() - start < 4
+
+
+@pytest.mark.parametrize("body", ["return len(bytearray(10 ** 10))", "x = []\nwhile True: x.append(bytes(10 ** 6))"])
+def test_memory_is_limited(body: str) -> None:
+    result = value_of(body)
+    assert result.errors[0] is not None and result.errors[0].type == "MemoryError"
+
+
+@pytest.mark.parametrize(
+    "body", ["while True: print('x' * 1000)", "print('x' * 10 ** 8)", "open('big', 'w').write('x' * 10 ** 8)"]
+)
+def test_output_is_limited(body: str) -> None:
+    result = value_of(body)
+    assert result.error == "OutputLimitExceeded: wrote more than 1048576 bytes (line 2)"
+    assert len(result.printed[0]) <= DEFAULT_LIMITS.printed_bytes
+
+
+def test_a_flooded_report_is_cut() -> None:
+    body = "import os\nwhile True:\n    for n in range(3, 32):\n"
+    body += "        try: os.write(n, b'x' * 10 ** 6)\n        except OSError: pass"
+    result = value_of(body)
+    assert result.outputs == (None,)
+    assert result.error == "OutputLimitExceeded: reported more than 4194304 bytes"
+
+
+def test_deep_recursion() -> None:
+    assert str(value_of("return f()").errors[0]).startswith("RecursionError: maximum recursion depth exceeded")
+    body = "import sys\nsys.setrecursionlimit(10 ** 9)\nreturn [f() for _ in range(1)]"
+    assert value_of(body, limits=Limits(cpu_s=1)).outputs == (None,)
+
+
+@pytest.mark.parametrize("ending", ["import os\nos._exit(0)", "import os\nos.abort()"])
+def test_ending_the_process_gives_no_value_and_spares_the_other_calls(ending: str) -> None:
+    body = "\n".join("        " + line for line in ending.splitlines())
+    result = run_python(f"def f(x):\n    if x:\n{body}\n    return 'here'\n", [call(0), call(1), call(0)])
+    assert result.outputs == ("here", None, "here")
+    assert result.errors[1] is not None and result.errors[1].type == "ExitedEarly"
+
+
+def test_leaving_a_function_with_status_zero_is_no_value() -> None:
+    result = value_of("import sys\nsys.exit(0)")
+    assert result.outputs == (None,)
+    assert result.error == "SystemExit: 0 (line 3)"
+
+
+def test_result_lines_on_standard_output_are_just_text() -> None:
+    forged = '{"call": 0, "value": "forged"}'
+    result = value_of(f"print('{forged}')\nimport os\nos.write(1, b'{forged}\\n')\nreturn 'mine'")
+    assert result.outputs == ("mine",)
+    assert forged in result.printed[0]
+
+
+def test_forged_frames_are_parsed_strictly() -> None:
+    lines = [
+        b'{"call": 0, "value": NaN}',
+        b'{"call": 0, "value": 1e999}',
+        b'{"call": 0, "value": "\\ud800"}',
+        b'{"call": true, "value": 1}',
+        b'{"call": 7, "value": 1}',
+        b'{"call": -1, "value": 1}',
+        b"[" * 100_000,
+        b'{"call": 0, "value": ' + b"9" * 5000 + b"}",
+        b"\xff\xfe",
+        b'{"call": 0',
+    ]
+    assert parse_frames(b"\n".join(lines), 1) == {}
+    kept = parse_frames(b"\n".join([*lines, b'{"call": 0, "value": 1}', b'{"call": 0, "value": 2}']), 1)
+    assert kept == {0: {"call": 0, "value": 1}}
+
+
+def test_forged_errors_are_one_short_printable_line() -> None:
+    frame = '{"call": 0, "error": {"type": "E", "message": "a\\\\n\\\\u001b[31m\\\\u202e" + "x" * 9999, "line": "no"}}'
+    body = f"import os, json\nframe = eval('{frame}')\nfor n in range(3, 32):\n"
+    body += "    try: os.write(n, json.dumps(frame).encode() + b'\\n')\n    except OSError: pass\nos._exit(0)"
+    error = value_of(body).errors[0]
+    assert error is not None and error.type == "E" and error.line is None
+    assert error.message.isprintable() and len(error.message) <= 501
+
+
+def test_nothing_is_inherited_from_the_environment(tier: Tier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    body = (
+        "import os, ctypes\ndef f():\n    getenv = ctypes.CDLL(None).getenv\n    getenv.restype = ctypes.c_char_p\n"
+        "    return [dict(os.environ), str(getenv(b'HF_TOKEN'))]\n"
+    )
+    result = run_in_tier(tier, body, [call()], limits=DEFAULT_LIMITS)
+    assert result.outputs == ([{}, "None"],)
+
+
+@pytest.mark.parametrize("name", ["bubblewrap", "landlock"])
+def test_files_outside_can_be_neither_read_nor_written(name: Tier, tmp_path: Path) -> None:
+    if not has(name):
+        pytest.skip(f"this machine has no {name} tier")
+    secret = tmp_path / "secret.txt"
+    secret.write_text("secret")
+    mode = secret.stat().st_mode
+    code = (
+        "import os\n"
+        "def read(p):\n    return open(p).read()\n"
+        "def write(p):\n    open(p, 'w').write('x')\n"
+        "def chmod(p):\n    os.chmod(p, 0o777)\n"
+        "def own():\n    open('mine', 'w').write('x')\n    return open('mine').read()\n"
+    )
+    outside = [str(secret), "/etc/passwd", "/proc/1/environ", "/proc/self/mem", str(Path(__file__).resolve())]
+    calls = [{"function": "read", "args": [path]} for path in outside]
+    calls += [
+        {"function": "write", "args": [str(path)]} for path in (secret, tmp_path / "new", "/usr/x", "/x", "/dev/x")
+    ]
+    calls += [{"function": "chmod", "args": [str(secret)]}]
+    result = run_in_tier(name, code, [*calls, {"function": "own", "args": []}], limits=DEFAULT_LIMITS)
+    assert result.outputs == (*[None] * len(calls), "x")
+    assert secret.read_text() == "secret" and secret.stat().st_mode == mode
+    assert [path.name for path in tmp_path.iterdir()] == ["secret.txt"]
+
+
+def test_no_processes_threads_signals_or_sockets(tier: Tier) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    code = (
+        "import os\n"
+        "def fork():\n    os.fork()\n"
+        "def thread():\n    import threading\n    threading.Thread(target=print).start()\n"
+        "def run():\n    import subprocess\n    subprocess.run(['/usr/bin/true'])\n"
+        "def execute():\n    os.execv('/usr/bin/true', ['true'])\n"
+        "def signal_all():\n    os.kill(-1, 9)\n"
+        "def signal_parent():\n    os.kill(os.getppid(), 9)\n"
+        f"def connect():\n    import socket\n    socket.create_connection(('127.0.0.1', {listener.getsockname()[1]}))\n"
+        "def unix():\n    import socket\n    socket.socket(socket.AF_UNIX)\n"
+        "def own_namespace():\n    import ctypes\n    assert ctypes.CDLL(None).unshare(0x10000000) == 0\n"
+    )
+    names = ["fork", "thread", "run", "execute", "signal_all", "signal_parent", "connect", "unix", "own_namespace"]
+    with listener:
+        calls = [{"function": name, "args": []} for name in names]
+        result = run_in_tier(tier, code, calls, limits=DEFAULT_LIMITS)
+    found = {name: error.type for name, error in zip(names, result.errors, strict=True) if error is not None}
+    refused = dict.fromkeys(names, "PermissionError")
+    assert found == {**refused, "thread": "RuntimeError", "own_namespace": "AssertionError"}
+
+
+def descendants() -> set[tuple[int, int]]:
+    """(pid, start time) of every living process below this one; zombies included."""
+    rows: dict[int, tuple[int, int]] = {}  # pid -> (parent, start time in clock ticks)
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            after_name = stat.read_text().rpartition(")")[2].split()
+            rows[int(stat.parent.name)] = (int(after_name[1]), int(after_name[19]))
+    below = {os.getpid()}
+    while more := {pid for pid, (parent, _) in rows.items() if parent in below} - below:
+        below |= more
+    return {(pid, rows[pid][1]) for pid in below - {os.getpid()}}
+
+
+def alive(processes: set[tuple[int, int]]) -> set[int]:
+    found = set()
+    for pid, started in processes:
+        with suppress(OSError):
+            if int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]) == started:
+                found.add(pid)
+    return found
+
+
+def test_nothing_outlives_the_run(tier: Tier) -> None:
+    code = "import time\ndef f():\n    time.sleep(60)\n"
+    run = Thread(target=run_in_tier, args=(tier, code, [call()]), kwargs={"limits": Limits(wall_s=0.6)})
+    before = descendants()
+    run.start()
+    time.sleep(0.4)
+    started = descendants() - before
+    run.join()
+    assert len(started) >= 2  # the harness and the call's own process were there
+    deadline = time.monotonic() + 2
+    while alive(started) and time.monotonic() < deadline:  # the kernel ends a namespace a moment after its parent
+        time.sleep(0.01)
+    assert alive(started) == set()
+
+
+def test_the_tier_is_the_strongest_that_holds() -> None:
+    holding = [name for name in TIERS if has(name)]
+    assert choose_tier() == holding[0]
+    assert run_python("def f(): return 1", [call()]).tier == holding[0]
+
+
+def test_the_canary_finds_open_doors(tmp_path: Path) -> None:
+    """The rlimits tier leaves files open, and the canary must say so when it looks at them."""
+    secret, landmark = tmp_path / "secret", tmp_path / "landmark"
+    secret.write_text("secret")
+    probe = {"function": "probe", "args": [str(secret), str(landmark), True]}
+    result = run_in_tier("rlimits", CANARY, [probe], limits=DEFAULT_LIMITS)
+    assert {"read a file outside", "write a file outside"} <= set(result.outputs[0])
+
+
+def test_32_attempts_are_judged_in_under_two_seconds() -> None:
+    program = ("def f(x):\n    return sorted(x)\n", [call([3, 1, 2]), call([]), call([2, 1])])
+    choose_tier()
+    seconds = []
+    for _ in range(3):  # the best of three: the machine may be busy with something else
+        start = time.monotonic()
+        results = run_many([program] * 32)
+        seconds.append(time.monotonic() - start)
+    assert min(seconds) < 2
+    assert {str(result.outputs) for result in results} == {"([1, 2, 3], [], [1, 2])"}
+
+
+def test_run_many_keeps_the_order() -> None:
+    programs = [(f"def f():\n    return {number}\n", [call()]) for number in range(9)]
+    assert [result.outputs[0] for result in run_many(programs)] == list(range(9))
+
+
+@pytest.mark.parametrize(
+    "bad", [{}, {"function": "f"}, {"function": "f", "args": 1}, {"stdin": 3}, {"stdin": "", "args": []}]
+)
+def test_malformed_calls_are_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(TaskError, match="Call 1 must be"):
+        run_python("", [bad])
+
+
+def test_arguments_that_are_not_json_are_refused() -> None:
+    with pytest.raises(TaskError, match="not plain JSON"):
+        run_python("", [call(float("nan"))])
+    with pytest.raises(TaskError, match="not plain JSON"):
+        run_python("", [call({1})])
+
+
+def test_limits_must_be_positive() -> None:
+    with pytest.raises(ConfigError, match="cpu_s is 0"):
+        Limits(cpu_s=0)
+
+
+@pytest.mark.parametrize(
+    "code", ["\x00", "x = '\ud800'", "(" * 5000, "x = " + "-" * 100_000 + "1", "é = 1\ndef f(): return é"]
+)
+def test_strange_source_text_is_handled(code: str) -> None:
+    result = run_python(code, [call()])
+    assert (result.outputs == (1,)) == code.startswith("é")
+    assert (result.error is None) == code.startswith("é")

@@ -1,0 +1,8 @@
+"""Runs model-written Python where it can do no harm, and says honestly how strongly it was confined."""
+
+from __future__ import annotations
+
+from workbench.tasks.sandbox.results import CallError, Limits, SandboxResult, Tier
+from workbench.tasks.sandbox.run import choose_tier, run_many, run_python
+
+__all__ = ["CallError", "Limits", "SandboxResult", "Tier", "choose_tier", "run_many", "run_python"]

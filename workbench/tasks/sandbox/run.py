@@ -1,0 +1,144 @@
+"""Starts a confined process, reads its report with a hard cap and a hard deadline, and always ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
+
+from workbench.errors import SandboxError
+from workbench.tasks.sandbox.results import Limits, SandboxResult, Tier, check_calls, result_from
+from workbench.tasks.sandbox.tiers import CANARY, TIERS, command_for, is_possible, landlock_rules
+
+DEFAULT_LIMITS = Limits()
+Call = Mapping[str, Any]  # {"function": name, "args": [...]} or {"stdin": text}
+
+
+def run_python(code: str, calls: Sequence[Call], *, limits: Limits = DEFAULT_LIMITS) -> SandboxResult:
+    """Runs a model-written program and gives back what its calls returned.
+
+    The program is loaded anew for each call, in a process of its own. A {"stdin": text} call runs it as a script
+    and its value is what it printed. Without calls the program is only loaded. The caller compares values with
+    what it expects: nothing expected goes into the sandbox, and an exit status means nothing.
+
+    Raises:
+        TaskError: a call is malformed.
+        SandboxError: no confined process can be started on this machine.
+    """
+    check_calls(calls)
+    return run_in_tier(choose_tier(), code, calls, limits=limits)
+
+
+def run_many(
+    programs: Sequence[tuple[str, Sequence[Call]]], *, limits: Limits = DEFAULT_LIMITS, workers: int = 4
+) -> list[SandboxResult]:
+    """`run_python` for each (code, calls), in order, `workers` at a time. Raises what `run_python` raises."""
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        return list(pool.map(lambda program: run_python(program[0], program[1], limits=limits), programs))
+
+
+@lru_cache(maxsize=1)
+def choose_tier() -> Tier:
+    """The strongest tier that holds on this machine, found by trying to break out of it.
+
+    Raises SandboxError where none does.
+    """
+    for tier in TIERS:
+        if is_possible(tier) and not open_doors(tier):
+            return tier
+    raise SandboxError(
+        "This machine cannot confine model-written code; install bubblewrap on Linux, or use tasks that run no code."
+    )
+
+
+def open_doors(tier: Tier) -> list[str]:
+    """What a program in `tier` can do and must not, by name; empty when the tier holds."""
+    with tempfile.TemporaryDirectory(prefix="canary-") as folder:
+        secret, landmark = os.path.join(folder, "secret"), os.path.join(folder, "landmark")
+        with open(secret, "w", encoding="utf-8") as file:
+            file.write("secret")
+        call = {"function": "probe", "args": [secret, landmark, tier != "rlimits"]}
+        try:
+            result = run_in_tier(tier, CANARY, [call], limits=DEFAULT_LIMITS)
+        except SandboxError as exc:
+            return [str(exc)]
+    if result.error is not None:
+        return [result.error]
+    return [str(door) for door in result.outputs[0]]
+
+
+def run_in_tier(tier: Tier, code: str, calls: Sequence[Call], *, limits: Limits) -> SandboxResult:
+    """`run_python` in a given tier, whether or not it holds here. `calls` are taken to be well-formed."""
+    with tempfile.TemporaryDirectory(prefix="attempt-", ignore_cleanup_errors=True) as scratch:
+        reader, writer = os.pipe()
+        try:
+            job = {"code": code, "calls": list(calls), "limits": asdict(limits), "descriptor": writer}
+            deadline = time.monotonic() + limits.wall_s
+            process = _start(tier, {**job, "landlock": landlock_rules(tier, scratch)}, scratch)
+        except BaseException:
+            os.close(reader)
+            raise
+        finally:
+            os.close(writer)
+        try:
+            report, stopped = _read(reader, cap_bytes=limits.output_bytes, deadline=deadline)
+        finally:
+            os.close(reader)
+            _end(process)
+    return result_from(report, len(calls), limits=limits, tier=tier, stopped=stopped)
+
+
+def _start(tier: Tier, job: Mapping[str, Any], scratch: str) -> subprocess.Popen[bytes]:
+    """The process, in a session of its own, with the job as its standard input and no inherited environment."""
+    with tempfile.TemporaryFile() as stdin:  # a file, not a pipe: a process that never reads cannot block us
+        stdin.write(json.dumps(job).encode())
+        stdin.seek(0)
+        try:
+            return subprocess.Popen(
+                command_for(tier),
+                stdin=stdin,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={"PYTHONHASHSEED": "0"},
+                cwd=scratch,
+                pass_fds=(job["descriptor"],),
+                start_new_session=True,
+            )
+        except OSError as exc:
+            raise SandboxError(f"No confined process could be started ({exc}); check the machine's limits.") from exc
+
+
+def _read(descriptor: int, *, cap_bytes: int, deadline: float) -> tuple[bytes, str | None]:
+    """Everything up to the end of the pipe, and None; or what came before the "time" or the "output" cap."""
+    chunks: list[bytes] = []
+    size = 0
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or not selector.select(left):
+                return b"".join(chunks), "time"
+            chunk = os.read(descriptor, 65536)
+            if not chunk:
+                return b"".join(chunks), None
+            size += len(chunk)
+            if size > cap_bytes:
+                return b"".join(chunks), "output"
+            chunks.append(chunk)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kills the whole session and collects the process; nothing of it is left when this returns."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,110 @@
+"""How strongly a program is confined: the command line of each tier, from the strongest to the weakest.
+
+Every tier also has what `child.py` applies to itself: resource limits, no capabilities, no new processes or threads,
+no sockets, no signals. What differs is the view of the file system and of other processes:
+
+- bubblewrap: own namespaces; only the interpreter and /usr exist, read-only, and a small scratch folder in memory.
+- landlock: the real file system, of which only the interpreter, /usr and a scratch folder can be opened.
+- rlimits: the real file system, with the rights of the person who runs the workbench. Not a boundary.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from workbench.tasks.sandbox.results import Tier
+
+TIERS: tuple[Tier, ...] = ("bubblewrap", "landlock", "rlimits")
+SCRATCH_BYTES = 16 * 2**20  # of bubblewrap's folder in memory
+_SCRATCH = "/scratch"
+
+
+@lru_cache(maxsize=1)
+def _child_source() -> str:
+    return Path(__file__).with_name("child.py").read_text(encoding="utf-8")
+
+
+def _system_folders() -> list[str]:
+    """What an interpreter needs to read: its own prefix and the system's libraries."""
+    prefix = os.path.realpath(sys.base_prefix)
+    folders = ["/usr"] if Path(prefix).is_relative_to("/usr") else ["/usr", prefix]
+    return [folder for folder in folders if os.path.isdir(folder)]
+
+
+def python_command() -> list[str]:
+    """A bare interpreter that runs the harness: no site packages, nothing from the working directory."""
+    # Not -I: it would ignore PYTHONHASHSEED, and a verdict must not depend on the order of a set.
+    return [os.path.realpath(sys.executable), "-P", "-s", "-S", "-B", "-X", "utf8", "-c", _child_source()]
+
+
+def bubblewrap_command() -> list[str]:
+    """The same interpreter in fresh namespaces, with an almost empty file system."""
+    command = [
+        shutil.which("bwrap") or "bwrap",
+        "--unshare-all",
+        "--unshare-user",
+        "--disable-userns",
+        "--new-session",
+        "--die-with-parent",
+    ]
+    command += ["--cap-drop", "ALL", "--clearenv", "--setenv", "PYTHONHASHSEED", "0"]
+    for folder in _system_folders():
+        command += ["--ro-bind", folder, folder]
+    for name in ("/lib", "/lib64", "/bin"):
+        if os.path.islink(name):
+            command += ["--symlink", os.readlink(name), name]
+        elif os.path.isdir(name):
+            command += ["--ro-bind", name, name]
+    command += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+    command += ["--size", str(SCRATCH_BYTES), "--tmpfs", _SCRATCH, "--chdir", _SCRATCH, "--remount-ro", "/", "--"]
+    return command + python_command()
+
+
+def command_for(tier: Tier) -> list[str]:
+    """The command line that starts the harness in `tier`."""
+    return bubblewrap_command() if tier == "bubblewrap" else python_command()
+
+
+def landlock_rules(tier: Tier, scratch: str) -> dict[str, Any] | None:
+    """The folders that `child.py` leaves open in the landlock tier; None in the others."""
+    if tier != "landlock":
+        return None
+    libraries = [name for name in ("/lib", "/lib64") if os.path.isdir(name)]
+    return {"readable": _system_folders() + libraries, "writable": [scratch]}
+
+
+def is_possible(tier: Tier) -> bool:
+    """Whether trying the tier makes sense at all; the canary decides whether it holds."""
+    return sys.platform == "linux" and (tier != "bubblewrap" or shutil.which("bwrap") is not None)
+
+
+# Tries what a program of its tier must not be able to do and returns the names of what worked.
+CANARY = """
+import os
+
+def probe(secret, landmark, check_files):
+    open_doors = []
+    def attempt(name, action):
+        try:
+            action()
+        except OSError:
+            return
+        open_doors.append(name)
+    attempt("start a process", os.fork)
+    attempt("signal a process", lambda: os.kill(os.getppid(), 0))
+    attempt("open a socket", lambda: __import__("_socket").socket())
+    attempt("change a mode", lambda: os.chmod(".", 0o700))
+    if check_files:
+        attempt("read a file outside", lambda: os.open(secret, os.O_RDONLY))
+        attempt("write a file outside", lambda: os.open(landmark, os.O_RDWR | os.O_CREAT))
+        attempt("read another process", lambda: os.open("/proc/1/environ", os.O_RDONLY))
+        attempt("write below /usr", lambda: os.open("/usr/.landmark", os.O_RDWR | os.O_CREAT))
+    if os.environ:
+        open_doors.append("read the environment")
+    return open_doors
+"""
