@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from workbench.credit.attempt_credit import TokenCredit, TopToken
 from workbench.credit.loss import grpo_advantage, grpo_loss, grpo_push, logit_push, sdpo_loss, token_credit
-from workbench.credit.token_credit import TokenCredit, TopToken
 from workbench.credit.views import VIEWS, View
 
 __all__ = [

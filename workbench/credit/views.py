@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from workbench.credit.token_credit import TokenCredit
+    from workbench.credit.attempt_credit import TokenCredit
 
 
 @dataclass(frozen=True, slots=True)
