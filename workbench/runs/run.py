@@ -1,0 +1,249 @@
+"""A durable run: a directory with an append-only event log, its blobs, and one writer.
+
+    run.sqlite                    events, oldest first, never changed (run.sqlite.v<N>.bak: before a schema change)
+    blobs/<sha256>.safetensors    the tensors that events name, durable before the event is
+    .lock                         flock; holds the writer's process id
+
+Undo, redo, checkout and branches are events too: nothing that was acknowledged is ever taken away.
+Knows nothing of models or pages.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from workbench.errors import RunError
+from workbench.records import UpdateReport, to_json
+from workbench.runs import state, timeline
+from workbench.runs.blobs import BlobStore
+from workbench.runs.failpoints import FailPoint, no_fail_point
+from workbench.runs.files import disk_error, read_only_error, sync_directory
+from workbench.runs.lock import RunLock
+from workbench.runs.schema import check_header
+from workbench.runs.store import Event, Listener, Store
+from workbench.runs.timeline import TREE_KINDS, Timeline
+
+LOG_NAME = "run.sqlite"
+BLOBS_NAME = "blobs"
+LOCK_NAME = ".lock"
+
+
+class Run:
+    """One run directory, open. Use `Run.open`, then `close()` or a `with` block. Safe to use from several threads."""
+
+    def __init__(self, path: Path, store: Store, blobs: BlobStore, lock: RunLock | None) -> None:
+        self.path = path
+        self.blobs = blobs  # put tensors here first, then append the event that names them
+        self.set_aside: list[
+            tuple[int, str]
+        ] = []  # (event id, reason): events whose blobs could not be used on opening
+        self._store = store
+        self._lock = lock  # None: read-only
+        self._timeline = Timeline()
+        self._moves = threading.RLock()  # an event of the tree is checked against the tree that it joins
+
+    @classmethod
+    def open(cls, path: str | Path, *, read_only: bool = False, fail_point: FailPoint = no_fail_point) -> Self:
+        """Open a run, or start one where nothing is (not when read-only).
+
+        Every blob is hashed; events whose blobs are missing or damaged are named in `set_aside`, and the head falls
+        back to the nearest intact ancestor. Jobs that were running are closed by an "interrupted" event. A read-only
+        opening needs no lock and sees what another process commits meanwhile.
+
+        Raises RunError, having changed nothing: a file instead of a directory, a damaged or foreign log, a newer
+        schema, no write access, no such run (read-only), or a run that is open in another process.
+        """
+        path = Path(path)
+        try:
+            _check_directory(path, read_only)
+        except OSError as error:
+            raise disk_error(path, error) from error
+        lock = None if read_only else _claim(path, fail_point)
+        try:
+            store = Store(path / LOG_NAME, read_only=read_only, fail_point=fail_point)
+            try:
+                blobs = BlobStore(path / BLOBS_NAME, read_only=read_only, fail_point=fail_point)
+                run = cls(path, store, blobs, lock)
+                run._recover()
+            except BaseException:
+                store.close()
+                raise
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+        return run
+
+    @property
+    def read_only(self) -> bool:
+        """Whether this opening may only look."""
+        return self._lock is None
+
+    @property
+    def timeline(self) -> Timeline:
+        """The tree of updates, the head and the branches, as of now."""
+        with self._moves:
+            news = self._store.events(kinds=TREE_KINDS, after=self._timeline.last_event)
+            if news:
+                self._timeline = timeline.build(news, damaged=self._damaged(), base=self._timeline)
+            return self._timeline
+
+    @property
+    def head(self) -> str:
+        """The id of the update that is in force, "root" before the first."""
+        return self.timeline.head
+
+    def events(self, kind: str | None = None) -> list[Event]:
+        """The log, oldest first, events that were set aside included; of one kind only, where given."""
+        return self._store.events(kinds=None if kind is None else (kind,))
+
+    def state(self) -> state.RunState:
+        """Tasks, attempts with the feedback in force, reports and jobs; without events that were set aside."""
+        return state.reconstruct(self.events(), set_aside=self._damaged())
+
+    def add_listener(self, listener: Listener) -> None:
+        """Call `listener(event)` once per event committed from now on; see `Store` for what it may do."""
+        self._store.add_listener(listener)
+
+    def append(self, kind: str, data: Mapping[str, Any], blobs: Sequence[str] = ()) -> Event:
+        """Commit one event; on return it is durable. `blobs` are names that `run.blobs.put` returned.
+
+        Raises RunError (FeedbackError for kind "feedback") when the event does not fit the run, a blob is not there,
+        the run is closed or read-only, or the disk refuses; in each case nothing was committed.
+        """
+        if self.read_only:
+            raise read_only_error(self.path)
+        for sha256 in blobs:
+            if not self.blobs.exists(sha256):
+                raise RunError(f"Blob {sha256} is not in this run; put it before the event that names it.")
+        if kind == "feedback":
+            attempts = (event.data.get("id") for event in self.events("attempt"))
+            state.check_feedback(data.get("attempt_id") in attempts, data)
+        if kind not in TREE_KINDS:
+            return self._store.append(kind, data, blobs)
+        if kind in ("root", "update") and data.get("state") not in blobs:
+            raise RunError(f"The state of this {kind} is not among its blobs; put it first and name it in both.")
+        with self._moves:
+            timeline.check(self.timeline, kind, data)
+            return self._store.append(kind, data, blobs)
+
+    def commit_root(self, state_blob: str) -> Event:
+        """Commit the policy's state before any update (update id "root")."""
+        return self.append("root", {"state": state_blob}, (state_blob,))
+
+    def commit_update(self, report: UpdateReport, state_blob: str, blobs: Sequence[str] = ()) -> Event:
+        """Commit an update with the blob of the state it led to (and any further blobs); the head moves to it."""
+        data = {
+            "update_id": report.update_id,
+            "parent_id": report.parent_id,
+            "state": state_blob,
+            "report": to_json(report),
+        }
+        return self.append("update", data, (state_blob, *blobs))
+
+    def undo(self) -> str:
+        """Move the head to its parent; returns the new head. Raises RunError at the root."""
+        with self._moves:
+            return self._move({"to": timeline.undo_target(self.timeline), "why": "undo"})
+
+    def redo(self) -> str:
+        """Move the head to the update last left by undo, or the newest child. Raises RunError when there is none."""
+        with self._moves:
+            return self._move({"to": timeline.redo_target(self.timeline), "why": "redo"})
+
+    def checkout(self, name: str) -> str:
+        """Move the head to an update's id, or to the newest update of a branch. Raises RunError when unknown."""
+        with self._moves:
+            update_id, branch = timeline.checkout_target(self.timeline, name)
+            return self._move({"to": update_id, "why": "checkout", "branch": branch})
+
+    def branch(self, name: str) -> Event:
+        """Start a branch at the head: updates from here on carry its name. Raises RunError when the name is taken."""
+        return self.append("branch", {"name": name})
+
+    def state_blob(self, update_id: str) -> str:
+        """The SHA-256 of an update's state. Raises RunError when it is unknown, not committed, or damaged."""
+        node = timeline.node(self.timeline, update_id)
+        if node.state is None:
+            raise RunError("This run has no root state yet; commit it before reading it.")
+        if not node.intact:
+            reason = dict(self.set_aside).get(node.event_id, "its blob is damaged")
+            raise RunError(f"The state of update {update_id!r} cannot be used: {reason}; check out another update.")
+        return node.state
+
+    def close(self) -> None:
+        """Finish queued commits, close the log, give the lock back; a second call does nothing."""
+        self._store.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _move(self, data: dict[str, str]) -> str:
+        self.append("head", data)
+        return data["to"]
+
+    def _damaged(self) -> frozenset[int]:
+        return frozenset(event_id for event_id, _ in self.set_aside)
+
+    def _recover(self) -> None:
+        self.set_aside = _damaged_events(self._store.references(), self.blobs)
+        if self.read_only:
+            return
+        try:
+            self.blobs.sweep()
+        except OSError as error:
+            raise disk_error(self.blobs.directory, error) from error
+        for job_id, started in state.running_jobs(self._store.events(kinds=("job",))).items():
+            self.append("job", {**started, "job_id": job_id, "status": "interrupted"})
+
+
+def _check_directory(path: Path, read_only: bool) -> None:
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file, not a run's directory; choose another place.")
+    log = path / LOG_NAME
+    if read_only and not log.exists():
+        raise RunError(f"There is no run in {path}; check the path, or open it normally to start one.")
+    if not path.exists():
+        return
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise RunError(f"{path} cannot be read; give yourself access to the directory.")
+    if not log.exists() and any((path / BLOBS_NAME).glob("*.safetensors")):
+        raise RunError(f"{path} holds blobs but its {LOG_NAME} is missing; put the file back or choose another place.")
+    if log.exists() and not log.is_file():
+        raise RunError(f"{log} is not a file; choose another place for the run.")
+    check_header(log)
+    writable = os.access(path, os.W_OK) and (not log.exists() or os.access(log, os.W_OK))
+    if not read_only and not writable:
+        raise RunError(f"{path} is read-only; give yourself write access, or open the run read-only.")
+
+
+def _claim(path: Path, fail_point: FailPoint) -> RunLock:
+    try:
+        for directory in (*reversed(path.absolute().parents), path):
+            if not directory.exists():
+                directory.mkdir(exist_ok=True)
+                sync_directory(directory.parent)
+    except OSError as error:
+        raise disk_error(path, error) from error
+    fail_point("open.directory")
+    lock = RunLock(path / LOCK_NAME)
+    fail_point("open.locked")
+    return lock
+
+
+def _damaged_events(references: Sequence[tuple[int, str, str]], blobs: BlobStore) -> list[tuple[int, str]]:
+    problems = {sha256: blobs.problem(sha256) for sha256 in dict.fromkeys(sha256 for _, _, sha256 in references)}
+    found: dict[int, str] = {}
+    for event_id, kind, sha256 in references:
+        if problems[sha256] is not None:
+            found.setdefault(event_id, f"blob {sha256} of event {event_id} ({kind}) {problems[sha256]}")
+    return list(found.items())

@@ -1,0 +1,124 @@
+"""What a run knows, reconstructed from its events: tasks, attempts with the feedback in force, reports, jobs.
+
+Pure functions; the events' data is plain JSON:
+    opened    {"config": {...}, "versions": {...}, "seed": int}
+    task      `to_json(Task)`
+    attempt   `to_json(Attempt)`
+    feedback  {"attempt_id", "text"?, "reward"?, "passed"?, "source", "mode": "replace"|"join"}
+    update    {"update_id", "parent_id", "state", "report": `to_json(UpdateReport)`}
+    job       {"job_id", "status": "started"|"finished"|"failed"|"interrupted", "name"?, ...}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from workbench.errors import FeedbackError, RunError
+from workbench.records import Attempt, Task, UpdateReport, attempt_from_json, report_from_json, task_from_json
+from workbench.runs.store import Event
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """The records of a run, each mapping in the order of commits."""
+
+    opened: Mapping[str, Any] | None  # data of the newest "opened" event
+    tasks: Mapping[str, Task]
+    attempts: Mapping[str, Attempt]
+    reports: Mapping[str, UpdateReport]  # by update id
+    jobs: Mapping[str, Mapping[str, Any]]  # by job id: everything said of it, the newest on top
+
+
+def reconstruct(events: Iterable[Event], *, set_aside: Collection[int] = frozenset()) -> RunState:
+    """The state after `events` (oldest first); those with an id in `set_aside` are left out.
+
+    Raises RunError when an event's data does not fit its kind.
+    """
+    opened: Mapping[str, Any] | None = None
+    tasks: dict[str, Task] = {}
+    attempts: dict[str, Attempt] = {}
+    reports: dict[str, UpdateReport] = {}
+    said: dict[str, list[Mapping[str, Any]]] = {}
+    jobs: dict[str, Mapping[str, Any]] = {}
+    for event in events:
+        if event.id in set_aside:
+            continue
+        if event.kind == "opened":
+            opened = event.data
+        elif event.kind == "task":
+            task = _read(event, task_from_json)
+            tasks[task.id] = task
+        elif event.kind == "attempt":
+            attempt = _read(event, attempt_from_json)
+            attempts[attempt.id] = attempt
+        elif event.kind == "feedback":
+            said.setdefault(_read(event, lambda data: data["attempt_id"]), []).append(event.data)
+        elif event.kind == "update" and event.data.get("report") is not None:
+            report = _read(event, lambda data: report_from_json(data["report"]))
+            reports[report.update_id] = report
+        elif event.kind == "job":
+            job_id = _read(event, lambda data: data["job_id"])
+            jobs[job_id] = {**jobs.get(job_id, {}), **event.data}
+    for attempt_id, feedback in said.items():
+        if attempt_id in attempts:  # else the attempt itself was set aside
+            attempts[attempt_id] = in_force(attempts[attempt_id], feedback)
+    return RunState(opened, tasks, attempts, reports, jobs)
+
+
+def in_force(attempt: Attempt, feedback: Iterable[Mapping[str, Any]]) -> Attempt:
+    """An attempt as it was committed, with what people said of it since (data of "feedback" events, oldest first).
+
+    A text replaces the environment's, or joins it as a paragraph below (mode "join"); a later text takes the place
+    of an earlier one. A reward or a verdict stays until another is given; a reward alone passes at 1.
+    """
+    text, source, reward, passed = attempt.feedback, attempt.feedback_source, attempt.reward, attempt.passed
+    for data in feedback:
+        if data.get("text") is not None:
+            joined = data.get("mode") == "join" and attempt.feedback
+            text = f"{attempt.feedback}\n\n{data['text']}" if joined else data["text"]
+            source = data.get("source", "person")
+        if data.get("reward") is not None:
+            reward = float(data["reward"])
+            passed = reward >= 1.0
+        if data.get("passed") is not None:
+            passed = bool(data["passed"])
+    return replace(attempt, feedback=text, feedback_source=source, reward=reward, passed=passed)
+
+
+def check_feedback(known: bool, data: Mapping[str, Any]) -> None:
+    """Raise FeedbackError if feedback that is about to be committed names no attempt, says nothing, or is malformed."""
+    if not known:
+        raise FeedbackError(f"There is no attempt {data.get('attempt_id')!r} in this run; choose one from its log.")
+    if data.get("mode", "replace") not in ("replace", "join"):
+        raise FeedbackError(f"Feedback cannot be given in mode {data['mode']!r}; say 'replace' or 'join'.")
+    if all(data.get(key) is None for key in ("text", "reward", "passed")):
+        raise FeedbackError("The feedback says nothing; give a text or a reward.")
+    reward = data.get("reward")
+    if reward is not None and not (isinstance(reward, int | float) and 0 <= reward <= 1):
+        raise FeedbackError(f"The reward is {reward!r}; give a number from 0 to 1.")
+
+
+def running_jobs(events: Iterable[Event]) -> dict[str, Mapping[str, Any]]:
+    """The jobs that were started and not ended, by id, with the data of their start."""
+    running: dict[str, Mapping[str, Any]] = {}
+    for event in events:
+        if event.kind == "job":
+            job_id = _read(event, lambda data: data["job_id"])
+            if event.data.get("status") == "started":
+                running[job_id] = event.data
+            else:
+                running.pop(job_id, None)
+    return running
+
+
+def _read(event: Event, reader: Callable[[Any], T]) -> T:
+    try:
+        return reader(event.data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(
+            f"Event {event.id} ({event.kind}) cannot be read ({error}); open the run with the version that wrote it."
+        ) from error
