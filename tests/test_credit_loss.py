@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from workbench.credit import grpo_advantage, grpo_loss, grpo_push, logit_push, sdpo_loss, token_credit
-from workbench.credit.divergence import divergence, kl, log_softmax, normalised_divergence
+from workbench.credit.divergence import divergence, kl, log_softmax, normalised_divergence, top_k_buckets
 from workbench.errors import ConfigError
 
 MODES = ("full_logits", "topk_logits", "argmax_token", "sampled_token", "sequence")
@@ -161,6 +161,18 @@ def test_top_k_of_the_whole_vocabulary_is_the_full_divergence(seed: int, alpha: 
     full, _ = sdpo_loss(student, teacher, ids, mask, distillation_mode="full_logits", **options)
     top, _ = sdpo_loss(student, teacher, ids, mask, distillation_topk=VOCABULARY, **options)
     torch.testing.assert_close(top, full, rtol=1e-10, atol=1e-12)
+
+
+def test_the_whole_vocabulary_has_no_tail_and_a_tail_holds_the_rest() -> None:
+    student, teacher, *_ = batch(4)
+    sides = [log_softmax(side.detach()).reshape(-1, VOCABULARY) for side in (student, teacher)]
+    whole = top_k_buckets(*sides, VOCABULARY, add_tail=True)
+    assert not whole.has_tail and whole.student_logps.shape[-1] == VOCABULARY
+    some = top_k_buckets(*sides, 4, add_tail=True)
+    assert some.has_tail and some.teacher_logps.shape[-1] == 5
+    for side in (some.student_logps, some.teacher_logps):
+        torch.testing.assert_close(side.exp().sum(-1), torch.ones(len(side), dtype=torch.float64))
+    torch.testing.assert_close(some.student_logps[:, :4], sides[0].sort(-1, descending=True).values[:, :4])
 
 
 @quick
