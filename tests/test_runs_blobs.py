@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,22 @@ def test_a_read_only_store_refuses(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="open read-only"):
         BlobStore(tmp_path / "blobs", read_only=True).put({"a": torch.ones(1)})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_blob_is_synced_before_it_is_named(blobs: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    sync, rename = os.fsync, os.replace
+
+    def fsync(descriptor: int) -> None:
+        calls.append("sync directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
+        sync(descriptor)
+
+    def replace(*names: Path) -> None:
+        calls.append("name")
+        rename(*names)
+
+    blobs.put({"a": torch.zeros(1)})
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    blobs.put({"a": torch.ones(1)})
+    assert calls[-3:] == ["sync file", "name", "sync directory"]

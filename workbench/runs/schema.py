@@ -79,7 +79,10 @@ def open_log(
         connection = _connect(path, read_only)
         _check_content(connection, path, newest=len(migrations))
         if read_only:
-            if _pragma(connection, "user_version") < len(migrations):
+            version = _pragma(connection, "user_version")
+            if version == 0:
+                raise RunError(f"{path} holds no run yet; open it once normally to start one.")
+            if version < len(migrations):
                 raise RunError(f"{path} was written by an older version; open it once normally to bring it up to date.")
             connection.execute("PRAGMA query_only = ON")
         else:
