@@ -43,15 +43,15 @@ def _log_softmax(logits: Tensor) -> Tensor:
     return torch.log_softmax(logits, dim=-1, dtype=dtype)
 
 
-def _expected_difference(logps: Tensor, other_logps: Tensor) -> Tensor:
-    """KL(p || r) of the last axis, (..., V) -> (...); terms with p = 0 are 0, rounding never makes it negative."""
-    difference = (logps - other_logps).masked_fill_(logps == -math.inf, 0.0)
-    return difference.mul_(logps.exp()).sum(-1).clamp_min_(0.0)
+def _kl(weights: Tensor, logps: Tensor, other_logps: Tensor) -> Tensor:
+    """KL(p || r) of the last axis, (..., V) -> (...), p given as probabilities too; terms with p = 0 are 0."""
+    terms = (logps - other_logps).mul_(weights)
+    return terms.masked_fill_(weights == 0.0, 0.0).sum(-1).clamp_min_(0.0)  # rounding never makes it negative
 
 
-def _entropy(logps: Tensor) -> Tensor:
-    """-sum p log p of the last axis, (..., V) -> (...)."""
-    return -(logps.masked_fill(logps == -math.inf, 0.0).mul_(logps.exp())).sum(-1)
+def _entropy(weights: Tensor, logps: Tensor) -> Tensor:
+    """-sum p log p of the last axis, (..., V) -> (...); terms with p = 0 are 0."""
+    return (logps * weights).masked_fill_(weights == 0.0, 0.0).sum(-1).neg_()
 
 
 def naive(student_logits: Tensor, teacher_logits: Tensor, token_ids: Tensor, *, top_k: int = 0) -> TwoSided:
@@ -68,18 +68,19 @@ def naive(student_logits: Tensor, teacher_logits: Tensor, token_ids: Tensor, *, 
     _check_shapes(student_logits, teacher_logits, token_ids)
     with torch.no_grad():
         student, teacher = _log_softmax(student_logits), _log_softmax(teacher_logits)  # (..., V)
-        mixture = torch.logaddexp(student, teacher) - math.log(2.0)
+        p, q = student.exp(), teacher.exp()
+        mixture = (p + q).log_().sub_(math.log(2.0))
         k = min(top_k, student.shape[-1])
         top_ids = torch.cat([student.topk(k, dim=-1).indices, teacher.topk(k, dim=-1).indices], dim=-1)  # (..., 2K)
         sampled = token_ids.unsqueeze(-1)
         return TwoSided(
             student_logps=student.gather(-1, sampled).squeeze(-1),
             teacher_logps=teacher.gather(-1, sampled).squeeze(-1),
-            kl_student_teacher=_expected_difference(student, teacher),
-            kl_teacher_student=_expected_difference(teacher, student),
-            jsd=0.5 * (_expected_difference(student, mixture) + _expected_difference(teacher, mixture)),
-            entropy_student=_entropy(student),
-            entropy_teacher=_entropy(teacher),
+            kl_student_teacher=_kl(p, student, teacher),
+            kl_teacher_student=_kl(q, teacher, student),
+            jsd=0.5 * (_kl(p, student, mixture) + _kl(q, teacher, mixture)),
+            entropy_student=_entropy(p, student),
+            entropy_teacher=_entropy(q, teacher),
             top_ids=top_ids,
             top_student_logps=student.gather(-1, top_ids),
             top_teacher_logps=teacher.gather(-1, top_ids),
