@@ -7,6 +7,7 @@ question, adapter off). Knows nothing of how a prompt is worded.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -64,7 +65,7 @@ def credit_of(
         noise_floor=noise_floor,
         temperature=temperature,
         top_k=top_k,
-        decode=lambda token_id: token_strings(policy.tokenizer, [token_id])[0],
+        decode=cache(partial(token_text, policy.tokenizer)),
     )
 
 
@@ -94,24 +95,35 @@ def token_strings(tokenizer: Any, token_ids: Sequence[int]) -> tuple[str, ...]:
     tokens before it are shown empty. Bytes that never become a character are shown as the replacement sign.
     """
     strings: list[str] = []
+    before: list[int] = []  # the last token that ended a character: some decoders drop a space at the very start
     held: list[int] = []  # tokens whose text is not a whole character yet
     for token_id in token_ids:
-        text = _decode(tokenizer, [*held, token_id])
-        if text.endswith("\N{REPLACEMENT CHARACTER}") and len(held) < 3 and not _is_whole(tokenizer, token_id):
-            held.append(token_id)  # at most 4 bytes make a character
+        text = _after(tokenizer, before, [*held, token_id])
+        if _is_partial(tokenizer, token_id, text) and len(held) < 3:  # at most 4 bytes make a character
+            held.append(token_id)
             strings.append("")
             continue
         strings.append(text)
-        held = []
+        before, held = [token_id], []
     if held:
-        strings[-1] = _decode(tokenizer, held)
+        strings[-1] = _after(tokenizer, before, held)
     return tuple(strings)
+
+
+def token_text(tokenizer: Any, token_id: int) -> str:
+    """Display text of a token on its own, with the space before it where it has one."""
+    return _after(tokenizer, [token_id], [token_id])
+
+
+def _after(tokenizer: Any, before: list[int], token_ids: list[int]) -> str:
+    known = _decode(tokenizer, before) if before else ""
+    return _decode(tokenizer, [*before, *token_ids])[len(known) :]
 
 
 def _decode(tokenizer: Any, token_ids: list[int]) -> str:
     return str(tokenizer.decode(token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
-def _is_whole(tokenizer: Any, token_id: int) -> bool:
-    """An added token, or one that is itself the replacement sign: nothing that follows can complete it."""
-    return token_id in tokenizer.added_tokens_decoder
+def _is_partial(tokenizer: Any, token_id: int, text: str) -> bool:
+    """Whether the text ends within a character; an added token is whole by itself."""
+    return text.endswith("\N{REPLACEMENT CHARACTER}") and token_id not in tokenizer.added_tokens_decoder

@@ -32,6 +32,8 @@ class Policy:
         facts: Mapping[str, Any],
         seed: int,
     ) -> None:
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
         self.model = model  # PeftModel
         self.bare = model.get_base_model()  # the same modules, adapter included, without PEFT's wrapper around forward
         self.tokenizer = tokenizer
@@ -44,6 +46,8 @@ class Policy:
         # The learning rate and the decay are set anew by every update; these values are never used.
         self.optimizer = torch.optim.AdamW(self.parameters(), lr=1e-3)
         model.eval()
+        self._modules = list(model.modules())
+        self._layers = [module for module in self._modules if isinstance(module, BaseTunerLayer)]
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """The trainable parameters: the adapter's, in a fixed order."""
@@ -104,12 +108,8 @@ class Policy:
         Values are represented by PyTorch's in-place version counters.
         """
         adapter = tuple((p._version, p.data_ptr(), p.requires_grad) for p in self._adapter.values())
-        layers = tuple(
-            (tuple(module.active_adapters), module.disable_adapters)
-            for module in self.model.modules()
-            if hasattr(module, "disable_adapters")
-        )
-        return adapter, layers, any(module.training for module in self.model.modules())
+        layers = tuple((tuple(layer.active_adapters), layer.disable_adapters) for layer in self._layers)
+        return adapter, layers, any(module.training for module in self._modules)
 
     @contextmanager
     def untouched(self) -> Iterator[None]:
