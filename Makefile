@@ -1,0 +1,65 @@
+# Every target sets up .venv by itself. PYTHON is any Python from 3.11 on; ARGS is passed through:
+#   make app ARGS="--port 8000"     make test ARGS="-k sandbox"     make bench NAME=round
+
+PYTHON ?= python3
+NAME ?= round
+ARGS ?=
+
+BIN := .venv/bin
+# The stamps carry a checksum of the requirements: the environment is renewed exactly when their text changes.
+RUN_STAMP := .venv/.installed-run-$(shell cat requirements.txt | cksum | cut -d' ' -f1)
+DEV_STAMP := .venv/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
+
+.PHONY: app test test-gpu check bench notebooks system-packages
+
+app: $(RUN_STAMP)
+	$(BIN)/python app.py --run runs/demo $(ARGS)
+
+test: $(DEV_STAMP) system-packages
+	$(BIN)/python -m pytest -rs $(ARGS)
+
+test-gpu: $(DEV_STAMP)
+	$(BIN)/python -m pytest -rs -m gpu $(ARGS)
+
+check: $(DEV_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_layering.py
+
+bench: $(RUN_STAMP)
+	$(BIN)/python -m workbench bench $(NAME) $(ARGS)
+
+# Notebooks import the workbench from the repository, wherever the kernel starts.
+notebooks: $(RUN_STAMP)
+	PYTHONPATH="$(CURDIR)" $(BIN)/jupyter lab notebooks/01_first_round.ipynb $(ARGS)
+
+# A browser and a sandbox for the tests that need them. Only root on a Debian-like system can be helped;
+# elsewhere those tests skip and say why.
+system-packages:
+	@missing=""; \
+	command -v bwrap >/dev/null || missing="$$missing bubblewrap"; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null \
+				|| echo "Could not install:$$missing. The tests that need them will skip."; \
+		else \
+			echo "Not installed:$$missing. The tests that need them will skip."; \
+		fi; \
+	fi
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..." >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+
+# torch first: it decides the versions of what is shared, and is the download that fails if one does.
+$(RUN_STAMP): | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@rm -f .venv/.installed-run-*; touch $@
+
+$(DEV_STAMP): $(RUN_STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@rm -f .venv/.installed-dev-*; touch $@
