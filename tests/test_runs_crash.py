@@ -145,6 +145,25 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
         acknowledged = events
 
 
+def append_large(path: Path) -> None:
+    with Run.open(path, fail_point=killer("event.inserted", 2)) as run:
+        run.append("note", {"text": "small"})
+        run.append("note", {"text": "x" * 16_000_000})  # more than SQLite's cache: the log is half overwritten
+
+
+def test_a_half_overwritten_log_is_rolled_back_even_for_a_reader(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    process = processes.Process(target=append_large, args=(path,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert any(path.glob("run.sqlite-*")) and sum(file.stat().st_size for file in path.glob("run.sqlite*")) > 10_000_000
+    with Run.open(path, read_only=True) as run:
+        assert [event.data for event in run.events()] == [{"text": "small"}]
+    with Run.open(path) as run:
+        assert run.append("note", {}).id == 2
+
+
 def migrate(path: Path, moment: str) -> None:
     Store(path, migrations=NEWER, fail_point=killer(moment, 1)).close()
 

@@ -131,7 +131,7 @@ class TimelineMachine(RuleBasedStateMachine):
 
 TestTimelineMachine = TimelineMachine.TestCase
 TestTimelineMachine.settings = settings(
-    settings.get_profile("runs"), max_examples=60, stateful_step_count=25, derandomize=True
+    settings.get_profile("runs"), max_examples=80, stateful_step_count=30, derandomize=True
 )
 
 
@@ -181,6 +181,18 @@ def test_an_update_on_another_parent_is_a_fork() -> None:
     log.checkout("b")
     log.undo()
     assert tl.redo_target(log.timeline) == "b"
+
+
+def test_a_new_update_is_what_redo_leads_to() -> None:
+    log = Log()
+    log.update("a")
+    log.undo()
+    log.update("b")
+    log.checkout("root")
+    assert tl.redo_target(log.timeline) == "b"
+    log.checkout("a")
+    log.undo()
+    assert tl.redo_target(log.timeline) == "a"
 
 
 def test_undoing_the_first_update_of_a_branch_stays_on_it() -> None:
