@@ -1,0 +1,156 @@
+"""The corpus, generated on the fly: (user's turn, program) pairs of every kind that the workbench will ask for.
+
+The answer is always the right program of some house; what differs is what the prompt tells of that house: nothing
+(the student), a demonstration, a reviewer's or a person's words, failed examples, an error, or something beside the
+point. Held-out specifications and held-out sentences never appear. Knows nothing of models and tokenizers.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workbench.tasks.house_rules.checks import draw_valid, example_line
+from workbench.tasks.house_rules.remarks import IRRELEVANT, own_words, remark
+from workbench.tasks.house_rules.slips import draw_slip
+from workbench.tasks.house_rules.world import Specification, draw_choices
+
+# Share of each kind of prompt, once the curriculum is over.
+MIXTURE = {
+    "student": 0.10,
+    "demonstration": 0.06,
+    "remark": 0.08,
+    "own words": 0.16,
+    "examples": 0.52,
+    "error": 0.04,
+    "irrelevant": 0.04,
+}
+SLIP_SHARE = 0.04  # of the student's answers
+STAGES_EARLY = {1: 0.50, 2: 0.30, 3: 0.15, 4: 0.05}
+STAGES_LATE = {1: 0.16, 2: 0.25, 3: 0.29, 4: 0.25, 5: 0.05}
+EXAMPLES_SHOWN = {1: 0.15, 2: 0.75, 3: 0.10}
+POOL = 4000  # specifications kept for each number of stages
+REFRESH = {1: 0.3, 2: 0.3, 3: 0.12, 4: 0.04, 5: 0.01}  # share of draws that make a new one
+Valid = tuple[Specification, tuple[tuple[int, ...], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training pair."""
+
+    kind: str
+    prompt: str
+    answer: str
+
+
+def _draw(shares: dict, generator: random.Random):  # type: ignore[no-untyped-def, type-arg]
+    return generator.choices(list(shares), list(shares.values()))[0]
+
+
+def failed_examples(
+    specification: Specification,
+    right: Sequence[int],
+    wrong: Sequence[int],
+    checks: Sequence[tuple[int, ...]],
+    count: int,
+) -> list[str]:
+    """The first `count` checks on which `wrong` differs from `right`, as a checker words them."""
+    lines = []
+    for xs in checks:
+        outputs = specification.outputs(list(xs))
+        returned, expected = outputs[tuple(wrong)], outputs[tuple(right)]
+        if returned != expected:
+            lines.append(example_line(xs, returned, expected))
+        if len(lines) == count:
+            break
+    return lines
+
+
+def _wrong_choices(specification: Specification, right: tuple[int, ...], generator: random.Random) -> tuple[int, ...]:
+    """Choices of an attempt that fails; half of them near misses (one wrong step)."""
+    if generator.random() < 0.5:
+        index = generator.choice(specification.open_steps)
+        others = [c for c in range(len(specification.steps[index].kind.choices)) if c != right[index]]
+        return (*right[:index], generator.choice(others), *right[index + 1 :])
+    while True:
+        wrong = draw_choices(specification, generator)
+        if wrong != right:
+            return wrong
+
+
+class Corpus:
+    """An endless stream of pairs from one seed. Specifications are kept in a pool and used several times."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = random.Random(f"corpus {seed}")
+        self._pool: dict[int, list[Valid]] = {}
+
+    def _specification(self, open_stages: int) -> Valid:
+        # Finding checks for four and five stages takes milliseconds; houses and wording vary within an entry.
+        pool = self._pool.setdefault(open_stages, [])
+        if len(pool) < 200 or self._generator.random() < REFRESH[open_stages]:
+            valid = draw_valid(open_stages, self._generator, held_out=False)
+            if len(pool) < POOL:
+                pool.append(valid)
+            else:
+                pool[self._generator.randrange(POOL)] = valid
+            return valid
+        return self._generator.choice(pool)
+
+    def draw(self, progress: float = 1.0) -> Example:
+        """One pair; `progress` from 0 to 1 moves the number of stages from the early to the late mixture."""
+        generator = self._generator
+        late = generator.random() < progress
+        specification, checks = self._specification(_draw(STAGES_LATE if late else STAGES_EARLY, generator))
+        right = draw_choices(specification, generator)
+        kind = _draw(MIXTURE, generator)
+        if kind == "student":
+            return Example(kind, specification.text, _student_answer(specification.program(right), generator))
+        return Example(kind, _teacher_turn(kind, specification, checks, right, generator), specification.program(right))
+
+
+def _student_answer(program: str, generator: random.Random) -> str:
+    return draw_slip(program, generator).program if generator.random() < SLIP_SHARE else program
+
+
+def _teacher_turn(
+    kind: str,
+    specification: Specification,
+    checks: Sequence[tuple[int, ...]],
+    right: tuple[int, ...],
+    generator: random.Random,
+) -> str:
+    """The self-teacher's turn of this kind, in a house where `right` is right."""
+    prompt = specification.text
+    if kind == "irrelevant":
+        return reprompt(prompt, feedback=generator.choice(IRRELEVANT))
+    if kind == "demonstration":
+        said = remark(specification, right) if generator.random() < 0.3 else ""
+        return reprompt(prompt, specification.program(right), said)
+    wrong = _wrong_choices(specification, right, generator)
+    attempt = specification.program(wrong)
+    if kind == "error":  # it tells nothing of the house: the answer's choices stay a fresh draw
+        slip = draw_slip(attempt, generator)
+        return reprompt(prompt, "", slip.error, slip.program if generator.random() < 0.3 else "")
+    if kind == "examples":
+        shown = checks if generator.random() < 0.7 else generator.sample(checks, len(checks))
+        feedback = "\n".join(failed_examples(specification, right, wrong, shown, _draw(EXAMPLES_SHOWN, generator)))
+        if generator.random() < 0.12:
+            feedback += "\n" + remark(specification, right)
+        return reprompt(prompt, "", feedback, attempt if generator.random() < 0.1 else "")
+    partly = generator.random() < 0.2  # only what was wrong, beside the attempt
+    steps = [index for index in specification.open_steps if right[index] != wrong[index]] if partly else None
+    if kind == "remark":
+        feedback = remark(specification, right, steps)
+    else:
+        feedback = own_words(specification, right, generator, steps=steps)
+    return reprompt(prompt, "", feedback, attempt if partly or generator.random() < 0.15 else "")
+
+
+def reprompt(prompt: str, demonstration: str = "", feedback: str = "", failed_attempt: str = "") -> str:
+    """The self-teacher's user turn."""
+    solution = f"\nCorrect solution:\n\n{demonstration}\n\n" if demonstration else ""
+    earlier = f"\nYour earlier attempt:\n\n{failed_attempt}\n\n" if failed_attempt else ""
+    said = f"\nThe following is feedback from your unsuccessful earlier attempt:\n\n{feedback}\n\n" if feedback else ""
+    return f"{prompt}{solution}{earlier}{said}\n\nCorrectly solve the original question.\n"

@@ -1,0 +1,195 @@
+"""Trains the embedded policy from nothing, on the CPU, resumably: `python -m workbench.embedded.train`.
+
+Warm-up, a plateau, then a linear decay of the learning rate over the last `--decay` steps: the plateau can be
+continued for as long as there is time. Muon for matrices, AdamW for the rest; loss on the answer only; no padding
+mask, because right padding is harmless to a causal model. Every `--every` steps the state is saved under `--out`
+and a line goes to its log; the finished weights go to `weights/` in half precision.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM
+
+from workbench.embedded.corpus import Corpus
+from workbench.embedded.tokenizer import CONTEXT, train_tokenizer
+
+WEIGHTS = Path(__file__).parent / "weights"
+WIDTH_STEP = 32  # batch widths are rounded up to this: few shapes, fast kernels
+BATCHES_AT_ONCE = 16  # this many batches are drawn together and sorted by length, so that little is padding
+CURRICULUM_STEPS = 1500
+MUON_RATE, ADAMW_RATE = 3e-3, 2e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Token ids (B, W) and the mask (B, W) of the positions whose *next* token is part of the answer."""
+
+    token_ids: torch.Tensor
+    predicts_answer: torch.Tensor
+
+
+def build_model(tokenizer: PreTrainedTokenizerBase) -> Qwen3ForCausalLM:
+    """A small Qwen3 with random weights (tied embeddings, grouped-query attention)."""
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=256,
+        intermediate_size=512,
+        num_hidden_layers=5,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        head_dim=32,
+        max_position_embeddings=CONTEXT,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+        tie_word_embeddings=True,
+        attention_dropout=0.0,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return Qwen3ForCausalLM(config)
+
+
+class Batches:
+    """Batches of the corpus, sorted by length within a draw of several batches."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, batch_size: int, seed: int) -> None:
+        self._corpus = Corpus(seed)
+        self._tokenizer = tokenizer
+        self._batch_size = batch_size
+        self._order = torch.Generator().manual_seed(seed)
+        self._ready: list[list[tuple[list[int], int]]] = []
+
+    def _encode(self, progress: float) -> list[tuple[list[int], int]]:
+        pairs = [self._corpus.draw(progress) for _ in range(self._batch_size * BATCHES_AT_ONCE)]
+        prompts = [f"<|user|>{pair.prompt}<|end|><|assistant|>" for pair in pairs]
+        answers = [f"{pair.answer}<|end|>" for pair in pairs]
+        prompt_ids = self._tokenizer(prompts)["input_ids"]
+        answer_ids = self._tokenizer(answers)["input_ids"]
+        return sorted(
+            ((p + a, len(p)) for p, a in zip(prompt_ids, answer_ids, strict=True)), key=lambda row: len(row[0])
+        )
+
+    def next(self, progress: float) -> Batch:
+        """The next batch; `progress` of the curriculum from 0 to 1."""
+        if not self._ready:
+            rows = self._encode(progress)
+            order = torch.randperm(BATCHES_AT_ONCE, generator=self._order).tolist()
+            self._ready = [rows[i * self._batch_size : (i + 1) * self._batch_size] for i in order]
+        rows = self._ready.pop()
+        width = -(-max(len(ids) for ids, _ in rows) // WIDTH_STEP) * WIDTH_STEP
+        token_ids = torch.full((len(rows), width), self._tokenizer.pad_token_id)
+        predicts_answer = torch.zeros(len(rows), width, dtype=torch.bool)
+        for row, (ids, prompt_length) in enumerate(rows):
+            token_ids[row, : len(ids)] = torch.tensor(ids)
+            predicts_answer[row, prompt_length - 1 : len(ids) - 1] = True
+        return Batch(token_ids, predicts_answer)
+
+
+def answer_loss(model: Qwen3ForCausalLM, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Mean cross-entropy in nats over answer tokens; `hidden` (B, W, H)."""
+    targets = batch.token_ids.roll(-1, dims=1)[batch.predicts_answer]
+    return torch.nn.functional.cross_entropy(model.lm_head(hidden[batch.predicts_answer]).float(), targets)
+
+
+def build_optimizers(model: Qwen3ForCausalLM) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the layers, AdamW for embeddings and norms."""
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    rest = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    return [
+        torch.optim.Muon(matrices, lr=MUON_RATE, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=ADAMW_RATE, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def schedule(step: int, steps: int, decay: int, warmup: int = 100) -> float:
+    """Factor on the learning rate."""
+    return min(1.0, (step + 1) / warmup, max(0.02, (steps - step) / max(decay, 1)))
+
+
+def save(path: Path, model: Qwen3ForCausalLM, optimizers: list[torch.optim.Optimizer], step: int) -> None:
+    """A checkpoint that training can resume from, replaced as a whole."""
+    state = {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "step": step}
+    torch.save(state, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
+
+
+def publish(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase, directory: Path = WEIGHTS) -> None:
+    """The weights in half precision, in the layout of any hub model."""
+    half = Qwen3ForCausalLM(model.config).to(torch.float16)
+    half.load_state_dict({name: tensor.to(torch.float16) for name, tensor in model.state_dict().items()})
+    half.generation_config = GenerationConfig(
+        do_sample=True, temperature=1.0, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    half.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("build/embedded"))
+    parser.add_argument("--steps", type=int, default=7_000, help="optimiser steps in all")
+    parser.add_argument("--decay", type=int, default=1_300, help="steps of the final decay")
+    parser.add_argument("--batch", type=int, default=48)
+    parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Trains, or goes on from the checkpoint in `--out`."""
+    options = parse()
+    options.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(options.seed)
+    if (WEIGHTS / "tokenizer.json").exists():
+        tokenizer = AutoTokenizer.from_pretrained(WEIGHTS)
+    else:
+        tokenizer = train_tokenizer(seed=options.seed)
+        tokenizer.save_pretrained(WEIGHTS)
+    model = build_model(tokenizer)
+    optimizers = build_optimizers(model)
+    checkpoint, step = options.out / "checkpoint.pt", 0
+    if checkpoint.exists():
+        state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(state["model"])
+        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        step = state["step"]
+    batches = Batches(tokenizer, options.batch, options.seed + 1_000_003 * step)
+    total, tokens, started = 0.0, 0, time.monotonic()
+    while step < options.steps:
+        factor = schedule(step, options.steps, options.decay)
+        for optimizer, rate in zip(optimizers, (MUON_RATE, ADAMW_RATE), strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+        batch = batches.next(min(1.0, step / CURRICULUM_STEPS))
+        # fp32 on purpose: on the CPU that trained this, bf16 products ran at half the speed of fp32 ones.
+        hidden = model.model(batch.token_ids, use_cache=False).last_hidden_state
+        loss = answer_loss(model, hidden, batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        step += 1
+        total, tokens = total + loss.item(), tokens + batch.token_ids.numel()
+        if step % options.every == 0 or step == options.steps:
+            seconds = time.monotonic() - started
+            line = {"step": step, "loss": round(total / options.every, 4), "tokens_per_s": round(tokens / seconds)}
+            print(json.dumps(line), flush=True)
+            with (options.out / "log.jsonl").open("a") as log:
+                log.write(json.dumps(line) + "\n")
+            save(checkpoint, model, optimizers, step)
+            total, tokens, started = 0.0, 0, time.monotonic()
+    publish(model, tokenizer)
+
+
+if __name__ == "__main__":
+    main()
