@@ -117,7 +117,7 @@ def test_threads_lose_nothing_and_listeners_hear_the_order(path: Path) -> None:
     acknowledged: dict[int, list[int]] = {}
 
     def write(thread: int) -> None:
-        acknowledged[thread] = [store.append("note", {"thread": thread, "count": n}).id for n in range(25)]
+        acknowledged[thread] = [store.append("note", {"thread": thread, "count": n}).id for n in range(10)]
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -125,11 +125,11 @@ def test_threads_lose_nothing_and_listeners_hear_the_order(path: Path) -> None:
     for thread in threads:
         thread.join()
     events = store.events()
-    assert [event.id for event in events] == list(range(1, 201))
+    assert [event.id for event in events] == list(range(1, 81))
     assert heard == events
     for number, ids in acknowledged.items():
         mine = [(event.id, event.data["count"]) for event in events if event.data["thread"] == number]
-        assert mine == list(zip(ids, range(25), strict=True))
+        assert mine == list(zip(ids, range(10), strict=True))
     store.close()
 
 
@@ -256,8 +256,8 @@ def test_what_is_no_database_is_left_alone(path: Path, content: bytes) -> None:
 @pytest.mark.parametrize("damage", ["truncate", "flip"])
 def test_a_damaged_log_is_one_sentence(path: Path, damage: str) -> None:
     store = Store(path)
-    for count in range(50):
-        store.append("note", {"text": json.dumps(count) * 500})
+    for count in range(10):
+        store.append("note", {"text": json.dumps(count) * 5000})
     store.close()
     content = bytearray(path.read_bytes())
     if damage == "truncate":

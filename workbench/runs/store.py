@@ -86,6 +86,13 @@ class Store:
             raise RunError(f"The event {kind!r} is not plain JSON ({error}); leave that value out.") from error
         return self._call(lambda connection: self._commit(connection, kind, text, tuple(blobs)))
 
+    def restore(self, events: Sequence[Event]) -> None:
+        """Commit the events of another run as they are, ids and times included, in one transaction.
+
+        Raises RunError, and commits none of them, when an id is already taken.
+        """
+        self._call(lambda connection: _restore(connection, events))
+
     def events(self, *, kinds: Collection[str] | None = None, after: int = 0) -> list[Event]:
         """Committed events with an id above `after`, oldest first; of the given kinds only, where given."""
         return self._call(lambda connection: _select(connection, kinds, after))
@@ -94,10 +101,6 @@ class Store:
         """(event id, kind, blob's SHA-256) of every blob that any event needs, oldest first."""
         query = "SELECT b.event_id, e.kind, b.sha256 FROM event_blobs b JOIN events e ON e.id = b.event_id"
         return self._call(lambda connection: connection.execute(f"{query} ORDER BY 1, b.position").fetchall())
-
-    def copy_to(self, target: Path) -> None:
-        """A consistent copy of the log as one new file. Raises RunError when it cannot be written."""
-        self._call(lambda connection: _copy(connection, target))
 
     def add_listener(self, listener: Listener) -> None:
         """Call `listener` with every event committed from now on."""
@@ -193,10 +196,19 @@ def _select(connection: sqlite3.Connection, kinds: Collection[str] | None, after
     ]
 
 
-def _copy(connection: sqlite3.Connection, target: Path) -> None:
-    copy = sqlite3.connect(target, isolation_level=None)
+def _restore(connection: sqlite3.Connection, events: Sequence[Event]) -> None:
+    connection.execute("BEGIN IMMEDIATE")
     try:
-        connection.backup(copy)
-        copy.execute("PRAGMA journal_mode = DELETE")
-    finally:
-        copy.close()
+        connection.executemany(
+            "INSERT INTO events (id, kind, created, data) VALUES (?, ?, ?, ?)",
+            [(event.id, event.kind, event.created, json.dumps(event.data, allow_nan=False)) for event in events],
+        )
+        connection.executemany(
+            "INSERT INTO event_blobs (event_id, position, sha256) VALUES (?, ?, ?)",
+            [(event.id, position, sha256) for event in events for position, sha256 in enumerate(event.blobs)],
+        )
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
