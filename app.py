@@ -1,0 +1,87 @@
+"""The page: flags -> Workbench.open(...) -> build_ui(...) -> launch(...)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import ConfigError, WorkbenchError
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The flags; an unknown one ends with status 2, as every mistake of a person does."""
+    flags = argparse.ArgumentParser(description="SDPO Workbench: see, apply, test and undo reinforcement learning.")
+    flags.add_argument("--host", default="127.0.0.1", help="address to listen on; any but loopback needs --auth")
+    flags.add_argument("--port", type=int, default=7860)
+    flags.add_argument("--auth", metavar="NAME:PASSWORD", help="ask for these before showing the page")
+    flags.add_argument("--run", metavar="DIR", default="runs/demo", help="directory of the run; resumed if it exists")
+    flags.add_argument("--model", default="embedded", help="'embedded', a local directory or a hub id")
+    flags.add_argument("--quantization", default="auto", choices=["auto", "nf4", "int8", "none"])
+    flags.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    flags.add_argument("--seed", type=int, default=0)
+    return flags.parse_args(arguments)
+
+
+def check_address(host: str, port: int, auth: str | None) -> None:
+    """Raise ConfigError where the page must not or cannot listen."""
+    if host not in ("127.0.0.1", "localhost", "::1") and not auth:
+        raise ConfigError(f"Listening on {host} lets others in; add --auth NAME:PASSWORD, or leave --host away.")
+    if auth is not None and not all(auth.partition(":")):
+        raise ConfigError("--auth needs a name and a password, as NAME:PASSWORD.")
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"Port {port} on {host} cannot be used ({error}); choose another with --port.") from None
+
+
+def serve(flags: argparse.Namespace) -> None:
+    """Show the page at once, open the workbench behind it, and stay until interrupted."""
+    check_address(flags.host, flags.port, flags.auth)
+    from workbench.ui import build_ui, launch, open_desk  # Gradio takes seconds to import
+
+    def opener() -> Any:
+        from workbench import Workbench
+
+        return Workbench.open(
+            flags.run, model=flags.model, quantization=flags.quantization, device=flags.device, seed=flags.seed
+        )
+
+    desk = open_desk(opener)
+    page = build_ui(desk, Path(flags.run).name)
+    try:
+        auth = tuple(flags.auth.split(":", 1)) if flags.auth else None
+        address = launch(page, flags.host, flags.port, auth)  # type: ignore[arg-type]
+        print(f"SDPO Workbench is at {address}", flush=True)
+        desk.settled.wait()
+        if desk.failure is not None:
+            raise desk.failure
+        page.block_thread()
+    finally:
+        page.close()
+        desk.close()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0, or 2 with one sentence on stderr where a person can act on it; a bug keeps its traceback."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with tempfile.TemporaryDirectory(prefix="workbench-") as private:
+        os.environ["GRADIO_TEMP_DIR"] = private  # uploads and caches stay out of the shared temporary directory
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        try:
+            serve(parse(arguments))
+        except WorkbenchError as error:
+            print(error, file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

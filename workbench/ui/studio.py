@@ -1,0 +1,295 @@
+"""What people can ask for, as jobs of the desk. Page and API share it; nothing here knows of Gradio.
+
+Every method checks its input before anything is queued (TaskError, FeedbackError, ConfigError), returns the `Job`,
+and its job keeps the board's facts true: `groups` (newest attempts per task), `live` (text while it is sampled),
+`timeline`, `head`, `held_out`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any
+
+from workbench.config import SamplingConfig, SDPOConfig
+from workbench.errors import ConfigError, FeedbackError, NoSignalError, TaskError
+from workbench.records import Attempt, Task
+from workbench.ui.worker import AHEAD, SHOWN, Desk, Job
+
+MOST_ATTEMPTS = 64
+LONGEST_TEXT = 20_000  # characters of a prompt or a feedback
+MODES = ("replace", "join")
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What is known of one attempt under one policy, feedback and configuration."""
+
+    payload: dict[str, Any]  # for the heatmap
+    teacher_text: str
+    teacher_ids: tuple[int, ...]
+    shortened: Any
+
+
+def plain(node: Any) -> dict[str, Any]:
+    """A node of the timeline as a dict, however the run describes it."""
+    if isinstance(node, Mapping):
+        return dict(node)
+    if is_dataclass(node):
+        return {item.name: getattr(node, item.name) for item in fields(node)}
+    return dict(vars(node))
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise TaskError(f"{what} must be text.")
+    if len(value) > LONGEST_TEXT:
+        raise TaskError(f"{what} has {len(value):,} characters; at most {LONGEST_TEXT:,} are taken.")
+    return value
+
+
+def make_config(kind: type, values: Mapping[str, Any] | None) -> Any:
+    """`SamplingConfig` or `SDPOConfig` from plain values; ConfigError for an unknown name or an impossible value."""
+    known = {item.name: item.default for item in fields(kind)}
+    for name, value in (values or {}).items():
+        if name not in known:
+            raise ConfigError(f"There is no setting named {name!r}; there are {', '.join(known)}.")
+        whole = isinstance(known[name], int) and not isinstance(known[name], bool)
+        if whole and not (isinstance(value, (int, float)) and float(value).is_integer()):
+            raise ConfigError(f"{name} is {value!r}; it must be a whole number.")
+        if isinstance(known[name], float) and value is not None and not isinstance(value, (int, float)):
+            raise ConfigError(f"{name} is {value!r}; it must be a number.")
+    whole_names = {name for name, value in known.items() if type(value) is int}
+    return kind(**{name: int(value) if name in whole_names else value for name, value in (values or {}).items()})
+
+
+class Studio:
+    """The verbs of one round over a desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    # Opening -----------------------------------------------------------------------------------------------------
+    @staticmethod
+    def opened(workbench: Any, desk: Desk) -> None:
+        """Fill the board from a workbench that was just opened (runs in the desk's thread)."""
+        groups: dict[str, tuple[Attempt, ...]] = {}
+        newest: dict[str, str] = {}
+        for attempt in workbench.attempts():
+            if newest.get(attempt.task_id) != attempt.group_id:
+                newest[attempt.task_id] = attempt.group_id
+                groups.pop(attempt.task_id, None)  # so that the newest group comes last
+                groups[attempt.task_id] = ()
+            groups[attempt.task_id] += (attempt,)
+        tasks = {pack: tuple(workbench.tasks(pack)) for pack in workbench.packs()}
+        own = [workbench.task(name) for name in groups if not any(name == t.id for ts in tasks.values() for t in ts)]
+        for task in own:
+            tasks[task.id.split("/")[0]] = (*tasks.get(task.id.split("/")[0], ()), task)
+        desk.publish(tasks=tasks, groups=groups, live=None, held_out={}, policy=dict(workbench.policy.facts))
+        Studio._publish_timeline(workbench, desk)
+
+    @staticmethod
+    def _publish_timeline(workbench: Any, desk: Desk) -> None:
+        desk.publish(timeline=tuple(plain(node) for node in workbench.timeline()), head=workbench.head)
+
+    # Reading the board -------------------------------------------------------------------------------------------
+    def task(self, task_id: str) -> Task | None:
+        """The task on the board, or None."""
+        for tasks in self.desk.facts.get("tasks", {}).values():
+            for task in tasks:
+                if task.id == task_id:
+                    return task
+        return None
+
+    def group(self, task_id: str) -> tuple[Attempt, ...]:
+        """The newest attempts at a task."""
+        return self.desk.facts.get("groups", {}).get(task_id, ())
+
+    def report(self, attempt: Attempt) -> Any:
+        """The newest update on the path to the head that used this attempt, or None."""
+        nodes = {node["update_id"]: node for node in self.desk.facts.get("timeline", ())}
+        here = nodes.get(self.desk.facts.get("head", ""))
+        while here is not None:
+            report = here.get("report")
+            if report is not None and attempt.id in report.realised:
+                return report
+            here = nodes.get(here.get("parent_id") or "")
+        return None
+
+    # Tasks and attempts ------------------------------------------------------------------------------------------
+    def add_task(self, prompt: str, environment: str, answer: Mapping[str, Any] | None, system: str | None) -> Job:
+        """A task that a person typed; the job's result is the Task."""
+        if not _text(prompt, "The prompt").strip():
+            raise TaskError("The prompt is empty; type a question first.")
+        if not isinstance(environment, str) or not environment:
+            raise TaskError("Say how the task is judged: choose one of the listed ways.")
+
+        def run(workbench: Any, job: Job) -> Task:
+            task = workbench.add_task(prompt=prompt, environment=environment, answer=answer or {}, system=system or None)
+            pack = task.id.split("/")[0]
+            tasks = self.desk.facts["tasks"]
+            mine = tuple(old for old in tasks.get(pack, ()) if old.id != task.id)
+            self.desk.publish(tasks={**tasks, pack: (*mine, task)})
+            return task
+
+        return self.desk.submit("task", "Adding a task", run)
+
+    def sample(self, task_id: str, n: int, sampling: SamplingConfig) -> Job:
+        """Sample and judge `n` attempts; the job's result is the list of attempts. Stopping keeps what is there."""
+        if not isinstance(task_id, str) or not task_id:
+            raise TaskError("Choose a task first.")
+        if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST_ATTEMPTS:
+            raise TaskError(f"The number of attempts is {n!r}; it must be a whole number from 1 to {MOST_ATTEMPTS}.")
+
+        def run(workbench: Any, job: Job) -> list[Attempt]:
+            task = workbench.task(task_id)
+            texts = [""] * n
+
+            def on_token(index: int, text: str) -> None:
+                texts[index] = text
+                self.desk.publish(live={"task_id": task_id, "texts": tuple(texts)})
+
+            self.desk.publish(live={"task_id": task_id, "texts": tuple(texts)})
+            try:
+                attempts = workbench.attempt(task, n=n, sampling=sampling, on_token=on_token, stop=job.stop)
+                if attempts:
+                    self._publish_group(task_id, tuple(attempts))
+            finally:
+                self.desk.publish(live=None)
+            return list(attempts)
+
+        return self.desk.submit("sample", f"Sampling {n} attempts", run)
+
+    def _publish_group(self, task_id: str, attempts: tuple[Attempt, ...]) -> None:
+        groups = {name: group for name, group in self.desk.facts["groups"].items() if name != task_id}
+        self.desk.publish(groups={**groups, task_id: attempts})
+
+    def judge(self, task_id: str, text: str) -> Job:
+        """Judge a text as if it were an attempt; the job's result is a Judgement. Nothing is recorded."""
+        _text(text, "The attempt")
+
+        def run(workbench: Any, job: Job) -> Any:
+            from workbench.tasks import judge
+
+            return judge(workbench.task(task_id), text)
+
+        return self.desk.submit("judge", "Judging", run)
+
+    def feedback(self, attempt_id: str, text: str | None, reward: float | None, mode: str = "replace") -> Job:
+        """A person's feedback and/or reward; the job's result is the changed Attempt."""
+        if not isinstance(attempt_id, str) or not attempt_id:
+            raise FeedbackError("Choose an attempt first.")
+        if text is None and reward is None:
+            raise FeedbackError("Nothing was said: type a feedback, or set a reward.")
+        if text is not None and (not isinstance(text, str) or len(text) > LONGEST_TEXT):
+            raise FeedbackError(f"The feedback must be text of at most {LONGEST_TEXT:,} characters.")
+        if reward is not None and not (isinstance(reward, (int, float)) and math.isfinite(reward) and 0 <= reward <= 1):
+            raise FeedbackError(f"The reward is {reward!r}; it must be a number from 0 to 1.")
+        if mode not in MODES:
+            raise FeedbackError(f"The mode is {mode!r}; choose replace or join.")
+
+        def run(workbench: Any, job: Job) -> Attempt:
+            changed = workbench.give_feedback(find(workbench, attempt_id), text=text, reward=reward, mode=mode)
+            group = tuple(changed if old.id == attempt_id else old for old in self.group(changed.task_id))
+            if changed in group:
+                self._publish_group(changed.task_id, group)
+            return changed
+
+        return self.desk.submit("feedback", "Recording feedback", run)
+
+    # Credit ------------------------------------------------------------------------------------------------------
+    def key(self, what: str, attempt_id: str, config: SDPOConfig, group: Sequence[Attempt]) -> tuple[Any, ...]:
+        """What the answer depends on: policy, configuration, and the feedback and verdicts of the whole group."""
+        said = tuple((attempt.id, attempt.feedback, attempt.reward) for attempt in group)
+        return (what, attempt_id, self.desk.facts.get("head"), config, said)
+
+    def want_detail(self, attempt: Attempt, config: SDPOConfig, *, shown: bool) -> Detail | Exception | None:
+        """The attempt's detail if it is known; otherwise None, and a job that finds it out is in the queue."""
+        key = self.key("credit", attempt.id, config, self.group(attempt.task_id))
+        known = self.desk.known(key)
+        if known is None:
+            self.desk.submit(
+                "credit",
+                "Colouring",
+                lambda workbench, job: detail(workbench, find(workbench, attempt.id), config),
+                priority=SHOWN if shown else AHEAD,
+                key=key,
+            )
+        return known
+
+    def want_ledger(self, group: Sequence[Attempt], config: SDPOConfig) -> Any:
+        """The ledger of a group if it is known; otherwise None, and a job is in the queue."""
+        if not group:
+            return None
+        key = self.key("ledger", "", config, group)
+        known = self.desk.known(key)
+        if known is None:
+            self.desk.submit(
+                "ledger",
+                "Counting the signal",
+                lambda workbench, job: tuple(workbench.ledger(list(group), config)),
+                priority=SHOWN,
+                key=key,
+            )
+        return known
+
+    # Updates -----------------------------------------------------------------------------------------------------
+    def update(self, attempt_ids: Sequence[str], config: SDPOConfig) -> Job:
+        """One update on these attempts; the job's result is the UpdateReport."""
+        ids = list(attempt_ids)
+        if not ids or not all(isinstance(one, str) for one in ids):
+            raise NoSignalError("There are no attempts to learn from; sample some first.")
+
+        def run(workbench: Any, job: Job) -> Any:
+            every = {attempt.id: attempt for attempt in workbench.attempts()}
+            missing = [one for one in ids if one not in every]
+            if missing:
+                raise FeedbackError(f"There is no attempt {missing[0]!r} in this run; sample or choose another.")
+            report = workbench.update([every[one] for one in ids], config, stop=job.stop)
+            self._publish_timeline(workbench, self.desk)
+            return report
+
+        return self.desk.submit("update", f"Updating on {len(ids)} attempts", run)
+
+    def move(self, verb: str, update_id: str | None = None) -> Job:
+        """`undo`, `redo` or `checkout` (with the id of an update); the job's result is the new head."""
+        if verb not in ("undo", "redo", "checkout"):
+            raise ConfigError(f"{verb!r} is not a move; choose undo, redo or checkout.")
+
+        def run(workbench: Any, job: Job) -> str:
+            workbench.checkout(update_id) if verb == "checkout" else getattr(workbench, verb)()
+            self._publish_timeline(workbench, self.desk)
+            return str(workbench.head)
+
+        return self.desk.submit(verb, {"undo": "Undoing", "redo": "Redoing"}.get(verb, "Moving the head"), run)
+
+    def held_out(self) -> Job:
+        """Measure the held-out pass rate of the head; the job's result is {"passed", "total", "rate", ...}."""
+
+        def run(workbench: Any, job: Job) -> dict[str, Any]:
+            measured = plain(workbench.held_out())
+            self.desk.publish(held_out={**self.desk.facts["held_out"], workbench.head: measured})
+            return measured
+
+        return self.desk.submit("held-out", "Measuring the held-out tasks", run, key=("held-out", object()))
+
+
+def find(workbench: Any, attempt_id: str) -> Attempt:
+    """The attempt with this id; FeedbackError where there is none."""
+    for attempt in reversed(workbench.attempts()):
+        if attempt.id == attempt_id:
+            return attempt
+    raise FeedbackError(f"There is no attempt {attempt_id!r} in this run; sample or choose another.")
+
+
+def detail(workbench: Any, attempt: Attempt, config: SDPOConfig) -> Detail:
+    """Score one attempt: its heatmap and the exact prompt that the self-teacher reads."""
+    prompt = workbench.teacher_prompt(attempt, config)
+    payload = workbench.credit(attempt, config).payload()
+    return Detail(payload, prompt.text, tuple(prompt.ids), prompt.shortened)
+
+
+def settings(config: Any) -> dict[str, Any]:
+    """A configuration as plain data."""
+    return asdict(config)
