@@ -196,9 +196,15 @@ def _add_adapter(model: Any, config: PolicyConfig) -> Any:
 
 @torch.no_grad()
 def _check_weights(model: Any, name: str) -> None:
-    """One token through the model: NaN or infinite weights show here and not in the middle of an update."""
+    """NaN or infinite weights show here and not in the middle of an update.
+
+    The logits alone would not tell: PyTorch's attention on the CPU turns undefined scores into zeros.
+    """
+    for key, parameter in model.named_parameters():
+        if parameter.is_floating_point() and not torch.isfinite(parameter.sum(dtype=torch.float32)):
+            raise PolicyError(f"The weights of {name!r} are broken: {key} holds infinite or undefined numbers.")
     ids = torch.zeros((1, 1), dtype=torch.long, device=model.device)
-    if not torch.isfinite(model(input_ids=ids).logits).all():
+    if not torch.isfinite(model(input_ids=ids).logits).all():  # what a quantised layer holds shows here
         raise PolicyError(f"The weights of {name!r} are broken: they give infinite or undefined logits.")
 
 
