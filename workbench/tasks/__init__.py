@@ -1,1 +1,9 @@
 """Tasks and environments: an attempt's text in, a reward and feedback out. Knows nothing of models."""
+
+from __future__ import annotations
+
+from workbench.tasks import sandbox
+from workbench.tasks.environments import check_task, judge, judge_many
+from workbench.tasks.packs import BUILT_IN, load_pack
+
+__all__ = ["BUILT_IN", "check_task", "judge", "judge_many", "load_pack", "sandbox"]

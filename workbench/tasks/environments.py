@@ -1,0 +1,173 @@
+"""Environments: an attempt's text in, a judgement out. One table of judges, each naming what it needs.
+
+Code and regular expressions run in the sandbox; verdicts are made here, where expected values stay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.errors import TaskError
+from workbench.records import Judgement, Task
+from workbench.tasks.house_rules import pack as house_rules
+from workbench.tasks.sandbox import SandboxResult, run_many
+
+Program = tuple[str, list[dict[str, Any]]]  # code and the calls to make on it
+
+_MATCHER = "import re\ndef found(pattern, text):\n    return re.search(pattern, text) is not None\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """How one kind of task is judged: with a program that the sandbox runs, or from the text alone."""
+
+    needs: str  # what the task's answer must hold, for people
+    validate: Callable[[Mapping[str, Any]], bool]
+    verdict: Callable[[Task, str, SandboxResult | None], Judgement]
+    program: Callable[[Task, str], Program] | None = None  # None: nothing is run
+
+
+def _judgement(passed: bool, feedback: str, **details: Any) -> Judgement:
+    return Judgement(float(passed), passed, "" if passed else feedback, details)
+
+
+def _exact(task: Task, text: str, _: SandboxResult | None) -> Judgement:
+    return _judgement(text.strip() == str(task.answer["text"]).strip(), "The answer is not the expected one.")
+
+
+def _contains(task: Task, text: str, _: SandboxResult | None) -> Judgement:
+    wanted = str(task.answer["text"])
+    return _judgement(wanted in text, f"The answer does not contain {wanted!r}.")
+
+
+def _choice(task: Task, text: str, _: SandboxResult | None) -> Judgement:
+    letters = re.findall(r"\b([A-J])\b", text)
+    if not letters:
+        return _judgement(False, "No choice was found; answer with one capital letter.")
+    return _judgement(letters[-1] == task.answer["choice"], f"{letters[-1]} is not the right choice.")
+
+
+def _person(_: Task, __: str, ___: SandboxResult | None) -> Judgement:
+    # Nobody has judged yet: no pass, no feedback; a person gives both on the page.
+    return Judgement(0.0, False, "", {"waiting": "a person's verdict"})
+
+
+def _regex(task: Task, _: str, result: SandboxResult | None) -> Judgement:
+    assert result is not None
+    if result.error is not None:
+        return Judgement(0.0, False, f"The pattern could not be tried: {result.error}", {"tier": result.tier})
+    passed = result.outputs[0] is True
+    return _judgement(passed, f"The answer does not match {task.answer['pattern']!r}.", tier=result.tier)
+
+
+def _python_calls(task: Task) -> list[dict[str, Any]]:
+    return [{key: test[key] for key in ("function", "args", "stdin") if key in test} for test in task.answer["tests"]]
+
+
+def _python(task: Task, _: str, result: SandboxResult | None) -> Judgement:
+    assert result is not None
+    details = {"tier": result.tier, "outputs": list(result.outputs)}
+    if result.error is not None:
+        return Judgement(0.0, False, result.error, details)
+    lines = []
+    for test, returned in zip(task.answer["tests"], result.outputs, strict=True):
+        matches = _text(returned) == _text(test["expected"]) if "stdin" in test else returned == test["expected"]
+        if not matches:
+            lines.append(f"{_called(test)} returned {returned!r}, expected {test['expected']!r}")
+    return _judgement(not lines, "\n".join(lines[:2]), **details)
+
+
+def _text(value: object) -> str:
+    return str(value).rstrip()
+
+
+def _called(test: Mapping[str, Any]) -> str:
+    if "stdin" in test:
+        return f"with input {test['stdin']!r} the program"
+    return f"{test['function']}({', '.join(repr(argument) for argument in test['args'])})"
+
+
+def _valid_tests(answer: Mapping[str, Any]) -> bool:
+    tests = answer.get("tests")
+    return bool(tests) and all(
+        isinstance(test, Mapping) and "expected" in test and ("stdin" in test or {"function", "args"} <= test.keys())
+        for test in tests
+    )
+
+
+def _is_text(key: str) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda answer: isinstance(answer.get(key), str) and bool(answer[key])
+
+
+def _program_of(task: Task, text: str) -> Program:
+    code = house_rules.extract_code(text)
+    return code, house_rules.calls(task) if task.environment == house_rules.PACK else _python_calls(task)
+
+
+def _house_verdict(task: Task, _: str, result: SandboxResult | None) -> Judgement:
+    assert result is not None
+    return house_rules.verdict(task, result)
+
+
+ENVIRONMENTS: Mapping[str, Environment] = {
+    "house-rules": Environment(
+        "a house and checks",
+        lambda answer: bool(answer.get("checks")) and "house" in answer,
+        _house_verdict,
+        _program_of,
+    ),
+    "python": Environment(
+        'tests: [{"function": "f", "args": [1], "expected": 2}] or [{"stdin": "1", "expected": "2"}]',
+        _valid_tests,
+        _python,
+        _program_of,
+    ),
+    "exact": Environment('text: the whole answer, as {"text": ...}', _is_text("text"), _exact),
+    "contains": Environment('text: what must occur, as {"text": ...}', _is_text("text"), _contains),
+    "regex": Environment(
+        'pattern: a regular expression, as {"pattern": ...}',
+        _is_text("pattern"),
+        _regex,
+        lambda task, text: (_MATCHER, [{"function": "found", "args": [task.answer["pattern"], text]}]),
+    ),
+    "choice": Environment('choice: the right letter, as {"choice": "B"}', _is_text("choice"), _choice),
+    "person": Environment("nothing: a person gives the verdict", lambda answer: True, _person),
+}
+
+
+def check_task(task: Task) -> Task:
+    """The task itself. Raises TaskError where it cannot be judged: empty prompt, unknown judge, missing answer."""
+    if not task.prompt.strip():
+        raise TaskError("The task is empty; write what the policy should do.")
+    if task.environment not in ENVIRONMENTS:
+        known = ", ".join(ENVIRONMENTS)
+        raise TaskError(f"There is no way of judging called {task.environment!r}; choose one of {known}.")
+    if not ENVIRONMENTS[task.environment].validate(task.answer):
+        needs = ENVIRONMENTS[task.environment].needs
+        raise TaskError(f"Judging by {task.environment!r} needs {needs}.")
+    return task
+
+
+def judge(task: Task, text: str) -> Judgement:
+    """The judgement of one attempt. Raises TaskError for a task that cannot be judged."""
+    return judge_many([(task, text)])[0]
+
+
+def judge_many(pairs: Sequence[tuple[Task, str]]) -> list[Judgement]:
+    """Judgements of many attempts; their programs run side by side."""
+    environments = [ENVIRONMENTS[check_task(task).environment] for task, _ in pairs]
+    programs = {
+        index: environment.program(task, text)
+        for index, (environment, (task, text)) in enumerate(zip(environments, pairs, strict=True))
+        if environment.program is not None
+    }
+    # Attempts of a group repeat each other: each different program runs once.
+    distinct = {repr(program): program for program in programs.values()}
+    results = dict(zip(distinct, run_many(list(distinct.values())), strict=True))
+    return [
+        environment.verdict(task, text, results[repr(programs[index])] if index in programs else None)
+        for index, (environment, (task, text)) in enumerate(zip(environments, pairs, strict=True))
+    ]

@@ -1,0 +1,146 @@
+"""Packs and judgements of house rules: tasks of one house, and what its checker says of a program.
+
+A task's `answer` is {"house": seed, "checks": [[int, ...], ...], "feedback": kind}. The program runs for real; the
+verdict is made here, from outputs that the house's rules expect.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+
+from workbench.errors import TaskError
+from workbench.records import Judgement, Task
+from workbench.tasks.house_rules.checks import choose_checks, draw_valid, example_line
+from workbench.tasks.house_rules.remarks import remark
+from workbench.tasks.house_rules.world import House, Specification, parse_specification
+from workbench.tasks.sandbox import SandboxResult
+
+PACK = "house-rules"
+KINDS = ("examples", "remark", "both")  # what the checker says of a program that runs but fails
+DEFAULT_KIND = "both"
+DEFAULT_HOUSE = 3
+EXAMPLES_SHOWN = 2
+FIRST_SPECIFICATION = "Write f(xs): sort, then take 3."
+_NAME = re.compile(rf"{PACK}(?:@(\d+))?(?::({'|'.join(KINDS)}))?")
+
+
+def parse_name(name: str) -> tuple[House, str] | None:
+    """The house and the feedback kind of `house-rules[@SEED][:KIND]`; None for any other name."""
+    match = _NAME.fullmatch(name)
+    if not match:
+        return None
+    return House(int(match.group(1) or DEFAULT_HOUSE)), match.group(2) or DEFAULT_KIND
+
+
+def make_task(
+    name: str, specification: Specification, checks: Sequence[Sequence[int]], house: House, kind: str
+) -> Task:
+    """A task of this house."""
+    answer = {"house": house.seed, "checks": [list(xs) for xs in checks], "feedback": kind}
+    return Task(name, specification.text, PACK, answer)
+
+
+def make_answer(prompt: str, house: House, kind: str = DEFAULT_KIND) -> dict:
+    """The answer of a task that a person typed. Raises TaskError where no checks can tell its conventions apart."""
+    specification = parse_specification(prompt)
+    checks = choose_checks(specification, random.Random(f"checks {prompt}"))
+    if checks is None:
+        raise TaskError(
+            "No inputs tell every convention of this task from the others (say, a sort before 'pick the best'); "
+            "leave out a stage or change a number."
+        )
+    return dict(make_task("", specification, checks, house, kind).answer)
+
+
+def house_tasks(
+    pack: str,
+    count: int,
+    *,
+    held_out: bool,
+    stages: Sequence[int] = (1, 2, 3),
+    seed: int = 0,
+) -> list[Task]:
+    """`count` valid tasks of a pack's house, stages in turn; the same arguments give the same tasks.
+
+    Held-out specifications are on the other side of the corpus's split. Raises TaskError for an unknown pack name.
+    """
+    parsed = parse_name(pack)
+    if parsed is None:
+        raise TaskError(f"{pack!r} is not a house-rules pack; write {PACK}, {PACK}@7 or {PACK}@7:remark.")
+    house, kind = parsed
+    generator = random.Random(f"{PACK} {house.seed} {held_out} {seed}")
+    tasks: list[Task] = []
+    names: dict[str, int] = {}
+    seen: set[str] = set()
+    turn = 0
+    while len(tasks) < count:
+        specification, checks = draw_valid(stages[turn % len(stages)], generator, held_out=held_out)
+        turn += 1
+        # Few specifications have one stage: after many turns, repeats (with other inputs) are allowed.
+        if specification.text in seen and turn < 20 * count:
+            continue
+        seen.add(specification.text)
+        slug = "-".join(step.stage for step in specification.steps)
+        names[slug] = names.get(slug, 0) + 1
+        side = "held-out-" if held_out else ""
+        tasks.append(make_task(f"{pack}/{side}{slug}-{names[slug]}", specification, checks, house, kind))
+    return tasks
+
+
+def load_house_pack(pack: str) -> list[Task]:
+    """The built-in pack: a fixed opening task ("sort-take-1"), then 23 of one to three stages."""
+    tasks = house_tasks(pack, 23, held_out=False)
+    parsed = parse_name(pack)
+    assert parsed is not None  # house_tasks has checked it
+    specification = parse_specification(FIRST_SPECIFICATION)
+    checks = choose_checks(specification, random.Random("first"))
+    assert checks is not None  # a test holds it
+    first = make_task(f"{pack}/sort-take-1", specification, checks, *parsed)
+    return [first, *(task for task in tasks if task.id != first.id)]
+
+
+def extract_code(text: str) -> str:
+    """The program in an attempt: its first fenced block if it has one, else the whole text."""
+    match = re.search(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", text, re.DOTALL)
+    return match.group(1) if match else text
+
+
+def calls(task: Task) -> list[dict]:
+    """What the sandbox runs for this task: inputs only, no expected value."""
+    return [{"function": "f", "args": [xs]} for xs in _checks(task)]
+
+
+def verdict(task: Task, result: SandboxResult) -> Judgement:
+    """Compares a program's outputs with the house's, and words the feedback."""
+    specification = parse_specification(task.prompt)
+    right = House(int(task.answer["house"])).choices(specification)
+    expected = [specification.outputs(xs)[right] for xs in _checks(task)]
+    details = {"tier": result.tier, "outputs": list(result.outputs), "expected": expected}
+    if result.error is not None:
+        return Judgement(0.0, False, result.error, details)
+    wrong = [
+        example_line(tuple(xs), returned, wanted)
+        for xs, returned, wanted in zip(_checks(task), result.outputs, expected, strict=True)
+        if not _same(returned, wanted)
+    ]
+    if not wrong:
+        return Judgement(1.0, True, "", details)
+    kind = task.answer.get("feedback", DEFAULT_KIND)
+    lines = [] if kind == "remark" else wrong[:EXAMPLES_SHOWN]
+    if kind != "examples":
+        lines.append(remark(specification, right))
+    return Judgement(0.0, False, "\n".join(lines), details)
+
+
+def _checks(task: Task) -> list[list[int]]:
+    checks = task.answer.get("checks")
+    if not checks or "house" not in task.answer:
+        raise TaskError(f"Task {task.id!r} has no house or no checks; add it through make_answer or a built-in pack.")
+    return [list(xs) for xs in checks]
+
+
+def _same(returned: object, wanted: object) -> bool:
+    # True == 1 in Python; a program that returns a truth value is not right.
+    return type(returned) is type(wanted) and returned == wanted

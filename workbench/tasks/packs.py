@@ -1,0 +1,72 @@
+"""Packs: named lists of tasks, built in or from a file. Every task of a file is checked before any is used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import TaskError
+from workbench.records import Task
+from workbench.tasks.environments import check_task
+from workbench.tasks.house_rules.pack import PACK, load_house_pack, parse_name
+
+BUILT_IN = (PACK,)
+
+
+def load_pack(name_or_path: str) -> list[Task]:
+    """The tasks of a built-in pack (`house-rules`, `house-rules@7:remark`) or of a .jsonl or .json file.
+
+    A row of a file is {"prompt", "environment", "answer", "name"?, "system"?}. Raises TaskError, naming the line and
+    the field, for an unknown pack, an unreadable file or a row that cannot be judged.
+    """
+    if parse_name(name_or_path):
+        return load_house_pack(name_or_path)
+    path = Path(name_or_path)
+    if path.suffix not in (".jsonl", ".json"):
+        raise TaskError(
+            f"There is no pack {name_or_path!r}; use {PACK}, {PACK}@SEED, or the path of a .jsonl or .json file."
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskError(f"The pack {name_or_path!r} cannot be read ({error}); check the path.") from error
+    tasks = [_task(path, line, row) for line, row in _rows(path, text)]
+    if not tasks:
+        raise TaskError(f"The pack {name_or_path!r} holds no tasks; add at least one row.")
+    return tasks
+
+
+def _rows(path: Path, text: str) -> Iterable[tuple[int, Any]]:
+    try:
+        if path.suffix == ".json":
+            data = json.loads(text)
+            yield from enumerate(data if isinstance(data, list) else [data], start=1)
+            return
+    except json.JSONDecodeError as error:
+        raise TaskError(f"{path.name}, line {error.lineno}: this is not JSON ({error.msg}); mend the line.") from error
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError as error:
+                raise TaskError(
+                    f"{path.name}, line {number}: this is not JSON ({error.msg}); mend the line."
+                ) from error
+
+
+def _task(path: Path, number: int, row: Any) -> Task:
+    where = f"{path.name}, row {number}"
+    if not isinstance(row, dict):
+        raise TaskError(f"{where}: a task is an object with 'prompt', 'environment' and 'answer'.")
+    for field, kind in (("prompt", str), ("environment", str)):
+        if not isinstance(row.get(field), kind):
+            raise TaskError(f"{where}: the field {field!r} is missing or is not text.")
+    if not isinstance(row.get("answer", {}), dict):
+        raise TaskError(f"{where}: the field 'answer' is not an object.")
+    name = f"{path.stem}/{row.get('name') or number}"
+    try:
+        return check_task(Task(name, row["prompt"], row["environment"], row.get("answer", {}), row.get("system")))
+    except TaskError as error:
+        raise TaskError(f"{where}: {error}") from error
