@@ -24,10 +24,14 @@ EDGES: dict[str, set[str]] = {
     "policy": {"credit", "kernels", *BASE},
     "embedded": {"policy", "tasks", *BASE},
     "runs": BASE,
-    "workbench": {"runs", "embedded", "policy", "tasks", "credit", "heatmap", *BASE},
-    "experiments": {"workbench", "embedded", "tasks", "credit", *BASE},
-    "ui": {"experiments", "workbench", "tasks", "credit", "heatmap", *BASE},
-    "cli": {"experiments", "workbench", "tasks", *BASE},
+    "evidence": BASE,
+    "statistics": {"credit"},
+    "probe": {"policy", *BASE},
+    "session": {"evidence", "probe", "statistics", "runs", "policy", "tasks", "credit", *BASE},
+    "experiments": {"session", "statistics", "embedded", "tasks", "credit", *BASE},
+    "workbench": {"experiments", "session", *BASE},
+    "ui": {"experiments", "workbench", "statistics", "tasks", "credit", "heatmap", *BASE},
+    "cli": {"experiments", "workbench", "embedded", "policy", "runs", "tasks", *BASE},
     "app": {"ui", "workbench", *BASE},
     "__init__": {"workbench"},  # hands out `Workbench` on first use
     "__main__": {"cli"},
@@ -41,7 +45,7 @@ HOMES: dict[str, set[str]] = {
     "bitsandbytes": {"policy"},
     "triton": {"kernels"},
     "sqlite3": {"runs"},
-    "torch": {"kernels", "credit", "policy", "embedded", "runs", "workbench", "experiments"},
+    "torch": {"kernels", "credit", "policy", "embedded", "runs", "session", "probe", "experiments"},
 }
 # These import nothing but the standard library.
 LEAVES = {"errors", "config", "records", "heatmap"}
