@@ -316,30 +316,43 @@ class Session:
         """The exact prompt under which the self-teacher re-scores an attempt. Raises FeedbackError, PromptError."""
         with self._lock:
             attempt = self._known(attempt)
-            shown = self._evidence(attempt, config or SDPOConfig())
-            return teacher_prompt(
-                self.policy,
-                self.task(attempt.task_id),
-                feedback=shown.feedback,
-                demonstration=shown.demonstration,
-                failed_attempt=shown.failed_attempt,
-                max_tokens=self.policy.context_length - max(1, len(attempt.token_ids)),
-            )
+            return self._teacher_prompt(attempt, self._evidence(attempt, config or SDPOConfig()))
+
+    def _teacher_prompt(self, attempt: Attempt, shown: evidence.Evidence) -> Prompt:
+        return teacher_prompt(
+            self.policy,
+            self.task(attempt.task_id),
+            feedback=shown.feedback,
+            demonstration=shown.demonstration,
+            failed_attempt=shown.failed_attempt,
+            max_tokens=self.policy.context_length - max(1, len(attempt.token_ids)),
+        )
 
     def credit(self, attempt: Attempt, config: SDPOConfig | None = None) -> TokenCredit:
         """What the self-teacher thinks of each token of an attempt. Raises FeedbackError, PromptError."""
         config = config or SDPOConfig()
         with self._lock:
             attempt = self._known(attempt)
-            return credit_of(
-                self.policy,
-                attempt,
-                attempt.prompt_ids,
-                self.teacher_prompt(attempt, config),
-                temperature=attempt.temperature,
-                teacher=config.teacher,
-                rate=config.teacher_update_rate,
-            )
+            return self._credit(attempt, self._evidence(attempt, config), config)
+
+    def what_if(
+        self, attempt: Attempt, *, feedback: str = "", demonstration: str = "", config: SDPOConfig | None = None
+    ) -> TokenCredit:
+        """The credit that an attempt would get under other evidence; nothing is recorded or changed."""
+        with self._lock:
+            shown = evidence.Evidence(feedback, demonstration)
+            return self._credit(self._known(attempt), shown, config or SDPOConfig())
+
+    def _credit(self, attempt: Attempt, shown: evidence.Evidence, config: SDPOConfig) -> TokenCredit:
+        return credit_of(
+            self.policy,
+            attempt,
+            attempt.prompt_ids,
+            self._teacher_prompt(attempt, shown),
+            temperature=attempt.temperature,
+            teacher=config.teacher,
+            rate=config.teacher_update_rate,
+        )
 
     def ledger(self, attempts: Sequence[Attempt], config: SDPOConfig | None = None) -> tuple[Ledger, ...]:
         """Which attempts give signal to an update, and why not the others."""

@@ -11,7 +11,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workbench.tasks.house_rules.checks import draw_valid, example_line
+from workbench.tasks.house_rules.checks import draw_valid, failed_examples
 from workbench.tasks.house_rules.remarks import IRRELEVANT, own_words, remark
 from workbench.tasks.house_rules.slips import draw_slip
 from workbench.tasks.house_rules.world import Specification, draw_choices
@@ -46,25 +46,6 @@ class Example:
 
 def _draw(shares: dict, generator: random.Random):  # type: ignore[no-untyped-def, type-arg]
     return generator.choices(list(shares), list(shares.values()))[0]
-
-
-def failed_examples(
-    specification: Specification,
-    right: Sequence[int],
-    wrong: Sequence[int],
-    checks: Sequence[tuple[int, ...]],
-    count: int,
-) -> list[str]:
-    """The first `count` checks on which `wrong` differs from `right`, as a checker words them."""
-    lines = []
-    for xs in checks:
-        outputs = specification.outputs(list(xs))
-        returned, expected = outputs[tuple(wrong)], outputs[tuple(right)]
-        if returned != expected:
-            lines.append(example_line(xs, returned, expected))
-        if len(lines) == count:
-            break
-    return lines
 
 
 def _wrong_choices(specification: Specification, right: tuple[int, ...], generator: random.Random) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ feedback could say what was wrong.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from workbench.tasks.house_rules.world import Specification, Value, draw_specification
 
@@ -66,3 +67,22 @@ def draw_valid(
 def example_line(xs: tuple[int, ...], returned: object, expected: object) -> str:
     """One failed example as a checker words it."""
     return f"f({list(xs)}) returned {returned}, expected {expected}"
+
+
+def failed_examples(
+    specification: Specification,
+    right: Sequence[int],
+    wrong: Sequence[int],
+    checks: Sequence[tuple[int, ...]],
+    count: int,
+) -> list[str]:
+    """The first `count` checks on which `wrong` differs from `right`, as a checker words them."""
+    lines = []
+    for xs in checks:
+        outputs = specification.outputs(list(xs))
+        returned, expected = outputs[tuple(wrong)], outputs[tuple(right)]
+        if returned != expected:
+            lines.append(example_line(xs, returned, expected))
+        if len(lines) == count:
+            break
+    return lines
