@@ -48,7 +48,12 @@ def learning_curve(path: Sequence[Mapping[str, Any]], measured: Mapping[str, Map
         height=260,
         margin={"l": 54, "r": 12, "t": 12, "b": 44},
         showlegend=False,
-        xaxis={**axis, "title": "updates", "dtick": max(1, len(path) // 10), "range": [-0.3, max(1, len(path) - 1) + 0.3]},
+        xaxis={
+            **axis,
+            "title": "updates",
+            "dtick": max(1, len(path) // 10),
+            "range": [-0.3, max(1, len(path) - 1) + 0.3],
+        },
         yaxis={**axis, "title": "held-out pass rate", "range": [0, 1.02], "tickformat": ".0%"},
     )
     return figure

@@ -68,9 +68,9 @@
     heat(root, data) {
       if (data.empty !== undefined) {
         root.heat = null;
-        const shown = [el("p", "wb-empty wb-empty-large", data.empty)];
+        const shown = data.empty ? [el("p", "wb-empty wb-empty-large", data.empty)] : [];
         if (data.title) shown.unshift(el("h3", "hm-title", data.title));
-        if (data.text) shown.splice(1, 0, el("pre", "wb-pre wb-plain", data.text));
+        if (data.text) shown.splice(data.title ? 1 : 0, 0, el("pre", "wb-pre wb-plain", data.text));
         root.replaceChildren(...shown);
       } else if (root.heat) root.heat.update(data);
       else root.heat = window.SDPOHeatmap.mount(root, data, { theme: "host" });

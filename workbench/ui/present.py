@@ -15,9 +15,10 @@ from workbench.ui.worker import PERSON, Desk, sentence
 def header(desk: Desk, run: str) -> dict[str, Any]:
     """The line at the top: which run, which policy, what it is doing."""
     policy = desk.facts.get("policy", {})
-    names = ("model", "quantization", "dtype", "device", "lora_rank")
-    labels = {"lora_rank": "LoRA r", "quantization": ""}
-    facts = [f"{labels.get(n, '')}{policy[n]}" for n in names if policy.get(n) not in (None, "", "none")]
+    names = ("model", "parameters", "quantization", "dtype", "device")
+    facts = [amount(policy[name]) for name in names if policy.get(name) not in (None, "", "none")]
+    if "lora" in policy:
+        facts.append(f"LoRA r{policy['lora']['rank']}")
     job = desk.current
     busy = job if job is not None and job.priority == PERSON else None
     return {
@@ -29,6 +30,13 @@ def header(desk: Desk, run: str) -> dict[str, Any]:
         "waiting": desk.waiting() - (1 if busy else 0),
         "problem": desk.problem,
     }
+
+
+def amount(value: Any) -> str:
+    """A number of parameters as people say it (3.2 M); anything else as it is."""
+    if not isinstance(value, int):
+        return str(value)
+    return f"{value / 1e9:.1f} G parameters" if value >= 1e9 else f"{value / 1e6:.1f} M parameters"
 
 
 def task_text(task: Task | None, desk: Desk) -> dict[str, Any]:
@@ -75,7 +83,7 @@ def cards(
             "passed": attempt.passed,
             "reward": attempt.reward,
             "finished": attempt.finished,
-            "feedback": attempt.feedback,
+            "feedback": attempt.feedback or str(attempt.details.get("waiting", "")),
             "strip": strip(known, limit),
             "floor": known.payload["noise_floor"] / limit if known and limit else 0,
         }
@@ -90,7 +98,7 @@ def strip(known: Detail | None, limit: float | None) -> list[float]:
     """Raw credit per token as -1 to 1 of the scale, two digits: enough for a strip of colour."""
     if known is None or not limit:
         return []
-    raw = next((view["values"] for view in known.payload["views"] if view["name"] == "raw"), [])
+    raw: list[float] = next((view["values"] for view in known.payload["views"] if view["name"] == "raw"), [])
     return [round(max(-1.0, min(1.0, value / limit)), 2) for value in raw]
 
 
@@ -101,11 +109,16 @@ def heat(
     report: UpdateReport | None,
     limit: float | None,
     state: str,
+    live: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The heatmap's payload, or what to do next where there is nothing to colour."""
+    if live is not None:
+        return {"title": f"Sampling {len(live['texts'])} attempts", "text": live["texts"][0], "empty": ""}
     if attempt is None:
         waiting = {"loading": "The model is loading. This takes a few seconds.", "failed": "The model did not load."}
-        return {"empty": waiting.get(state, "Nothing to colour yet. Sample some attempts: each token then gets a colour.")}
+        return {
+            "empty": waiting.get(state, "Nothing to colour yet. Sample some attempts: each token then gets a colour.")
+        }
     number, total = place
     verdict = "passed" if attempt.passed else "failed"
     cut = "" if attempt.finished else ", cut at the token limit"
@@ -123,7 +136,7 @@ def heat(
 def with_report(payload: Mapping[str, Any], attempt_id: str, report: UpdateReport) -> dict[str, Any]:
     """The payload with two more views, what the update should do and what it did, shown one above the other."""
     own = {view["name"] for view in payload["views"]}
-    predicted = {
+    predicted: dict[str, Any] = {
         "name": "predicted",
         "title": "Predicted push",
         "unit": "",
@@ -131,7 +144,7 @@ def with_report(payload: Mapping[str, Any], attempt_id: str, report: UpdateRepor
         "how": "Minus the gradient of the loss at each sampled token: + should become likelier, − less likely.",
         "values": list(report.predicted.get(attempt_id, ())),
     }
-    realised = {
+    realised: dict[str, Any] = {
         "name": "realised",
         "title": "Realised change",
         "unit": "nats",
@@ -147,8 +160,8 @@ def with_report(payload: Mapping[str, Any], attempt_id: str, report: UpdateRepor
     if not {"predicted", "realised"} <= shown:
         return dict(payload)
     said = (
-        f"The step went where it was predicted to on {100 * report.agreement:.0f} % of the tokens above the noise floor "
-        f"(rank correlation {report.rank_correlation:.2f}). All other views are scored with the new policy."
+        f"The step went where it was predicted to on {100 * report.agreement:.0f} % of the tokens above the noise "
+        f"floor (rank correlation {report.rank_correlation:.2f}). All other views are scored with the new policy."
     )
     return {
         **payload,

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import html
 import itertools
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,17 +18,23 @@ from typing import Any
 import gradio as gr
 
 from workbench.config import SamplingConfig, SDPOConfig
-from workbench.errors import WorkbenchError
+from workbench.errors import TaskError, WorkbenchError
 from workbench.heatmap import island
-from workbench.records import Attempt
+from workbench.records import Attempt, Task
 from workbench.ui import charts, present
 from workbench.ui.studio import MOST_ATTEMPTS, Detail, Studio, make_config
 from workbench.ui.worker import PERSON
 
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": True, "concurrency_limit": None}
+QUIET: dict[str, Any] = {
+    "show_progress": "hidden",
+    "api_visibility": "private",
+    "queue": True,
+    "concurrency_limit": None,
+}
 BUSY_S, IDLE_S = 0.4, 1.5  # how often the page asks what is true
 JUDGES = {
     "me": "person",
+    "house rules (Write f(xs): …)": "house-rules",
     "exact text": "exact",
     "contains a text": "contains",
     "regular expression": "regex",
@@ -77,6 +84,14 @@ class Shared:
     sampling: gr.State  # SamplingConfig as a dict
 
 
+# What `refresh` sends, in the order of its outputs.
+NAMES = (
+    *("header", "task", "cards", "heat", "teacher", "update", "timeline"),
+    *("curve", "feedback", "reward", "said", "can_update", "can_stop"),
+    *("packs", "tasks", "task_id", "pace"),
+)
+
+
 class Round:
     """The components of the tab by name, and its handlers."""
 
@@ -96,7 +111,8 @@ class Round:
                 self.cards = part("cards")
             with gr.Column(scale=9, min_width=320):
                 self.heat = part("heat")
-                self._feedback_area()
+                with gr.Column(visible=False) as self.said:
+                    self._feedback_area()
                 self.teacher = part("teacher")
         with gr.Row(elem_classes="wb-rule"):
             with gr.Column(scale=8, min_width=300):
@@ -123,29 +139,44 @@ class Round:
         with gr.Accordion("Type your own task", open=False):
             self.own_prompt = gr.Textbox(label="Prompt", lines=3, elem_id="own-prompt")
             self.own_judge = gr.Dropdown(list(JUDGES), value="me", label="Judged by", elem_id="own-judge")
-            self.own_answer = gr.Textbox(label="Expected (text, pattern, letter or tests)", lines=1, elem_id="own-answer")
+            self.own_answer = gr.Textbox(
+                label="Expected (text, pattern, letter or tests)", lines=1, elem_id="own-answer"
+            )
             self.own_add = gr.Button("Use this task", size="sm", elem_id="own-add")
-        with gr.Row():
-            self.n = gr.Number(8, label="Attempts", precision=0, minimum=1, maximum=MOST_ATTEMPTS, min_width=80)
-            self.sample = gr.Button("Sample", variant="primary", min_width=100, elem_id="do-sample")
-            self.stop = gr.Button("Stop", interactive=False, min_width=70, elem_id="do-stop")
+        with gr.Row(elem_classes="wb-sample"):
+            self.n = gr.Number(8, label="Attempts", precision=0, minimum=1, maximum=MOST_ATTEMPTS, min_width=64)
+            self.sample = gr.Button("Sample", variant="primary", min_width=90, elem_id="do-sample")
+            self.stop = gr.Button("Stop", interactive=False, min_width=64, elem_id="do-stop")
 
     def _feedback_area(self) -> None:
-        self.feedback = gr.Textbox(label="Feedback in force: edit it, then give it", lines=2, max_lines=12, elem_id="feedback")
-        with gr.Row(equal_height=True):
+        self.feedback = gr.Textbox(
+            label="Feedback that the teacher reads: edit it, then give it", lines=2, max_lines=12
+        )
+        self.feedback.elem_id = "feedback"
+        with gr.Row(elem_classes="wb-give"):
             self.mode = gr.Radio(["replace", "join"], value="replace", label="The text", min_width=160, elem_id="mode")
             self.reward = gr.Slider(0, 1, step=0.05, label="Reward", min_width=160, elem_id="reward")
             self.give = gr.Button("Give feedback", size="sm", min_width=120, elem_id="give-feedback")
 
     def _connect(self) -> None:
         inputs = [self.task_id, self.chosen, self.shared.config, self.sent]
-        outputs = [self.header, self.prompt, self.cards, self.heat, self.teacher, self.update, self.timeline, self.curve]
-        outputs += [self.feedback, self.reward, self.update_button, self.stop, self.pack, self.task, self.task_id, self.timer]
-        self.names = ("header", "task", "cards", "heat", "teacher", "update", "timeline", "curve", "feedback", "reward")
-        self.names += ("can_update", "can_stop", "packs", "tasks", "task_id", "pace")
+        outputs = [
+            self.header,
+            self.prompt,
+            self.cards,
+            self.heat,
+            self.teacher,
+            self.update,
+            self.timeline,
+            self.curve,
+        ]
+        outputs += [self.feedback, self.reward, self.said, self.update_button, self.stop]
+        outputs += [self.pack, self.task, self.task_id, self.timer]
         show: dict[str, Any] = {"fn": self.refresh, "inputs": inputs, "outputs": [*outputs, self.sent], **QUIET}
         self.timer.tick(**show)
-        gr.on([self.pack.input], self.on_pack, [self.pack], [self.task, self.task_id, self.chosen], **QUIET).then(**show)
+        gr.on([self.pack.input], self.on_pack, [self.pack], [self.task, self.task_id, self.chosen], **QUIET).then(
+            **show
+        )
         self.task.input(self.on_task, [self.task], [self.task_id, self.chosen], **QUIET).then(**show)
         own = [self.own_prompt, self.own_judge, self.own_answer]
         self.own_add.click(self.on_own, own, [self.task_id, self.chosen, self.sent], **QUIET).then(**show)
@@ -168,12 +199,12 @@ class Round:
         busy = self.desk.current is not None
         stamp = f"{self.desk.version} {task_id} {chosen} {config}"
         if sent.get("stamp") == stamp and not busy:
-            return [gr.skip()] * (len(self.names) + 1)
+            return [gr.skip()] * (len(NAMES) + 1)
         if not task_id:
             task_id = self._first_task()
         shown = self._show(task_id, chosen, make_config(SDPOConfig, config), sent)
         marks = {name: hashlib.sha256(repr(value).encode()).hexdigest() for name, (value, _) in shown.items()}
-        out = [gr.skip() if sent.get(name) == marks[name] else shown[name][1](shown[name][0]) for name in self.names]
+        out = [gr.skip() if sent.get(name) == marks[name] else shown[name][1](shown[name][0]) for name in NAMES]
         return [*out, {**marks, "stamp": stamp}]
 
     def _first_task(self) -> str:
@@ -207,20 +238,20 @@ class Round:
         head = facts.get("head", "")
         curve = charts.learning_curve(present.path_to(nodes, head), facts.get("held_out", {}))
         tasks = facts.get("tasks", {})
-        pack = task_id.split("/")[0]
-        names = [(task.id.split("/", 1)[1], task.id) for task in tasks.get(pack, ())]
+        pack, names = task_id.rpartition("/")[0], short(tasks.get(task_id.rpartition("/")[0], ()))
         working = desk.current is not None and desk.current.priority == PERSON
         return {
             "header": (present.header(desk, self.run), self._json),
             "task": (present.task_text(studio.task(task_id), desk), self._json),
             "cards": (present.cards(group, live, attempt.id if attempt else None, details, entries, limit), self._json),
-            "heat": (present.heat(None if live else attempt, place, known, report, limit, desk.state), self._json),
+            "heat": (present.heat(attempt, place, known, report, limit, desk.state, live), self._json),
             "teacher": (present.teacher(known), self._json),
             "update": ({"plan": plan, "outcome": present.outcome(report)}, self._json),
             "timeline": (present.timeline(nodes, head), self._json),
             "curve": (curve.to_json() if curve else "", lambda _: gr.Plot(curve, visible=curve is not None)),
             "feedback": ((attempt.id, attempt.feedback) if attempt else ("", ""), lambda value: value[1]),
             "reward": ((attempt.id, attempt.reward) if attempt else ("", 0.0), lambda value: value[1]),
+            "said": (attempt is not None and live is None, lambda shown: gr.Column(visible=shown)),
             "can_update": (bool(plan.get("used")) and not working, lambda can: gr.Button(interactive=can)),
             "can_stop": (working, lambda can: gr.Button(interactive=can)),
             "packs": ((list(tasks), pack), lambda value: gr.Dropdown(value[0], value=value[1] or None)),
@@ -230,10 +261,11 @@ class Round:
         }
 
     # Handlers ----------------------------------------------------------------------------------------------------
+    @polite
     def on_pack(self, pack: str) -> tuple[Any, str, str]:
-        """Another pack: offer its tasks and choose the first."""
-        tasks = self.desk.facts.get("tasks", {}).get(pack, ())
-        names = [(task.id.split("/", 1)[1], task.id) for task in tasks]
+        """Another pack, also one that is typed (house-rules@7:remark): offer its tasks and choose the first."""
+        tasks = self.desk.facts.get("tasks", {}).get(pack, ()) or self.studio.open_pack(pack or "").future.result()
+        names = short(tasks)
         first = names[0][1] if names else ""
         return gr.Dropdown(names, value=first or None), first, ""
 
@@ -290,8 +322,20 @@ class Round:
         self.studio.held_out()
 
 
+def short(tasks: Sequence[Task]) -> list[tuple[str, str]]:
+    """Choices of the task list: the name within the pack, and the id."""
+    return [(task.id.rpartition("/")[2], task.id) for task in tasks]
+
+
 def expected(environment: str, text: str) -> dict[str, Any]:
-    """The answer of a typed task in the form that its judge reads."""
-    if environment == "person":
+    """The answer of a typed task in the form that its judge reads; TaskError where tests are not JSON."""
+    if environment in ("person", "house-rules"):
         return {}
-    return {{"regex": "pattern", "python": "tests"}.get(environment, "answer"): text}
+    if environment != "python":
+        return {{"regex": "pattern", "choice": "choice"}.get(environment, "text"): text}
+    try:
+        return {"tests": json.loads(text)}
+    except json.JSONDecodeError as error:
+        raise TaskError(
+            f'The tests are not JSON ({error}); write [{{"function": "f", "args": [1], "expected": 2}}].'
+        ) from None

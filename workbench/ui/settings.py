@@ -21,7 +21,7 @@ EXPLAINED = {
     "temperature": "Divides the logits when sampling, and on both sides in scoring.",
     "max_new_tokens": "Tokens. An attempt that reaches this is cut and says so.",
     "method": "SDPO gives each token its own credit; GRPO gives the whole attempt its reward minus the group's mean.",
-    "distillation_mode": "What is compared per token: all logits, the student's top K with a tail, or the sampled token.",
+    "distillation_mode": "What is compared per token: all logits, the student's top K, or the sampled token.",
     "distillation_alpha": "0 is KL(teacher ‖ student), 1 is KL(student ‖ teacher) as in the paper, between is a JSD.",
     "distillation_topk": "K of the student's likeliest tokens.",
     "distillation_add_tail": "One bucket for the rest of the vocabulary.",
@@ -67,5 +67,6 @@ def _field(name: str, default: Any) -> Any:
 
 
 def _code(kind: type, given: dict[str, Any]) -> str:
-    changed = [f"{item.name}={given[item.name]!r}" for item in fields(kind) if given.get(item.name, item.default) != item.default]
+    defaults = {item.name: item.default for item in fields(kind)}
+    changed = [f"{name}={value!r}" for name, value in given.items() if value != defaults[name]]
     return f"{kind.__name__}({', '.join(changed)})"

@@ -83,10 +83,8 @@ class Studio:
                 groups[attempt.task_id] = ()
             groups[attempt.task_id] += (attempt,)
         tasks = {pack: tuple(workbench.tasks(pack)) for pack in workbench.packs()}
-        own = [workbench.task(name) for name in groups if not any(name == t.id for ts in tasks.values() for t in ts)]
-        for task in own:
-            tasks[task.id.split("/")[0]] = (*tasks.get(task.id.split("/")[0], ()), task)
-        desk.publish(tasks=tasks, groups=groups, live=None, held_out={}, policy=dict(workbench.policy.facts))
+        measured = {e.data["update_id"]: rates(e.data) for e in workbench.events() if e.kind == "held-out"}
+        desk.publish(tasks=tasks, groups=groups, live=None, held_out=measured, policy=dict(workbench.policy.facts))
         Studio._publish_timeline(workbench, desk)
 
     @staticmethod
@@ -126,14 +124,28 @@ class Studio:
             raise TaskError("Say how the task is judged: choose one of the listed ways.")
 
         def run(workbench: Any, job: Job) -> Task:
-            task = workbench.add_task(prompt=prompt, environment=environment, answer=answer or {}, system=system or None)
-            pack = task.id.split("/")[0]
+            task = workbench.add_task(
+                prompt=prompt, environment=environment, answer=answer or {}, system=system or None
+            )
+            pack = task.id.rpartition("/")[0]
             tasks = self.desk.facts["tasks"]
             mine = tuple(old for old in tasks.get(pack, ()) if old.id != task.id)
             self.desk.publish(tasks={**tasks, pack: (*mine, task)})
             return task
 
         return self.desk.submit("task", "Adding a task", run)
+
+    def open_pack(self, name: str) -> Job:
+        """The tasks of a pack that is not on the board yet; the job's result is the tuple of them."""
+        if not _text(name, "The pack").strip():
+            raise TaskError("Name a pack, such as house-rules or house-rules@7:remark.")
+
+        def run(workbench: Any, job: Job) -> tuple[Task, ...]:
+            tasks = tuple(workbench.tasks(name))
+            self.desk.publish(tasks={**self.desk.facts["tasks"], name: tasks})
+            return tasks
+
+        return self.desk.submit("pack", "Opening a pack", run)
 
     def sample(self, task_id: str, n: int, sampling: SamplingConfig) -> Job:
         """Sample and judge `n` attempts; the job's result is the list of attempts. Stopping keeps what is there."""
@@ -268,11 +280,19 @@ class Studio:
         """Measure the held-out pass rate of the head; the job's result is {"passed", "total", "rate", ...}."""
 
         def run(workbench: Any, job: Job) -> dict[str, Any]:
-            measured = plain(workbench.held_out())
+            measured = rates(plain(workbench.held_out()))
             self.desk.publish(held_out={**self.desk.facts["held_out"], workbench.head: measured})
             return measured
 
         return self.desk.submit("held-out", "Measuring the held-out tasks", run, key=("held-out", object()))
+
+
+def rates(counts: Mapping[str, Any]) -> dict[str, Any]:
+    """Passed and total with the rate and its 95 % interval, all 0 to 1."""
+    from workbench.statistics import HeldOut  # brings torch: only in the desk's thread, not with the page
+
+    found = HeldOut(counts["passed"], counts["total"])
+    return {"passed": found.passed, "total": found.total, "rate": found.rate, "low": found.low, "high": found.high}
 
 
 def find(workbench: Any, attempt_id: str) -> Attempt:

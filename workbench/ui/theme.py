@@ -83,4 +83,5 @@ def _asset(name: str) -> str:
 
 def head() -> str:
     """Style and scripts of the page, inline: nothing is loaded from anywhere."""
-    return f"<style>{heatmap.style()}\n{_asset('page.css')}</style><script>{heatmap.script()}\n{_asset('page.js')}</script>"
+    style, script = heatmap.style() + _asset("page.css"), heatmap.script() + _asset("page.js")
+    return f"<style>{style}</style><script>{script}</script>"
