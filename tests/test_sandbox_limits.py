@@ -53,13 +53,13 @@ def test_endless_loop_runs_out_of_time(tier: Tier) -> None:
 
 def test_sleeping_runs_out_of_wall_clock_and_keeps_what_was_done() -> None:
     code = "import time\ndef f(s):\n    time.sleep(s)\n    return s\n"
-    result = run_python(code, [call(0), call(60), call(0)], limits=QUICK)
+    result = run_python(code, [call(0), call(60), call(0)], limits=Limits(wall_s=2.0))
     assert result.outputs == (0, None, None)
-    assert result.timed_out and result.error == "TimeoutError: did not finish within 0.6 s"
+    assert result.timed_out and result.error == "TimeoutError: did not finish within 2 s"
 
 
 def test_processor_time_is_limited_before_the_wall_clock() -> None:
-    result = run_python("def f():\n    return 10 ** 10 ** 8\n", [call(), call()], limits=Limits(wall_s=20.0, cpu_s=1))
+    result = run_python("def f():\n    return 10 ** 10 ** 8\n", [call(), call()], limits=Limits(wall_s=90.0, cpu_s=1))
     assert result.timed_out
     assert [str(error) for error in result.errors] == [
         "TimeoutError: used more than 1 s of processor time",
@@ -189,12 +189,12 @@ def alive(processes: set[tuple[int, int]]) -> set[int]:
 
 def test_nothing_outlives_the_run(tier: Tier) -> None:
     code = "import time\ndef f():\n    time.sleep(60)\n"
-    run = Thread(target=run_in_tier, args=(tier, code, [call()]), kwargs={"limits": Limits(wall_s=0.6)})
-    before = descendants()
+    run = Thread(target=run_in_tier, args=(tier, code, [call()]), kwargs={"limits": Limits(wall_s=2.0)})
+    before, started = descendants(), set()
     run.start()
-    time.sleep(0.4)
-    started = descendants() - before
-    run.join()
+    while run.is_alive():
+        started |= descendants() - before
+        time.sleep(0.05)
     assert len(started) >= 2  # the harness and the call's own process were there
     deadline = time.monotonic() + 2
     while alive(started) and time.monotonic() < deadline:  # the kernel ends a namespace a moment after its parent

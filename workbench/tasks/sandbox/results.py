@@ -21,7 +21,7 @@ OUT_OF_CPU = -24  # a process ended by SIGXCPU, on the architectures that the sa
 class Limits:
     """What one program may use. Each call runs in a process of its own."""
 
-    wall_s: float = 5.0  # of all calls together, start included
+    wall_s: float = 10.0  # of all calls together, start included; generous, because a busy machine must not fail anyone
     cpu_s: int = 2  # of each call
     memory_bytes: int = 512 * 2**20  # address space of each call
     file_bytes: int = 2**20  # of each file, and of what a call prints
