@@ -24,7 +24,7 @@ from workbench.embedded.tokenizer import CONTEXT, train_tokenizer
 WEIGHTS = Path(__file__).parent / "weights"
 WIDTH_STEP = 32  # batch widths are rounded up to this: few shapes, fast kernels
 BATCHES_AT_ONCE = 16  # this many batches are drawn together and sorted by length, so that little is padding
-CURRICULUM_STEPS = 1500
+CURRICULUM = (1600, 2600)  # steps between which the corpus moves from its early to its late mixture
 MUON_RATE, ADAMW_RATE = 3e-3, 2e-3
 
 
@@ -109,6 +109,12 @@ def build_optimizers(model: Qwen3ForCausalLM) -> list[torch.optim.Optimizer]:
     ]
 
 
+def progress(step: int) -> float:
+    """Of the curriculum, 0 to 1."""
+    start, end = CURRICULUM
+    return min(1.0, max(0.0, (step - start) / (end - start)))
+
+
 def schedule(step: int, steps: int, decay: int, warmup: int = 100) -> float:
     """Factor on the learning rate."""
     return min(1.0, (step + 1) / warmup, max(0.02, (steps - step) / max(decay, 1)))
@@ -135,9 +141,9 @@ def publish(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase, directo
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("build/embedded"))
-    parser.add_argument("--steps", type=int, default=7_000, help="optimiser steps in all")
-    parser.add_argument("--decay", type=int, default=1_300, help="steps of the final decay")
-    parser.add_argument("--batch", type=int, default=48)
+    parser.add_argument("--steps", type=int, default=4_600, help="optimiser steps in all")
+    parser.add_argument("--decay", type=int, default=1_000, help="steps of the final decay")
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -169,7 +175,7 @@ def main() -> None:
         for optimizer, rate in zip(optimizers, (MUON_RATE, ADAMW_RATE), strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
-        batch = batches.next(min(1.0, step / CURRICULUM_STEPS))
+        batch = batches.next(progress(step))
         # fp32 on purpose: on the CPU that trained this, bf16 products ran at half the speed of fp32 ones.
         hidden = model.model(batch.token_ids, use_cache=False).last_hidden_state
         loss = answer_loss(model, hidden, batch)
