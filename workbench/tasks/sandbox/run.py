@@ -69,7 +69,7 @@ def open_doors(tier: Tier) -> list[str]:
             file.write("secret")
         call = {"function": "probe", "args": [secret, landmark, tier != "rlimits"]}
         try:
-            result = run_in_tier(tier, CANARY, [call], limits=DEFAULT_LIMITS)
+            result = run_in_tier(tier, CANARY, [call], limits=Limits(wall_s=60.0))  # a slow machine is not a weak one
         except SandboxError as exc:
             return [str(exc)]
     if result.error is not None:
