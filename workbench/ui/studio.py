@@ -20,6 +20,7 @@ from workbench.ui.worker import AHEAD, SHOWN, Desk, Job
 MOST_ATTEMPTS = 64
 LONGEST_TEXT = 20_000  # characters of a prompt or a feedback
 MODES = ("replace", "join")
+MAY_BE_EMPTY = ("is_clip",)  # settings for which "none" means something
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +52,26 @@ def _text(value: object, what: str) -> str:
 
 def make_config(kind: type, values: Mapping[str, Any] | None) -> Any:
     """`SamplingConfig` or `SDPOConfig` from plain values; ConfigError for an unknown name or an impossible value."""
-    known = {item.name: item.default for item in fields(kind)}
+    defaults = {item.name: item.default for item in fields(kind)}
+    made = {}
     for name, value in (values or {}).items():
-        if name not in known:
-            raise ConfigError(f"There is no setting named {name!r}; there are {', '.join(known)}.")
-        whole = isinstance(known[name], int) and not isinstance(known[name], bool)
-        if whole and not (isinstance(value, (int, float)) and float(value).is_integer()):
-            raise ConfigError(f"{name} is {value!r}; it must be a whole number.")
-        if isinstance(known[name], float) and value is not None and not isinstance(value, (int, float)):
-            raise ConfigError(f"{name} is {value!r}; it must be a number.")
-    whole_names = {name for name, value in known.items() if type(value) is int}
-    return kind(**{name: int(value) if name in whole_names else value for name, value in (values or {}).items()})
+        if name not in defaults:
+            raise ConfigError(f"There is no setting named {name!r}; there are {', '.join(defaults)}.")
+        made[name] = None if value is None and name in MAY_BE_EMPTY else _as(type(defaults[name]), name, value)
+    return kind(**made)
+
+
+def _as(kind: type, name: str, value: Any) -> Any:
+    """A form's or a program's value as bool, int, float or str: what `kind` says, or ConfigError."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind is int and number and float(value).is_integer():
+        return int(value)
+    if kind is float and number:
+        return float(value)
+    if kind in (bool, str) and isinstance(value, kind):
+        return value
+    wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
+    raise ConfigError(f"{name} is {value!r}; it must be {wanted}.")
 
 
 class Studio:

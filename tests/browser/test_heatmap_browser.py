@@ -1,0 +1,222 @@
+"""The heatmap in a real browser: what is seen, said, and reached by keyboard; hostile text stays text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbench import heatmap
+
+pytestmark = pytest.mark.browser
+
+TEXTS = ["def", " f", "(", "xs", "):", "\n    ", "return", " sorted", "(xs, ", "reverse", ")", "\n"]
+STUDENT = [-0.1, -0.2, -0.1, -0.3, -0.1, -0.2, -0.4, -0.5, -0.6, -0.34, -0.1, -0.2]
+TEACHER = [-0.1, -0.2, -0.1, -0.3, -0.1, -0.2, -0.4, -0.2, -0.9, -6.9, -0.1, -0.2]
+CREDIT = [teacher - student for teacher, student in zip(TEACHER, STUDENT, strict=True)]
+
+
+def payload(texts: list[str], credit: list[float], **changes: Any) -> dict[str, Any]:
+    def view(name: str, values: list[float], signed: bool = True) -> dict[str, Any]:
+        return {"name": name, "title": name, "unit": "nats", "signed": signed, "how": f"how {name}", "values": values}
+
+    top = [
+        [
+            {"text": text, "id": i, "student": 0.71, "teacher": 0.001},
+            {"text": "<b>", "id": -1, "student": 0.2, "teacher": 0.9},
+        ]
+        for i, text in enumerate(texts)
+    ]
+    base = {
+        "title": "Attempt 1",
+        "tokens": [{"text": text, "id": i} for i, text in enumerate(texts)],
+        "views": [
+            view("raw", credit),
+            view("turned", [-value for value in credit]),
+            view("size", [abs(v) for v in credit], False),
+        ],
+        "numbers": [
+            {"name": "student", "unit": "nats", "values": [-0.34] * len(texts)},
+            {"name": "teacher", "unit": "nats", "values": [-0.34 + value for value in credit]},
+        ],
+        "noise_floor": 0.01,
+        "top": top,
+        "summary": "One sentence.",
+        "view": "raw",
+    }
+    return {**base, **changes}
+
+
+@pytest.fixture
+def show(new_page: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    def shown(data: dict[str, Any], theme: str = "light", **options: Any) -> Any:
+        path = tmp_path / "heatmap.html"
+        path.write_text(heatmap.render_page(data, theme=theme), encoding="utf-8")  # type: ignore[arg-type]
+        page = new_page(**options)
+        page.goto(path.as_uri())
+        return page
+
+    return shown
+
+
+def style(page: Any, token: int, name: str) -> str:
+    script = "([i, name]) => getComputedStyle(document.querySelector(`[data-i='${i}']`))[name]"
+    page.evaluate("document.getAnimations().forEach((animation) => animation.finish())")
+    return str(page.evaluate(script, [token, name]))
+
+
+def rgb(colour: str) -> tuple[float, ...]:
+    """Components 0 to 1 of `rgb(...)` or `color(srgb ...)`."""
+    numbers = [
+        float(part) for part in colour.split("(")[1].rstrip(")").replace("srgb", "").replace(",", " ").split()[:3]
+    ]
+    return tuple(n if "srgb" in colour else n / 255 for n in numbers)
+
+
+@pytest.mark.parametrize(("theme", "negative"), [("light", "#f4a259"), ("dark", "#a04e00")])
+def test_the_strongest_token_has_the_full_colour_and_its_sign_is_also_a_line(
+    show: Callable[..., Any], theme: str, negative: str
+) -> None:
+    page = show(payload(TEXTS, CREDIT), theme)
+    expected = tuple(int(negative[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    assert rgb(style(page, 9, "backgroundColor")) == pytest.approx(expected, abs=0.02)
+    assert style(page, 9, "borderBottomStyle") == "dashed"
+    assert style(page, 7, "borderBottomStyle") == "solid"
+    weak, strong = (math.dist(rgb(style(page, i, "backgroundColor")), rgb(style(page, 0, "color"))) for i in (8, 9))
+    assert weak != strong
+
+
+def test_tokens_below_the_noise_floor_are_grey_and_carry_no_sign(show: Callable[..., Any]) -> None:
+    page = show(payload(TEXTS, [0.009, *CREDIT[1:]]))
+    assert "hm-q" in page.locator("[data-i='0']").get_attribute("class")
+    assert style(page, 0, "borderBottomColor") == "rgba(0, 0, 0, 0)"
+    assert "below 0.010" in page.locator(".hm-legend").inner_text()
+
+
+def test_code_is_shown_as_code(show: Callable[..., Any]) -> None:
+    page = show(payload(TEXTS, CREDIT))
+    assert page.locator(".hm-no").all_inner_texts() == ["1", "2"]
+    assert page.locator(".hm-nl").count() == 2  # newlines are visible, and the last one opens no empty line
+    lines = page.evaluate("[...document.querySelectorAll('.hm-src')].map((line) => line.textContent)")
+    assert lines == ["def f(xs):", "    return sorted(xs, reverse)"]
+    assert "monospace" in style(page, 0, "fontFamily")
+
+
+def test_hovering_shows_exact_numbers(show: Callable[..., Any]) -> None:
+    page = show(payload(TEXTS, CREDIT))
+    page.hover("[data-i='9']")
+    said = page.locator(".hm-tip").inner_text()
+    assert "`reverse`" in said and "token 10 of 12, id 9" in said and "−6.5600 nats" in said and "−0.3400 nats" in said
+    page.mouse.move(5, 5)
+    assert page.locator(".hm-tip").is_hidden()
+
+
+def test_a_token_opens_with_both_distributions_and_its_formula(show: Callable[..., Any]) -> None:
+    page = show(payload(TEXTS, CREDIT))
+    page.click("[data-i='9']")
+    panel = page.locator(".hm-panel")
+    assert "A = log q − log π = log .001 − log .71 = −6.90 − (−0.34) = −6.56 nats" in panel.inner_text()
+    assert page.locator(".hm-alt").count() == 2 and "`<b>`" in panel.inner_text()
+    widths = page.evaluate("[...document.querySelectorAll('.hm-alt i')].map((bar) => bar.style.width)")
+    assert widths == ["20.0%", "90.0%", "71.0%", "0.1%"]  # sorted by the larger of both probabilities
+    page.click(".hm-close")
+    assert panel.is_hidden()
+
+
+def test_everything_is_reached_by_keyboard_from_one_tab_stop(show: Callable[..., Any]) -> None:
+    page = show(payload(TEXTS, CREDIT))
+    assert page.locator(".hm-code [tabindex], .hm-code button").count() == 0
+    page.focus(".hm-code")
+    chosen = page.locator("[aria-selected='true']")
+
+    def press(*keys: str) -> str:
+        for key in keys:
+            page.keyboard.press(key)
+        return str(chosen.get_attribute("data-i"))
+
+    assert press("ArrowRight") == "1"
+    assert press("End") == "11" and press("Home") == "0"
+    assert press("n") == "9"  # the largest, then the next by size
+    assert press("n") in ("7", "8")
+    assert press("p") == "9"
+    assert "number 1 by size" in page.locator(".hm-live").inner_text()
+    assert press("ArrowUp") in ("0", "1", "2", "3", "4")  # the line above
+    assert int(press("ArrowDown")) >= 5
+    press("Enter")
+    assert page.locator(".hm-panel").is_visible()
+    press("Escape")
+    assert page.locator(".hm-panel").is_hidden()
+    press("?")
+    assert "previous, next token" in page.locator(".hm-keys").inner_text()
+
+
+def test_views_and_scales_change_the_colours_and_the_legend(show: Callable[..., Any]) -> None:
+    page = show(payload(TEXTS, CREDIT, limit=10.0))
+    assert "one scale for all attempts shown" in page.locator(".hm-legend").inner_text()
+    assert "+10.0 nats" in page.locator(".hm-legend").inner_text()
+    faint = style(page, 8, "backgroundColor")
+    page.click("[data-scale='asinh']")
+    assert style(page, 8, "backgroundColor") != faint
+    page.click("[data-scale='rank']")
+    assert "by rank" in page.locator(".hm-legend").inner_text()
+    page.select_option(".hm-view", "turned")
+    assert style(page, 9, "borderBottomStyle") == "solid"
+    page.select_option(".hm-view", "size")
+    assert "hm-m" in page.locator("[data-i='9']").get_attribute("class")
+    assert page.locator(".hm-how").inner_text() == "how size"
+
+
+def test_two_views_share_a_token_and_disagreement_is_boxed(show: Callable[..., Any]) -> None:
+    page = show(payload(TEXTS, CREDIT, against="turned"))
+    assert "hm-differs" in page.locator("[data-i='9']").get_attribute("class")
+    assert "gradient" in style(page, 9, "backgroundImage")
+
+
+HOSTILE = [
+    "<img src=x onerror=alert(1)>",
+    "</script><script>alert(2)</script>",
+    "${alert(3)}",
+    "{{7*7}}",
+    "\u202egnp.exe",
+    "a\u200bb",
+    "\x1b[31m\x00",
+    "<|im_end|>",
+    "\ufffd",
+    "",
+    "x" * 1_000_000,
+]
+
+
+def test_hostile_text_is_shown_and_does_nothing(show: Callable[..., Any]) -> None:
+    page = show(payload(HOSTILE, [1.0] * len(HOSTILE), title=HOSTILE[0], summary=HOSTILE[1]))
+    assert page.locator(".hm img, .hm script").count() == 0
+    assert page.locator("[data-i='0']").text_content() == HOSTILE[0]
+    assert page.locator("[data-i='2']").text_content() == "${alert(3)}"
+    assert page.locator("[data-i='3']").text_content() == "{{7*7}}"
+    assert page.locator(".hm-ctl").all_inner_texts()[:4] == ["U+202E", "U+200B", "U+001B", "U+0000"]
+    shown = page.evaluate("document.querySelector('.hm').textContent")
+    assert not set(shown) & set("\u202e\u200b\x1b\x00")
+    assert len(shown) < 10_000 and "998,000 more characters" in shown
+    page.click("[data-i='0']")
+    assert page.locator(".hm-panel-tok").inner_text() == f"`{HOSTILE[0]}`"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_and_follows_the_system_theme(show: Callable[..., Any], scheme: str) -> None:
+    page = show(payload(TEXTS, CREDIT), "auto", width=400, height=800, scheme=scheme)
+    page.click("[data-i='9']")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(24, 24, 27)"}[scheme]
+
+
+def test_long_attempts_and_empty_ones_work(show: Callable[..., Any]) -> None:
+    page = show(payload(["word "] * 1999 + ["end"], [math.sin(i) for i in range(2000)]))
+    page.focus(".hm-code")
+    page.keyboard.press("End")
+    assert page.locator("[aria-selected='true']").text_content() == "end"
+    page = show(payload([], []))
+    assert "no tokens" in page.locator(".hm-code").inner_text()

@@ -1,0 +1,175 @@
+"""The page over the real workbench and the embedded policy: one round, as a person makes it and as a program does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = "<img src=x onerror=alert(1)> ${alert(2)} {{7*7}} </script><script>alert(3)</script>"
+
+
+def opened(new_page: Callable[..., Any], app: str, **options: Any) -> Any:
+    page = new_page(**options)
+    page.goto(app)
+    page.wait_for_selector(".wb-prompt")
+    return page
+
+
+def idle(page: Any) -> None:
+    page.wait_for_selector(".wb-state[data-state='ready']")
+
+
+def sampled(page: Any, count: int) -> None:
+    """Press Sample for `count` attempts until the group has a failed attempt with feedback."""
+    for _ in range(6):
+        page.get_by_label("Attempts").fill(str(count))
+        page.get_by_label("Attempts").blur()
+        page.click("#do-sample")
+        page.wait_for_selector(".wb-live, .wb-state[data-state='busy']")
+        idle(page)
+        page.wait_for_selector(f".wb-card:nth-child({count}) .wb-card-button")
+        if page.locator(".wb-fail").count():
+            return
+    pytest.fail("six groups without one failed attempt: the page's default task teaches nothing")
+
+
+def test_one_round(new_page: Callable[..., Any], app: str) -> None:
+    """Sample, read the feedback, colour, update, compare predicted with realised, undo, redo; then reload."""
+    page = opened(new_page, app)
+    sampled(page, 6)
+    page.wait_for_selector(".hm-t")
+    assert page.locator(".wb-card-button").count() == 6
+    assert page.locator("#feedback textarea").input_value() != ""
+    assert page.locator("[aria-pressed='true']").locator(".wb-fail").count() == 1
+    text = page.evaluate("[...document.querySelectorAll('.hm-src')].map((l) => l.textContent).join('\\n')")
+    assert "def f(xs):" in text
+    page.wait_for_selector(".hm-legend:has-text('one scale for all attempts shown')")
+    assert page.locator(".hm-summary").inner_text()
+    page.click(".wb-teacher summary")
+    assert "Correctly solve the original question." in page.locator(".wb-teacher").inner_text()
+
+    assert "give signal" in page.locator(".wb-plan").inner_text()
+    page.click("#do-update:not([disabled])")
+    page.wait_for_selector(".wb-after")
+    assert page.locator(".wb-node").count() == 2
+    page.wait_for_selector(".hm-legend:has-text('above:')")  # predicted above, realised below
+    assert page.locator(".hm-view").input_value() == "predicted"
+    assert page.locator(".hm-against").input_value() == "realised"
+    assert "realised agrees" in page.locator(".wb-numbers").inner_text()
+
+    page.click("#do-undo")
+    page.wait_for_selector(".wb-node[aria-current='step'][aria-label^='root']")
+    page.wait_for_selector(".wb-after", state="detached")
+    page.click("#do-redo")
+    page.wait_for_selector(".wb-after")
+    page.reload()
+    page.wait_for_selector(".wb-after")
+    assert page.locator(".wb-card-button").count() == 6 and page.locator(".wb-node").count() == 2
+
+
+def test_feedback_is_recorded_and_hostile_text_stays_text(new_page: Callable[..., Any], app: str) -> None:
+    page = opened(new_page, app)
+    if not page.locator(".wb-card-button").count():
+        sampled(page, 4)
+    page.wait_for_selector("#feedback textarea")
+    page.fill("#feedback textarea", HOSTILE)
+    page.click("#give-feedback")
+    page.wait_for_selector(".wb-said:has-text('alert(2)')")
+    page.wait_for_selector(".wb-teacher summary")
+    page.click(".wb-teacher summary")
+    page.wait_for_selector(f".wb-teacher pre:has-text({HOSTILE!r})")
+    assert page.locator(".wb-part img, .wb-part script").count() == 0
+    page.click(".wb-card:nth-child(2) .wb-card-button")
+    page.wait_for_selector(".wb-card:nth-child(2) [aria-pressed='true']")
+    page.wait_for_selector(".hm-title:has-text('Attempt 2 of')")
+
+
+def test_a_closed_tab_does_not_stop_the_work_and_a_reload_shows_it(new_page: Callable[..., Any], app: str) -> None:
+    page = opened(new_page, app)
+    idle(page)
+    before = page.locator(".wb-card-button").first.get_attribute("data-id") if page.locator(".wb-card").count() else ""
+    page.get_by_label("Attempts").fill("16")
+    page.get_by_label("Attempts").blur()
+    page.click("#do-sample")
+    page.wait_for_selector(".wb-state[data-state='busy']")
+    page.close()
+    again = opened(new_page, app)
+    again.wait_for_selector(".wb-card:nth-child(16)")  # live, or already finished
+    again.wait_for_selector(".wb-card:nth-child(16) .wb-card-button")
+    assert again.locator(".wb-card-button").first.get_attribute("data-id") != before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone(new_page: Callable[..., Any], app: str, scheme: str) -> None:
+    page = opened(new_page, app, width=400, height=800, scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_a_typed_task_can_be_judged_by_a_person(new_page: Callable[..., Any], app: str) -> None:
+    page = opened(new_page, app)
+    page.get_by_text("Type your own task").click()
+    page.fill("#own-prompt textarea", "  ")
+    page.click("#own-add")
+    page.wait_for_selector("text=The prompt is empty; type a question first.")
+    page.fill("#own-prompt textarea", HOSTILE)
+    page.click("#own-add")
+    page.wait_for_selector(".wb-prompt:has-text('alert(2)')")
+    assert page.locator(".wb-part img").count() == 0
+
+
+def test_the_endpoints_make_a_round(app: str) -> None:
+    """The named endpoints with gradio_client: values come back, undo restores the credit bit for bit."""
+    client = pytest.importorskip("gradio_client").Client(app, verbose=False)
+
+    def call(name: str, **values: Any) -> Any:
+        return client.predict(api_name=f"/{name}", **values)
+
+    task = call("tasks", pack="house-rules")[0]
+    for _ in range(6):
+        attempts = call("sample", task=task["id"], n=4)["attempts"]
+        failed = [attempt for attempt in attempts if not attempt["passed"]]
+        if failed:
+            break
+    said = call("feedback", attempt=failed[0]["id"], text="sort descending.", mode="join")
+    assert said["feedback"].endswith("sort descending.") and said["feedback_source"] == "person"
+    before = call("credit", attempt=failed[0]["id"])
+    assert [token["id"] for token in before["tokens"]] == failed[0]["token_ids"]
+    assert "sort descending." in before["teacher_prompt"]
+    report = call("update", attempts=[attempt["id"] for attempt in attempts])
+    assert len(report["realised"][failed[0]["id"]]) == len(failed[0]["token_ids"])
+    assert call("status")["head"] == report["update_id"]
+    after = call("credit", attempt=failed[0]["id"])
+    assert after["views"][0]["values"] != before["views"][0]["values"]
+    assert call("undo")["head"] == report["parent_id"]
+    assert call("credit", attempt=failed[0]["id"]) == before
+    assert call("redo")["head"] == report["update_id"]
+    assert call("judge", task=task["id"], text="def f(xs):\n    return 1 / 0")["passed"] is False
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "sentence"),
+    [
+        ("sample", {"task": "nowhere/nothing"}, "There is no task 'nowhere/nothing'"),
+        ("sample", {"task": "house-rules/sort-take-1", "n": 0}, "whole number from 1 to 64"),
+        ("sample", {"task": "house-rules/sort-take-1", "temperature": -1.0}, "temperature is -1"),
+        ("feedback", {"attempt": "a-none", "text": "x"}, "no attempt"),
+        ("feedback", {"attempt": "a-none"}, "Nothing was said"),
+        ("feedback", {"attempt": "a-none", "reward": 7.0}, "must be a number from 0 to 1"),
+        ("credit", {"attempt": "a-none"}, "no attempt"),
+        ("credit", {"attempt": "a-none", "config": {"distillation_alpha": 2}}, "must lie between 0 and 1"),
+        ("credit", {"attempt": "a-none", "config": {"alpha": 2}}, "no setting named"),
+        ("update", {"attempts": []}, "no attempts to learn from"),
+        ("checkout", {"update_id": "u-none"}, "u-none"),
+    ],
+)
+def test_mistakes_get_one_sentence(app: str, name: str, values: dict[str, Any], sentence: str) -> None:
+    gradio_client = pytest.importorskip("gradio_client")
+    client = gradio_client.Client(app, verbose=False)
+    with pytest.raises(gradio_client.exceptions.AppError) as caught:
+        client.predict(api_name=f"/{name}", **values)
+    said = str(caught.value).replace("&#x27;", "'")
+    assert sentence in said and "Traceback" not in said

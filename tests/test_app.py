@@ -1,0 +1,54 @@
+"""`app.py` from outside: exit status and one sentence for each mistake."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "app.py"), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def said(result: subprocess.CompletedProcess[str]) -> str:
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    return result.stderr.strip().splitlines()[-1]
+
+
+def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        sentence = said(run("--port", str(port), "--run", str(tmp_path / "run")))
+    assert sentence.startswith(f"Port {port} on 127.0.0.1 cannot be used") and sentence.endswith("with --port.")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--host", "0.0.0.0"], "add --auth"),
+        (["--port", "99999"], "cannot be used"),
+        (["--auth", "nobody"], "NAME:PASSWORD"),
+        (["--quantization", "int3"], "invalid choice"),
+    ],
+)
+def test_impossible_flags_are_refused_before_anything_starts(arguments: list[str], sentence: str) -> None:
+    assert sentence in said(run(*arguments))
+
+
+def test_a_model_that_cannot_be_opened_ends_the_page(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    result = run("--port", str(port), "--run", str(tmp_path / "run"), "--model", str(tmp_path / "no-model-here"))
+    assert "no-model-here" in said(result)

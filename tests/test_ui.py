@@ -1,0 +1,236 @@
+"""The page's plain parts: the desk (one worker, a queue), what is shown, and the settings. No browser, no model."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+from workbench.config import SamplingConfig, SDPOConfig
+from workbench.errors import ConfigError, FeedbackError, NoSignalError, PolicyError, RunError, TaskError
+from workbench.records import Attempt, SideEffects, UpdateReport
+from workbench.ui import charts, present
+from workbench.ui.round import expected, pick
+from workbench.ui.studio import Detail, Studio, make_config
+from workbench.ui.worker import AHEAD, LONGEST_QUEUE, SHOWN, Desk
+
+WAIT_S = 30.0
+
+
+class Closable:
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    made = Desk(Closable).start()
+    assert made.settled.wait(WAIT_S)
+    yield made
+    made.close()
+
+
+def held(desk: Desk) -> tuple[threading.Event, Future[Any]]:
+    """Keep the worker busy until the event is set."""
+    started, release = threading.Event(), threading.Event()
+
+    def run(workbench: Any, job: Any) -> str:
+        started.set()
+        release.wait(WAIT_S)
+        return "released"
+
+    job = desk.submit("hold", "Holding", run)
+    assert started.wait(WAIT_S)
+    return release, job.future
+
+
+def test_jobs_run_one_at_a_time_and_people_come_first(desk: Desk) -> None:
+    release, _ = held(desk)
+    order: list[str] = []
+    jobs = [
+        desk.submit("credit", "", lambda w, j, name=name: order.append(name), priority=priority)
+        for name, priority in (("ahead", AHEAD), ("shown", SHOWN), ("person", 0))
+    ]
+    release.set()
+    for job in jobs:
+        job.future.result(WAIT_S)
+    assert order == ["person", "shown", "ahead"]
+
+
+def test_one_key_is_one_job_and_its_result_is_kept(desk: Desk) -> None:
+    release, _ = held(desk)
+    first, second = (desk.submit("credit", "", lambda w, j: object(), priority=SHOWN, key="k") for _ in range(2))
+    assert first is second and desk.known("k") is None
+    release.set()
+    assert first.future.result(WAIT_S) is desk.known("k")
+
+
+def test_an_error_is_one_sentence_on_the_board_and_the_desk_goes_on(desk: Desk) -> None:
+    def fail(workbench: Any, job: Any) -> None:
+        raise TaskError("There is no such task; choose another.")
+
+    with pytest.raises(TaskError):
+        desk.submit("task", "", fail).future.result(WAIT_S)
+    assert desk.problem == "There is no such task; choose another."
+    assert desk.submit("task", "", lambda w, j: 1).future.result(WAIT_S) == 1
+    assert desk.problem == ""
+
+
+def test_stop_reaches_the_running_job(desk: Desk) -> None:
+    assert desk.stop() is False
+    job = desk.submit("sample", "", lambda w, j: j.stop.wait(WAIT_S))
+    while not desk.stop():
+        pass
+    assert job.future.result(WAIT_S) is True
+
+
+def test_a_full_queue_refuses_and_closing_fails_what_waits(desk: Desk) -> None:
+    release, _ = held(desk)
+    waiting = [desk.submit("x", "", lambda w, j: None) for _ in range(LONGEST_QUEUE - 1)]
+    with pytest.raises(RunError, match="waiting already"):
+        desk.submit("x", "", lambda w, j: None)
+    workbench = desk.workbench
+    threading.Timer(0.05, release.set).start()
+    desk.close()
+    assert workbench.closed
+    with pytest.raises(RunError):
+        waiting[-1].future.result(WAIT_S)
+    with pytest.raises(RunError):
+        desk.submit("x", "", lambda w, j: None)
+
+
+def test_a_workbench_that_cannot_open_says_why() -> None:
+    def opener() -> Any:
+        raise PolicyError("There is no model in nowhere; name another.")
+
+    desk = Desk(opener).start()
+    assert desk.settled.wait(WAIT_S)
+    assert desk.state == "failed" and isinstance(desk.failure, PolicyError)
+    with pytest.raises(RunError, match="There is no model in nowhere"):
+        desk.submit("sample", "", lambda w, j: None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "sentence"),
+    [
+        (SDPOConfig, {"alpha": 1}, "no setting named 'alpha'"),
+        (SDPOConfig, {"steps": 1.5}, "whole number"),
+        (SDPOConfig, {"learning_rate": "fast"}, "must be a number"),
+        (SDPOConfig, {"learning_rate": float("nan")}, "finite"),
+        (SamplingConfig, {"temperature": None}, "temperature"),
+        (SamplingConfig, {"max_new_tokens": None}, "whole number"),
+    ],
+)
+def test_impossible_settings_are_refused(kind: type, values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        make_config(kind, values)
+
+
+def test_numbers_of_a_form_become_settings() -> None:
+    made = make_config(SDPOConfig, {"steps": 2.0, "is_clip": None, "teacher": "frozen"})
+    assert made == SDPOConfig(steps=2, is_clip=None, teacher="frozen") and type(made.steps) is int
+
+
+def test_bad_requests_are_refused_before_they_are_queued(desk: Desk) -> None:
+    studio = Studio(desk)
+    with pytest.raises(TaskError):
+        studio.sample("", 8, SamplingConfig())
+    with pytest.raises(TaskError):
+        studio.sample("pack/task", 65, SamplingConfig())
+    with pytest.raises(FeedbackError):
+        studio.feedback("a", None, None)
+    with pytest.raises(FeedbackError):
+        studio.feedback("a", None, float("nan"))
+    with pytest.raises(FeedbackError):
+        studio.feedback("a", "x", None, "append")
+    with pytest.raises(NoSignalError):
+        studio.update([], SDPOConfig())
+    with pytest.raises(ConfigError):
+        studio.move("forget")
+    assert desk.waiting() == 0
+
+
+def attempt(name: str, *, passed: bool = False, feedback: str = "", tokens: int = 3) -> Attempt:
+    logps = (-0.5,) * tokens
+    ids = tuple(range(tokens))
+    return Attempt(name, "p/t", "g", "root", (1,), ids, "text", logps, True, 1.0, float(passed), passed, feedback)
+
+
+def test_the_first_shown_attempt_is_one_to_learn_from() -> None:
+    group = (attempt("a", passed=True), attempt("b"), attempt("c", feedback="wrong"))
+    assert [one.id if one else None for one in (pick(group, "a"), pick(group, "zz"), pick(group[:2], None))] == list(
+        "acb"
+    )
+    assert pick((), None) is None
+
+
+def detail(values: list[float]) -> Detail:
+    payload = {
+        "tokens": [{}] * len(values),
+        "views": [{"name": "raw", "values": values}],
+        "noise_floor": 0.01,
+        "summary": "",
+    }
+    return Detail(payload, "prompt", (1, 2), ())
+
+
+def test_the_scale_is_shared_and_waits_for_all_attempts() -> None:
+    assert present.pooled_limit([detail([1.0]), None]) is None
+    many = detail([0.5] * 198 + [3.0, -9.0])
+    assert present.pooled_limit([many]) == 0.5  # 198 of 200: the 99th percentile clips the two extremes
+    assert present.pooled_limit([detail([0.1, -2.0]), detail([1.0])]) == 2.0
+    assert present.strip(detail([1.0, -4.0]), 2.0) == [0.5, -1.0]
+
+
+def report(update_id: str, parent: str) -> UpdateReport:
+    effects = SideEffects(0.02, 0.4, 0.3)
+    return UpdateReport(
+        update_id, parent, "sdpo", 0.4, 0.2, 1.0, {"a": (1.0, -1.0)}, {"a": (0.5, -0.1)}, 1.0, 1.0, effects, (), 1.0
+    )
+
+
+def test_an_update_adds_predicted_over_realised() -> None:
+    payload = present.with_report(detail([1.0, 2.0]).payload, "a", report("u1", "root"))
+    assert (payload["view"], payload["against"], payload["view_key"]) == ("predicted", "realised", "u1")
+    assert payload["views"][-1]["values"] == [0.5, -0.1]
+    assert "100 %" in payload["summary"]
+    other = detail([1.0, 2.0, 3.0]).payload  # tokens that do not match are not coloured with someone else's numbers
+    assert present.with_report(other, "a", report("u1", "root")) == other
+
+
+def node(name: str, parent: str | None) -> dict[str, Any]:
+    return {"update_id": name, "parent_id": parent, "name": "main", "report": report(name, parent) if parent else None}
+
+
+def test_branches_get_lanes_of_their_own() -> None:
+    tree = [node("root", None), node("a", "root"), node("b", "a"), node("c", "a"), node("d", "b")]
+    placed = {one["id"]: (one["x"], one["y"]) for one in present.timeline(tree, "c")["nodes"]}
+    assert placed == {"root": (0, 0), "a": (1, 0), "b": (2, 0), "d": (3, 0), "c": (2, 1)}
+    assert [one["update_id"] for one in present.path_to(tree, "c")] == ["root", "a", "c"]
+
+
+def test_the_curve_follows_the_head_and_draws_its_intervals() -> None:
+    path = [node("root", None), node("a", "root")]
+    assert charts.learning_curve(path, {}) is None
+    measured = {"a": {"passed": 6, "total": 10, "rate": 0.6, "low": 0.31, "high": 0.83}}
+    trace = charts.learning_curve(path, measured).data[0]
+    assert list(trace.x) == [1] and list(trace.y) == [0.6]
+    assert list(trace.error_y.array) == [pytest.approx(0.23)] and list(trace.error_y.arrayminus) == [
+        pytest.approx(0.29)
+    ]
+
+
+def test_typed_answers_take_the_form_that_their_judge_reads() -> None:
+    from workbench.tasks.environments import ENVIRONMENTS
+
+    typed = {"exact": "4", "contains": "4", "regex": "4+", "choice": "B", "person": ""}
+    typed["python"] = '[{"function": "f", "args": [1], "expected": 2}]'
+    for environment, text in typed.items():
+        assert ENVIRONMENTS[environment].validate(expected(environment, text)), environment
+    with pytest.raises(TaskError, match="not JSON"):
+        expected("python", "assert f(1) == 2")
