@@ -1,15 +1,17 @@
 """Trains the embedded policy from nothing, on the CPU, resumably: `python -m workbench.embedded.train`.
 
 Warm-up, a plateau, then a linear decay of the learning rate over the last `--decay` steps: the plateau can be
-continued for as long as there is time. Muon for matrices, AdamW for the rest; loss on the answer only; no padding
-mask, because right padding is harmless to a causal model. Every `--every` steps the state is saved under `--out`
-and a line goes to its log; the finished weights go to `weights/` in half precision.
+continued for as long as there is time. Muon for matrices, AdamW for the rest; loss on the answer, and a little on
+the outputs in failed examples; no padding mask, because right padding is harmless to a causal model. Every `--every`
+steps the state is saved under `--out` and a line goes to its log; the finished weights go to `weights/` in half
+precision.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,11 @@ from workbench.embedded.tokenizer import CONTEXT, train_tokenizer
 
 WEIGHTS = Path(__file__).parent / "weights"
 WIDTH_STEP = 32  # batch widths are rounded up to this: few shapes, fast kernels
+# What programs return in failed examples is learned a little as well: running a convention forward is what inferring
+# it from examples needs, and there are many such tokens to learn from.
+OUTPUTS = re.compile(r"(?:returned|expected) (\[[^\]]*\]|-?\d+)")
+OUTPUT_WEIGHT = 0.05
+Row = tuple[list[int], list[float]]  # token ids, weights
 BATCHES_AT_ONCE = 16  # this many batches are drawn together and sorted by length, so that little is padding
 CURRICULUM = (1600, 2600)  # steps between which the corpus moves from its early to its late mixture
 MUON_RATE, ADAMW_RATE = 3e-3, 2e-3
@@ -30,10 +37,13 @@ MUON_RATE, ADAMW_RATE = 3e-3, 2e-3
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Token ids (B, W) and the mask (B, W) of the positions whose *next* token is part of the answer."""
+    """Token ids (B, W) and the weight (B, W) of predicting the *next* token at each position.
+
+    1 for the answer, `OUTPUT_WEIGHT` for what programs return in failed examples, 0 elsewhere.
+    """
 
     token_ids: torch.Tensor
-    predicts_answer: torch.Tensor
+    weights: torch.Tensor
 
 
 def build_model(tokenizer: PreTrainedTokenizerBase) -> Qwen3ForCausalLM:
@@ -65,16 +75,17 @@ class Batches:
         self._tokenizer = tokenizer
         self._batch_size = batch_size
         self._order = torch.Generator().manual_seed(seed)
-        self._ready: list[list[tuple[list[int], int]]] = []
+        self._ready: list[list[Row]] = []
 
-    def _encode(self, progress: float) -> list[tuple[list[int], int]]:
+    def _encode(self, progress: float) -> list[Row]:
         pairs = [self._corpus.draw(progress) for _ in range(self._batch_size * BATCHES_AT_ONCE)]
-        prompts = [f"<|user|>{pair.prompt}<|end|><|assistant|>" for pair in pairs]
-        answers = [f"{pair.answer}<|end|>" for pair in pairs]
-        prompt_ids = self._tokenizer(prompts)["input_ids"]
-        answer_ids = self._tokenizer(answers)["input_ids"]
+        texts = [f"<|user|>{pair.prompt}<|end|><|assistant|>{pair.answer}<|end|>" for pair in pairs]
+        answers = self._tokenizer([f"{pair.answer}<|end|>" for pair in pairs])["input_ids"]
+        whole = self._tokenizer(texts, return_offsets_mapping=True)
+        rows = zip(texts, whole["input_ids"], whole["offset_mapping"], answers, strict=True)
         return sorted(
-            ((p + a, len(p)) for p, a in zip(prompt_ids, answer_ids, strict=True)), key=lambda row: len(row[0])
+            ((ids, _next_weights(text, offsets, len(answer))) for text, ids, offsets, answer in rows),
+            key=lambda row: len(row[0]),
         )
 
     def next(self, progress: float) -> Batch:
@@ -86,17 +97,31 @@ class Batches:
         rows = self._ready.pop()
         width = -(-max(len(ids) for ids, _ in rows) // WIDTH_STEP) * WIDTH_STEP
         token_ids = torch.full((len(rows), width), self._tokenizer.pad_token_id)
-        predicts_answer = torch.zeros(len(rows), width, dtype=torch.bool)
-        for row, (ids, prompt_length) in enumerate(rows):
+        weights = torch.zeros(len(rows), width)
+        for row, (ids, predicts) in enumerate(rows):
             token_ids[row, : len(ids)] = torch.tensor(ids)
-            predicts_answer[row, prompt_length - 1 : len(ids) - 1] = True
-        return Batch(token_ids, predicts_answer)
+            weights[row, : len(ids)] = torch.tensor(predicts)
+        return Batch(token_ids, weights)
 
 
-def answer_loss(model: Qwen3ForCausalLM, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Mean cross-entropy in nats over answer tokens; `hidden` (B, W, H)."""
-    targets = batch.token_ids.roll(-1, dims=1)[batch.predicts_answer]
-    return torch.nn.functional.cross_entropy(model.lm_head(hidden[batch.predicts_answer]).float(), targets)
+def _next_weights(text: str, offsets: list[tuple[int, int]], answer_length: int) -> list[float]:
+    """The weight of predicting, at each position, the token after it."""
+    weights = [0.0] * len(offsets)
+    for match in OUTPUTS.finditer(text):
+        for position, (start, end) in enumerate(offsets):
+            if start < match.end(1) and end > match.start(1):
+                weights[position] = OUTPUT_WEIGHT
+    weights[-answer_length:] = [1.0] * answer_length
+    return [*weights[1:], 0.0]
+
+
+def weighted_loss(model: Qwen3ForCausalLM, hidden: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, float]:
+    """(loss to minimise, mean cross-entropy of answer tokens in nats); `hidden` (B, W, H)."""
+    counted = batch.weights > 0
+    targets, weights = batch.token_ids.roll(-1, dims=1)[counted], batch.weights[counted]
+    nats = torch.nn.functional.cross_entropy(model.lm_head(hidden[counted]).float(), targets, reduction="none")
+    answer = weights == 1.0
+    return (weights * nats).sum() / answer.sum(), nats[answer].mean().item()
 
 
 def build_optimizers(model: Qwen3ForCausalLM) -> list[torch.optim.Optimizer]:
@@ -178,14 +203,14 @@ def main() -> None:
         batch = batches.next(progress(step))
         # fp32 on purpose: on the CPU that trained this, bf16 products ran at half the speed of fp32 ones.
         hidden = model.model(batch.token_ids, use_cache=False).last_hidden_state
-        loss = answer_loss(model, hidden, batch)
+        loss, answer_nats = weighted_loss(model, hidden, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         step += 1
-        total, tokens = total + loss.item(), tokens + batch.token_ids.numel()
+        total, tokens = total + answer_nats, tokens + batch.token_ids.numel()
         if step % options.every == 0 or step == options.steps:
             seconds = time.monotonic() - started
             line = {"step": step, "loss": round(total / options.every, 4), "tokens_per_s": round(tokens / seconds)}
