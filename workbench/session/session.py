@@ -1,39 +1,38 @@
-"""A session: one run directory, one policy, one lock; every step of a round as a method.
+"""The session itself: opening, and every step of a round. Whatever is returned from here is already on disk.
 
-Whatever is returned from here is already on disk. Every call may come from any thread; calls wait for each other.
-Knows nothing of pages.
+Every call may come from any thread; calls wait for each other. Knows nothing of pages.
 """
 
 from __future__ import annotations
 
 import platform
 import threading
-import time
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from workbench import evidence
 from workbench.config import PolicyConfig, SamplingConfig, SDPOConfig
 from workbench.credit import TokenCredit
-from workbench.errors import FeedbackError, RunError, TaskError
+from workbench.errors import FeedbackError, NoSignalError, RunError, TaskError
 from workbench.policy import Policy, load_policy
 from workbench.policy.contexts import credit_of
 from workbench.policy.prompts import Prompt, student_prompt, teacher_prompt
-from workbench.policy.sampling import Sampled, sample
-from workbench.policy.update import StepResult, UpdateItem, sdpo_step
-from workbench.probe import Probe, divergence, entropy, own_randomness
-from workbench.records import Attempt, Ledger, SideEffects, Task, UpdateReport, to_json
+from workbench.policy.update import UpdateItem
+from workbench.probe import Probe, own_randomness
+from workbench.records import Attempt, Ledger, Task, UpdateReport, to_json
 from workbench.runs import Event, Run
 from workbench.runs.archive import export_run, import_run
-from workbench.statistics import HeldOut, agreement
-from workbench.tasks import BUILT_IN, check_task, judge_many, load_pack
-from workbench.tasks.house_rules.pack import PACK, house_tasks, make_answer, parse_name
+from workbench.runs.store import Listener
+from workbench.session.attempts import OnToken, judged, write
+from workbench.session.resuming import RANDOM, load_head, load_latest
+from workbench.session.step import measured_step
+from workbench.session.tasks import TaskBook
+from workbench.statistics import HeldOut
+from workbench.tasks import check_task, judge_many
+from workbench.tasks.house_rules.pack import PACK, house_tasks
 
-OnToken = Callable[[int, str], None]  # (index of the attempt, its text so far)
-AD_HOC = "ad-hoc"  # pack of the tasks that people type
 PROBE_TASKS = 6
 HELD_OUT_TASKS = 60
 
@@ -50,14 +49,13 @@ class TimelineNode:
     report: UpdateReport | None  # None for the root
 
 
-class Session:
+class Session(TaskBook):
     """A policy and its run. People use its subclass `Workbench`, which adds the experiments."""
 
     def __init__(self, run: Run, policy: Policy, config: PolicyConfig) -> None:
-        self.run, self.policy, self.config = run, policy, config
-        self._lock = threading.RLock()
         state = run.state()
-        self._tasks: dict[str, Task] = dict(state.tasks)
+        super().__init__(run, state.tasks)
+        self.policy, self.config = policy, config
         self._attempts: dict[str, Attempt] = dict(state.attempts)
         self._reports: dict[str, UpdateReport] = dict(state.reports)
         self._probe: Probe | None = None
@@ -72,15 +70,19 @@ class Session:
         quantization: str = "auto",
         device: str = "auto",
         seed: int = 0,
+        on_event: Listener | None = None,
     ) -> Self:
         """Open a run, or start one where nothing is; an existing run resumes where it was.
 
         `model`: "embedded", a local directory, or a hub id; `quantization`: "auto" (NF4 on CUDA, none on CPU),
-        "nf4", "int8" or "none". Raises ConfigError, PolicyError, and RunError (broken, locked, or made with another
-        model).
+        "nf4", "int8" or "none"; `on_event` is called with every event once it is durable, as by `run.add_listener`,
+        those of a new run's opening included. Raises ConfigError, PolicyError, and RunError (broken, locked, or made
+        with another model).
         """
         config = PolicyConfig(model=model, quantization=quantization, device=device, seed=seed)  # type: ignore[arg-type]
         opened = Run.open(run)
+        if on_event is not None:
+            opened.add_listener(on_event)
         try:
             made_with = opened.state().opened
             if made_with is not None and made_with["config"]["model"] != model:
@@ -104,17 +106,7 @@ class Session:
             self.run.append("opened", {"config": asdict(self.config), "versions": versions, "seed": self.config.seed})
             self.run.commit_root(self.run.blobs.put(self.policy.state()))
             return
-        self._load_head()
-        # Attempts advance the random state beyond the head's; each group's last attempt carries it.
-        for event in reversed(self.run.events()):
-            if event.kind == "attempt" and event.blobs:
-                self.policy.generator.set_state(self.run.blobs.get(event.blobs[0])["random/sampling"])
-                break
-            if event.kind in ("update", "head", "root"):
-                break
-
-    def _load_head(self) -> None:
-        self.policy.load_state(self.run.blobs.get(self.run.state_blob(self.run.head)))
+        load_latest(self.policy, self.run)
 
     def close(self) -> None:
         """Give the run back; a second call does nothing."""
@@ -126,67 +118,6 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    # Tasks -------------------------------------------------------------------------------------------------------
-    def packs(self) -> list[str]:
-        """Built-in packs and those in use, by name."""
-        used = {task.id.rpartition("/")[0] for task in self._tasks.values()}
-        return [*BUILT_IN, *sorted(used - set(BUILT_IN))]
-
-    def tasks(self, pack: str | None = None) -> list[Task]:
-        """The tasks of one pack, or of all of them. Raises TaskError for an unknown pack."""
-        names = self.packs() if pack is None else [pack]
-        tasks: dict[str, Task] = {}
-        for name in names:
-            mine = {task.id: task for task in self._tasks.values() if task.id.rpartition("/")[0] == name}
-            built_in = load_pack(name) if parse_name(name) or not mine else []
-            tasks |= {task.id: task for task in built_in} | mine
-        return list(tasks.values())
-
-    def task(self, task_id: str) -> Task:
-        """One task, by "pack/name". Raises TaskError when there is none."""
-        if task_id in self._tasks:
-            return self._tasks[task_id]
-        pack = task_id.rpartition("/")[0]
-        if parse_name(pack):
-            for task in load_pack(pack):
-                if task.id == task_id:
-                    return task
-        raise TaskError(f"There is no task {task_id!r}; see the list of tasks, or add your own.")
-
-    def load_tasks(self, name_or_path: str) -> list[Task]:
-        """Add the tasks of a pack or of a .jsonl or .json file to this run. Raises TaskError naming the row."""
-        with self._lock:
-            return [self._keep(task) for task in load_pack(name_or_path)]
-
-    def add_task(
-        self,
-        *,
-        prompt: str,
-        environment: str = "person",
-        answer: Mapping[str, Any] | None = None,
-        system: str | None = None,
-        name: str | None = None,
-    ) -> Task:
-        """A task that a person typed; a house-rules prompt without an answer gets the default house's checks.
-
-        Raises TaskError when it is empty or cannot be judged.
-        """
-        if not prompt.strip():
-            raise TaskError("The task is empty; write what the policy should do.")
-        if environment == PACK and not answer:
-            parsed = parse_name(PACK)
-            assert parsed is not None
-            answer = make_answer(prompt.strip(), *parsed)
-        with self._lock:
-            task_id = f"{AD_HOC}/{name or f'task-{sum(key.startswith(AD_HOC) for key in self._tasks) + 1}'}"
-            return self._keep(check_task(Task(task_id, prompt.strip(), environment, dict(answer or {}), system)))
-
-    def _keep(self, task: Task) -> Task:
-        if self._tasks.get(task.id) != task:
-            self.run.append("task", to_json(task))
-            self._tasks[task.id] = task
-        return task
 
     # Attempts and feedback ---------------------------------------------------------------------------------------
     def attempt(
@@ -220,65 +151,20 @@ class Session:
         sampling = sampling or SamplingConfig()
         with self._lock:
             tasks = [self._keep(check_task(task)) for task in tasks]
-            rows = [task for task in tasks for _ in range(n)]
-            drawn, prompts = self._sample(rows, sampling, on_token, stop)
-            texts = [self._text(one.token_ids) for one in drawn]
-            judgements = judge_many(list(zip(rows, texts, strict=True)))
-            groups = {task.id: f"g-{uuid.uuid4().hex[:10]}" for task in tasks}
-            attempts = [
-                Attempt(
-                    id=f"a-{uuid.uuid4().hex[:10]}",
-                    task_id=task.id,
-                    group_id=groups[task.id],
-                    update_id=self.head,
-                    prompt_ids=prompt.ids,
-                    token_ids=one.token_ids,
-                    text=text,
-                    sampling_logps=one.logps,
-                    finished=one.finished,
-                    temperature=sampling.temperature,
-                    reward=judgement.reward,
-                    passed=judgement.passed,
-                    feedback=judgement.feedback,
-                    details=judgement.details,
+            before = self.policy.generator.get_state()
+            try:
+                written = write(
+                    self.policy, [task for task in tasks for _ in range(n)], sampling, on_token=on_token, stop=stop
                 )
-                for task, prompt, one, text, judgement in zip(rows, prompts, drawn, texts, judgements, strict=True)
-            ]
-            random = self.run.blobs.put({"random/sampling": self.policy.generator.get_state()})
+                attempts = judged(written, temperature=sampling.temperature, update_id=self.head)
+                random = self.run.blobs.put({RANDOM: self.policy.generator.get_state()})
+            except BaseException:
+                self.policy.generator.set_state(before)  # nothing was drawn that anyone will see
+                raise
             for attempt in attempts:
                 self.run.append("attempt", to_json(attempt), (random,) if attempt is attempts[-1] else ())
                 self._attempts[attempt.id] = attempt
             return attempts
-
-    def _sample(
-        self,
-        rows: Sequence[Task],
-        sampling: SamplingConfig,
-        on_token: OnToken | None = None,
-        stop: threading.Event | None = None,
-    ) -> tuple[list[Sampled], list[Prompt]]:
-        prompts = {task.id: student_prompt(self.policy, task) for task in rows}
-        written: list[list[int]] = [[] for _ in rows]
-
-        def tell(index: int, token_id: int) -> None:
-            written[index].append(token_id)
-            assert on_token is not None
-            on_token(index, self._text(written[index]))
-
-        drawn = sample(
-            self.policy,
-            [prompts[task.id].ids for task in rows],
-            sampling,
-            on_token=tell if on_token else None,
-            stop=stop.is_set if stop else None,
-        )
-        return drawn, [prompts[task.id] for task in rows]
-
-    def _text(self, token_ids: Sequence[int]) -> str:
-        decoded = self.policy.tokenizer.decode(
-            list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return str(decoded)
 
     def attempts(self, task: Task | None = None) -> list[Attempt]:
         """All attempts with the feedback in force, or those at one task; the newest last."""
@@ -360,7 +246,12 @@ class Session:
         with self._lock:
             known = [self._known(attempt) for attempt in attempts]
             return tuple(
-                evidence.explain(attempt, self._evidence(attempt, config), self._group(attempt), config)
+                evidence.explain(
+                    attempt,
+                    self._evidence(attempt, config),
+                    [other for other in known if other.group_id == attempt.group_id],
+                    config,
+                )
                 for attempt in known
             )
 
@@ -375,63 +266,40 @@ class Session:
         """
         config = config or SDPOConfig()
         with self._lock:
-            started = time.monotonic()
-            known = [self._known(attempt) for attempt in attempts]
+            known = [self._known(attempt) for attempt in {attempt.id: attempt for attempt in attempts}.values()]
             entries = self.ledger(known, config)
+            if not any(entry.used for entry in entries):
+                raise NoSignalError(_no_signal(entries))
             items = [self._item(a, entry, config) for a, entry in zip(known, entries, strict=True)]
             probe = self._get_probe(known)
-            before_state, before = self.policy.state(), probe.measure(self.policy)
-            temperature = known[0].temperature if known else 1.0
-            result = sdpo_step(self.policy, items, config, temperature, cancel=stop.is_set if stop else None)
+            before = self.policy.state()
             try:
-                after = probe.measure(self.policy)
-                effects = SideEffects(divergence(before, after), entropy(before), entropy(after))
-                report = self._report(known, result, config, effects, entries, time.monotonic() - started)
+                report = measured_step(
+                    self.policy,
+                    known,
+                    items,
+                    entries,
+                    config,
+                    probe,
+                    parent_id=self.head,
+                    cancel=stop.is_set if stop else None,
+                )
                 self.run.commit_update(report, self.run.blobs.put(self.policy.state()))
             except BaseException:
-                self.policy.load_state(before_state)
+                self.policy.load_state(before)
                 raise
             self._reports[report.update_id] = report
             return report
 
     def _item(self, attempt: Attempt, entry: Ledger, config: SDPOConfig) -> UpdateItem:
-        prompt = self.teacher_prompt(attempt, config).ids if entry.used else None
+        needed = entry.used and config.method == "sdpo"
+        prompt = self.teacher_prompt(attempt, config).ids if needed else None
         return UpdateItem(attempt.prompt_ids, prompt, attempt.token_ids, attempt.reward, attempt.group_id)
-
-    def _report(
-        self,
-        attempts: Sequence[Attempt],
-        result: StepResult,
-        config: SDPOConfig,
-        effects: SideEffects,
-        entries: tuple[Ledger, ...],
-        seconds_s: float,
-    ) -> UpdateReport:
-        ids = [attempts[index].id for index in result.used]
-        predicted = {one: tuple(push.tolist()) for one, push in zip(ids, result.predicted, strict=True)}
-        realised = {one: tuple(change.tolist()) for one, change in zip(ids, result.realised, strict=True)}
-        share, rank = agreement(predicted, realised)
-        return UpdateReport(
-            update_id=f"u-{uuid.uuid4().hex[:10]}",
-            parent_id=self.head,
-            method=config.method,
-            loss_before=result.loss_before,
-            loss=result.loss_after,
-            grad_norm=result.grad_norm,
-            predicted=predicted,
-            realised=realised,
-            agreement=share,
-            rank_correlation=rank,
-            side_effects=effects,
-            ledger=entries,
-            seconds_s=seconds_s,
-        )
 
     def _get_probe(self, attempts: Sequence[Attempt]) -> Probe:
         if self._probe is None:
-            pack = self._held_out_pack()
             tasks = (
-                house_tasks(pack, PROBE_TASKS, held_out=True)
+                house_tasks(PACK, PROBE_TASKS, held_out=True)
                 if self.config.model == "embedded"
                 else [self.task(task_id) for task_id in dict.fromkeys(a.task_id for a in attempts)]
             )
@@ -439,21 +307,18 @@ class Session:
         return self._probe
 
     # Held-out pass rate ------------------------------------------------------------------------------------------
-    def _held_out_pack(self) -> str:
-        packs = [task.id.rpartition("/")[0] for task in self._tasks.values() if parse_name(task.id.rpartition("/")[0])]
-        return packs[-1] if packs else PACK
-
     def held_out(self, pack: str | None = None, *, count: int = HELD_OUT_TASKS) -> HeldOut:
         """Pass rate of the current policy on held-out tasks of a house, one attempt each, with its 95 % interval.
 
         The same tasks and the same random numbers each time; the policy's own random state is left alone.
         """
+        if count < 1:
+            raise TaskError(f"{count} held-out tasks were asked for; ask for at least 1.")
         with self._lock:
-            tasks = house_tasks(pack or self._held_out_pack(), count, held_out=True)
+            tasks = house_tasks(pack or self._house_in_use(), count, held_out=True)
             with own_randomness(self.policy, 1):
-                drawn, _ = self._sample(tasks, SamplingConfig())
-            texts = [self._text(one.token_ids) for one in drawn]
-            passed = sum(judgement.passed for judgement in judge_many(list(zip(tasks, texts, strict=True))))
+                written = write(self.policy, tasks, SamplingConfig())
+            passed = sum(judgement.passed for judgement in judge_many([(one.task, one.text) for one in written]))
             measured = HeldOut(passed, len(tasks))
             self.run.append("held-out", {"update_id": self.head, "passed": passed, "total": len(tasks)})
             return measured
@@ -481,20 +346,24 @@ class Session:
 
     def undo(self) -> str:
         """Back to the state before the last update, bit for bit; returns the new head. Raises RunError at the root."""
-        return self._moved(self.run.undo)
+        with self._lock:
+            undone = self.head
+            head = self.run.undo()
+            load_head(self.policy, self.run, undone=undone)
+            return head
 
     def redo(self) -> str:
         """Forward to the update last undone; returns the new head. Raises RunError when there is none."""
-        return self._moved(self.run.redo)
+        with self._lock:
+            head = self.run.redo()
+            load_head(self.policy, self.run)
+            return head
 
     def checkout(self, update_id: str) -> str:
         """To any update (or branch) of the timeline; returns the new head. Raises RunError when it is unknown."""
-        return self._moved(lambda: self.run.checkout(update_id))
-
-    def _moved(self, move: Callable[[], str]) -> str:
         with self._lock:
-            head = move()
-            self._load_head()
+            head = self.run.checkout(update_id)
+            load_head(self.policy, self.run)
             return head
 
     def branch(self, name: str) -> None:
@@ -518,3 +387,9 @@ class Session:
     def import_run(archive: str | Path, directory: str | Path) -> Path:
         """Make a run directory from an archive; open it with `Workbench.open`. Raises RunError for a bad archive."""
         return import_run(Path(archive), Path(directory))
+
+
+def _no_signal(entries: Sequence[Ledger]) -> str:
+    """One sentence of the ledger's reasons, each once."""
+    reasons = "; ".join(dict.fromkeys(entry.reason for entry in entries)) or "none was chosen"
+    return f"No attempt carries any signal ({reasons}); give feedback to one, or sample more."

@@ -1,0 +1,93 @@
+"""Writing and judging a group of attempts. Knows nothing of runs and their files."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from workbench.config import SamplingConfig
+from workbench.policy import Policy
+from workbench.policy.prompts import Prompt, student_prompt
+from workbench.policy.sampling import Sampled, sample
+from workbench.records import Attempt, Task
+from workbench.tasks import judge_many
+
+OnToken = Callable[[int, str], None]  # (index of the attempt, its text so far)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One completion of a task's prompt, not yet judged."""
+
+    task: Task
+    prompt: Prompt
+    sampled: Sampled
+    text: str
+
+
+def write(
+    policy: Policy,
+    tasks: Sequence[Task],
+    sampling: SamplingConfig,
+    *,
+    on_token: OnToken | None = None,
+    stop: threading.Event | None = None,
+) -> list[Written]:
+    """One completion for each task (a task may stand there several times), sampled in one batch.
+
+    Raises PromptError when a prompt cannot be rendered or does not fit.
+    """
+    prompts = {task.id: student_prompt(policy, task) for task in tasks}
+    so_far: list[list[int]] = [[] for _ in tasks]
+
+    def tell(index: int, token_id: int) -> None:
+        so_far[index].append(token_id)
+        assert on_token is not None
+        on_token(index, _text(policy, so_far[index]))
+
+    drawn = sample(
+        policy,
+        [prompts[task.id].ids for task in tasks],
+        sampling,
+        on_token=tell if on_token else None,
+        stop=stop.is_set if stop else None,
+    )
+    return [
+        Written(task, prompts[task.id], one, _text(policy, one.token_ids))
+        for task, one in zip(tasks, drawn, strict=True)
+    ]
+
+
+def judged(written: Sequence[Written], *, temperature: float, update_id: str) -> list[Attempt]:
+    """The attempts that completions become once they are judged; those at one task are one group.
+
+    `update_id`: the policy's state that wrote them. Raises TaskError, SandboxError.
+    """
+    judgements = judge_many([(one.task, one.text) for one in written])
+    groups = {one.task.id: f"g-{uuid.uuid4().hex[:10]}" for one in written}
+    return [
+        Attempt(
+            id=f"a-{uuid.uuid4().hex[:10]}",
+            task_id=one.task.id,
+            group_id=groups[one.task.id],
+            update_id=update_id,
+            prompt_ids=one.prompt.ids,
+            token_ids=one.sampled.token_ids,
+            text=one.text,
+            sampling_logps=one.sampled.logps,
+            finished=one.sampled.finished,
+            temperature=temperature,
+            reward=judgement.reward,
+            passed=judgement.passed,
+            feedback=judgement.feedback,
+            details=judgement.details,
+        )
+        for one, judgement in zip(written, judgements, strict=True)
+    ]
+
+
+def _text(policy: Policy, token_ids: Sequence[int]) -> str:
+    decoded = policy.tokenizer.decode(list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return str(decoded)

@@ -1,0 +1,72 @@
+"""One update, measured: what was predicted for each token, what the step did to it, and what else it did.
+
+Knows nothing of runs: the caller commits the report, or puts the policy back.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+
+from workbench.config import SDPOConfig
+from workbench.errors import UpdateError
+from workbench.policy import Policy
+from workbench.policy.update import StepResult, UpdateItem, sdpo_step
+from workbench.probe import Probe, divergence, entropy
+from workbench.records import Attempt, Ledger, SideEffects, UpdateReport
+from workbench.statistics import agreement
+
+
+def measured_step(
+    policy: Policy,
+    attempts: Sequence[Attempt],
+    items: Sequence[UpdateItem],
+    ledger: Sequence[Ledger],
+    config: SDPOConfig,
+    probe: Probe,
+    *,
+    parent_id: str,
+    cancel: Callable[[], bool] | None = None,
+) -> UpdateReport:
+    """Updates the policy on `items` (one per attempt) and reports on it under a new update id.
+
+    Raises NoSignalError and UpdateError, with the policy as it was.
+    """
+    started = time.monotonic()
+    temperatures = {attempt.temperature for attempt in attempts}
+    if len(temperatures) > 1:
+        raise UpdateError(
+            "These attempts were sampled at different temperatures; update on those of one temperature at a time."
+        )
+    before = probe.measure(policy)
+    result = sdpo_step(policy, items, config, temperatures.pop(), cancel=cancel)
+    after = probe.measure(policy)
+    effects = SideEffects(divergence(before, after), entropy(before), entropy(after))
+    predicted, realised = _by_attempt(attempts, result)
+    share, rank = agreement(predicted, realised)
+    return UpdateReport(
+        update_id=f"u-{uuid.uuid4().hex[:10]}",
+        parent_id=parent_id,
+        method=config.method,
+        loss_before=result.loss_before,
+        loss=result.loss_after,
+        grad_norm=result.grad_norm,
+        predicted=predicted,
+        realised=realised,
+        agreement=share,
+        rank_correlation=rank,
+        side_effects=effects,
+        ledger=tuple(ledger),
+        seconds_s=time.monotonic() - started,
+    )
+
+
+def _by_attempt(
+    attempts: Sequence[Attempt], result: StepResult
+) -> tuple[dict[str, tuple[float, ...]], dict[str, tuple[float, ...]]]:
+    """The push on each sampled token, and the change of its log-probability in nats, by the id of the attempt."""
+    ids = [attempts[index].id for index in result.used]
+    predicted = {one: tuple(push.tolist()) for one, push in zip(ids, result.predicted, strict=True)}
+    realised = {one: tuple(change.tolist()) for one, change in zip(ids, result.realised, strict=True)}
+    return predicted, realised
