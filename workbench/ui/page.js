@@ -9,8 +9,12 @@
     return node;
   };
   const add = (parent, ...children) => { parent.append(...children); return parent; };
-  const two = (value) => (value === null || value === undefined ? "–" : (Math.abs(value) >= 0.01 || value === 0
-    ? Number(value.toPrecision(2)) : value.toExponential(0)).toString().replace("-", "−").replace(/^(−?)0\./, "$1."));
+  const plain = (text) => text.replaceAll("-", "−").replace(/^(−?)0\./, "$1.");
+  const two = (value) => { // two significant digits
+    if (value === null || value === undefined) return "–";
+    const size = Math.abs(value);
+    return plain(value === 0 ? "0" : size >= 10 ? value.toFixed(0) : size >= 0.001 ? value.toPrecision(2) : value.toExponential(1));
+  };
   const percent = (value) => `${Math.round(100 * value)} %`;
   const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
   const heading = (text) => el("h2", "wb-h", text);
@@ -84,7 +88,7 @@
     const button = el("button", "wb-card-button");
     button.type = "button"; button.dataset.id = row.id; button.setAttribute("aria-pressed", String(chosen));
     const verdict = el("span", row.passed ? "wb-pass" : "wb-fail", row.passed ? "✓ passed" : "✗ failed");
-    const line = add(el("span", "wb-card-line"), el("span", "wb-number", String(row.number)), verdict, el("span", "wb-reward", `reward ${two(row.reward)}`));
+    const line = add(el("span", "wb-card-line"), el("span", "wb-number", String(row.number)), verdict, el("span", "wb-reward", `reward ${plain(String(row.reward))}`));
     if (!row.finished) line.append(el("span", "wb-quiet", "cut"));
     button.append(line);
     if (row.strip.length) {
@@ -106,7 +110,7 @@
     const box = el("div", "wb-plan");
     const text = plan.used
       ? `${plan.used} of ${plural(plan.total, "attempt")} give signal: ${plural(plan.tokens, "token")} will be pushed, in ${plural(plan.steps, "step")} of ${plan.method.toUpperCase()} ` +
-        `with the ${plan.teacher} teacher at learning rate ${two(plan.learning_rate)}.${plan.seconds ? ` The last one took ${two(plan.seconds)} s.` : ""} It can be undone exactly.`
+        `with the ${plan.teacher} teacher at learning rate ${plain(String(plan.learning_rate))}.${plan.seconds ? ` The last one took ${two(plan.seconds)} s.` : ""} It can be undone exactly.`
       : `None of the ${plural(plan.total, "attempt")} gives signal, so there is nothing to learn from. Give feedback on a failed one, or sample again.`;
     const why = add(el("details", "wb-details"), el("summary", "", plan.used < plan.total ? `why not the other ${plan.total - plan.used}` : "what each gives"));
     const list = el("ul", "wb-ledger");
