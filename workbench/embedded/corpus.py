@@ -8,7 +8,7 @@ point. Held-out specifications and held-out sentences never appear. Knows nothin
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from workbench.tasks.house_rules.checks import draw_valid, failed_examples
@@ -16,29 +16,66 @@ from workbench.tasks.house_rules.remarks import IRRELEVANT, own_words, remark
 from workbench.tasks.house_rules.slips import draw_slip
 from workbench.tasks.house_rules.world import Specification, draw_choices
 
-# Shares of the kinds of prompt, first and once the curriculum is over. Copying from a demonstration and obeying a
-# remark come first: with 6 % demonstrations from the start, nothing was learned from context in 1,000 steps.
-MIXTURE_EARLY = {
-    "student": 0.08,
-    "demonstration": 0.32,
-    "remark": 0.28,
-    "own words": 0.16,
-    "examples": 0.12,
-    "error": 0.02,
-    "irrelevant": 0.02,
-}
-MIXTURE_LATE = {
-    "student": 0.08,
-    "demonstration": 0.06,
-    "remark": 0.08,
-    "own words": 0.16,
-    "examples": 0.54,
-    "error": 0.04,
-    "irrelevant": 0.04,
-}
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A stretch of the training: shares of the kinds of prompt and of the numbers of open stages."""
+
+    until: int  # step
+    kinds: Mapping[str, float]
+    stages: Mapping[int, float]
+    example_stages: Mapping[int, float]  # of the kind "examples": inferring a convention is learned one at a time
+
+
+FEW = {1: 0.50, 2: 0.30, 3: 0.15, 4: 0.05}
+MANY = {1: 0.14, 2: 0.24, 3: 0.29, 4: 0.28, 5: 0.05}
+# Copying from a demonstration and obeying a remark come first: with 6 % demonstrations from the start, nothing was
+# learned from context in 1,000 steps. Inferring one convention from examples comes next, then several at once.
+PHASES = (
+    Phase(
+        1600,
+        {
+            "student": 0.08,
+            "demonstration": 0.32,
+            "remark": 0.28,
+            "own words": 0.16,
+            "examples": 0.12,
+            "error": 0.02,
+            "irrelevant": 0.02,
+        },
+        FEW,
+        FEW,
+    ),
+    Phase(
+        3300,
+        {
+            "student": 0.06,
+            "demonstration": 0.07,
+            "remark": 0.10,
+            "own words": 0.14,
+            "examples": 0.57,
+            "error": 0.03,
+            "irrelevant": 0.03,
+        },
+        MANY,
+        {1: 0.60, 2: 0.30, 3: 0.10},
+    ),
+    Phase(
+        1_000_000,
+        {
+            "student": 0.07,
+            "demonstration": 0.05,
+            "remark": 0.08,
+            "own words": 0.14,
+            "examples": 0.58,
+            "error": 0.04,
+            "irrelevant": 0.04,
+        },
+        MANY,
+        {1: 0.22, 2: 0.30, 3: 0.28, 4: 0.17, 5: 0.03},
+    ),
+)
 SLIP_SHARE = 0.04  # of the student's answers
-STAGES_EARLY = {1: 0.50, 2: 0.30, 3: 0.15, 4: 0.05}
-STAGES_LATE = {1: 0.16, 2: 0.25, 3: 0.29, 4: 0.25, 5: 0.05}
 EXAMPLES_SHOWN = {1: 0.15, 2: 0.75, 3: 0.10}
 POOL = 4000  # specifications kept for each number of stages
 REFRESH = {1: 0.3, 2: 0.3, 3: 0.12, 4: 0.04, 5: 0.01}  # share of draws that make a new one
@@ -89,13 +126,14 @@ class Corpus:
             return valid
         return self._generator.choice(pool)
 
-    def draw(self, progress: float = 1.0) -> Example:
-        """One pair; `progress` from 0 to 1 moves from the early mixtures (kinds, stages) to the late ones."""
+    def draw(self, step: int = PHASES[-1].until) -> Example:
+        """One pair, as the phase of the training at `step` draws them."""
         generator = self._generator
-        late = generator.random() < progress
-        specification, checks = self._specification(_draw(STAGES_LATE if late else STAGES_EARLY, generator))
+        phase = next(phase for phase in PHASES if step <= phase.until)
+        kind = _draw(phase.kinds, generator)
+        stages = phase.example_stages if kind == "examples" else phase.stages
+        specification, checks = self._specification(_draw(stages, generator))
         right = draw_choices(specification, generator)
-        kind = _draw(MIXTURE_LATE if late else MIXTURE_EARLY, generator)
         if kind == "student":
             return Example(kind, specification.text, _student_answer(specification.program(right), generator))
         return Example(kind, _teacher_turn(kind, specification, checks, right, generator), specification.program(right))

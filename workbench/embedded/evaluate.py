@@ -125,9 +125,7 @@ def evaluate_stages(
 
 
 def _without_error(policy: Policy, cases: Sequence[Case], judge: Judge) -> int:
-    prompts = [
-        _teach(policy, case.task, {"feedback": draw_slip(case.program, case.generator).error}) for case in cases
-    ]
+    prompts = [_teach(policy, case.task, {"feedback": draw_slip(case.program, case.generator).error}) for case in cases]
     judged = judge([(case.task, text) for case, text in zip(cases, _generate(policy, prompts), strict=True)])
     return sum(one.passed or "returned" in one.feedback for one in judged)
 

@@ -31,7 +31,6 @@ OUTPUTS = re.compile(r"(?:returned|expected) (\[[^\]]*\]|-?\d+)")
 OUTPUT_WEIGHT = 0.05
 Row = tuple[list[int], list[float]]  # token ids, weights
 BATCHES_AT_ONCE = 16  # this many batches are drawn together and sorted by length, so that little is padding
-CURRICULUM = (1600, 2600)  # steps between which the corpus moves from its early to its late mixture
 MUON_RATE, ADAMW_RATE = 3e-3, 2e-3
 
 
@@ -77,8 +76,8 @@ class Batches:
         self._order = torch.Generator().manual_seed(seed)
         self._ready: list[list[Row]] = []
 
-    def _encode(self, progress: float) -> list[Row]:
-        pairs = [self._corpus.draw(progress) for _ in range(self._batch_size * BATCHES_AT_ONCE)]
+    def _encode(self, step: int) -> list[Row]:
+        pairs = [self._corpus.draw(step) for _ in range(self._batch_size * BATCHES_AT_ONCE)]
         texts = [f"<|user|>{pair.prompt}<|end|><|assistant|>{pair.answer}<|end|>" for pair in pairs]
         answers = self._tokenizer([f"{pair.answer}<|end|>" for pair in pairs])["input_ids"]
         whole = self._tokenizer(texts, return_offsets_mapping=True)
@@ -88,10 +87,10 @@ class Batches:
             key=lambda row: len(row[0]),
         )
 
-    def next(self, progress: float) -> Batch:
-        """The next batch; `progress` of the curriculum from 0 to 1."""
+    def next(self, step: int) -> Batch:
+        """The next batch; rows are drawn as the corpus draws them at `step`."""
         if not self._ready:
-            rows = self._encode(progress)
+            rows = self._encode(step)
             order = torch.randperm(BATCHES_AT_ONCE, generator=self._order).tolist()
             self._ready = [rows[i * self._batch_size : (i + 1) * self._batch_size] for i in order]
         rows = self._ready.pop()
@@ -132,12 +131,6 @@ def build_optimizers(model: Qwen3ForCausalLM) -> list[torch.optim.Optimizer]:
         torch.optim.Muon(matrices, lr=MUON_RATE, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(rest, lr=ADAMW_RATE, betas=(0.9, 0.98), weight_decay=0.0),
     ]
-
-
-def progress(step: int) -> float:
-    """Of the curriculum, 0 to 1."""
-    start, end = CURRICULUM
-    return min(1.0, max(0.0, (step - start) / (end - start)))
 
 
 def schedule(step: int, steps: int, decay: int, warmup: int = 100) -> float:
@@ -200,7 +193,7 @@ def main() -> None:
         for optimizer, rate in zip(optimizers, (MUON_RATE, ADAMW_RATE), strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
-        batch = batches.next(progress(step))
+        batch = batches.next(step)
         # fp32 on purpose: on the CPU that trained this, bf16 products ran at half the speed of fp32 ones.
         hidden = model.model(batch.token_ids, use_cache=False).last_hidden_state
         loss, answer_nats = weighted_loss(model, hidden, batch)

@@ -17,9 +17,9 @@ CANDIDATES = 32  # inputs tried for them
 
 def draw_input(specification: Specification, generator: random.Random) -> list[int]:
     """A short list of small numbers that tends to hold what the specification's numbers turn on."""
-    open_stages = len(specification.open_steps)
-    size = generator.randint(4, 5) + max(0, open_stages - 2)
-    xs = generator.sample(range(13), size)
+    shortest = max([3, *(step.k + 1 for step in specification.steps if step.stage in ("take", "drop"))])
+    size = min(shortest + generator.randint(0, 1) + max(0, len(specification.open_steps) - 2), 8)
+    xs = generator.sample(range(10), size)
     for step in specification.steps:
         if step.stage in ("limit", "clip") and step.k not in xs and generator.random() < 0.7:
             xs[generator.randrange(size)] = step.k
