@@ -31,7 +31,7 @@ EDGES: dict[str, set[str]] = {
     "experiments": {"session", "statistics", "embedded", "tasks", "credit", *BASE},
     "workbench": {"experiments", "session", *BASE},
     "ui": {"experiments", "workbench", "statistics", "tasks", "credit", "heatmap", *BASE},
-    "cli": {"experiments", "workbench", "embedded", "policy", "runs", "tasks", *BASE},
+    "cli": {"experiments", "workbench", "statistics", "embedded", "policy", "runs", "tasks", *BASE},
     "app": {"ui", "workbench", *BASE},
     "__init__": {"workbench"},  # hands out `Workbench` on first use
     "__main__": {"cli"},

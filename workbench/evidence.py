@@ -37,7 +37,7 @@ def gather(attempt: Attempt, group: Sequence[Attempt], config: SDPOConfig) -> Ev
     # A person's words count even on an attempt that passed: they were typed to be heard.
     heard = attempt.feedback if not attempt.passed or attempt.feedback_source == "person" else ""
     failed = attempt.text if config.include_failed_attempt and not attempt.passed else ""
-    return Evidence(heard, demonstration, failed)
+    return Evidence(heard.strip(), demonstration, failed)
 
 
 def explain(attempt: Attempt, evidence: Evidence, group: Sequence[Attempt], config: SDPOConfig) -> Ledger:

@@ -13,6 +13,7 @@ from typing import Any
 from workbench.errors import TaskError
 from workbench.records import Judgement, Task
 from workbench.tasks.house_rules import pack as house_rules
+from workbench.tasks.house_rules.world import parse_specification
 from workbench.tasks.sandbox import SandboxResult, run_many
 
 Program = tuple[str, list[dict[str, Any]]]  # code and the calls to make on it
@@ -74,10 +75,20 @@ def _python(task: Task, _: str, result: SandboxResult | None) -> Judgement:
         return Judgement(0.0, False, result.error, details)
     lines = []
     for test, returned in zip(task.answer["tests"], result.outputs, strict=True):
-        matches = _text(returned) == _text(test["expected"]) if "stdin" in test else returned == test["expected"]
+        wanted = test["expected"]
+        matches = _text(returned) == _text(wanted) if "stdin" in test else _equal(returned, wanted)
         if not matches:
             lines.append(f"{_called(test)} returned {returned!r}, expected {test['expected']!r}")
     return _judgement(not lines, "\n".join(lines[:2]), **details)
+
+
+def _equal(returned: object, wanted: object) -> bool:
+    """Equality of plain JSON, in which 2.0 is 2 but true is not 1."""
+    if isinstance(returned, list) and isinstance(wanted, list | tuple):
+        return len(returned) == len(wanted) and all(map(_equal, returned, wanted))
+    if isinstance(returned, dict) and isinstance(wanted, Mapping):
+        return returned.keys() == wanted.keys() and all(_equal(returned[key], wanted[key]) for key in returned)
+    return isinstance(returned, bool) == isinstance(wanted, bool) and returned == wanted
 
 
 def _text(value: object) -> str:
@@ -92,9 +103,24 @@ def _called(test: Mapping[str, Any]) -> str:
 
 def _valid_tests(answer: Mapping[str, Any]) -> bool:
     tests = answer.get("tests")
-    return bool(tests) and all(
-        isinstance(test, Mapping) and "expected" in test and ("stdin" in test or {"function", "args"} <= test.keys())
-        for test in tests
+    return isinstance(tests, list | tuple) and bool(tests) and all(map(_valid_test, tests))
+
+
+def _valid_test(test: object) -> bool:
+    if not isinstance(test, Mapping) or "expected" not in test:
+        return False
+    if "stdin" in test:
+        return isinstance(test["stdin"], str) and "function" not in test
+    return isinstance(test.get("function"), str) and isinstance(test.get("args"), list | tuple)
+
+
+def _valid_house(answer: Mapping[str, Any]) -> bool:
+    checks, house = answer.get("checks"), answer.get("house")
+    return (
+        isinstance(house, int)
+        and isinstance(checks, list | tuple)
+        and bool(checks)
+        and all(isinstance(xs, list | tuple) and all(type(x) is int for x in xs) for xs in checks)
     )
 
 
@@ -115,7 +141,7 @@ def _house_verdict(task: Task, _: str, result: SandboxResult | None) -> Judgemen
 ENVIRONMENTS: Mapping[str, Environment] = {
     "house-rules": Environment(
         "a house and checks",
-        lambda answer: bool(answer.get("checks")) and "house" in answer,
+        _valid_house,
         _house_verdict,
         _program_of,
     ),
@@ -133,7 +159,11 @@ ENVIRONMENTS: Mapping[str, Environment] = {
         _regex,
         lambda task, text: (_MATCHER, [{"function": "found", "args": [task.answer["pattern"], text]}]),
     ),
-    "choice": Environment('choice: the right letter, as {"choice": "B"}', _is_text("choice"), _choice),
+    "choice": Environment(
+        'choice: the right letter from A to J, as {"choice": "B"}',
+        lambda answer: re.fullmatch("[A-J]", str(answer.get("choice"))) is not None,
+        _choice,
+    ),
     "person": Environment("nothing: a person gives the verdict", lambda answer: True, _person),
 }
 
@@ -148,6 +178,8 @@ def check_task(task: Task) -> Task:
     if not ENVIRONMENTS[task.environment].validate(task.answer):
         needs = ENVIRONMENTS[task.environment].needs
         raise TaskError(f"Judging by {task.environment!r} needs {needs}.")
+    if task.environment == house_rules.PACK:
+        parse_specification(task.prompt)  # raises where the checker could not read the question
     return task
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ def load_pack(name_or_path: str) -> list[Task]:
     tasks = [_task(path, line, row) for line, row in _rows(path, text)]
     if not tasks:
         raise TaskError(f"The pack {name_or_path!r} holds no tasks; add at least one row.")
+    twice = [task_id for task_id, count in Counter(task.id for task in tasks).items() if count > 1]
+    if twice:
+        raise TaskError(f"{path.name}: two rows have the name {twice[0]!r}; give each its own.")
     return tasks
 
 
@@ -65,6 +69,9 @@ def _task(path: Path, number: int, row: Any) -> Task:
             raise TaskError(f"{where}: the field {field!r} is missing or is not text.")
     if not isinstance(row.get("answer", {}), dict):
         raise TaskError(f"{where}: the field 'answer' is not an object.")
+    for field in ("name", "system"):
+        if not isinstance(row.get(field), str | None):
+            raise TaskError(f"{where}: the field {field!r} is not text.")
     name = f"{path.stem}/{row.get('name') or number}"
     try:
         return check_task(Task(name, row["prompt"], row["environment"], row.get("answer", {}), row.get("system")))

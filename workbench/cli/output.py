@@ -1,0 +1,112 @@
+"""What commands print, and the options that they share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workbench.errors import FeedbackError
+
+if TYPE_CHECKING:
+    from workbench import Workbench
+    from workbench.records import Attempt
+    from workbench.runs import Event
+
+DEFAULT_RUN = Path("runs/demo")
+
+RunOption = Annotated[Path, typer.Option("--run", help="Directory of the run; resumed if it exists.")]
+ModelOption = Annotated[str, typer.Option("--model", help="'embedded', a local directory, or a hub id.")]
+QuantizationOption = Annotated[str, typer.Option("--quantization", help="auto, nf4, int8 or none.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Of a new run's adapter and sampling.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One line per committed event, a summary object last.")]
+
+
+class Output:
+    """Prints for people, or for programs."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def event(self, event: Event) -> None:
+        """One committed event; called on the run's own thread."""
+        if self.as_json:
+            self._line({"event": event.id, "kind": event.kind})
+
+    def listed(self, data: Mapping[str, Any]) -> None:
+        """One entry of a list, for programs only."""
+        if self.as_json:
+            self._line(data)
+
+    def say(self, text: str) -> None:
+        """A line for people only."""
+        if not self.as_json:
+            print(text, flush=True)
+
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """A table for people only."""
+        if self.as_json:
+            return
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        shown = Table(*columns, title=title, title_justify="left")
+        for row in rows:
+            shown.add_row(*(Text(_cell(value)) for value in row))  # Text: brackets in a program are no markup
+        Console().print(shown)
+
+    def summary(self, data: Mapping[str, Any]) -> None:
+        """The object that ends a command's output, for programs only."""
+        if self.as_json:
+            self._line(data)
+
+    def _line(self, data: Mapping[str, Any]) -> None:
+        # One write: events come from another thread.
+        sys.stdout.write(json.dumps(data) + "\n")
+        sys.stdout.flush()
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def opened(
+    output: Output,
+    run: Path,
+    *,
+    model: str = "embedded",
+    quantization: str = "auto",
+    device: str = "auto",
+    seed: int = 0,
+) -> Iterator[Workbench]:
+    """The workbench of a run, its events going to `output`; closed afterwards."""
+    from workbench import Workbench  # loads torch and transformers, which other commands do without
+
+    workbench = Workbench.open(
+        run, model=model, quantization=quantization, device=device, seed=seed, on_event=output.event
+    )
+    with workbench:
+        yield workbench
+
+
+def find_attempt(workbench: Workbench, attempt_id: str) -> Attempt:
+    """An attempt of the run by its id, or the newest for "latest". Raises FeedbackError when there is none."""
+    attempts = workbench.attempts()
+    if attempt_id == "latest" and attempts:
+        return attempts[-1]
+    for attempt in attempts:
+        if attempt.id == attempt_id:
+            return attempt
+    raise FeedbackError(f"There is no attempt {attempt_id!r} in this run; sample one, or see the list of events.")

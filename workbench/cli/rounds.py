@@ -1,0 +1,247 @@
+"""The steps of a round as commands: tasks, attempt, feedback, credit, update."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workbench.cli.output import (
+    DEFAULT_RUN,
+    DeviceOption,
+    JsonOption,
+    ModelOption,
+    Output,
+    QuantizationOption,
+    RunOption,
+    SeedOption,
+    find_attempt,
+    opened,
+)
+from workbench.config import SamplingConfig, SDPOConfig
+from workbench.errors import ConfigError, NoSignalError, TaskError
+
+if TYPE_CHECKING:
+    from workbench import Workbench
+    from workbench.records import Attempt, Task
+
+FIRST_TASK = "house-rules/sort-take-1"
+TeacherOption = Annotated[str, typer.Option("--teacher", help="trust_region, frozen or live.")]
+AttemptArgument = Annotated[str, typer.Argument(help="Id of an attempt, or 'latest'.")]
+
+
+def tasks(
+    pack: Annotated[str | None, typer.Argument(help="A built-in pack, or a .jsonl or .json file.")] = None,
+    run: RunOption = DEFAULT_RUN,
+    as_json: JsonOption = False,
+) -> None:
+    """List the tasks of a pack, or of the built-in packs and the run."""
+    from workbench.runs import Run
+    from workbench.tasks import BUILT_IN, load_pack
+
+    found = {task.id: task for name in ([pack] if pack else BUILT_IN) for task in load_pack(name)}
+    if pack is None and (run / "run.sqlite").exists():
+        with Run.open(run, read_only=True) as here:
+            found |= here.state().tasks
+    output = Output(as_json)
+    output.table("Tasks", ("id", "prompt", "judged by"), [(t.id, t.prompt, t.environment) for t in found.values()])
+    output.summary({"tasks": [{"id": t.id, "prompt": t.prompt, "environment": t.environment} for t in found.values()]})
+
+
+def attempt(
+    task: Annotated[str | None, typer.Argument(help=f"Id of a task; {FIRST_TASK} if none is given.")] = None,
+    number: Annotated[int, typer.Option("--number", "-n", help="Attempts in the group.")] = 8,
+    prompt: Annotated[str | None, typer.Option(help="A task of your own, instead of an id.")] = None,
+    environment: Annotated[str, typer.Option(help="How your task is judged.")] = "person",
+    answer: Annotated[str | None, typer.Option(help="What its judge needs, as a JSON object.")] = None,
+    pack: Annotated[str | None, typer.Option(help="Load the tasks of this file first.")] = None,
+    temperature: Annotated[float, typer.Option(help="Of the sampling.")] = 1.0,
+    max_new_tokens: Annotated[int, typer.Option(help="Tokens per attempt, at most.")] = 96,
+    run: RunOption = DEFAULT_RUN,
+    model: ModelOption = "embedded",
+    quantization: QuantizationOption = "auto",
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Sample a group of attempts at a task, run and judge them."""
+    output = Output(as_json)
+    sampling = SamplingConfig(temperature, max_new_tokens)
+    if task is not None and prompt is not None:
+        raise TaskError("A task's id and a prompt were given; give one of the two.")
+    parsed = _answer(answer)
+    with opened(output, run, model=model, quantization=quantization, device=device, seed=seed) as workbench:
+        chosen = _task(workbench, task, prompt, environment, parsed, pack)
+        group = workbench.attempt(chosen, number, sampling=sampling)
+    rows = [(a.id, a.passed, a.reward, a.text, a.feedback) for a in group]
+    output.table(chosen.prompt, ("attempt", "passed", "reward", "text", "feedback"), rows)
+    output.summary(
+        {
+            "task": chosen.id,
+            "group": group[0].group_id,
+            "passed": sum(a.passed for a in group),
+            "attempts": [_shown(a) for a in group],
+        }
+    )
+
+
+def _answer(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        answer = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise TaskError(f'--answer is not JSON ({error}); write an object such as {{"text": "4"}}.') from error
+    if not isinstance(answer, dict):
+        raise TaskError('--answer is not an object; write one such as {"text": "4"}.')
+    return answer
+
+
+def _task(
+    workbench: Workbench,
+    task_id: str | None,
+    prompt: str | None,
+    environment: str,
+    answer: dict[str, Any] | None,
+    pack: str | None,
+) -> Task:
+    if prompt is not None:
+        return workbench.add_task(prompt=prompt, environment=environment, answer=answer)
+    loaded = workbench.load_tasks(pack) if pack is not None else []
+    return workbench.task(task_id or (loaded[0].id if loaded else FIRST_TASK))
+
+
+def _shown(attempt: Attempt) -> dict[str, Any]:
+    fields = ("id", "text", "reward", "passed", "feedback", "feedback_source", "finished")
+    return {name: getattr(attempt, name) for name in fields} | {"tokens": len(attempt.token_ids)}
+
+
+def feedback(
+    attempt: AttemptArgument = "latest",
+    text: Annotated[str | None, typer.Option(help="What you have to say.")] = None,
+    reward: Annotated[float | None, typer.Option(help="0 to 1; 1 passes.")] = None,
+    join: Annotated[bool, typer.Option("--join", help="Keep the environment's feedback above yours.")] = False,
+    run: RunOption = DEFAULT_RUN,
+    model: ModelOption = "embedded",
+    as_json: JsonOption = False,
+) -> None:
+    """Give an attempt your own feedback, a reward, or both."""
+    output = Output(as_json)
+    with opened(output, run, model=model) as workbench:
+        changed = workbench.give_feedback(
+            find_attempt(workbench, attempt), text, reward, mode="join" if join else "replace"
+        )
+    output.say(f"{changed.id} now has reward {changed.reward:g} and this feedback: {changed.feedback}")
+    output.summary({"attempt": _shown(changed)})
+
+
+def credit(
+    attempt: AttemptArgument = "latest",
+    view: Annotated[str, typer.Option(help="Which numbers: raw, centred, divergence, ...")] = "raw",
+    html: Annotated[Path | None, typer.Option(help="Also write the heatmap to this file.")] = None,
+    teacher: TeacherOption = "trust_region",
+    run: RunOption = DEFAULT_RUN,
+    model: ModelOption = "embedded",
+    quantization: QuantizationOption = "auto",
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Show what the self-teacher thinks of each token of an attempt."""
+    output = Output(as_json)
+    config = SDPOConfig(teacher=teacher)  # type: ignore[arg-type]  # checked by the config itself
+    with opened(output, run, model=model, quantization=quantization, device=device) as workbench:
+        scored = workbench.credit(find_attempt(workbench, attempt), config)
+        try:
+            values = scored.view(view)
+        except KeyError as error:
+            raise ConfigError(f"There is {error.args[0]}.") from error
+        if html is not None:
+            scored.to_html(html)
+    output.table(
+        f"Credit of {scored.attempt_id}",
+        ("token", "student, nats", "teacher, nats", f"{view}"),
+        zip(map(repr, scored.tokens), scored.contexts["student"], scored.contexts["teacher"], values, strict=True),
+    )
+    output.say(scored.summary())
+    output.summary(
+        {
+            "attempt": scored.attempt_id,
+            "view": view,
+            "tokens": scored.tokens,
+            "token_ids": scored.token_ids,
+            "values": values,
+            "contexts": dict(scored.contexts),
+            "noise_floor": scored.noise_floor,
+            "summary": scored.summary(),
+        }
+    )
+
+
+def update(
+    attempts: Annotated[list[str] | None, typer.Argument(help="Ids of attempts; the newest group if none.")] = None,
+    method: Annotated[str, typer.Option(help="sdpo or grpo.")] = "sdpo",
+    learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr")] = 2e-3,
+    steps: Annotated[int, typer.Option(help="Optimiser steps on the same attempts.")] = 1,
+    distillation_mode: Annotated[
+        str, typer.Option(help="topk_logits, full_logits, sampled_token, ...")
+    ] = "topk_logits",
+    distillation_alpha: Annotated[float, typer.Option(help="0 forward KL, 1 reverse KL, between JSD.")] = 1.0,
+    distillation_topk: Annotated[int, typer.Option(help="K of the student's likeliest tokens.")] = 20,
+    teacher: TeacherOption = "trust_region",
+    teacher_update_rate: Annotated[float, typer.Option(help="0 the reference, 1 the live policy.")] = 0.5,
+    demonstrations: Annotated[bool, typer.Option(help="Show the teacher passed attempts of the group.")] = True,
+    failed_attempt: Annotated[bool, typer.Option(help="Show the teacher the failed attempt itself.")] = False,
+    run: RunOption = DEFAULT_RUN,
+    model: ModelOption = "embedded",
+    quantization: QuantizationOption = "auto",
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Make one update on attempts; undo takes it back."""
+    output = Output(as_json)
+    config = SDPOConfig(
+        method=method,  # type: ignore[arg-type]  # these three are checked by the config itself
+        distillation_mode=distillation_mode,  # type: ignore[arg-type]
+        distillation_alpha=distillation_alpha,
+        distillation_topk=distillation_topk,
+        teacher=teacher,  # type: ignore[arg-type]
+        teacher_update_rate=teacher_update_rate,
+        learning_rate=learning_rate,
+        steps=steps,
+        use_demonstrations=demonstrations,
+        include_failed_attempt=failed_attempt,
+    )
+    with opened(output, run, model=model, quantization=quantization, device=device) as workbench:
+        report = workbench.update(_chosen(workbench, attempts or []), config)
+    output.table(
+        f"Update {report.update_id} ({report.method})",
+        ("", "value"),
+        [
+            ("loss before, nats per token", report.loss_before),
+            ("loss after", report.loss),
+            ("gradient norm", report.grad_norm),
+            ("signs as predicted", report.agreement),
+            ("rank correlation", report.rank_correlation),
+            ("KL to before, nats per token", report.side_effects.kl_to_before),
+            ("attempts used", f"{sum(entry.used for entry in report.ledger)} of {len(report.ledger)}"),
+            ("seconds", report.seconds_s),
+        ],
+    )
+    fields = ("method", "loss_before", "loss", "grad_norm", "agreement", "rank_correlation", "seconds_s")
+    output.summary(
+        {"update": report.update_id, "parent": report.parent_id}
+        | {name: getattr(report, name) for name in fields}
+        | {"side_effects": asdict(report.side_effects), "ledger": [asdict(entry) for entry in report.ledger]}
+    )
+
+
+def _chosen(workbench: Workbench, ids: list[str]) -> list[Attempt]:
+    if ids:
+        return [find_attempt(workbench, attempt_id) for attempt_id in ids]
+    everything = workbench.attempts()
+    if not everything:
+        raise NoSignalError("There are no attempts in this run yet; sample some with the command 'attempt'.")
+    return [attempt for attempt in everything if attempt.group_id == everything[-1].group_id]
