@@ -10,11 +10,16 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+from workbench.policy.prompts import teacher_text
 from workbench.tasks.house_rules.checks import draw_valid, failed_examples
 from workbench.tasks.house_rules.remarks import IRRELEVANT, own_words, remark
 from workbench.tasks.house_rules.slips import draw_slip
 from workbench.tasks.house_rules.world import Specification, draw_choices
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ class Example:
     answer: str
 
 
-def _draw(shares: dict, generator: random.Random):  # type: ignore[no-untyped-def, type-arg]
+def _draw(shares: Mapping[T, float], generator: random.Random) -> T:
     return generator.choices(list(shares), list(shares.values()))[0]
 
 
@@ -153,33 +158,28 @@ def _teacher_turn(
     """The self-teacher's turn of this kind, in a house where `right` is right."""
     prompt = specification.text
     if kind == "irrelevant":
-        return reprompt(prompt, feedback=generator.choice(IRRELEVANT))
+        return teacher_text(prompt, feedback=generator.choice(IRRELEVANT))
     if kind == "demonstration":
         said = remark(specification, right) if generator.random() < 0.3 else ""
-        return reprompt(prompt, specification.program(right), said)
+        return teacher_text(prompt, specification.program(right), feedback=said)
     wrong = _wrong_choices(specification, right, generator)
     attempt = specification.program(wrong)
     if kind == "error":  # it tells nothing of the house: the answer's choices stay a fresh draw
         slip = draw_slip(attempt, generator)
-        return reprompt(prompt, "", slip.error, slip.program if generator.random() < 0.3 else "")
+        return teacher_text(
+            prompt, failed_attempt=slip.program if generator.random() < 0.3 else "", feedback=slip.error
+        )
     if kind == "examples":
         shown = checks if generator.random() < 0.7 else generator.sample(checks, len(checks))
         feedback = "\n".join(failed_examples(specification, right, wrong, shown, _draw(EXAMPLES_SHOWN, generator)))
         if generator.random() < 0.12:
             feedback += "\n" + remark(specification, right)
-        return reprompt(prompt, "", feedback, attempt if generator.random() < 0.1 else "")
+        return teacher_text(prompt, failed_attempt=attempt if generator.random() < 0.1 else "", feedback=feedback)
     partly = generator.random() < 0.2  # only what was wrong, beside the attempt
     steps = [index for index in specification.open_steps if right[index] != wrong[index]] if partly else None
     if kind == "remark":
         feedback = remark(specification, right, steps)
     else:
         feedback = own_words(specification, right, generator, steps=steps)
-    return reprompt(prompt, "", feedback, attempt if partly or generator.random() < 0.15 else "")
-
-
-def reprompt(prompt: str, demonstration: str = "", feedback: str = "", failed_attempt: str = "") -> str:
-    """The self-teacher's user turn."""
-    solution = f"\nCorrect solution:\n\n{demonstration}\n\n" if demonstration else ""
-    earlier = f"\nYour earlier attempt:\n\n{failed_attempt}\n\n" if failed_attempt else ""
-    said = f"\nThe following is feedback from your unsuccessful earlier attempt:\n\n{feedback}\n\n" if feedback else ""
-    return f"{prompt}{solution}{earlier}{said}\n\nCorrectly solve the original question.\n"
+    shown_attempt = attempt if partly or generator.random() < 0.15 else ""
+    return teacher_text(prompt, failed_attempt=shown_attempt, feedback=feedback)
