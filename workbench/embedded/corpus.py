@@ -18,7 +18,6 @@ from workbench.tasks.house_rules.remarks import IRRELEVANT, own_words, remark
 from workbench.tasks.house_rules.slips import draw_slip
 from workbench.tasks.house_rules.world import Specification, draw_choices
 
-
 T = TypeVar("T")
 
 
