@@ -78,7 +78,7 @@ class SDPOConfig:
     distillation_add_tail: bool = True  # one bucket for the rest of the vocabulary
     teacher: Teacher = "trust_region"
     teacher_update_rate: float = 0.5  # rho of trust_region: 0 = the reference, 1 = the live policy
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     is_clip: float | None = 2.0  # upper clip of the importance weight; None = no weight
