@@ -20,6 +20,8 @@ from workbench.cli.output import (
 from workbench.config import PolicyConfig, SDPOConfig
 from workbench.errors import ConfigError, RunError
 
+DEFAULTS = SDPOConfig()
+
 
 def learn(
     pack: Annotated[
@@ -31,7 +33,7 @@ def learn(
     attempts: Annotated[int, typer.Option(help="Attempts per task.")] = 8,
     held_out: Annotated[int, typer.Option(help="Held-out tasks per measurement.")] = 60,
     measure_every: Annotated[int, typer.Option(help="Rounds between measurements; 0: before and after only.")] = 1,
-    learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr")] = 2e-3,
+    learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr")] = DEFAULTS.learning_rate,
     teacher: Annotated[str, typer.Option(help="trust_region, frozen or live.")] = "trust_region",
     seed: Annotated[int, typer.Option(help="Of the adapter, of sampling, and of the choice of tasks.")] = 0,
     run: Annotated[Path | None, typer.Option(help="A new directory; runs/learn-N if none is given.")] = None,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from workbench.records import Attempt, Task
 
 FIRST_TASK = "house-rules/sort-take-1"
+DEFAULTS = SDPOConfig()
 TeacherOption = Annotated[str, typer.Option("--teacher", help="trust_region, frozen or live.")]
 AttemptArgument = Annotated[str, typer.Argument(help="Id of an attempt, or 'latest'.")]
 
@@ -183,15 +184,21 @@ def credit(
 def update(
     attempts: Annotated[list[str] | None, typer.Argument(help="Ids of attempts; the newest group if none.")] = None,
     method: Annotated[str, typer.Option(help="sdpo or grpo.")] = "sdpo",
-    learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr")] = 2e-3,
+    learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr")] = DEFAULTS.learning_rate,
     steps: Annotated[int, typer.Option(help="Optimiser steps on the same attempts.")] = 1,
     distillation_mode: Annotated[
         str, typer.Option(help="topk_logits, full_logits, sampled_token, ...")
     ] = "topk_logits",
-    distillation_alpha: Annotated[float, typer.Option(help="0 forward KL, 1 reverse KL, between JSD.")] = 1.0,
-    distillation_topk: Annotated[int, typer.Option(help="K of the student's likeliest tokens.")] = 20,
+    distillation_alpha: Annotated[
+        float, typer.Option(help="0 forward KL, 1 reverse KL, between JSD.")
+    ] = DEFAULTS.distillation_alpha,
+    distillation_topk: Annotated[
+        int, typer.Option(help="K of the student's likeliest tokens.")
+    ] = DEFAULTS.distillation_topk,
     teacher: TeacherOption = "trust_region",
-    teacher_update_rate: Annotated[float, typer.Option(help="0 the reference, 1 the live policy.")] = 0.5,
+    teacher_update_rate: Annotated[
+        float, typer.Option(help="0 the reference, 1 the live policy.")
+    ] = DEFAULTS.teacher_update_rate,
     demonstrations: Annotated[bool, typer.Option(help="Show the teacher passed attempts of the group.")] = True,
     failed_attempt: Annotated[bool, typer.Option(help="Show the teacher the failed attempt itself.")] = False,
     run: RunOption = DEFAULT_RUN,
