@@ -97,7 +97,8 @@ def evaluate_stages(
     policy: Policy, stages: int, count: int, *, judge: Judge = judge_many, seed: int = 0
 ) -> Iterator[tuple[str, int, int]]:
     """(cell, passed, total) for specifications of this many stages; `count` failures per teacher cell."""
-    cases, failures, attempts, passed = draw_cases(stages, count, seed), [], 0, 0
+    cases, attempts, passed = draw_cases(stages, count, seed), 0, 0
+    failures: list[tuple[Case, str, Judgement]] = []
     while len(failures) < count:
         texts = _generate(policy, [student_prompt(policy, case.task).ids for case in cases])
         judged = judge([(case.task, text) for case, text in zip(cases, texts, strict=True)])
@@ -155,9 +156,9 @@ def by_text(pairs: Sequence[tuple[Task, str]]) -> list[Judgement]:
         right = House(int(task.answer["house"])).choices(specification)
         written = {specification.program(choices): choices for choices in specification.alternatives()}.get(text)
         lines = []
-        for xs in task.answer["checks"] if written else ():
+        for xs in task.answer["checks"]:
             outputs = specification.outputs(list(xs))
-            if outputs[written] != outputs[right]:
+            if written is not None and outputs[written] != outputs[right]:
                 lines.append(example_line(tuple(xs), outputs[written], outputs[right]))
         passed = written == right
         judged.append(Judgement(float(passed), passed, "\n".join(lines[:2]) if written else "an error"))

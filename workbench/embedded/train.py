@@ -147,7 +147,7 @@ def save(path: Path, model: Qwen3ForCausalLM, optimizers: list[torch.optim.Optim
 
 def publish(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerBase, directory: Path = WEIGHTS) -> None:
     """The weights in half precision, in the layout of any hub model."""
-    half = Qwen3ForCausalLM(model.config).to(torch.float16)
+    half = Qwen3ForCausalLM(model.config).half()
     half.load_state_dict({name: tensor.to(torch.float16) for name, tensor in model.state_dict().items()})
     half.generation_config = GenerationConfig(
         do_sample=True, temperature=1.0, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
