@@ -1,0 +1,245 @@
+"""The commands: what they print for programs, what a mistake looks like, and that what was printed is on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbench.cli import bench, main
+from workbench.cli.app import build_app
+from workbench.runs import Run
+
+ROOT = Path(__file__).resolve().parents[1]
+ANSWER = json.dumps({"tests": [{"function": "f", "args": [[3, 1, 2]], "expected": "nothing"}]})  # surely fails
+OWN_TASK = ["--prompt", "Write f(xs): sort, then take 3.", "--environment", "python", "--answer", ANSWER]
+SHORT = ["-n", "2", "--max-new-tokens", "24"]
+
+
+class Commands:
+    """Runs commands in this process, as `python -m workbench` does."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]:
+        self.capsys.readouterr()
+        status = main([str(argument) for argument in arguments])
+        captured = self.capsys.readouterr()
+        return status, captured.out, captured.err
+
+    def json(self, *arguments: object) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """(the lines of events, the summary) of a command that succeeds."""
+        status, out, err = self(*arguments, "--json")
+        assert (status, err) == (0, "")
+        *events, summary = [json.loads(line) for line in out.splitlines()]
+        return events, summary
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Commands:
+    return Commands(capsys)
+
+
+def test_a_round_by_commands(command: Commands, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    printed, group = command.json("attempt", *OWN_TASK, *SHORT, "--run", run)
+    assert [event["kind"] for event in printed] == ["opened", "root", "task", "attempt", "attempt"]
+    assert len(group["attempts"]) == 2 and group["passed"] == 0
+    first, second = (one["id"] for one in group["attempts"])
+
+    events, said = command.json("feedback", first, "--text", "Sort descending.", "--join", "--run", run)
+    assert [event["kind"] for event in events] == ["feedback"]
+    assert said["attempt"]["feedback"].endswith("\n\nSort descending.")
+    printed += events
+
+    page = tmp_path / "credit.html"
+    events, credit = command.json("credit", "latest", "--view", "centred", "--html", page, "--run", run)
+    assert (events, credit["attempt"], credit["view"]) == ([], second, "centred")
+    assert len(credit["values"]) == len(credit["tokens"]) == len(credit["contexts"]["teacher"])
+    assert page.read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html")
+
+    events, report = command.json("update", "--lr", "1e-3", "--run", run)
+    assert [event["kind"] for event in events] == ["update"]
+    assert (report["parent"], len(report["ledger"])) == ("root", 2) and report["loss"] < report["loss_before"]
+    printed += events
+    for way, head in (("undo", "root"), ("redo", report["update"])):
+        events, moved = command.json(way, "--run", run)
+        assert [event["kind"] for event in events] == ["head"] and moved == {"head": head}
+        printed += events
+
+    lines, summary = command.json("events", "--run", run)
+    assert [{key: line[key] for key in ("event", "kind")} for line in lines] == printed
+    assert (summary["events"], summary["head"], summary["set_aside"]) == (len(lines), report["update"], [])
+
+    command.json("export", tmp_path / "run.zip", "--run", run)
+    command.json("import", tmp_path / "run.zip", tmp_path / "again")
+    assert command.json("events", "--run", tmp_path / "again", "--data")[0] == [
+        line | {"data": event.data} for line, event in zip(lines, Run.open(run, read_only=True).events(), strict=True)
+    ]
+
+
+def test_the_log_is_listed_while_another_holds_the_run(command: Commands, tmp_path: Path) -> None:
+    with Run.open(tmp_path / "run") as held:
+        event = held.append("note", {"text": "[bold]not markup[/bold]"})
+        lines, _ = command.json("events", "--run", tmp_path / "run")
+        assert [line["event"] for line in lines] == [event.id]
+        status, out, _ = command("events", "--data", "--run", tmp_path / "run")
+        assert status == 0 and "[bold]" in "".join(out.split())
+        status, _, err = command("undo", "--run", tmp_path / "run")
+        assert status == 2 and f"open in process {os.getpid()}" in err
+
+
+def test_tables_for_people(command: Commands, tmp_path: Path) -> None:
+    status, out, err = command("tasks", "--run", tmp_path / "none")
+    assert (status, err) == (0, "") and "house-rules/sort-take-1" in out
+    status, out, _ = command("attempt", *OWN_TASK, *SHORT, "--run", tmp_path / "run")
+    assert status == 0 and "sort, then take 3." in out and '{"' not in out
+    _, listed = command.json("tasks", "--run", tmp_path / "run")
+    assert any(task["id"] == "ad-hoc/task-1" for task in listed["tasks"])
+    status, out, _ = command("update", "--run", tmp_path / "run")
+    assert status == 0 and "loss before" in out
+
+
+MISTAKES = [
+    (["nonsense"], "No such command"),
+    (["attempt", "--nonsense"], "No such option"),
+    (["attempt", "-n", "many"], "not a valid int"),
+    (["attempt", "-n", "0"], "ask for at least 1"),
+    (["attempt", "house-rules/nonsense"], "There is no task"),
+    (["attempt", "a/b", "--prompt", "Q"], "give one of the two"),
+    (["attempt", "--prompt", " "], "The task is empty"),
+    (["attempt", "--prompt", "Q", "--environment", "oracle"], "no way of judging"),
+    (["attempt", "--prompt", "Q", "--answer", "{"], "--answer is not JSON"),
+    (["attempt", "--temperature", "nan"], "temperature is nan"),
+    (["attempt", "--model", "./absent"], "no model directory"),
+    (["attempt", "--quantization", "int3"], "quantization"),
+    (["attempt", "--pack", "absent.jsonl"], "cannot be read"),
+    (["feedback", "a-1", "--text", "Hm."], "no attempt 'a-1'"),
+    (["credit"], "no attempt 'latest'"),
+    (["update"], "no attempts in this run yet"),
+    (["update", "--method", "ppo"], "method is 'ppo'"),
+    (["update", "--lr", "-1"], "learning_rate"),
+    (["undo"], "There is no run"),
+    (["redo"], "There is no run"),
+    (["events"], "There is no run"),
+    (["tasks", "nonsense"], "There is no pack"),
+    (["export"], "Missing argument"),
+    (["export", "x.zip"], "There is no run"),
+    (["import", "absent.zip", "there"], "absent.zip"),
+    (["learn", "nonsense"], "not a house-rules pack"),
+    (["learn", "--rounds", "0"], "rounds is 0"),
+    (["evaluate", "./absent"], "no model directory"),
+    (["evaluate", "--stages", "some"], "--stages is 'some'"),
+    (["bench", "nonsense"], "no benchmark"),
+    (["bench", "round", "--repetitions", "3"], "at least 7"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), MISTAKES, ids=[" ".join(arguments) for arguments, _ in MISTAKES])
+def test_a_mistake_is_one_sentence_and_status_2(
+    command: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)  # runs/demo of this place, where nothing is
+    status, out, err = command(*arguments)
+    assert (status, out) == (2, "")
+    assert says in err and err.count("\n") == 1 and err.rstrip().endswith(".")
+
+
+def test_python_m_workbench_is_the_same_program(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "workbench", "undo"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("There is no run in runs/demo;") and done.stderr.count("\n") == 1
+
+
+def test_help_names_every_command_without_loading_a_model(command: Commands) -> None:
+    status, out, _ = command("--help")
+    names = {info.name for info in build_app().registered_commands}
+    assert status == 0 and all(str(name) in out for name in names) and len(names) == 14
+    code = (
+        "import sys, workbench.cli\n"
+        "slow = {'torch', 'transformers', 'peft', 'gradio', 'bitsandbytes'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(slow)) or 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stderr == ""
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("workbench.tasks.load_pack", broken)
+    with pytest.raises(ZeroDivisionError):  # which ends a Python program with status 1
+        main(["tasks"])
+
+
+def test_what_was_printed_survives_a_kill(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workbench", "attempt", *OWN_TASK, *SHORT, "--run", str(run), "--json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    acknowledged = []
+    for line in process.stdout:
+        acknowledged.append(json.loads(line))
+        if acknowledged[-1]["kind"] == "attempt":
+            process.send_signal(signal.SIGKILL)
+            break
+    process.wait()
+    process.stdout.close()
+    with Run.open(run) as opened:
+        log = [{"event": event.id, "kind": event.kind} for event in opened.events()]
+    assert log[: len(acknowledged)] == acknowledged and len(acknowledged) == 4
+
+
+def test_learning_prints_its_curve(command: Commands, tmp_path: Path) -> None:
+    run = tmp_path / "learned"
+    small = ["--rounds", "1", "--questions", "1", "--attempts", "3", "--held-out", "3"]
+    events, summary = command.json("learn", "house-rules@2:remark", *small, "--lr", "5e-3", "--run", run)
+    assert {event["kind"] for event in events} >= {"root", "attempt", "held-out"}
+    assert [point["round"] for point in summary["points"]] == [0, 1]
+    last = summary["points"][-1]
+    assert last["generations"] == 3 and last["held_out"]["low"] <= last["held_out"]["rate"] <= last["held_out"]["high"]
+    status, out, err = command("learn", *small, "--run", run)
+    assert (status, out) == (2, "") and "already holds a run" in err
+
+
+def test_evaluation_gives_every_cell_with_its_interval(command: Commands) -> None:
+    events, cells = command.json("evaluate", "embedded", "--count", "2", "--stages", "1", "--localise", "1")
+    assert events == [] and cells.pop("localise").keys() == {"remark", "demonstration", "examples"}
+    assert {"student", "demonstration", "remark", "examples"} <= cells.keys()
+    for by_stages in cells.values():
+        (cell,) = by_stages.values()
+        assert 0 <= cell["low"] <= cell["rate"] <= cell["high"] <= 1 and cell["rate"] == cell["passed"] / cell["total"]
+
+
+def test_the_benchmark_times_every_phase(command: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "LEAST", 1)
+    events, found = command.json("bench", "round", "--repetitions", "1")
+    assert events == [] and found["bench"] == "round" and found["hardware"]["cores"] == os.cpu_count()
+    times = found["median_s"]
+    assert times.keys() == {"sample", "attempt", "judge", "credit", "bare update", "update", "undo"}
+    shown = times["attempt"] + times["credit"] + times["update"]
+    assert min(times.values()) > 0 and found["ratio"] == pytest.approx(shown / times["bare update"])
+
+
+def test_the_doctor_reports_what_it_finds(command: Commands) -> None:
+    events, found = command.json("doctor")
+    assert events == [] and found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert found["null_test"]["ok"] and found["null_test"]["credit_nats"] < 1e-3
+    assert found["nf4_gradient"]["ok"] in (True, None)  # None: with a reason, where 4-bit layers cannot run
+    assert found["nf4_gradient"]["ok"] or found["nf4_gradient"]["reason"]
+    assert found["sandbox"]
