@@ -54,7 +54,8 @@ def failing(workbench: Workbench) -> Task:
 def equal(first: State, second: State) -> bool:
     """Bit for bit, names included."""
     return first.keys() == second.keys() and all(
-        torch.equal(first[name].reshape(-1).view(torch.uint8), second[name].reshape(-1).view(torch.uint8)) for name in first
+        torch.equal(first[name].reshape(-1).view(torch.uint8), second[name].reshape(-1).view(torch.uint8))
+        for name in first
     )
 
 
