@@ -110,7 +110,7 @@ def test_tables_for_people(command: Commands, tmp_path: Path) -> None:
 MISTAKES = [
     (["nonsense"], "No such command"),
     (["attempt", "--nonsense"], "No such option"),
-    (["attempt", "-n", "many"], "not a valid int"),
+    (["attempt", "-n", "many"], "Invalid value for"),
     (["attempt", "-n", "0"], "ask for at least 1"),
     (["attempt", "house-rules/nonsense"], "There is no task"),
     (["attempt", "a/b", "--prompt", "Q"], "give one of the two"),
@@ -150,6 +150,7 @@ def test_a_mistake_is_one_sentence_and_status_2(
     status, out, err = command(*arguments)
     assert (status, out) == (2, "")
     assert says in err and err.count("\n") == 1 and err.rstrip().endswith(".")
+    assert not list(tmp_path.glob("runs/learn-*"))  # no empty run is left where a learning run was refused
 
 
 def test_python_m_workbench_is_the_same_program(tmp_path: Path) -> None:

@@ -49,7 +49,9 @@ def learn(
     if (where / "run.sqlite").exists():
         raise RunError(f"{where} already holds a run; give a learning run a new directory with --run.")
     from workbench.experiments.learn import LearnSettings, to_json
+    from workbench.tasks.house_rules.pack import house_tasks
 
+    house_tasks(pack, 0, held_out=False)  # raises for an unknown pack, before a directory is made for it
     settings = LearnSettings(rounds, questions, attempts, held_out, measure_every)
     points = []
     with opened(output, where, model=model, quantization=quantization, device=device, seed=seed) as workbench:

@@ -124,7 +124,9 @@ def _dtype(device: torch.device, quantization: str) -> torch.dtype:
 
 
 def _load_tokenizer(config: PolicyConfig, source: str) -> Any:
-    from transformers import AutoTokenizer
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")  # in notebooks; no bar is shown anyway
+        from transformers import AutoTokenizer
 
     with _one_sentence(config):
         tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision, trust_remote_code=False)
