@@ -82,7 +82,9 @@ class SDPOConfig:
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     is_clip: float | None = 2.0  # upper clip of the importance weight; None = no weight
-    steps: int = 1  # optimiser steps per update, on the same attempts
+    # Optimiser steps per update, on the same attempts. Four make a single update on one group visible; a learning run,
+    # which updates every round, takes one as the paper does.
+    steps: int = 4
     use_demonstrations: bool = True  # a passed attempt of the group is shown to the teacher of a failed one
     include_failed_attempt: bool = False  # shows the teacher the failed attempt; anchors it (paper, Table 6)
 

@@ -23,6 +23,7 @@ class Workbench(Session):
     ) -> Iterator[LearnPoint]:
         """Round after round on a pack, yielding the learning curve as it grows.
 
-        `config` None takes the defaults of `method`. Raises TaskError for an unknown pack.
+        `config` None takes the defaults of `method`, with one optimiser step a round. Raises TaskError for an
+        unknown pack.
         """
-        return learn(self, pack, config or SDPOConfig(method=method), settings, seed=seed)
+        return learn(self, pack, config or SDPOConfig(method=method, steps=1), settings, seed=seed)

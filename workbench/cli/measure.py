@@ -34,6 +34,7 @@ def learn(
     held_out: Annotated[int, typer.Option(help="Held-out tasks per measurement.")] = 60,
     measure_every: Annotated[int, typer.Option(help="Rounds between measurements; 0: before and after only.")] = 1,
     learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr")] = DEFAULTS.learning_rate,
+    steps: Annotated[int, typer.Option(help="Optimiser steps per round.")] = 1,
     teacher: Annotated[str, typer.Option(help="trust_region, frozen or live.")] = "trust_region",
     seed: Annotated[int, typer.Option(help="Of the adapter, of sampling, and of the choice of tasks.")] = 0,
     run: Annotated[Path | None, typer.Option(help="A new directory; runs/learn-N if none is given.")] = None,
@@ -44,7 +45,7 @@ def learn(
 ) -> None:
     """Learn round after round in a run of its own, and show the pass rate on held-out tasks."""
     output = Output(as_json)
-    config = SDPOConfig(method=method, teacher=teacher, learning_rate=learning_rate)  # type: ignore[arg-type]
+    config = SDPOConfig(method=method, teacher=teacher, learning_rate=learning_rate, steps=steps)  # type: ignore[arg-type]
     where = run or _free_directory()
     if (where / "run.sqlite").exists():
         raise RunError(f"{where} already holds a run; give a learning run a new directory with --run.")

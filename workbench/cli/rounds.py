@@ -185,7 +185,7 @@ def update(
     attempts: Annotated[list[str] | None, typer.Argument(help="Ids of attempts; the newest group if none.")] = None,
     method: Annotated[str, typer.Option(help="sdpo or grpo.")] = "sdpo",
     learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr")] = DEFAULTS.learning_rate,
-    steps: Annotated[int, typer.Option(help="Optimiser steps on the same attempts.")] = 1,
+    steps: Annotated[int, typer.Option(help="Optimiser steps on the same attempts.")] = DEFAULTS.steps,
     distillation_mode: Annotated[
         str, typer.Option(help="topk_logits, full_logits, sampled_token, ...")
     ] = "topk_logits",

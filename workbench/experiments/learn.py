@@ -60,7 +60,7 @@ def learn(
 
     A round in which no attempt gives signal makes no update. Raises TaskError for an unknown pack.
     """
-    config, settings = config or SDPOConfig(), settings or LearnSettings()
+    config, settings = config or SDPOConfig(steps=1), settings or LearnSettings()
     count = settings.rounds * settings.questions
     tasks = house_tasks(pack, count, held_out=False, seed=1 + seed)
     measured = session.held_out(pack, count=settings.held_out)
