@@ -81,4 +81,4 @@ def _gradient(policy: Policy) -> Tensor:
     prompt, completion = _ids(policy)
     logits, ids, _ = completion_logits(policy.bare, [prompt], [completion], 1.0)
     gradients = torch.autograd.grad(sampled_logps(logits, ids).sum(), policy.parameters())
-    return torch.cat([gradient.flatten() for gradient in gradients]).float()
+    return torch.cat([gradient.flatten() for gradient in gradients]).double()
