@@ -238,7 +238,7 @@ def test_importance_weight_is_one_on_the_first_step_and_clipped_later() -> None:
 
 
 @quick
-@given(seeds, st.sampled_from([1e-6, 1 - 1e-6]))
+@given(seeds, st.sampled_from([1e-8, 1 - 1e-8]))
 def test_normalised_divergence_is_continuous_where_the_plain_one_jumps(seed: int, near: float) -> None:
     student, teacher, *_ = batch(seed)
     sides = log_softmax(student.detach()), log_softmax(teacher)

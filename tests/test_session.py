@@ -331,7 +331,8 @@ def test_what_if_shows_other_credit_and_records_nothing(shared: Workbench) -> No
     attempt = shared.attempt(failing(shared), 1, sampling=SHORT)[0]
     before, events = copied(shared), len(shared.events())
     plain, told = shared.what_if(attempt), shared.what_if(attempt, feedback="sort descending.")
-    assert plain.contexts["student"] == told.contexts["student"]
+    # Scored beside prompts of other lengths: the same up to the order of summation.
+    assert plain.contexts["student"] == pytest.approx(told.contexts["student"], abs=1e-5)
     assert plain.contexts["teacher"] != told.contexts["teacher"]
     assert equal(copied(shared), before) and len(shared.events()) == events
 
