@@ -299,7 +299,7 @@ def test_a_gradient_that_is_not_finite_is_taken_back(policy: Policy) -> None:
 
 def test_memory_that_runs_out_halves_the_micro_batch(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     items, state = draw(policy), policy.state()
-    whole = sdpo_step(policy, items, SDPOConfig(), 1.0)
+    whole = sdpo_step(policy, items, SDPOConfig(steps=1), 1.0)
     policy.load_state(state)
     sizes: list[int] = []
     scorer = completion_logits
@@ -312,7 +312,7 @@ def test_memory_that_runs_out_halves_the_micro_batch(policy: Policy, monkeypatch
         return scorer(model, prompts, completions, temperature)
 
     monkeypatch.setattr(update, "completion_logits", small_memory)
-    result = sdpo_step(policy, items, SDPOConfig(), 1.0)
+    result = sdpo_step(policy, items, SDPOConfig(steps=1), 1.0)
     assert sizes == [4, 2, 1, 1, 1, 1]
     assert result.loss_before == pytest.approx(whole.loss_before, rel=1e-5)
 
