@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, get_args
 
 from workbench.errors import ConfigError
 
 Quantization = Literal["auto", "nf4", "int8", "none"]
 DistillationMode = Literal["full_logits", "topk_logits", "argmax_token", "sampled_token", "sequence"]
-Teacher = Literal["frozen", "live", "trust_region"]
+Teacher = Literal["frozen", "live", "ema", "trust_region"]
 Method = Literal["sdpo", "grpo"]
+
+TEACHER_RATES: Mapping[str, float] = MappingProxyType(
+    {"frozen": 0.0, "live": 1.0, "ema": 0.05, "trust_region": 0.5}
+)  # defaults of `teacher_update_rate`
 
 
 def _check(ok: bool, sentence: str) -> None:
@@ -77,7 +83,10 @@ class SDPOConfig:
     distillation_topk: int = 20  # K of the student's most likely tokens
     distillation_add_tail: bool = True  # one bucket for the rest of the vocabulary
     teacher: Teacher = "trust_region"
-    teacher_update_rate: float = 0.5  # rho of trust_region: 0 = the reference, 1 = the live policy
+    # The share of the current policy in the teacher. trust_region: rho, 0 = the reference, 1 = the live policy; ema:
+    # how far the average moves per update (paper: 0.01 with feedback, 0.05 without). None = the teacher's own of
+    # TEACHER_RATES; frozen and live have no other.
+    teacher_update_rate: float | None = None
     learning_rate: float = 5e-3
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
@@ -92,9 +101,16 @@ class SDPOConfig:
         _check_choice("method", self.method, Method)
         _check_choice("distillation_mode", self.distillation_mode, DistillationMode)
         _check_choice("teacher", self.teacher, Teacher)
-        for name in ("distillation_alpha", "teacher_update_rate"):
-            value = getattr(self, name)
-            _check(0.0 <= value <= 1.0, f"{name} is {value}; it must lie between 0 and 1.")
+        _check(
+            0.0 <= self.distillation_alpha <= 1.0,
+            f"distillation_alpha is {self.distillation_alpha}; it must lie between 0 and 1.",
+        )
+        rate = self.teacher_rate
+        _check(0.0 <= rate <= 1.0, f"teacher_update_rate is {rate}; it must lie between 0 and 1.")
+        _check(
+            self.teacher != "ema" or rate > 0.0,
+            "teacher_update_rate is 0, so the average would never move; give ema a rate above 0, or choose frozen.",
+        )
         _check(self.distillation_topk >= 1, f"distillation_topk is {self.distillation_topk}; it must be at least 1.")
         _check(
             math.isfinite(self.learning_rate) and self.learning_rate > 0,
@@ -109,3 +125,9 @@ class SDPOConfig:
         _check(self.steps >= 1, f"steps is {self.steps}; it must be at least 1.")
         if self.distillation_mode == "sampled_token":
             _check(self.distillation_alpha == 1.0, "sampled_token is defined for distillation_alpha = 1 only.")
+
+    @property
+    def teacher_rate(self) -> float:
+        """The rate in force: `teacher_update_rate`, or the chosen teacher's default."""
+        given = self.teacher_update_rate if self.teacher in ("ema", "trust_region") else None
+        return TEACHER_RATES[self.teacher] if given is None else given

@@ -98,6 +98,9 @@ class UpdateReport:
     side_effects: SideEffects
     ledger: tuple[Ledger, ...]
     seconds_s: float
+    # Of the `ema` teacher after the update: at most how far its weights' change is from the true average of the
+    # policy's, relative to its norm; None under the other teachers.
+    teacher_error: float | None = None
 
 
 def to_json(record: Any) -> dict[str, Any]:

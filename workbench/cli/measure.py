@@ -35,7 +35,7 @@ def learn(
     measure_every: Annotated[int, typer.Option(help="Rounds between measurements; 0: before and after only.")] = 1,
     learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr")] = DEFAULTS.learning_rate,
     steps: Annotated[int, typer.Option(help="Optimiser steps per round.")] = 1,
-    teacher: Annotated[str, typer.Option(help="trust_region, frozen or live.")] = "trust_region",
+    teacher: Annotated[str, typer.Option(help="trust_region, ema, frozen or live.")] = "trust_region",
     seed: Annotated[int, typer.Option(help="Of the adapter, of sampling, and of the choice of tasks.")] = 0,
     run: Annotated[Path | None, typer.Option(help="A new directory; runs/learn-N if none is given.")] = None,
     model: ModelOption = "embedded",

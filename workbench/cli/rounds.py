@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 FIRST_TASK = "house-rules/sort-take-1"
 DEFAULTS = SDPOConfig()
-TeacherOption = Annotated[str, typer.Option("--teacher", help="trust_region, frozen or live.")]
+TeacherOption = Annotated[str, typer.Option("--teacher", help="trust_region, ema, frozen or live.")]
 AttemptArgument = Annotated[str, typer.Argument(help="Id of an attempt, or 'latest'.")]
 
 
@@ -197,8 +197,9 @@ def update(
     ] = DEFAULTS.distillation_topk,
     teacher: TeacherOption = "trust_region",
     teacher_update_rate: Annotated[
-        float, typer.Option(help="0 the reference, 1 the live policy.")
-    ] = DEFAULTS.teacher_update_rate,
+        float | None,
+        typer.Option(help="The live policy's share in the teacher; 0.5 for trust_region and 0.05 for ema if none."),
+    ] = None,
     demonstrations: Annotated[bool, typer.Option(help="Show the teacher passed attempts of the group.")] = True,
     failed_attempt: Annotated[bool, typer.Option(help="Show the teacher the failed attempt itself.")] = False,
     run: RunOption = DEFAULT_RUN,
@@ -235,11 +236,21 @@ def update(
             ("KL to before, nats per token", report.side_effects.kl_to_before),
             ("attempts used", f"{sum(entry.used for entry in report.ledger)} of {len(report.ledger)}"),
             ("seconds", report.seconds_s),
+            *([] if report.teacher_error is None else [("average off by at most, relative", report.teacher_error)]),
         ],
     )
-    fields = ("method", "loss_before", "loss", "grad_norm", "agreement", "rank_correlation", "seconds_s")
+    fields = (
+        "method",
+        "loss_before",
+        "loss",
+        "grad_norm",
+        "agreement",
+        "rank_correlation",
+        "seconds_s",
+        "teacher_error",
+    )
     output.summary(
-        {"update": report.update_id, "parent": report.parent_id}
+        {"update": report.update_id, "parent": report.parent_id, "seconds_s": report.seconds_s}
         | {name: getattr(report, name) for name in fields}
         | {"side_effects": asdict(report.side_effects), "ledger": [asdict(entry) for entry in report.ledger]}
     )

@@ -19,7 +19,7 @@ from workbench.errors import FeedbackError
 from workbench.policy.policy import Policy
 from workbench.policy.prompts import Prompt
 from workbench.policy.scoring import completion_logits, null_noise_floor
-from workbench.policy.teacher import trust_region
+from workbench.policy.teacher import teacher_logits, trust_region
 from workbench.records import Attempt
 
 
@@ -53,6 +53,12 @@ def credit_of(
     with torch.no_grad(), policy.untouched():
         live, reference = _both(policy, prompts, attempt.token_ids, temperature)
     student, base = live[0], reference[0]
+    if teacher == "ema":
+        q = teacher_logits(
+            policy, prompts[1:], [attempt.token_ids], teacher=teacher, rate=rate, temperature=temperature
+        )[0]
+    else:
+        q = _teacher(reference[1], live[1], teacher, rate)
     if noise_floor is None:
         noise_floor = null_noise_floor(policy, student_ids, attempt.token_ids, temperature)
     return TokenCredit.from_logits(
@@ -60,7 +66,7 @@ def credit_of(
         token_strings(policy.tokenizer, attempt.token_ids),
         attempt.token_ids,
         student,
-        _teacher(reference[1], live[1], teacher, rate),
+        q,
         base,
         noise_floor=noise_floor,
         temperature=temperature,

@@ -1,4 +1,4 @@
-"""The policy: a causal language model with one LoRA adapter, its optimiser and its random state.
+"""The policy: a causal language model with one LoRA adapter, its optimiser, its average and its random state.
 
 Knows how to hand out and take back its whole changeable state, bit for bit. Knows nothing of prompts, losses or
 files. The model stays in eval mode for good: there is no dropout anywhere, and both sides of every comparison must
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import PolicyError
+from workbench.policy.average import Average
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps per parameter
 
@@ -42,7 +43,8 @@ class Policy:
         self.facts = dict(facts)
         self.context_length = int(facts["context_length"])  # tokens, prompt and attempt together
         self.generator = torch.Generator(device=device).manual_seed(seed)  # of sampling, and of nothing else
-        self._adapter = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.adapter = {name: p for name, p in model.named_parameters() if p.requires_grad}  # by name, fixed order
+        self.average: Average | None = None  # weights of the `ema` teacher; None until an update was made under it
         # The learning rate and the decay are set anew by every update; these values are never used.
         self.optimizer = torch.optim.AdamW(self.parameters(), lr=1e-3)
         model.eval()
@@ -50,19 +52,23 @@ class Policy:
         self._layers = [module for module in self._modules if isinstance(module, BaseTunerLayer)]
 
     def parameters(self) -> list[torch.nn.Parameter]:
-        """The trainable parameters: the adapter's, in a fixed order."""
-        return list(self._adapter.values())
+        """The trainable parameters: the adapter's, in the order of `adapter`."""
+        return list(self.adapter.values())
 
     def state(self) -> dict[str, Tensor]:
         """Everything that an update or sampling changes, as contiguous CPU copies that safetensors can write.
 
         Keys: `adapter/<parameter>`, `optimizer/<parameter>/{exp_avg,exp_avg_sq,step}` (absent before the first
-        step) and `random/sampling`. Loading it back is bit-exact (trap 11).
+        step), `teacher/<parameter>` and `teacher/error` (absent while there is no average) and `random/sampling`.
+        Loading it back is bit-exact (trap 11).
         """
-        tensors = {f"adapter/{name}": _copy(parameter) for name, parameter in self._adapter.items()}
-        for name, parameter in self._adapter.items():
+        tensors = {f"adapter/{name}": _copy(parameter) for name, parameter in self.adapter.items()}
+        for name, parameter in self.adapter.items():
             moments = self.optimizer.state.get(parameter, {})
             tensors |= {f"optimizer/{name}/{key}": _copy(moments[key]) for key in _MOMENTS if key in moments}
+        if self.average is not None:
+            tensors |= {f"teacher/{name}": _copy(tensor) for name, tensor in self.average.tensors.items()}
+            tensors["teacher/error"] = torch.tensor(self.average.error, dtype=torch.float64)
         tensors["random/sampling"] = self.generator.get_state().clone()
         return tensors
 
@@ -73,29 +79,31 @@ class Policy:
         """
         self._check_state(tensors)
         with torch.no_grad():
-            for name, parameter in self._adapter.items():
+            for name, parameter in self.adapter.items():
                 parameter.copy_(tensors[f"adapter/{name}"])
                 parameter.grad = None
         self.optimizer.state.clear()
-        for name, parameter in self._adapter.items():
+        for name, parameter in self.adapter.items():
             if f"optimizer/{name}/step" in tensors:
                 moments = {key: tensors[f"optimizer/{name}/{key}"].clone() for key in _MOMENTS}
                 # AdamW keeps its step count on the CPU, the moments beside the parameter.
                 self.optimizer.state[parameter] = {
                     key: value if key == "step" else value.to(parameter.device) for key, value in moments.items()
                 }
+        self.average = _average_in(tensors, self.device)
         self.generator.set_state(tensors["random/sampling"].clone())
 
     def _check_state(self, tensors: Mapping[str, Tensor]) -> None:
-        adapter = {f"adapter/{name}": parameter for name, parameter in self._adapter.items()}
-        moments = {
-            f"optimizer/{name}/{key}": parameter for name, parameter in self._adapter.items() for key in _MOMENTS
-        }
+        adapter = {f"adapter/{name}": parameter for name, parameter in self.adapter.items()}
+        moments = {f"optimizer/{name}/{key}": parameter for name, parameter in self.adapter.items() for key in _MOMENTS}
+        teacher = {key for key in tensors if key.startswith("teacher/")}
+        average = _average_in(tensors, torch.device("cpu"))
         complete = adapter.keys() <= tensors.keys() and "random/sampling" in tensors
-        known = tensors.keys() <= adapter.keys() | moments.keys() | {"random/sampling"}
+        known = tensors.keys() - teacher <= adapter.keys() | moments.keys() | {"random/sampling"}
         shapes = {**{key: p.shape for key, p in moments.items() if not key.endswith("/step")}}
         shapes |= {key: p.shape for key, p in adapter.items()}
         fitting = all(tensors[key].shape == shape for key, shape in shapes.items() if key in tensors)
+        fitting = fitting and (average.fits(self.adapter) if average is not None else not teacher)
         if not (complete and known and fitting):
             raise PolicyError(
                 f"The saved state does not fit this policy ({self.facts['model']}, LoRA rank "
@@ -107,7 +115,7 @@ class Policy:
 
         Values are represented by PyTorch's in-place version counters.
         """
-        adapter = tuple((p._version, p.data_ptr(), p.requires_grad) for p in self._adapter.values())
+        adapter = tuple((p._version, p.data_ptr(), p.requires_grad) for p in self.adapter.values())
         layers = tuple((tuple(layer.active_adapters), layer.disable_adapters) for layer in self._layers)
         return adapter, layers, any(module.training for module in self._modules)
 
@@ -125,15 +133,42 @@ class Policy:
 
         PEFT clears and sets `requires_grad` on the way in and out; the former values are put back here.
         """
-        trainable = {name: p.requires_grad for name, p in self._adapter.items()}
+        trainable = {name: p.requires_grad for name, p in self.adapter.items()}
         with self.untouched():
             try:
                 with self.model.disable_adapter():
                     yield
             finally:
-                for name, parameter in self._adapter.items():
+                for name, parameter in self.adapter.items():
                     parameter.requires_grad_(trainable[name])
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside the block, which has no gradient, the adapter is the `ema` teacher's; afterwards all is as before.
+
+        The parameters look at the average's tensors for a while and then at their own again: nothing is copied, so
+        nothing is rounded, and PEFT's switches are left alone. Before the first update under it, an average would be
+        a copy of the adapter, so the adapter itself serves.
+        """
+        own = {name: parameter.data for name, parameter in self.adapter.items()}
+        with torch.no_grad(), self.untouched():
+            try:
+                for name, tensor in ({} if self.average is None else self.average.tensors).items():
+                    self.adapter[name].data = tensor
+                yield
+            finally:
+                for name, parameter in self.adapter.items():
+                    parameter.data = own[name]
 
 
 def _copy(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", copy=True).contiguous()
+
+
+def _average_in(tensors: Mapping[str, Tensor], device: torch.device) -> Average | None:
+    """The average in a state, as an own copy; a state from before there were averages has none."""
+    if "teacher/error" not in tensors:
+        return None
+    named = {key.removeprefix("teacher/"): tensor for key, tensor in tensors.items() if key.startswith("teacher/")}
+    error = float(named.pop("error"))
+    return Average({name: tensor.to(device, copy=True) for name, tensor in named.items()}, error)

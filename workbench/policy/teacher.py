@@ -1,7 +1,17 @@
 """The self-teacher: the same network under another prompt; it never generates, it scores the student's own tokens.
 
-Source: paper, section 3 and algorithm, section 3. With LoRA the reference is the adapter switched off, so `frozen`
-and `trust_region` are exact and need no second adapter. Nothing here changes the policy, and that is asserted.
+Source: paper, section 3. The teachers, and what the rate of each means (`SDPOConfig.teacher_rate`):
+
+    frozen        the reference: the adapter switched off, exactly what the model was before any update
+    live          the policy as it is now
+    trust_region  q proportional to q_ref^(1-rho) q_theta^rho, both under the same prompt; rate = rho, 0.5 by default
+    ema           weights averaged over the updates made under it (`policy.average`); rate = the share of the policy
+                  after an update in the new average, 0.05 by default; the paper's are 0.05 without feedback and 0.01
+                  with it
+
+The average starts as a copy of the policy before the first update under `ema` and moves once per committed update
+made under it, never per optimiser step; other updates leave it where it is. It belongs to the policy's state, so undo,
+redo and branches bring back the one that was there. Nothing here changes the policy, and that is asserted.
 """
 
 from __future__ import annotations
@@ -29,27 +39,27 @@ def teacher_logits(
 
     Args:
         prompts: the teacher's prompts, B rows; completions: the student's own ids.
-        teacher: `frozen` = adapter off, `live` = the current adapter, `trust_region` = in between.
-        rate: rho of `trust_region`, 0 = the reference, 1 = the live policy.
+        teacher: whose weights; rate: rho of `trust_region`, which no other teacher needs to score.
         temperature: divides the logits of both parts, before they are mixed.
 
     Raises AssertionError when the policy was changed by it (trap 9).
     """
-    # Where one part has no weight it is not computed: the ends of the trust region are exactly frozen and live.
-    need_reference = teacher == "frozen" or (teacher == "trust_region" and rate < 1.0)
-    need_live = teacher == "live" or (teacher == "trust_region" and rate > 0.0)
-    reference = live = None
+
+    def scored() -> Tensor:
+        return completion_logits(policy.bare, prompts, completions, temperature)[0]
+
     with torch.no_grad(), policy.untouched():
-        if need_live:
-            live = completion_logits(policy.bare, prompts, completions, temperature)[0]
-        if need_reference:
-            with policy.base():
-                reference = completion_logits(policy.bare, prompts, completions, temperature)[0]
-        if reference is None or live is None:
-            only = live if reference is None else reference
-            assert only is not None
-            return only
-        return trust_region(reference, live, rate)
+        if teacher == "ema":
+            with policy.averaged():
+                return scored()
+        # Where one part has no weight it is not computed: the ends of the trust region are exactly frozen and live.
+        if teacher == "live" or (teacher == "trust_region" and rate == 1.0):
+            return scored()
+        with policy.base():
+            reference = scored()
+        if teacher == "frozen" or rate == 0.0:
+            return reference
+        return trust_region(reference, scored(), rate)
 
 
 def trust_region(reference_logits: Tensor, live_logits: Tensor, rate: float) -> Tensor:

@@ -251,7 +251,7 @@ def _prepared(
         [item.teacher_prompt_ids or () for item in items],
         [item.token_ids for item in items],
         teacher=config.teacher,
-        rate=config.teacher_update_rate,
+        rate=config.teacher_rate,
         temperature=temperature,
     )
     return _MicroBatch(items, advantages, logits.cpu())

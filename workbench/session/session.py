@@ -237,7 +237,7 @@ class Session(TaskBook):
             self._teacher_prompt(attempt, shown),
             temperature=attempt.temperature,
             teacher=config.teacher,
-            rate=config.teacher_update_rate,
+            rate=config.teacher_rate,
         )
 
     def ledger(self, attempts: Sequence[Attempt], config: SDPOConfig | None = None) -> tuple[Ledger, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from workbench.config import SDPOConfig
 from workbench.errors import UpdateError
 from workbench.policy import Policy
+from workbench.policy.average import Average
 from workbench.policy.update import StepResult, UpdateItem, sdpo_step
 from workbench.probe import Probe, divergence, entropy
 from workbench.records import Attempt, Ledger, SideEffects, UpdateReport
@@ -39,9 +40,13 @@ def measured_step(
         raise UpdateError(
             "These attempts were sampled at different temperatures; update on those of one temperature at a time."
         )
+    # The `ema` teacher starts as the policy before its first update and moves once per update, not per optimiser step.
+    average = (policy.average or Average.start(policy.adapter)) if config.teacher == "ema" else None
     before = probe.measure(policy)
     result = sdpo_step(policy, items, config, temperatures.pop(), cancel=cancel)
     after = probe.measure(policy)
+    if average is not None:
+        average = policy.average = average.moved(policy.adapter, config.teacher_rate)
     effects = SideEffects(divergence(before, after), entropy(before), entropy(after))
     predicted, realised = _by_attempt(attempts, result)
     share, rank = agreement(predicted, realised)
@@ -59,6 +64,7 @@ def measured_step(
         side_effects=effects,
         ledger=tuple(ledger),
         seconds_s=time.monotonic() - started,
+        teacher_error=average.relative_error if average is not None else None,
     )
 
 

@@ -122,6 +122,7 @@
       ["rank correlation", [after.rank_correlation], "", two], ["KL to before", [after.kl], "nats per token", two], ["entropy", after.entropy, "nats per token", two],
       ["gradient norm", [after.grad_norm], "", two]];
     if (after.held_out) numbers.splice(1, 0, ["held-out", after.held_out, "pass rate", (v) => (v === null ? "–" : percent(v))]);
+    if (after.teacher_error !== null) numbers.push(["teacher's average", [after.teacher_error], "off by at most, relative", two]);
     const list = el("dl", "wb-numbers");
     for (const [name, values, unit, show] of numbers) {
       const value = el("dd", "", values.map(show).join(" → "));

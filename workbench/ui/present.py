@@ -224,6 +224,7 @@ def outcome(report: UpdateReport | None) -> dict[str, Any] | None:
         "entropy": [side.entropy_before, side.entropy_after],
         "held_out": None if side.held_out_after is None else [side.held_out_before, side.held_out_after],
         "seconds": report.seconds_s,
+        "teacher_error": report.teacher_error,
     }
 
 

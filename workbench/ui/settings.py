@@ -25,8 +25,11 @@ EXPLAINED = {
     "distillation_alpha": "0 is KL(teacher ‖ student), 1 is KL(student ‖ teacher) as in the paper, between is a JSD.",
     "distillation_topk": "K of the student's likeliest tokens.",
     "distillation_add_tail": "One bucket for the rest of the vocabulary.",
-    "teacher": "Which weights re-read the attempt: the start, the current ones, or a blend of both.",
-    "teacher_update_rate": "Blend of the trust-region teacher: 0 is the reference, 1 the current policy.",
+    "teacher": "Which weights re-read the attempt: the start, the current ones, their average over updates, or a "
+    "blend of start and current ones.",
+    "teacher_update_rate": "The current policy's share in the teacher: rho of the trust region (0 is the start, 1 the "
+    "current weights), or how far the average moves per update. Empty: "
+    f"{settings.TEACHER_RATES['trust_region']} for the trust region, {settings.TEACHER_RATES['ema']} for the average.",
     "learning_rate": "Of AdamW on the LoRA adapter.",
     "weight_decay": "Of AdamW.",
     "max_grad_norm": "Gradients longer than this are scaled down to it.",

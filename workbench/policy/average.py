@@ -1,0 +1,109 @@
+"""The average behind the `ema` teacher: of what the adapter adds to the weights, not of its factors.
+
+A teacher of rate w moves by T <- (1 - w) T + w BA once per update, T the change that it makes to a layer's weights.
+Averaging B and A each by itself, as TRL 1.16 does, gives something else: sum w BA - (sum w B)(sum w A) =
+sum w (B - mean B)(A - mean A). Here the new T, whose factors are those of the old T beside those of BA, is written
+with twice the adapter's rank by a singular value decomposition, which is the closest that such factors can come; what
+that leaves out is measured, and its sum bounds the distance to the true average.
+
+Measured on the embedded policy (LoRA of rank 16, learning rate 5e-3, 20 updates on 2 questions x 8 attempts each), the
+distance to the true average relative to its norm, for rates from 0.01 to 0.05, after 20 updates:
+
+    optimiser steps per update     1                4
+    B and A averaged themselves    0.37 to 0.69     0.38 to 0.77
+    this, with the adapter's rank  0.022 to 0.026   0.033 to 0.036
+    this, with twice the rank      0.0011 to 0.0014 0.0022 to 0.0027
+      its bound                    0.0017 to 0.0022 0.0038 to 0.0047
+
+Freezing A would make the average of B exact, but a policy with A frozen learns otherwise (of 60 held-out tasks it
+passed 34 after these updates with one step each, and 56 with four; 56 and 41 with A trained), so that this teacher
+could not be compared with the others. Knows nothing of models, only of named tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+RANKS = 2  # the average's rank as a multiple of the adapter's; the first update of an average is then exact
+
+
+@dataclass(frozen=True, slots=True)
+class Average:
+    """Weights of a teacher, by the names of the adapter's parameters; never trainable, never in an optimiser."""
+
+    tensors: Mapping[str, Tensor]  # A (R, in), B (out, R) with R up to RANKS times the adapter's rank
+    error: float = 0.0  # at least the Frobenius distance to the true average of BA, over all layers together
+
+    @classmethod
+    def start(cls, adapter: Mapping[str, Tensor]) -> Average:
+        """The average of one state: a copy of the adapter as it is (zeros would be another policy)."""
+        return cls({name: tensor.detach().clone() for name, tensor in adapter.items()})
+
+    @torch.no_grad()
+    def moved(self, adapter: Mapping[str, Tensor], rate: float) -> Average:
+        """The average one update later: (1 - rate) of this one and `rate` of the adapter as it is now.
+
+        What is no factor (DoRA's magnitudes) is averaged as it is.
+        """
+        tensors = {name: torch.lerp(self.tensors[name], adapter[name], rate) for name in _others(adapter)}
+        lost = 0.0
+        for a, b in _pairs(adapter):
+            left = torch.cat([(1.0 - rate) * self.tensors[b].double(), rate * adapter[b].double()], dim=1)
+            right = torch.cat([self.tensors[a].double(), adapter[a].double()], dim=0)
+            narrow_b, narrow_a, missing = _narrowed(left, right, RANKS * adapter[a].shape[0], adapter[a].dtype)
+            tensors |= {b: narrow_b, a: narrow_a}
+            lost += missing**2
+        return Average({name: tensors[name] for name in adapter}, (1.0 - rate) * self.error + lost**0.5)
+
+    def fits(self, adapter: Mapping[str, Tensor]) -> bool:
+        """Whether this is an average of such an adapter: the same names and shapes, but for the rank."""
+        if self.tensors.keys() != adapter.keys():
+            return False
+        same = all(self.tensors[name].shape == adapter[name].shape for name in _others(adapter))
+        for a, b in _pairs(adapter):
+            mine, its = (self.tensors[b], self.tensors[a]), (adapter[b], adapter[a])
+            outer = [(left.shape[0], *right.shape[1:]) for left, right in (mine, its)]
+            same = same and outer[0] == outer[1] and mine[0].shape[1:] == mine[1].shape[:1]
+        return same
+
+    @property
+    def relative_error(self) -> float:
+        """`error` over the norm of the average's BA, all layers together; 0 where both are 0."""
+        squares = 0.0
+        for a, b in _pairs(self.tensors):
+            left, right = self.tensors[b].double(), self.tensors[a].double()
+            squares += float(((left.T @ left) * (right @ right.T)).sum())  # the squared norm of BA, without making it
+        return self.error / squares**0.5 if self.error else 0.0
+
+
+def _pairs(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
+    """The names of every A and of the B that belongs to it."""
+    for name in tensors:
+        other = name.replace("lora_A", "lora_B").replace("lora_embedding_A", "lora_embedding_B")
+        if other != name:
+            yield name, other
+
+
+def _others(tensors: Mapping[str, Tensor]) -> list[str]:
+    factors = {name for pair in _pairs(tensors) for name in pair}
+    return [name for name in tensors if name not in factors]
+
+
+def _narrowed(left: Tensor, right: Tensor, rank: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, float]:
+    """The product of (out, N) and (N, in) with at most `rank` in between, and a bound of what is missing.
+
+    The factors are balanced (each holds the root of the singular values), so that rounding hurts neither.
+    """
+    basis_left, core_left = torch.linalg.qr(left)
+    basis_right, core_right = torch.linalg.qr(right.T)
+    u, values, v = torch.linalg.svd(core_left @ core_right.T)
+    roots = values[:rank].sqrt()
+    narrow_left = (basis_left @ u[:, :rank]) * roots
+    narrow_right = roots.unsqueeze(1) * (v[:rank] @ basis_right.T)
+    dropped = float(values[rank:].square().sum().sqrt())
+    rounded = torch.finfo(dtype).eps * float((values[:1].sum() * values.sum()).sqrt())
+    return narrow_left.to(dtype).contiguous(), narrow_right.to(dtype).contiguous(), dropped + rounded
