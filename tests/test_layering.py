@@ -24,7 +24,7 @@ EDGES: dict[str, set[str]] = {
     "policy": {"credit", "kernels", *BASE},
     "embedded": {"policy", "tasks", *BASE},
     "runs": BASE,
-    "evidence": BASE,
+    "evidence": {"credit", *BASE},
     "statistics": {"credit"},
     "probe": {"policy", *BASE},
     "session": {"evidence", "probe", "statistics", "runs", "policy", "tasks", "credit", *BASE},

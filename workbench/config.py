@@ -13,7 +13,7 @@ from workbench.errors import ConfigError
 Quantization = Literal["auto", "nf4", "int8", "none"]
 DistillationMode = Literal["full_logits", "topk_logits", "argmax_token", "sampled_token", "sequence"]
 Teacher = Literal["frozen", "live", "ema", "trust_region"]
-Method = Literal["sdpo", "grpo"]
+Method = Literal["sdpo", "grpo", "blend", "srpo", "rlsd"]
 
 TEACHER_RATES: Mapping[str, float] = MappingProxyType(
     {"frozen": 0.0, "live": 1.0, "ema": 0.05, "trust_region": 0.5}
@@ -82,6 +82,11 @@ class SDPOConfig:
     distillation_alpha: float = 1.0  # 0 = forward KL(q||pi), 1 = reverse KL(pi||q), between = generalised JSD
     distillation_topk: int = 20  # K of the student's most likely tokens
     distillation_add_tail: bool = True  # one bucket for the rest of the vocabulary
+    distillation_normalised: bool = False  # divides by alpha (1 - alpha): no jump of the loss at the ends of alpha
+    advantage_clip: float | None = None  # nats, limit of |log q - log pi| (paper, at test time: 5); None = no limit
+    grpo_weight: float = 0.9  # lambda of blend: A = lambda A_GRPO + (1 - lambda) A_SDPO (paper, for small models: 0.9)
+    entropy_beta: float = 1.0  # beta of SRPO's weights e^(-beta H) of the teacher's entropy; 0 = all tokens alike
+    evidence_clip: float = 0.2  # RLSD's weights stay within 1 +- this
     teacher: Teacher = "trust_region"
     # The share of the current policy in the teacher. trust_region: rho, 0 = the reference, 1 = the live policy; ema:
     # how far the average moves per update (paper: 0.01 with feedback, 0.05 without). None = the teacher's own of
@@ -101,17 +106,18 @@ class SDPOConfig:
         _check_choice("method", self.method, Method)
         _check_choice("distillation_mode", self.distillation_mode, DistillationMode)
         _check_choice("teacher", self.teacher, Teacher)
-        _check(
-            0.0 <= self.distillation_alpha <= 1.0,
-            f"distillation_alpha is {self.distillation_alpha}; it must lie between 0 and 1.",
-        )
+        for name in ("distillation_alpha", "grpo_weight", "evidence_clip"):
+            value = getattr(self, name)
+            _check(0.0 <= value <= 1.0, f"{name} is {value}; it must lie between 0 and 1.")
+        for name in ("distillation_topk", "steps"):
+            value = getattr(self, name)
+            _check(isinstance(value, int) and value >= 1, f"{name} is {value}; it must be a whole number, at least 1.")
         rate = self.teacher_rate
         _check(0.0 <= rate <= 1.0, f"teacher_update_rate is {rate}; it must lie between 0 and 1.")
         _check(
             self.teacher != "ema" or rate > 0.0,
             "teacher_update_rate is 0, so the average would never move; give ema a rate above 0, or choose frozen.",
         )
-        _check(self.distillation_topk >= 1, f"distillation_topk is {self.distillation_topk}; it must be at least 1.")
         _check(
             math.isfinite(self.learning_rate) and self.learning_rate > 0,
             f"learning_rate is {self.learning_rate}; it must be a finite number above 0.",
@@ -122,9 +128,18 @@ class SDPOConfig:
         )
         _check(self.max_grad_norm > 0, f"max_grad_norm is {self.max_grad_norm}; it must be above 0.")
         _check(self.is_clip is None or self.is_clip > 0, f"is_clip is {self.is_clip}; it must be above 0, or None.")
-        _check(self.steps >= 1, f"steps is {self.steps}; it must be at least 1.")
+        _check(
+            math.isfinite(self.entropy_beta) and self.entropy_beta >= 0,
+            f"entropy_beta is {self.entropy_beta}; it must be a finite number, 0 or above.",
+        )
         if self.distillation_mode == "sampled_token":
             _check(self.distillation_alpha == 1.0, "sampled_token is defined for distillation_alpha = 1 only.")
+        if self.advantage_clip is not None:
+            _check(self.advantage_clip > 0, f"advantage_clip is {self.advantage_clip}; it must be above 0, or None.")
+            _check(
+                self.distillation_alpha == 1.0 or self.distillation_mode == "sequence",
+                "advantage_clip is defined for distillation_alpha = 1 only; leave one of them out.",
+            )
 
     @property
     def teacher_rate(self) -> float:

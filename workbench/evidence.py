@@ -6,10 +6,13 @@ brings only another passed one. Knows nothing of models and files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from workbench.config import SDPOConfig
+from workbench.credit.routing import Route, route
+from workbench.credit.weights import Span
 from workbench.records import Attempt, Ledger
 
 
@@ -40,17 +43,48 @@ def gather(attempt: Attempt, group: Sequence[Attempt], config: SDPOConfig) -> Ev
     return Evidence(heard.strip(), demonstration, failed)
 
 
-def explain(attempt: Attempt, evidence: Evidence, group: Sequence[Attempt], config: SDPOConfig) -> Ledger:
-    """Whether an attempt is used by an update, and the reason in words."""
+def explain(
+    attempt: Attempt,
+    evidence: Evidence,
+    group: Sequence[Attempt],
+    config: SDPOConfig,
+    spans: Sequence[Span] | None = None,
+) -> Ledger:
+    """Whether an attempt is used by an update, and the reason in words.
+
+    `group`: the attempts of its group that the update is given. `spans`: the tokens that a person selected; None =
+    all of them.
+    """
     if not attempt.token_ids:
         return Ledger(attempt.id, False, "it has no tokens")
-    if config.method == "grpo":
-        rewards = [other.reward for other in group]
-        if max(rewards) == min(rewards):
-            return Ledger(attempt.id, False, "all rewards of its group are equal, so no attempt stands out")
-        return Ledger(attempt.id, True, "reward above or below the group's mean")
-    if evidence.kind:
-        return Ledger(attempt.id, True, evidence.kind)
-    if attempt.passed:
-        return Ledger(attempt.id, False, "it passed, and no other attempt of its group did")
-    return Ledger(attempt.id, False, "it failed without feedback, and no attempt of its group passed")
+    if spans is not None and not spans:
+        return Ledger(attempt.id, False, "none of its tokens is selected")
+    rewards = [other.reward for other in group]
+    informed, rewarded = bool(evidence.kind), max(rewards) > min(rewards)
+    way = _ways(attempt, config)
+    taken = way(informed=informed, rewarded=rewarded)
+    if taken.used:
+        parts = [evidence.kind] if taken.distillation > 0.0 else []
+        if taken.reinforcement > 0.0:
+            weighed = f", weighed by {evidence.kind}" if taken.weighed else ""
+            parts.append(f"reward above or below the group's mean{weighed}")
+        return Ledger(attempt.id, True, "; ".join(parts))
+    missing = []  # what alone would have made it count
+    if way(informed=True, rewarded=rewarded).used:
+        missing.append(
+            "it passed, and no other attempt of its group did"
+            if attempt.passed
+            else "it failed without feedback, and no attempt of its group passed"
+        )
+    if way(informed=informed, rewarded=True).used:
+        missing.append("all rewards of its group are equal, so no attempt stands out")
+    return Ledger(attempt.id, False, "; ".join(missing))
+
+
+def is_taught(attempt: Attempt, evidence: Evidence, config: SDPOConfig) -> bool:
+    """Whether an update that uses the attempt asks the self-teacher about it."""
+    return bool(evidence.kind) and _ways(attempt, config)(informed=True, rewarded=True).taught
+
+
+def _ways(attempt: Attempt, config: SDPOConfig) -> Callable[..., Route]:
+    return partial(route, config.method, passed=attempt.passed, grpo_weight=config.grpo_weight)

@@ -17,25 +17,41 @@ from workbench.cli.output import (
     QuantizationOption,
     opened,
 )
+from workbench.cli.settings import (
+    DEFAULTS,
+    AlphaOption,
+    EntropyBetaOption,
+    EvidenceClipOption,
+    GrpoWeightOption,
+    MethodOption,
+    ModeOption,
+    RateOption,
+    TeacherOption,
+    TopkOption,
+)
 from workbench.config import PolicyConfig, SDPOConfig
 from workbench.errors import ConfigError, RunError
-
-DEFAULTS = SDPOConfig()
 
 
 def learn(
     pack: Annotated[
         str, typer.Argument(help="house-rules, house-rules@SEED or house-rules@SEED:KIND.")
     ] = "house-rules",
-    method: Annotated[str, typer.Option(help="sdpo or grpo.")] = "sdpo",
+    method: MethodOption = DEFAULTS.method,
     rounds: Annotated[int, typer.Option(help="Rounds, one update each.")] = 15,
     questions: Annotated[int, typer.Option(help="Tasks per round.")] = 4,
     attempts: Annotated[int, typer.Option(help="Attempts per task.")] = 8,
     held_out: Annotated[int, typer.Option(help="Held-out tasks per measurement.")] = 60,
     measure_every: Annotated[int, typer.Option(help="Rounds between measurements; 0: before and after only.")] = 1,
-    learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr")] = DEFAULTS.learning_rate,
+    learning_rate: RateOption = DEFAULTS.learning_rate,
     steps: Annotated[int, typer.Option(help="Optimiser steps per round.")] = 1,
-    teacher: Annotated[str, typer.Option(help="trust_region, ema, frozen or live.")] = "trust_region",
+    distillation_mode: ModeOption = DEFAULTS.distillation_mode,
+    distillation_alpha: AlphaOption = DEFAULTS.distillation_alpha,
+    distillation_topk: TopkOption = DEFAULTS.distillation_topk,
+    grpo_weight: GrpoWeightOption = DEFAULTS.grpo_weight,
+    entropy_beta: EntropyBetaOption = DEFAULTS.entropy_beta,
+    evidence_clip: EvidenceClipOption = DEFAULTS.evidence_clip,
+    teacher: TeacherOption = DEFAULTS.teacher,
     seed: Annotated[int, typer.Option(help="Of the adapter, of sampling, and of the choice of tasks.")] = 0,
     run: Annotated[Path | None, typer.Option(help="A new directory; runs/learn-N if none is given.")] = None,
     model: ModelOption = "embedded",
@@ -45,7 +61,18 @@ def learn(
 ) -> None:
     """Learn round after round in a run of its own, and show the pass rate on held-out tasks."""
     output = Output(as_json)
-    config = SDPOConfig(method=method, teacher=teacher, learning_rate=learning_rate, steps=steps)  # type: ignore[arg-type]
+    config = SDPOConfig(
+        method=method,  # type: ignore[arg-type]  # these three are checked by the config itself
+        distillation_mode=distillation_mode,  # type: ignore[arg-type]
+        distillation_alpha=distillation_alpha,
+        distillation_topk=distillation_topk,
+        grpo_weight=grpo_weight,
+        entropy_beta=entropy_beta,
+        evidence_clip=evidence_clip,
+        teacher=teacher,  # type: ignore[arg-type]
+        learning_rate=learning_rate,
+        steps=steps,
+    )
     where = run or _free_directory()
     if (where / "run.sqlite").exists():
         raise RunError(f"{where} already holds a run; give a learning run a new directory with --run.")

@@ -21,6 +21,23 @@ from workbench.cli.output import (
     find_attempt,
     opened,
 )
+from workbench.cli.settings import (
+    DEFAULTS,
+    AdvantageClipOption,
+    AlphaOption,
+    EntropyBetaOption,
+    EvidenceClipOption,
+    GrpoWeightOption,
+    MethodOption,
+    ModeOption,
+    NormalisedOption,
+    RateOption,
+    SpanOption,
+    TailOption,
+    TeacherOption,
+    TopkOption,
+    parsed_spans,
+)
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, NoSignalError, TaskError
 
@@ -29,8 +46,6 @@ if TYPE_CHECKING:
     from workbench.records import Attempt, Task
 
 FIRST_TASK = "house-rules/sort-take-1"
-DEFAULTS = SDPOConfig()
-TeacherOption = Annotated[str, typer.Option("--teacher", help="trust_region, ema, frozen or live.")]
 AttemptArgument = Annotated[str, typer.Argument(help="Id of an attempt, or 'latest'.")]
 
 
@@ -183,25 +198,26 @@ def credit(
 
 def update(
     attempts: Annotated[list[str] | None, typer.Argument(help="Ids of attempts; the newest group if none.")] = None,
-    method: Annotated[str, typer.Option(help="sdpo or grpo.")] = "sdpo",
-    learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr")] = DEFAULTS.learning_rate,
+    method: MethodOption = DEFAULTS.method,
+    learning_rate: RateOption = DEFAULTS.learning_rate,
     steps: Annotated[int, typer.Option(help="Optimiser steps on the same attempts.")] = DEFAULTS.steps,
-    distillation_mode: Annotated[
-        str, typer.Option(help="topk_logits, full_logits, sampled_token, ...")
-    ] = "topk_logits",
-    distillation_alpha: Annotated[
-        float, typer.Option(help="0 forward KL, 1 reverse KL, between JSD.")
-    ] = DEFAULTS.distillation_alpha,
-    distillation_topk: Annotated[
-        int, typer.Option(help="K of the student's likeliest tokens.")
-    ] = DEFAULTS.distillation_topk,
-    teacher: TeacherOption = "trust_region",
+    distillation_mode: ModeOption = DEFAULTS.distillation_mode,
+    distillation_alpha: AlphaOption = DEFAULTS.distillation_alpha,
+    distillation_topk: TopkOption = DEFAULTS.distillation_topk,
+    tail: TailOption = DEFAULTS.distillation_add_tail,
+    normalised: NormalisedOption = DEFAULTS.distillation_normalised,
+    advantage_clip: AdvantageClipOption = DEFAULTS.advantage_clip,
+    grpo_weight: GrpoWeightOption = DEFAULTS.grpo_weight,
+    entropy_beta: EntropyBetaOption = DEFAULTS.entropy_beta,
+    evidence_clip: EvidenceClipOption = DEFAULTS.evidence_clip,
+    teacher: TeacherOption = DEFAULTS.teacher,
     teacher_update_rate: Annotated[
         float | None,
         typer.Option(help="The live policy's share in the teacher; 0.5 for trust_region and 0.05 for ema if none."),
     ] = None,
     demonstrations: Annotated[bool, typer.Option(help="Show the teacher passed attempts of the group.")] = True,
     failed_attempt: Annotated[bool, typer.Option(help="Show the teacher the failed attempt itself.")] = False,
+    span: SpanOption = None,
     run: RunOption = DEFAULT_RUN,
     model: ModelOption = "embedded",
     quantization: QuantizationOption = "auto",
@@ -215,6 +231,12 @@ def update(
         distillation_mode=distillation_mode,  # type: ignore[arg-type]
         distillation_alpha=distillation_alpha,
         distillation_topk=distillation_topk,
+        distillation_add_tail=tail,
+        distillation_normalised=normalised,
+        advantage_clip=advantage_clip,
+        grpo_weight=grpo_weight,
+        entropy_beta=entropy_beta,
+        evidence_clip=evidence_clip,
         teacher=teacher,  # type: ignore[arg-type]
         teacher_update_rate=teacher_update_rate,
         learning_rate=learning_rate,
@@ -222,8 +244,9 @@ def update(
         use_demonstrations=demonstrations,
         include_failed_attempt=failed_attempt,
     )
+    spans = parsed_spans(span)
     with opened(output, run, model=model, quantization=quantization, device=device) as workbench:
-        report = workbench.update(_chosen(workbench, attempts or []), config)
+        report = workbench.update(_chosen(workbench, attempts or []), config, spans=spans)
     output.table(
         f"Update {report.update_id} ({report.method})",
         ("", "value"),

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from workbench.credit.attempt_credit import TokenCredit, TopToken
-from workbench.credit.loss import grpo_advantage, grpo_loss, grpo_push, logit_push, sdpo_loss, token_credit
+from workbench.credit.loss import Distillation, logit_push, sdpo_loss, token_credit
+from workbench.credit.policy_gradient import Targets, grpo_advantage, objective_losses, objective_push
+from workbench.credit.routing import Route, route
 from workbench.credit.views import VIEWS, View
 
 __all__ = [
     "VIEWS",
+    "Distillation",
+    "Route",
+    "Targets",
     "TokenCredit",
     "TopToken",
     "View",
     "grpo_advantage",
-    "grpo_loss",
-    "grpo_push",
     "logit_push",
+    "objective_losses",
+    "objective_push",
+    "route",
     "sdpo_loss",
     "token_credit",
 ]

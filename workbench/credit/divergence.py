@@ -61,28 +61,60 @@ def divergence(student_logps: Tensor, teacher_logps: Tensor, distillation_alpha:
     return (1.0 - distillation_alpha) * student_part + distillation_alpha * teacher_part
 
 
-def normalised_divergence(student_logps: Tensor, teacher_logps: Tensor, distillation_alpha: float) -> Tensor:
-    """D_a / (a (1 - a)), nats: continuous in a, and equal to the two KLs at its ends (D_a itself jumps there)."""
-    value = divergence(student_logps, teacher_logps, distillation_alpha)
+def slider_scale(distillation_alpha: float) -> float:
+    """1 / (a (1 - a)), and 1 at the ends: makes the divergence continuous in a, for a slider.
+
+    D_a itself goes to 0 toward both ends and jumps there to the full KL; D_a / (a (1 - a)) goes to KL(q || pi) for
+    a -> 0 and to KL(pi || q) for a -> 1 (derived here: the other part of D_a is of second order in the distance).
+    """
     spread = distillation_alpha * (1.0 - distillation_alpha)
-    return value / spread if spread > 0.0 else value
+    return 1.0 / spread if spread > 0.0 else 1.0
 
 
-def divergence_push(student_logps: Tensor, teacher_logps: Tensor, distillation_alpha: float) -> Tensor:
+def outcome_advantages(
+    student_logps: Tensor, teacher_logps: Tensor, distillation_alpha: float, advantage_clip: float | None = None
+) -> Tensor:
+    """A(v) in nats, (..., B) -> (..., B), detached, + = more of this outcome: grad D_a = -sum_v A(v) grad pi(v).
+
+    a = 1: log q - log pi, the paper's credit; between: (1 - a) (log M - log pi); not defined for a = 0. Outcomes
+    with pi = 0 get 0. `advantage_clip`: limits |A|, a = 1 only (paper, test time: 5); None = no limit.
+    """
+    student, against = student_logps.detach(), teacher_logps.detach()
+    if distillation_alpha < 1.0:
+        against = _log_mixture(student, against, distillation_alpha)
+    advantages = torch.where(student == -math.inf, 0.0, against - student)
+    if distillation_alpha < 1.0:
+        return (1.0 - distillation_alpha) * advantages
+    return advantages if advantage_clip is None else advantages.clamp(-advantage_clip, advantage_clip)
+
+
+def clipped_divergence(student_logps: Tensor, teacher_logps: Tensor, advantage_clip: float) -> Tensor:
+    """-E_pi[A] with |A| limited, nats, (..., B) -> (...): the reverse KL where nothing is clipped.
+
+    The advantages carry no gradient, which changes nothing where none is clipped (sum_v pi grad log pi = 0).
+    """
+    advantages = outcome_advantages(student_logps, teacher_logps, 1.0, advantage_clip)
+    return -(student_logps.exp() * advantages).sum(-1)
+
+
+def divergence_push(
+    student_logps: Tensor, teacher_logps: Tensor, distillation_alpha: float, advantage_clip: float | None = None
+) -> Tensor:
     """Minus the gradient of `divergence` with respect to the student's logits, closed form, (..., B) -> (..., B).
 
-    + = a descent step raises this outcome. Reverse KL: pi (A + KL); forward: q - pi;
-    between: -(1 - a) pi (log pi/M - KL(pi || M)).
+    + = a descent step raises this outcome. Forward KL: q - pi; else pi (A - E_pi[A]) with A of `outcome_advantages`,
+    which for the reverse KL is pi (A + KL).
     """
     student = student_logps.exp()
     if distillation_alpha == 0.0:
         return teacher_logps.exp() - student
-    against = teacher_logps
-    if distillation_alpha < 1.0:
-        against = _log_mixture(student_logps, teacher_logps, distillation_alpha)
-    excess = torch.where(student_logps == -math.inf, 0.0, student_logps - against)
-    centred = excess - (student * excess).sum(-1, keepdim=True)
-    return (distillation_alpha - 1.0 if distillation_alpha < 1.0 else -1.0) * student * centred
+    advantages = outcome_advantages(student_logps, teacher_logps, distillation_alpha, advantage_clip)
+    return student * (advantages - (student * advantages).sum(-1, keepdim=True))
+
+
+def entropy(logps: Tensor) -> Tensor:
+    """-sum p log p in nats, (..., B) -> (...); outcomes with p = 0 contribute nothing."""
+    return -(logps.exp() * torch.where(logps == -math.inf, 0.0, logps)).sum(-1)
 
 
 @dataclass(frozen=True, slots=True)

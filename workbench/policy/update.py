@@ -1,7 +1,8 @@
 """One update of the policy, as a transaction: it happens whole, or the policy is bit for bit what it was.
 
-SDPO (paper, section 3): the teacher's distributions are fixed at the start of the update, the loss is the mean over
-the active tokens of all items. GRPO for comparison, on the same items. Knows nothing of tasks, feedback or runs.
+SDPO (paper, section 3) and its relatives: the teacher's distributions are fixed at the start of the update, the loss
+is the mean over the active tokens of all items; `objective` says what that loss is. Knows nothing of tasks, feedback
+or runs.
 """
 
 from __future__ import annotations
@@ -13,8 +14,16 @@ import torch
 from torch import Tensor
 
 from workbench.config import SDPOConfig
-from workbench.credit import grpo_advantage, grpo_loss, sdpo_loss
-from workbench.errors import NoSignalError, UpdateError
+from workbench.credit import Route
+from workbench.errors import UpdateError
+from workbench.policy.objective import (
+    MicroBatch,
+    Plan,
+    UpdateItem,
+    distillation_of,
+    make_plan,
+    weigh_by_entropy,
+)
 from workbench.policy.policy import Policy
 from workbench.policy.scoring import completion_logits, sampled_logps
 from workbench.policy.teacher import teacher_logits
@@ -22,18 +31,6 @@ from workbench.policy.teacher import teacher_logits
 _LOGITS_BYTES = 512 * 2**20  # of one side's fp32 logits in a micro-batch; a handful of such tensors live at once
 
 Cancel = Callable[[], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateItem:
-    """One attempt that an update may learn from."""
-
-    prompt_ids: tuple[int, ...]
-    teacher_prompt_ids: tuple[int, ...] | None  # None: the teacher knows nothing; SDPO leaves the item out (trap 10)
-    token_ids: tuple[int, ...]  # the attempt, end token included if it was sampled
-    reward: float  # 0 to 1; GRPO only
-    group_id: str  # GRPO's baseline is the mean reward of the group
-    old_logps: tuple[float, ...] | None = None  # nats, by the scoring path; None: of the policy before the update
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +45,6 @@ class StepResult:
     realised: list[Tensor]  # change of each sampled token's log-probability, nats
     student_logps_before: list[Tensor]  # nats
     student_logps_after: list[Tensor]
-
-
-@dataclass(slots=True)
-class _MicroBatch:
-    """Some of the used items, with what stays fixed during the update."""
-
-    items: list[UpdateItem]
-    advantages: Tensor  # (B,), GRPO's
-    teacher: Tensor | None  # (B, T, V) on the CPU, SDPO's
-    old_logps: Tensor | None = None  # (B, T), of the first pass unless the items bring their own
-    log_ratios: Tensor | None = None  # (B, T), student - old in the first pass: 0 unless the items bring their own
 
 
 def sdpo_step(
@@ -79,16 +65,19 @@ def sdpo_step(
             memory runs out.
 
     Raises:
-        NoSignalError: no item carries signal. UpdateError: cancelled, not finite, or out of memory. Whatever is
-        raised, the policy is exactly what it was before.
+        NoSignalError: no item carries signal. ConfigError: K above the vocabulary, a span outside of its attempt.
+        UpdateError: cancelled, not finite, or out of memory. Whatever is raised, the policy is exactly what it was
+        before.
     """
-    used = _with_signal(items, config)
-    advantages = _advantages(items)
+    if config.method not in ("grpo", "rlsd"):  # these compare no distributions
+        distillation_of(config).check_vocabulary(int(policy.facts["vocabulary"]))
+    plan = make_plan(items, config)
+    used = plan.used
     size = micro_batch or _fitting(policy, [items[index] for index in used])
     snapshot = policy.state()
     while True:
         try:
-            return _update(policy, items, used, advantages, config, temperature, size, cancel)
+            return _update(policy, items, plan, config, temperature, size, cancel)
         except torch.OutOfMemoryError:
             policy.optimizer.zero_grad(set_to_none=True)
         except BaseException:
@@ -109,19 +98,22 @@ def sdpo_step(
 def _update(
     policy: Policy,
     items: Sequence[UpdateItem],
-    used: tuple[int, ...],
-    advantages: Tensor,
+    plan: Plan,
     config: SDPOConfig,
     temperature: float,
     size: int,
     cancel: Cancel | None,
 ) -> StepResult:
     batches = []
-    for start in range(0, len(used), size):
+    for start in range(0, len(plan.used), size):
         _check_cancel(cancel)
-        chunk = used[start : start + size]
-        batches.append(_prepared(policy, [items[i] for i in chunk], advantages[list(chunk)], config, temperature))
-    active = sum(len(items[i].token_ids) for i in used)
+        chunk = list(plan.used[start : start + size])
+        routes = [plan.routes[i] for i in chunk]
+        batches.append(
+            _prepared(policy, [items[i] for i in chunk], routes, plan.advantages[chunk], config, temperature)
+        )
+    weigh_by_entropy(batches, config)
+    active = sum(int(batch.counts.sum()) for batch in batches)
     first = None
     for _ in range(config.steps):
         passed = _optimiser_step(policy, batches, active, config, temperature, cancel)
@@ -131,9 +123,9 @@ def _update(
     with torch.no_grad():
         for batch in batches:
             _check_cancel(cancel)
-            after.add(batch, *_losses(policy, batch, config, temperature, first_weights=True)[:2])
+            after.add(batch, *_losses(policy, batch, temperature, first_weights=True)[:2])
     result = StepResult(
-        used=used,
+        used=plan.used,
         loss_before=first.loss / active,
         loss_after=after.loss / active,
         grad_norm=first.grad_norm,
@@ -155,14 +147,14 @@ class _Pass:
         self.logps: list[Tensor] = []
         self.pushes: list[Tensor] = []
 
-    def add(self, batch: _MicroBatch, losses: Tensor, logps: Tensor) -> None:
+    def add(self, batch: MicroBatch, losses: Tensor, logps: Tensor) -> None:
         self.loss += float(losses.detach().double().sum())
         self.logps += _rows(batch, logps)
 
 
 def _optimiser_step(
     policy: Policy,
-    batches: list[_MicroBatch],
+    batches: list[MicroBatch],
     active: int,
     config: SDPOConfig,
     temperature: float,
@@ -175,7 +167,7 @@ def _optimiser_step(
     optimizer.zero_grad(set_to_none=True)
     for batch in batches:
         _check_cancel(cancel)
-        losses, logps, logits, token_ids = _losses(policy, batch, config, temperature)
+        losses, logps, logits, token_ids = _losses(policy, batch, temperature)
         passed.add(batch, losses, logps)
         # In two stages, because the gradient at the logits is what the update predicts for each token.
         (gradient,) = torch.autograd.grad(losses.sum() / active, logits.leaf)
@@ -204,93 +196,43 @@ class _Logits:
 
 
 def _losses(
-    policy: Policy, batch: _MicroBatch, config: SDPOConfig, temperature: float, *, first_weights: bool = False
+    policy: Policy, batch: MicroBatch, temperature: float, *, first_weights: bool = False
 ) -> tuple[Tensor, Tensor, _Logits, Tensor]:
-    """Loss of each token (B, T), the student's log-probabilities (B, T) detached, logits, token ids (B, T).
+    """Loss of each token that counts (N,), the student's log-probabilities (B, T) detached, logits, token ids (B, T).
 
-    With `first_weights` the importance weights are those of the first pass: a loss after the step is the same loss
-    as before it only if the weights have not moved with the policy.
+    `first_weights` as in `MicroBatch.targets`.
     """
     prompts, completions = [i.prompt_ids for i in batch.items], [i.token_ids for i in batch.items]
-    root, token_ids, mask = completion_logits(policy.bare, prompts, completions, temperature)
+    root, token_ids, _ = completion_logits(policy.bare, prompts, completions, temperature)
     leaf = root.detach().requires_grad_(torch.is_grad_enabled())
     logps = sampled_logps(leaf.detach(), token_ids)
-    if batch.old_logps is None or batch.log_ratios is None:
-        batch.old_logps = _given_logps(batch.items, logps)
-        batch.log_ratios = logps - batch.old_logps
-    old_logps = logps - batch.log_ratios if first_weights else batch.old_logps
-    if config.method == "grpo":
-        _, losses = grpo_loss(
-            leaf, token_ids, mask, batch.advantages.to(leaf.device), old_logps=old_logps, is_clip=config.is_clip
-        )
-    else:
-        assert batch.teacher is not None
-        _, losses = sdpo_loss(
-            leaf,
-            batch.teacher.to(leaf.device),
-            token_ids,
-            mask,
-            old_logps=old_logps,
-            distillation_mode=config.distillation_mode,
-            distillation_alpha=config.distillation_alpha,
-            distillation_topk=min(config.distillation_topk, leaf.shape[-1]),
-            distillation_add_tail=config.distillation_add_tail,
-            is_clip=config.is_clip,
-        )
-    return losses, logps, _Logits(root, leaf), token_ids
+    targets = batch.targets(logps[batch.counts], first_weights=first_weights)
+    return batch.losses(leaf[batch.counts], targets), logps, _Logits(root, leaf), token_ids
 
 
 def _prepared(
-    policy: Policy, items: list[UpdateItem], advantages: Tensor, config: SDPOConfig, temperature: float
-) -> _MicroBatch:
+    policy: Policy,
+    items: list[UpdateItem],
+    routes: list[Route],
+    advantages: Tensor,
+    config: SDPOConfig,
+    temperature: float,
+) -> MicroBatch:
     """A micro-batch with its teacher's logits, which are computed once: the target of an update does not move."""
-    if config.method == "grpo":
-        return _MicroBatch(items, advantages, None)
-    logits = teacher_logits(
-        policy,
-        [item.teacher_prompt_ids or () for item in items],
-        [item.token_ids for item in items],
-        teacher=config.teacher,
-        rate=config.teacher_rate,
-        temperature=temperature,
-    )
-    return _MicroBatch(items, advantages, logits.cpu())
-
-
-def _given_logps(items: list[UpdateItem], logps: Tensor) -> Tensor:
-    """(B, T): an item's own old log-probabilities where it has them, else those of this first pass."""
-    given = logps.clone()
-    for row, item in enumerate(items):
-        if item.old_logps is not None:
-            given[row, : len(item.token_ids)] = torch.tensor(item.old_logps, device=given.device)
-    return given
-
-
-def _with_signal(items: Sequence[UpdateItem], config: SDPOConfig) -> tuple[int, ...]:
-    """Items that an update can learn from: the others do not dilute the mean (trap 10)."""
-    advantages = _advantages(items)
-    if config.method == "grpo":
-        # A constant reward is no signal; within a group that has one, an average attempt stays in the mean.
-        live = {item.group_id for item, a in zip(items, advantages.tolist(), strict=True) if a != 0.0}
-        used = [i for i, item in enumerate(items) if item.token_ids and item.group_id in live]
-        why = "all rewards of each group are equal; sample more attempts or a harder task"
-    else:
-        used = [i for i, item in enumerate(items) if item.token_ids and item.teacher_prompt_ids is not None]
-        why = "none has feedback or a demonstration; give feedback to one"
-    if not used:
-        raise NoSignalError(f"No attempt carries any signal: {why}.")
-    return tuple(used)
-
-
-def _advantages(items: Sequence[UpdateItem]) -> Tensor:
-    """(N,) reward minus the group's mean; exactly 0 where a group's rewards are all equal."""
-    advantages = torch.zeros(len(items))
-    for group_id in {item.group_id for item in items}:
-        members = [index for index, item in enumerate(items) if item.group_id == group_id]
-        rewards = [items[index].reward for index in members]
-        if len(set(rewards)) > 1:
-            advantages[members] = grpo_advantage(torch.tensor(rewards, dtype=torch.float64)).float()
-    return advantages
+    taught = [item for item, way in zip(items, routes, strict=True) if way.taught]
+    rows = None
+    if taught:
+        logits = teacher_logits(
+            policy,
+            [item.teacher_prompt_ids or () for item in taught],
+            [item.token_ids for item in taught],
+            teacher=config.teacher,
+            rate=config.teacher_rate,
+            temperature=temperature,
+        )  # (B', T', V)
+        counts = torch.nn.utils.rnn.pad_sequence([item.counts() for item in taught], batch_first=True)
+        rows = logits[counts.to(logits.device)]  # (K, V)
+    return MicroBatch(items, routes, advantages, rows, config, policy.device)
 
 
 def _fitting(policy: Policy, items: Sequence[UpdateItem]) -> int:
@@ -299,7 +241,7 @@ def _fitting(policy: Policy, items: Sequence[UpdateItem]) -> int:
     return max(1, min(len(items), _LOGITS_BYTES // row))
 
 
-def _rows(batch: _MicroBatch, values: Tensor) -> list[Tensor]:
+def _rows(batch: MicroBatch, values: Tensor) -> list[Tensor]:
     """(B, T) -> B tensors (T_i,) without the padding, on the CPU."""
     cpu = values.detach().float().cpu()
     return [row[: len(item.token_ids)].clone() for row, item in zip(cpu, batch.items, strict=True)]

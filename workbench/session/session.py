@@ -19,7 +19,6 @@ from workbench.errors import FeedbackError, NoSignalError, RunError, TaskError
 from workbench.policy import Policy, load_policy
 from workbench.policy.contexts import credit_of
 from workbench.policy.prompts import Prompt, student_prompt, teacher_prompt
-from workbench.policy.update import UpdateItem
 from workbench.probe import Probe, own_randomness
 from workbench.records import Attempt, Ledger, Task, UpdateReport, to_json
 from workbench.runs import Event, Run
@@ -27,6 +26,7 @@ from workbench.runs.archive import export_run, import_run
 from workbench.runs.store import Listener
 from workbench.session.attempts import OnToken, judged, write
 from workbench.session.resuming import RANDOM, load_head, load_latest
+from workbench.session.selection import Spans, no_signal, selected, update_item
 from workbench.session.step import measured_step
 from workbench.session.tasks import TaskBook
 from workbench.statistics import HeldOut
@@ -240,37 +240,52 @@ class Session(TaskBook):
             rate=config.teacher_rate,
         )
 
-    def ledger(self, attempts: Sequence[Attempt], config: SDPOConfig | None = None) -> tuple[Ledger, ...]:
-        """Which attempts give signal to an update, and why not the others."""
+    def ledger(
+        self, attempts: Sequence[Attempt], config: SDPOConfig | None = None, *, spans: Spans | None = None
+    ) -> tuple[Ledger, ...]:
+        """Which attempts give signal to an update, and why not the others; `spans` as in `update`."""
         config = config or SDPOConfig()
         with self._lock:
             known = [self._known(attempt) for attempt in attempts]
+            chosen = selected(spans, known)
             return tuple(
                 evidence.explain(
                     attempt,
                     self._evidence(attempt, config),
                     [other for other in known if other.group_id == attempt.group_id],
                     config,
+                    chosen.get(attempt.id),
                 )
                 for attempt in known
             )
 
     # Updates -----------------------------------------------------------------------------------------------------
     def update(
-        self, attempts: Sequence[Attempt], config: SDPOConfig | None = None, *, stop: threading.Event | None = None
+        self,
+        attempts: Sequence[Attempt],
+        config: SDPOConfig | None = None,
+        *,
+        spans: Spans | None = None,
+        stop: threading.Event | None = None,
     ) -> UpdateReport:
         """One update on these attempts, as a transaction; it is on disk when it is returned.
 
-        Raises NoSignalError (with the ledger's reasons), UpdateError (cancelled, not finite, out of memory),
-        RunError (disk). Whatever is raised, policy and run are what they were before.
+        `spans`: attempt id -> (start, end) or a list of them, tokens counted from 0, `end` excluded: only these tokens
+        of the attempt count, none for an empty list; an attempt that is not named counts whole.
+
+        Raises NoSignalError (with the ledger's reasons), ConfigError (a span that does not fit), UpdateError
+        (cancelled, not finite, out of memory), RunError (disk). Whatever is raised, policy and run are what they were
+        before.
         """
         config = config or SDPOConfig()
         with self._lock:
             known = [self._known(attempt) for attempt in {attempt.id: attempt for attempt in attempts}.values()]
-            entries = self.ledger(known, config)
+            chosen = selected(spans, known)
+            entries = self.ledger(known, config, spans=spans)
             if not any(entry.used for entry in entries):
-                raise NoSignalError(_no_signal(entries))
-            items = [self._item(a, entry, config) for a, entry in zip(known, entries, strict=True)]
+                raise NoSignalError(no_signal(entries))
+            prompts = [self._taught(a, entry, config) for a, entry in zip(known, entries, strict=True)]
+            items = [update_item(a, ids, chosen.get(a.id)) for a, ids in zip(known, prompts, strict=True)]
             probe = self._get_probe(known)
             before = self.policy.state()
             try:
@@ -291,10 +306,12 @@ class Session(TaskBook):
             self._reports[report.update_id] = report
             return report
 
-    def _item(self, attempt: Attempt, entry: Ledger, config: SDPOConfig) -> UpdateItem:
-        needed = entry.used and config.method == "sdpo"
-        prompt = self.teacher_prompt(attempt, config).ids if needed else None
-        return UpdateItem(attempt.prompt_ids, prompt, attempt.token_ids, attempt.reward, attempt.group_id)
+    def _taught(self, attempt: Attempt, entry: Ledger, config: SDPOConfig) -> tuple[int, ...] | None:
+        """The teacher's prompt of an attempt, where an update needs one."""
+        shown = self._evidence(attempt, config)
+        if not (entry.used and evidence.is_taught(attempt, shown, config)):
+            return None
+        return self._teacher_prompt(attempt, shown).ids
 
     def _get_probe(self, attempts: Sequence[Attempt]) -> Probe:
         if self._probe is None:
@@ -387,9 +404,3 @@ class Session(TaskBook):
     def import_run(archive: str | Path, directory: str | Path) -> Path:
         """Make a run directory from an archive; open it with `Workbench.open`. Raises RunError for a bad archive."""
         return import_run(Path(archive), Path(directory))
-
-
-def _no_signal(entries: Sequence[Ledger]) -> str:
-    """One sentence of the ledger's reasons, each once."""
-    reasons = "; ".join(dict.fromkeys(entry.reason for entry in entries)) or "none was chosen"
-    return f"No attempt carries any signal ({reasons}); give feedback to one, or sample more."

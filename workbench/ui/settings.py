@@ -20,11 +20,17 @@ CHOICES = {
 EXPLAINED = {
     "temperature": "Divides the logits when sampling, and on both sides in scoring.",
     "max_new_tokens": "Tokens. An attempt that reaches this is cut and says so.",
-    "method": "SDPO gives each token its own credit; GRPO gives the whole attempt its reward minus the group's mean.",
+    "method": "SDPO gives each token its own credit; GRPO gives the whole attempt its reward minus the group's mean; "
+    "blend adds both; SRPO teaches failures by SDPO and the rest by GRPO; RLSD weighs GRPO's tokens by the teacher.",
     "distillation_mode": "What is compared per token: all logits, the student's top K, or the sampled token.",
     "distillation_alpha": "0 is KL(teacher ‖ student), 1 is KL(student ‖ teacher) as in the paper, between is a JSD.",
     "distillation_topk": "K of the student's likeliest tokens.",
     "distillation_add_tail": "One bucket for the rest of the vocabulary.",
+    "distillation_normalised": "Divides by alpha (1 - alpha), so that the loss does not jump at the ends of alpha.",
+    "advantage_clip": "Nats. Limit of |log teacher - log student| per token; alpha 1 only; empty means no limit.",
+    "grpo_weight": "Blend: share of GRPO's advantage; 0 is SDPO, 1 is GRPO.",
+    "entropy_beta": "SRPO: how much less a token counts where the teacher is unsure; 0 is not at all.",
+    "evidence_clip": "RLSD: the teacher's weights stay within 1 plus or minus this.",
     "teacher": "Which weights re-read the attempt: the start, the current ones, their average over updates, or a "
     "blend of start and current ones.",
     "teacher_update_rate": "The current policy's share in the teacher: rho of the trust region (0 is the start, 1 the "

@@ -21,7 +21,7 @@ MEASURING = "Measuring the held-out tasks"
 MOST_ATTEMPTS = 64
 LONGEST_TEXT = 20_000  # characters of a prompt or a feedback
 MODES = ("replace", "join")
-MAY_BE_EMPTY = ("is_clip",)  # settings for which "none" means something
+MAY_BE_EMPTY = ("is_clip", "advantage_clip", "teacher_update_rate")  # numbers for which "none" means something
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ def make_config(kind: type, values: Mapping[str, Any] | None) -> Any:
     for name, value in (values or {}).items():
         if name not in defaults:
             raise ConfigError(f"There is no setting named {name!r}; there are {', '.join(defaults)}.")
-        made[name] = None if value is None and name in MAY_BE_EMPTY else _as(type(defaults[name]), name, value)
+        wanted = float if name in MAY_BE_EMPTY else type(defaults[name])
+        made[name] = None if value is None and name in MAY_BE_EMPTY else _as(wanted, name, value)
     return kind(**made)
 
 

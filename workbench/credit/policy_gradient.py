@@ -1,0 +1,89 @@
+"""GRPO's advantage, the policy-gradient loss, and the objective that joins it with SDPO's distillation.
+
+Every method of the workbench is a sum of two losses per token, -a_t log pi(y_t) with a fixed advantage a_t, and
+w_t D(pi, q) with a fixed weight w_t: GRPO has w = 0, SDPO a = 0, the blend both (paper, Eq. 3: A = lambda A_GRPO +
+(1 - lambda) A_SDPO, which for losses is the same sum), SRPO one of them per attempt, RLSD an advantage of its own
+for each token. Works on the N tokens that count, row by row, so that any slice of them can be computed alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from workbench.credit.divergence import log_dtype, sampled_logps
+from workbench.credit.loss import Distillation, distillation_losses, distillation_push
+
+
+def grpo_advantage(rewards: Tensor) -> Tensor:
+    """r_i - mean(r) within one group, (G,) -> (G,). No division by the standard deviation (paper, footnote 3)."""
+    return rewards - rewards.mean()
+
+
+def policy_gradient_losses(student_logits: Tensor, token_ids: Tensor, advantages: Tensor) -> Tensor:
+    """-a_t log pi(y_t), nats: (N, V), (N,), (N,) -> (N,). Advantages carry no gradient; + = more of this token."""
+    logps = sampled_logps(student_logits, token_ids)
+    return -advantages.detach().to(logps.dtype) * logps
+
+
+def policy_gradient_push(student_logits: Tensor, token_ids: Tensor, advantages: Tensor) -> Tensor:
+    """a_t (1 - pi(y_t)): minus the derivative of that loss with respect to the sampled token's own logit, (N,)."""
+    probabilities = sampled_logps(student_logits.detach(), token_ids).exp()
+    return advantages.detach().to(probabilities.dtype) * (1.0 - probabilities)
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What an update wants of N tokens. Nothing here carries a gradient."""
+
+    token_ids: Tensor  # (N,)
+    advantages: Tensor | None  # (N,), 0 = not reinforced; None: no token is
+    distilled: Tensor  # (N,) bool: the M tokens that the teacher's logits belong to, in order
+    distillation_weights: Tensor  # (M,)
+    mean_credit: Tensor | None = None  # (M,) nats; for `sequence`
+    importance_weights: Tensor | None = None  # (N,); None = 1
+
+
+def objective_losses(
+    student_logits: Tensor, teacher_logits: Tensor | None, targets: Targets, distillation: Distillation
+) -> Tensor:
+    """Loss of each token, nats: student (N, V), teacher (M, V) or None where M = 0 -> (N,). The caller takes the mean.
+
+    Gradient reaches the student's logits only.
+    """
+    ids, some = targets.token_ids, targets.distilled
+    if targets.advantages is not None:
+        losses = policy_gradient_losses(student_logits, ids, targets.advantages)
+    else:
+        losses = torch.zeros(ids.shape, dtype=log_dtype(student_logits), device=ids.device)
+    if teacher_logits is not None:
+        values = distillation_losses(
+            student_logits[some], teacher_logits, ids[some], distillation, mean_credit=targets.mean_credit
+        )
+        places = some.nonzero(as_tuple=True)
+        losses = losses.index_put(places, targets.distillation_weights.to(values.dtype) * values, accumulate=True)
+    return losses if targets.importance_weights is None else losses * targets.importance_weights
+
+
+def objective_push(
+    student_logits: Tensor, teacher_logits: Tensor | None, targets: Targets, distillation: Distillation
+) -> Tensor:
+    """Minus the gradient of the sum of `objective_losses` at each sampled token's logit, closed form, (N,).
+
+    + = a descent step makes the token likelier. Arguments as `objective_losses`; carries no gradient.
+    """
+    ids, some = targets.token_ids, targets.distilled
+    with torch.no_grad():
+        if targets.advantages is not None:
+            push = policy_gradient_push(student_logits, ids, targets.advantages)
+        else:
+            push = torch.zeros(ids.shape, dtype=log_dtype(student_logits), device=ids.device)
+        if teacher_logits is not None:
+            values = distillation_push(
+                student_logits[some], teacher_logits, ids[some], distillation, mean_credit=targets.mean_credit
+            )
+            places = some.nonzero(as_tuple=True)
+            push = push.index_put(places, targets.distillation_weights.to(values.dtype) * values, accumulate=True)
+        return push if targets.importance_weights is None else push * targets.importance_weights

@@ -1,0 +1,201 @@
+"""What an update wants of each token: from attempts and a configuration to the targets of `credit.objective_losses`.
+
+Everything that needs more than one row of logits is settled here, without gradient: which attempt goes to which loss,
+GRPO's advantages, SRPO's weights (their mean is over the whole update), RLSD's weights, the mean credit of an attempt,
+importance weights. What remains is a function of rows, so that any slice of the tokens can be computed alone. Knows
+no model. "Tokens" are those that count: of used attempts, and selected where a person selected some.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from workbench.config import SDPOConfig
+from workbench.credit import Distillation, Route, Targets, grpo_advantage, objective_losses, route
+from workbench.credit.divergence import entropy, log_softmax, sampled_logps
+from workbench.credit.weights import (
+    Span,
+    attempt_means,
+    entropy_weights,
+    evidence_weights,
+    importance_weights,
+    span_mask,
+)
+from workbench.errors import NoSignalError
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateItem:
+    """One attempt that an update may learn from."""
+
+    prompt_ids: tuple[int, ...]
+    teacher_prompt_ids: tuple[int, ...] | None  # None: the teacher knows nothing of this attempt (trap 10)
+    token_ids: tuple[int, ...]  # the attempt, end token included if it was sampled
+    reward: float  # 0 to 1
+    group_id: str  # GRPO's baseline is the mean reward of the group
+    old_logps: tuple[float, ...] | None = None  # nats, by the scoring path; None: of the policy before the update
+    passed: bool = False  # SRPO distils the failed ones only
+    spans: tuple[Span, ...] | None = None  # the tokens that count; None: all
+
+    def counts(self) -> Tensor:
+        """(T,) bool: the tokens that count."""
+        return span_mask([(0, len(self.token_ids))] if self.spans is None else self.spans, len(self.token_ids))
+
+    @property
+    def informed(self) -> bool:
+        """Whether the teacher knows something that the student does not."""
+        return self.teacher_prompt_ids is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which items an update uses, and how. The lists run over all items."""
+
+    used: tuple[int, ...]
+    routes: tuple[Route, ...]
+    advantages: Tensor  # (items,) GRPO's
+
+
+def distillation_of(config: SDPOConfig) -> Distillation:
+    """The settings of the divergence."""
+    return Distillation(
+        config.distillation_mode,
+        config.distillation_alpha,
+        config.distillation_topk,
+        config.distillation_add_tail,
+        config.distillation_normalised,
+        config.advantage_clip,
+    )
+
+
+def make_plan(items: Sequence[UpdateItem], config: SDPOConfig) -> Plan:
+    """Items without signal, or without tokens that count, do not dilute the mean (trap 10). Raises NoSignalError."""
+    advantages = torch.zeros(len(items))
+    rewarded: set[str] = set()  # groups; within one, an average attempt stays in the mean
+    for group_id in {item.group_id for item in items}:
+        members = [index for index, item in enumerate(items) if item.group_id == group_id]
+        rewards = [items[index].reward for index in members]
+        if len(set(rewards)) > 1:
+            rewarded.add(group_id)
+            advantages[members] = grpo_advantage(torch.tensor(rewards, dtype=torch.float64)).float()
+    routes = tuple(
+        route(
+            config.method,
+            informed=item.informed,
+            passed=item.passed,
+            rewarded=item.group_id in rewarded,
+            grpo_weight=config.grpo_weight,
+        )
+        for item in items
+    )
+    used = tuple(i for i, item in enumerate(items) if routes[i].used and bool(item.counts().any()))
+    if not used:
+        raise NoSignalError(f"No attempt carries any signal: {_missing(config)}.")
+    return Plan(used, routes, advantages)
+
+
+def _missing(config: SDPOConfig) -> str:
+    if config.method == "sdpo":
+        return "none has feedback or a demonstration; give feedback to one"
+    if config.method in ("grpo", "rlsd"):
+        return "all rewards of each group are equal; sample more attempts or a harder task"
+    return "none has feedback or a demonstration, and all rewards of each group are equal; give feedback to one"
+
+
+class MicroBatch:
+    """Some of the used items, with what stays fixed for their N tokens during an update.
+
+    K of the tokens are taught: the teacher scored them. Everything is on the policy's device, except for the teacher's
+    logits, which wait on the CPU.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[UpdateItem],
+        routes: Sequence[Route],
+        advantages: Tensor,
+        teacher_logits: Tensor | None,
+        config: SDPOConfig,
+        device: torch.device,
+    ) -> None:
+        """`advantages` (B,) are GRPO's. `teacher_logits` (K, V): those of the taught tokens, in order; None = no K."""
+        self.items, self.config = list(items), config
+        counts = [item.counts() for item in items]
+        self.counts = torch.nn.utils.rnn.pad_sequence(counts, batch_first=True).to(device)  # (B, T) bool
+        self.attempts = self.counts.nonzero()[:, 0]  # (N,)
+        ids = [torch.tensor(item.token_ids)[kept] for item, kept in zip(items, counts, strict=True)]
+        self.token_ids = torch.cat(ids).to(device)  # (N,)
+        self.taught = self._per_token([way.taught for way in routes])  # (N,) bool
+        self.distillation_weights = self._per_token([way.distillation for way in routes])[self.taught]  # (K,)
+        reinforcement = torch.tensor([way.reinforcement for way in routes])
+        self.advantages = self._per_token((reinforcement * advantages).tolist()) if reinforcement.any() else None
+        self.teacher_logits: Tensor | None = None  # (K, V), of the tokens that are distilled
+        self.teacher_logps: Tensor | None = None  # (K,) nats, of the sampled tokens
+        self.teacher_entropies: Tensor | None = None  # (K,) nats
+        if teacher_logits is not None:
+            self.teacher_logps = sampled_logps(teacher_logits, self.token_ids[self.taught])
+            if config.method == "srpo":
+                self.teacher_entropies = entropy(log_softmax(teacher_logits))
+            if config.method != "rlsd":
+                self.teacher_logits = teacher_logits.cpu()
+        self._old_logps: Tensor | None = None  # (N,), of the first pass unless the items bring their own
+        self._log_ratios: Tensor | None = None  # (N,), student - old in the first pass
+
+    def _per_token(self, values: Sequence[float]) -> Tensor:
+        """(B,) -> (N,)"""
+        return torch.tensor(values, device=self.attempts.device)[self.attempts]
+
+    def targets(self, logps: Tensor, *, first_weights: bool = False) -> Targets:
+        """What the update wants of the tokens, given the student's log-probabilities of them in this pass (N,), nats.
+
+        The first call settles the importance weights' old log-probabilities and RLSD's weights. With `first_weights`
+        the importance weights are those of the first pass: a loss after the step is the same loss as before it only
+        if the weights have not moved with the policy.
+        """
+        logps = logps.detach()
+        if self._old_logps is None or self._log_ratios is None:
+            self._settle(logps)
+        assert self._old_logps is not None and self._log_ratios is not None
+        mean_credit = importance = None
+        if self.config.is_clip is not None:
+            old_logps = logps - self._log_ratios if first_weights else self._old_logps
+            importance = importance_weights(logps, old_logps, self.config.is_clip)
+        if self.config.distillation_mode == "sequence" and self.teacher_logps is not None:
+            mean_credit = attempt_means(self.teacher_logps - logps[self.taught], self.attempts[self.taught])
+        distilled = self.taught if self.teacher_logits is not None else torch.zeros_like(self.taught)
+        return Targets(self.token_ids, self.advantages, distilled, self.distillation_weights, mean_credit, importance)
+
+    def _settle(self, logps: Tensor) -> None:
+        given = torch.full(self.counts.shape, math.nan)
+        for row, item in enumerate(self.items):
+            if item.old_logps is not None:
+                given[row, : len(item.old_logps)] = torch.tensor(item.old_logps)
+        old = given.to(logps)[self.counts]  # (N,)
+        self._old_logps = torch.where(old.isnan(), logps, old)
+        self._log_ratios = logps - self._old_logps
+        if self.config.method == "rlsd" and self.advantages is not None and self.teacher_logps is not None:
+            weights = torch.ones_like(logps)  # of a token that nobody teaches
+            credit = self.teacher_logps - logps[self.taught]
+            weights[self.taught] = evidence_weights(credit, self.advantages[self.taught], self.config.evidence_clip)
+            self.advantages = self.advantages * weights
+
+    def losses(self, student_logits: Tensor, targets: Targets) -> Tensor:
+        """(N, V) -> (N,) nats. The gradient reaches the student's logits only."""
+        teacher = None if self.teacher_logits is None else self.teacher_logits.to(student_logits.device)
+        return objective_losses(student_logits, teacher, targets, distillation_of(self.config))
+
+
+def weigh_by_entropy(batches: Sequence[MicroBatch], config: SDPOConfig) -> None:
+    """SRPO's weights, whose mean over all distilled tokens of the update is 1, whatever the micro-batches are."""
+    weighed = [batch for batch in batches if batch.teacher_entropies is not None]
+    if not weighed:
+        return
+    entropies = [batch.teacher_entropies for batch in weighed if batch.teacher_entropies is not None]
+    weights = entropy_weights(torch.cat(entropies), config.entropy_beta)
+    for batch, part in zip(weighed, weights.split([len(one) for one in entropies]), strict=True):
+        batch.distillation_weights = batch.distillation_weights * part
