@@ -85,6 +85,21 @@ def test_a_round_by_commands(command: Commands, tmp_path: Path) -> None:
     ]
 
 
+def test_an_update_by_another_method_on_selected_tokens(command: Commands, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    _, group = command.json("attempt", *OWN_TASK, *SHORT, "--run", run)
+    first, second = (one["id"] for one in group["attempts"])
+    options = ("--method", "srpo", "--normalised", "--distillation-alpha", "0.5", "--no-tail", "--entropy-beta", "2")
+    _, report = command.json("update", *options, "--span", f"{first}:0:1", "--span", f"{first}:2:3", "--run", run)
+    assert report["method"] == "srpo" and [entry["used"] for entry in report["ledger"]] == [True, True]
+    with Run.open(run, read_only=True) as opened:
+        (event,) = opened.events("update")
+    pushed = {
+        one: [place for place, push in enumerate(row) if push] for one, row in event.data["report"]["predicted"].items()
+    }
+    assert pushed[first] == [0, 2] and len(pushed[second]) > 2
+
+
 def test_the_log_is_listed_while_another_holds_the_run(command: Commands, tmp_path: Path) -> None:
     with Run.open(tmp_path / "run") as held:
         event = held.append("note", {"text": "[bold]not markup[/bold]"})
@@ -126,6 +141,10 @@ MISTAKES = [
     (["update"], "no attempts in this run yet"),
     (["update", "--method", "ppo"], "method is 'ppo'"),
     (["update", "--lr", "-1"], "learning_rate"),
+    (["update", "--grpo-weight", "2"], "grpo_weight is 2.0"),
+    (["update", "--advantage-clip", "5", "--distillation-alpha", "0.5"], "alpha = 1 only"),
+    (["update", "--span", "a-1:x:2"], "--span is 'a-1:x:2'"),
+    (["learn", "--method", "ppo"], "method is 'ppo'"),
     (["undo"], "There is no run"),
     (["redo"], "There is no run"),
     (["events"], "There is no run"),

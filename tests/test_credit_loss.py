@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -12,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from workbench.credit import grpo_advantage, grpo_loss, grpo_push, logit_push, sdpo_loss, token_credit
-from workbench.credit.divergence import divergence, kl, log_softmax, normalised_divergence, top_k_buckets
+from workbench.credit import logit_push, sdpo_loss, token_credit
+from workbench.credit.divergence import entropy, kl, log_softmax, slider_scale, top_k_buckets
 from workbench.errors import ConfigError
 
 MODES = ("full_logits", "topk_logits", "argmax_token", "sampled_token", "sequence")
@@ -36,7 +37,10 @@ def batch(seed: int, shape: tuple[int, int] = (3, 4)) -> tuple[Tensor, Tensor, T
 def loss_settings(draw: st.DrawFn) -> dict[str, Any]:
     mode = draw(st.sampled_from(MODES))
     alpha = 1.0 if mode == "sampled_token" else draw(st.sampled_from([0.0, 0.05, 0.3, 0.5, 0.9, 1.0]))
+    clip = draw(st.sampled_from([None, 0.5, 5.0])) if alpha == 1.0 else None
     return {
+        "advantage_clip": clip,
+        "distillation_normalised": draw(st.booleans()),
         "distillation_mode": mode,
         "distillation_alpha": alpha,
         "distillation_topk": draw(st.sampled_from([1, 4, VOCABULARY - 1, VOCABULARY])),
@@ -88,7 +92,7 @@ def test_shifting_logits_changes_nothing(seed: int, options: dict[str, Any], a: 
 def test_divergences_are_not_negative(seed: int, options: dict[str, Any]) -> None:
     student, teacher, ids, mask = batch(seed)
     _, per_token_loss = sdpo_loss(student, teacher, ids, mask, **options)
-    if options["distillation_mode"] in DIVERGENCE_MODES:
+    if options["distillation_mode"] in DIVERGENCE_MODES and options["advantage_clip"] is None:
         assert per_token_loss.min() > -1e-12
 
 
@@ -238,33 +242,72 @@ def test_importance_weight_is_one_on_the_first_step_and_clipped_later() -> None:
 
 
 @quick
-@given(seeds, st.sampled_from([1e-8, 1 - 1e-8]))
-def test_normalised_divergence_is_continuous_where_the_plain_one_jumps(seed: int, near: float) -> None:
-    student, teacher, *_ = batch(seed)
-    sides = log_softmax(student.detach()), log_softmax(teacher)
-    end = float(round(near))
-    torch.testing.assert_close(normalised_divergence(*sides, near), divergence(*sides, end), rtol=1e-2, atol=1e-4)
-    assert divergence(*sides, near).max() < 1e-3
+@given(seeds, st.sampled_from([0.0, 1.0]), st.sampled_from(DIVERGENCE_MODES))
+def test_the_normalised_form_reaches_both_ends_linearly(seed: int, end: float, mode: str) -> None:
+    """Loss and gradient; ten times nearer is ten times closer, while the plain form vanishes and jumps."""
+    student, teacher, ids, mask = batch(seed)
+    # Milder logits: the distance has to be small against the smallest ratio of the two sides' probabilities.
+    student, teacher = (0.3 * student.detach()).requires_grad_(), 0.3 * teacher
+    options: dict[str, Any] = {"distillation_mode": mode, "distillation_topk": 4}
+
+    def at(alpha: float, *, normalised: bool = True) -> tuple[Tensor, Tensor]:
+        loss, _ = sdpo_loss(
+            student, teacher, ids, mask, distillation_alpha=alpha, distillation_normalised=normalised, **options
+        )
+        return loss.detach(), torch.autograd.grad(loss, student)[0]
+
+    limit = at(end)
+    torch.testing.assert_close(limit, at(end, normalised=False), rtol=0, atol=0)
+    gaps = []
+    for distance in (1e-3, 1e-4, 1e-5):
+        near = at(abs(end - distance))
+        gaps.append([float((a - b).abs().max()) for a, b in zip(near, limit, strict=True)])
+        assert at(abs(end - distance), normalised=False)[0] < 10 * distance * max(1.0, limit[0].item())
+    for which in (0, 1):
+        assert gaps[2][which] < 1e-2 * (1 + float(limit[which].abs().max()))
+        for far, near in itertools.pairwise(gaps):
+            assert near[which] < 0.2 * far[which] + 1e-9
+    assert slider_scale(0.5) == 4.0 and slider_scale(0.0) == slider_scale(1.0) == 1.0
 
 
-def test_grpo_advantage_is_centred_and_not_standardised() -> None:
-    assert grpo_advantage(torch.tensor([1.0, 0.0, 0.0, 1.0])).tolist() == [0.5, -0.5, -0.5, 0.5]
-    assert not grpo_advantage(torch.ones(5)).any()
+@quick
+@given(seeds, st.sampled_from(DIVERGENCE_MODES))
+def test_the_advantage_clip_is_the_policy_gradient_of_clipped_credit(seed: int, mode: str) -> None:
+    """Gradient by the score function, value by the sum; a clip that nothing reaches changes neither."""
+    student, teacher, ids, mask = batch(seed)
+    options: dict[str, Any] = {"distillation_mode": mode, "distillation_topk": 4}
+    plain, clipped, wide = (
+        sdpo_loss(student, teacher, ids, mask, advantage_clip=clip, **options)[0] for clip in (None, 1.0, 1e4)
+    )
+    torch.testing.assert_close(wide, plain)
+    gradients = [torch.autograd.grad(loss, student)[0] for loss in (plain, clipped, wide)]
+    torch.testing.assert_close(gradients[2], gradients[0])
+    if mode != "full_logits":
+        return
+    pi, q = torch.softmax(student.detach(), -1), torch.softmax(teacher, -1)
+    advantage = (q / pi).log().clamp(-1.0, 1.0)
+    assert clipped.item() == pytest.approx((-(pi * advantage).sum(-1) * mask).sum().item() / mask.sum().item())
+    jacobian = torch.diag_embed(pi) - pi.unsqueeze(-1) * pi.unsqueeze(-2)  # d pi_v / d z_u
+    expected = -torch.einsum("btv,btvu->btu", advantage, jacobian) * mask.unsqueeze(-1) / mask.sum()
+    torch.testing.assert_close(gradients[1], expected)
 
 
-@pytest.mark.parametrize("is_clip", [None, 1.2])
-def test_grpo_loss_and_push(is_clip: float | None) -> None:
-    student, _, ids, mask = batch(10)
-    advantages = grpo_advantage(torch.tensor([1.0, 0.0, 0.5], dtype=torch.float64))
-    old_logps = -3.0 * torch.ones(ids.shape, dtype=torch.float64)
-    loss, _ = grpo_loss(student, ids, mask, advantages, old_logps=old_logps, is_clip=is_clip)
-    loss.backward()
-    logps = torch.log_softmax(student.detach(), -1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)
-    weight = 1.0 if is_clip is None else (logps - old_logps).exp().clamp(max=is_clip)
-    expected = -(advantages.unsqueeze(-1) * weight * logps * mask).sum() / mask.sum()
-    assert loss.item() == pytest.approx(expected.item(), abs=1e-12)
-    push = grpo_push(student, ids, mask, advantages, old_logps=old_logps, is_clip=is_clip)
-    torch.testing.assert_close(push, -student.grad.gather(-1, ids.unsqueeze(-1)).squeeze(-1) * mask.sum())
+@pytest.mark.parametrize("mode", ["sampled_token", "sequence"])
+def test_the_advantage_clip_limits_the_credit_that_weighs_a_token(mode: str) -> None:
+    student, teacher, ids, mask = batch(11)
+    push = logit_push(student, teacher, ids, mask, distillation_mode=mode, advantage_clip=0.25)
+    credit = token_credit(student.detach(), teacher, ids)
+    if mode == "sequence":
+        credit = ((credit * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True)).expand_as(credit)
+    p = torch.softmax(student.detach(), -1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)
+    torch.testing.assert_close(push, credit.clamp(-0.25, 0.25) * (1 - p) * mask)
+    assert credit.abs().max() > 0.25
+
+
+def test_entropy_is_the_textbook_sum_and_ignores_impossible_outcomes() -> None:
+    uniform = torch.full((1, 8), math.log(1 / 8), dtype=torch.float64)
+    assert entropy(uniform).item() == pytest.approx(math.log(8))
+    assert entropy(torch.tensor([[0.0, -math.inf, -math.inf]])).item() == 0.0
 
 
 @pytest.mark.parametrize(
@@ -274,7 +317,10 @@ def test_grpo_loss_and_push(is_clip: float | None) -> None:
         ({"distillation_alpha": 1.5}, "between 0 and 1"),
         ({"distillation_alpha": math.nan}, "between 0 and 1"),
         ({"distillation_topk": VOCABULARY + 1}, "vocabulary's 13"),
-        ({"distillation_topk": 0}, "vocabulary's 13"),
+        ({"distillation_topk": 0}, "at least 1"),
+        ({"advantage_clip": 0.0}, "above 0"),
+        ({"advantage_clip": math.nan}, "above 0"),
+        ({"advantage_clip": 5.0, "distillation_alpha": 0.5}, "alpha = 1 only"),
         ({"distillation_mode": "sampled_token", "distillation_alpha": 0.5}, "alpha = 1 only"),
         ({"is_clip": 2.0, "distillation_topk": 4}, "needs old_logps"),
     ],

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from workbench.config import SDPOConfig
-from workbench.evidence import Evidence, explain, gather
+from workbench.evidence import Evidence, explain, gather, is_taught
 from workbench.records import Attempt
 
 
@@ -32,7 +32,12 @@ def attempt(name: str, *, passed: bool, **changes: Any) -> Attempt:
 
 FAILED, OTHER_FAILED = attempt("failed", passed=False), attempt("other", passed=False)
 PASSED, SECOND = attempt("passed", passed=True), attempt("second", passed=True)
+MUTE = attempt("mute", passed=False, feedback="")
 SDPO = SDPOConfig()
+BLEND, SRPO, RLSD = (SDPOConfig(method=name) for name in ("blend", "srpo", "rlsd"))  # type: ignore[arg-type]
+STANDS_OUT = "reward above or below the group's mean"
+EQUAL = "all rewards of its group are equal, so no attempt stands out"
+UNTAUGHT = "it failed without feedback, and no attempt of its group passed"
 
 
 def test_a_failed_attempt_brings_its_feedback_and_another_that_passed() -> None:
@@ -98,8 +103,37 @@ def test_a_person_is_heard_on_a_pass_too_and_white_space_is_no_word() -> None:
             False,
             "all rewards of its group are equal, so no attempt stands out",
         ),
+        (FAILED, [FAILED, PASSED], BLEND, True, f"feedback and demonstration; {STANDS_OUT}"),
+        (FAILED, [FAILED, OTHER_FAILED], BLEND, True, "feedback"),
+        (PASSED, [PASSED, FAILED], BLEND, True, STANDS_OUT),
+        (MUTE, [MUTE], BLEND, False, f"{UNTAUGHT}; {EQUAL}"),
+        (MUTE, [MUTE], SDPOConfig(method="blend", grpo_weight=1.0), False, EQUAL),
+        (MUTE, [MUTE], SDPOConfig(method="blend", grpo_weight=0.0), False, UNTAUGHT),
+        (FAILED, [FAILED, PASSED], SRPO, True, "feedback and demonstration"),
+        (MUTE, [MUTE, PASSED], SDPOConfig(method="srpo", use_demonstrations=False), True, STANDS_OUT),
+        (PASSED, [PASSED, FAILED], SRPO, True, STANDS_OUT),
+        (PASSED, [PASSED, SECOND], SRPO, False, EQUAL),  # a demonstration is of no use to a success here
+        (MUTE, [MUTE], SRPO, False, f"{UNTAUGHT}; {EQUAL}"),
+        (FAILED, [FAILED, PASSED], RLSD, True, f"{STANDS_OUT}, weighed by feedback and demonstration"),
+        (PASSED, [PASSED, FAILED], RLSD, True, STANDS_OUT),
+        (FAILED, [FAILED, OTHER_FAILED], RLSD, False, EQUAL),
     ],
 )
 def test_the_ledger_says_why(one: Attempt, group: list[Attempt], config: SDPOConfig, used: bool, reason: str) -> None:
     entry = explain(one, gather(one, group, config), group, config)
     assert (entry.attempt_id, entry.used, entry.reason) == (one.id, used, reason)
+
+
+def test_an_attempt_of_which_nothing_is_selected_gives_no_signal() -> None:
+    shown = gather(FAILED, [FAILED], SDPO)
+    assert explain(FAILED, shown, [FAILED], SDPO, []).reason == "none of its tokens is selected"
+    assert explain(FAILED, shown, [FAILED], SDPO, [(0, 1)]).used
+
+
+@pytest.mark.parametrize(("method", "failed", "passed"), [("sdpo", True, True), ("grpo", False, False),
+                         ("blend", True, True), ("srpo", True, False), ("rlsd", True, True)])  # fmt: skip
+def test_whom_the_teacher_is_asked_about(method: str, failed: bool, passed: bool) -> None:
+    config = SDPOConfig(method=method)  # type: ignore[arg-type]
+    assert is_taught(FAILED, gather(FAILED, [FAILED], config), config) is failed
+    assert is_taught(PASSED, gather(PASSED, [PASSED, SECOND], config), config) is passed
+    assert not is_taught(MUTE, gather(MUTE, [MUTE], config), config)

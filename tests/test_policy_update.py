@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from policy_factory import make_policy, nudge
 from safetensors.torch import load, save
 
 from workbench.config import SamplingConfig, SDPOConfig
-from workbench.credit import grpo_push, logit_push, sdpo_loss
+from workbench.credit import logit_push, sdpo_loss
 from workbench.credit.statistics import sign_agreement
-from workbench.errors import NoSignalError, PolicyError, UpdateError
+from workbench.errors import ConfigError, NoSignalError, PolicyError, UpdateError
 from workbench.policy import Policy, update
 from workbench.policy.sampling import sample
 from workbench.policy.scoring import completion_logits, sampled_logps
@@ -90,7 +91,8 @@ def test_realised_is_what_the_step_did(policy: Policy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "mode"), [("sdpo", "topk_logits"), ("sdpo", "full_logits"), ("grpo", "topk_logits")]
+    ("method", "mode"),
+    [("sdpo", "topk_logits"), ("sdpo", "full_logits"), ("sdpo", "sequence"), ("grpo", "topk_logits")],
 )
 def test_predicted_is_the_closed_form_of_the_push(policy: Policy, method: str, mode: str) -> None:
     """Against the formulas of the credit package, which know nothing of autograd."""
@@ -100,8 +102,8 @@ def test_predicted_is_the_closed_form_of_the_push(policy: Policy, method: str, m
     with torch.no_grad():
         logits, ids, mask = completion_logits(policy.bare, prompts, completions, 0.8)
     if method == "grpo":
-        advantages = torch.tensor([item.reward for item in items]) - 0.5
-        expected = grpo_push(logits, ids, mask, advantages)
+        advantages = torch.tensor([[item.reward] for item in items]) - 0.5
+        expected = advantages * (1.0 - sampled_logps(logits, ids).exp())
     else:
         q = teacher_logits(policy, [TEACHER] * 4, completions, teacher="live", rate=1.0, temperature=0.8)
         expected = logit_push(logits, q, ids, mask, distillation_mode=mode)
@@ -125,10 +127,13 @@ def test_predicted_and_realised_agree(policy: Policy) -> None:
     assert float((push.abs() * (push * change > 0)).sum() / push.abs().sum()) > 0.6
 
 
-@pytest.mark.parametrize("method", ["sdpo", "grpo"])
+@pytest.mark.parametrize("method", ["sdpo", "grpo", "blend", "srpo", "rlsd"])
 def test_micro_batches_equal_the_full_batch(policy: Policy, method: str) -> None:
     """Fails when each micro-batch is averaged over its own tokens: the attempts' lengths differ."""
     items, state = draw(policy), policy.state()
+    if method != "sdpo":  # one attempt of which the teacher knows nothing, and one of which only a part counts
+        items[1] = dataclasses.replace(items[1], teacher_prompt_ids=None)
+        items[2] = dataclasses.replace(items[2], spans=((1, 4),))
     config = SDPOConfig(method=method, steps=2)  # type: ignore[arg-type]
     results: list[tuple[StepResult, dict[str, torch.Tensor]]] = []
     for size in (4, 3, 1):
@@ -155,6 +160,35 @@ def test_the_mean_is_over_active_tokens(policy: Policy) -> None:
     mixed = sdpo_step(policy, [silent[0], *items, silent[1]], SDPOConfig(), 1.0)
     assert mixed.used == (1, 2, 3, 4) and alone.used == (0, 1, 2, 3)
     assert mixed.loss_before == alone.loss_before and same(policy.state(), first)
+
+
+def test_only_selected_tokens_are_learnt_from(policy: Policy) -> None:
+    """As if the others were not there; what happens to them is measured all the same."""
+    items, state = draw(policy), policy.state()
+    chosen = [dataclasses.replace(item, spans=((0, 2), (3, 4))) for item in items[:3]]
+    chosen.append(dataclasses.replace(items[3], spans=()))
+    result = sdpo_step(policy, chosen, SDPOConfig(steps=1), 1.0)
+    assert result.used == (0, 1, 2)
+    for item, push, change in zip(chosen, result.predicted, result.realised, strict=False):
+        counted = item.counts()
+        assert (push[~counted] == 0).all() and (push[counted] != 0).all() and len(change) == len(item.token_ids)
+        assert (change != 0).all()
+    policy.load_state(state)
+    completions = [item.token_ids for item in items[:3]]
+    with torch.no_grad():
+        logits, ids, _ = completion_logits(policy.bare, [PROMPT] * 3, completions, 1.0)
+    q = teacher_logits(policy, [TEACHER] * 3, completions, teacher="trust_region", rate=0.5, temperature=1.0)
+    mask = torch.nn.utils.rnn.pad_sequence([item.counts() for item in chosen[:3]], batch_first=True)
+    expected, _ = sdpo_loss(logits, q, ids, mask)
+    assert result.loss_before == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_k_above_the_vocabulary_is_refused_before_anything_happens(policy: Policy) -> None:
+    items, before, size = draw(policy), policy.state(), policy.facts["vocabulary"]
+    with pytest.raises(ConfigError, match=f"distillation_topk is {size + 1}; .* vocabulary's {size}"):
+        sdpo_step(policy, items, SDPOConfig(distillation_topk=size + 1), 1.0)
+    assert same(policy.state(), before)
+    sdpo_step(policy, items, SDPOConfig(distillation_topk=size, steps=1), 1.0)
 
 
 def test_the_loss_is_the_published_mean(policy: Policy) -> None:

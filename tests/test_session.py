@@ -270,6 +270,52 @@ def test_grpo_learns_from_rewards_alone(shared: Workbench) -> None:
     assert all(push <= 0 for index in (0, 2) for push in pushes[attempts[index].id])
 
 
+@pytest.mark.parametrize("method", ["blend", "srpo", "rlsd"])
+def test_the_other_methods_use_both_signals(shared: Workbench, method: str) -> None:
+    """A failure with feedback, a success, and a failure of which nothing is known: all three are used."""
+    attempts = shared.attempt(shared.add_task(prompt=PROMPT), 3, sampling=SHORT)
+    shared.give_feedback(attempts[0], "Sort descending first.")
+    shared.give_feedback(attempts[1], reward=1.0)
+    config = SDPOConfig(method=method, use_demonstrations=False, steps=1)  # type: ignore[arg-type]
+    reasons = [entry.reason for entry in shared.ledger(attempts, config)]
+    stands_out = "reward above or below the group's mean"
+    first = {"blend": f"feedback; {stands_out}", "srpo": "feedback", "rlsd": f"{stands_out}, weighed by feedback"}
+    assert reasons == [first[method], stands_out, stands_out]
+    report = shared.update(attempts, config)
+    assert report.method == method and set(report.predicted) == {attempt.id for attempt in attempts}
+    assert [entry.reason for entry in report.ledger] == reasons
+    assert shared.undo() == report.parent_id
+
+
+def test_a_selected_span_is_all_that_counts(shared: Workbench) -> None:
+    attempts = shared.attempt(failing(shared), 3, sampling=SHORT)
+    first, second, third = attempts
+    spans = {first.id: (1, 3), second.id: [(0, 1), (2, 4)], third.id: []}
+    assert shared.ledger(attempts, spans=spans)[2].reason == "none of its tokens is selected"
+    report = shared.update(attempts, SDPOConfig(steps=1), spans=spans)
+    pushed = {one: [place for place, push in enumerate(values) if push] for one, values in report.predicted.items()}
+    assert pushed == {first.id: [1, 2], second.id: [0, 2, 3]}
+    assert len(report.realised[first.id]) == len(first.token_ids)
+    shared.undo()
+
+
+def test_spans_that_do_not_fit_are_refused_and_nothing_happens(shared: Workbench) -> None:
+    attempts = shared.attempt(failing(shared), 1, sampling=SHORT)
+    before, head, length = copied(shared), shared.head, len(attempts[0].token_ids)
+    for spans, words in (
+        ({attempts[0].id: (0, length + 1)}, "not within an attempt"),
+        ({attempts[0].id: (2, 2)}, "not within an attempt"),
+        ({"a-unknown": (0, 1)}, "not among the attempts"),
+        ({attempts[0].id: [1, 2, 3]}, "write \\(start, end\\)"),
+        ({attempts[0].id: ("a", "b")}, "write \\(start, end\\)"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            shared.update(attempts, spans=spans)
+    with pytest.raises(NoSignalError, match="none of its tokens is selected"):
+        shared.update(attempts, spans={attempts[0].id: []})
+    assert equal(copied(shared), before) and shared.head == head
+
+
 def test_an_attempt_handed_in_twice_counts_once(shared: Workbench) -> None:
     attempts = shared.attempt(failing(shared), 2, sampling=SHORT)
     once = shared.update(attempts)

@@ -121,6 +121,8 @@ def test_a_workbench_that_cannot_open_says_why() -> None:
         (SDPOConfig, {"alpha": 1}, "no setting named 'alpha'"),
         (SDPOConfig, {"steps": 1.5}, "whole number"),
         (SDPOConfig, {"learning_rate": "fast"}, "must be a number"),
+        (SDPOConfig, {"advantage_clip": "5"}, "must be a number"),
+        (SDPOConfig, {"grpo_weight": None}, "must be a number"),
         (SDPOConfig, {"learning_rate": float("nan")}, "finite"),
         (SamplingConfig, {"temperature": None}, "temperature"),
         (SamplingConfig, {"max_new_tokens": None}, "whole number"),
@@ -134,6 +136,8 @@ def test_impossible_settings_are_refused(kind: type, values: dict[str, Any], sen
 def test_numbers_of_a_form_become_settings() -> None:
     made = make_config(SDPOConfig, {"steps": 2.0, "is_clip": None, "teacher": "frozen"})
     assert made == SDPOConfig(steps=2, is_clip=None, teacher="frozen") and type(made.steps) is int
+    assert make_config(SDPOConfig, {"advantage_clip": 5}) == SDPOConfig(advantage_clip=5.0)
+    assert make_config(SDPOConfig, {"advantage_clip": None}) == SDPOConfig()
 
 
 def test_bad_requests_are_refused_before_they_are_queued(desk: Desk) -> None:

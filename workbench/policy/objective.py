@@ -44,7 +44,8 @@ class UpdateItem:
 
     def counts(self) -> Tensor:
         """(T,) bool: the tokens that count."""
-        return span_mask([(0, len(self.token_ids))] if self.spans is None else self.spans, len(self.token_ids))
+        length = len(self.token_ids)
+        return torch.ones(length, dtype=torch.bool) if self.spans is None else span_mask(self.spans, length)
 
     @property
     def informed(self) -> bool:
