@@ -137,7 +137,8 @@ def test_numbers_of_a_form_become_settings() -> None:
     made = make_config(SDPOConfig, {"steps": 2.0, "is_clip": None, "teacher": "frozen"})
     assert made == SDPOConfig(steps=2, is_clip=None, teacher="frozen") and type(made.steps) is int
     assert make_config(SDPOConfig, {"advantage_clip": 5}) == SDPOConfig(advantage_clip=5.0)
-    assert make_config(SDPOConfig, {"advantage_clip": None}) == SDPOConfig()
+    assert make_config(SDPOConfig, {"advantage_clip": None, "teacher_update_rate": None}) == SDPOConfig()
+    assert make_config(SDPOConfig, {"teacher_update_rate": 0}) == SDPOConfig(teacher_update_rate=0.0)
 
 
 def test_bad_requests_are_refused_before_they_are_queued(desk: Desk) -> None:
