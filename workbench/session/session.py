@@ -18,6 +18,7 @@ from workbench.credit import TokenCredit
 from workbench.errors import FeedbackError, NoSignalError, RunError, TaskError
 from workbench.policy import Policy, load_policy
 from workbench.policy.contexts import credit_of
+from workbench.policy.merging import export_merged
 from workbench.policy.prompts import Prompt, student_prompt, teacher_prompt
 from workbench.probe import Probe, own_randomness
 from workbench.records import Attempt, Ledger, Task, UpdateReport, to_json
@@ -394,6 +395,11 @@ class Session(TaskBook):
         with self._lock:
             self.policy.model.save_pretrained(str(path), safe_serialization=True)
             return Path(path)
+
+    def export_merged(self, path: str | Path) -> Path:
+        """Write base and adapter as one unquantised model. Raises PolicyError where it cannot be written."""
+        with self._lock:
+            return export_merged(self.policy, self.config, Path(path))
 
     def export_run(self, path: str | Path) -> Path:
         """Write the run as one archive."""

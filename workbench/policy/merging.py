@@ -1,0 +1,32 @@
+"""Base and adapter written as one model, for programs that know no adapters. Knows nothing of runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from workbench.config import PolicyConfig
+from workbench.errors import PolicyError
+from workbench.policy.loading import load_policy
+from workbench.policy.policy import Policy
+
+
+def export_merged(policy: Policy, config: PolicyConfig, path: Path) -> Path:
+    """Write the model with the policy's adapter merged into its weights, in float32, with its tokenizer.
+
+    The weights in use are left alone: what is merged into 4-bit weights is rounded to 4 bits again, which changes the
+    policy (trap 12). `config` (the one that the policy was loaded with) names the base, which is loaded once more,
+    unquantised, on the CPU. Raises PolicyError: no room for that, or `path` is not a new or empty directory.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise PolicyError(f"The merged model cannot be written to {path}; choose a directory that is new or empty.")
+    fresh = load_policy(replace(config, quantization="none", device="cpu"))
+    fresh.load_state(policy.state())
+    try:
+        fresh.model.merge_and_unload(safe_merge=True).save_pretrained(str(path))
+        fresh.tokenizer.save_pretrained(str(path))
+    except OSError as error:
+        raise PolicyError(
+            f"The merged model cannot be written to {path} ({error.strerror}); free some space."
+        ) from error
+    return path
