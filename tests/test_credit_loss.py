@@ -98,7 +98,8 @@ def test_divergences_are_not_negative(seed: int, options: dict[str, Any]) -> Non
 
 @quick
 @given(seeds, loss_settings(), st.sampled_from([math.nan, math.inf, -math.inf]))
-def test_nothing_reaches_the_loss_from_masked_places(seed: int, options: dict[str, Any], poison: float) -> None:
+def test_trap_10_nothing_reaches_the_loss_from_masked_places(seed: int, options: dict[str, Any], poison: float) -> None:
+    """Fails when the losses are masked after the divergences are taken, instead of the logits before."""
     student, teacher, ids, mask = batch(seed)
     old_logps = torch.full(ids.shape, -2.0, dtype=torch.float64)
     options |= {"attempt_mask": torch.tensor([1.0, 0.0, 1.0]), "old_logps": old_logps, "is_clip": 2.0}

@@ -52,7 +52,7 @@ def test_facts_are_json_and_true(model_dir: Path) -> None:
     assert facts["lora"]["rank"] == 4
 
 
-def test_all_end_ids_are_found(model_dir: Path) -> None:
+def test_trap_01_all_end_ids_are_found(model_dir: Path) -> None:
     """Trap 1 (several end ids): the generation settings name `<|stop|>`, the template writes `<|end|>`.
 
     Fails when `end_ids` looks at the tokenizer only.
@@ -96,7 +96,7 @@ def test_initialisation_follows_its_seed_and_leaves_the_global_one_alone(model_d
     assert not all(torch.equal(a, c) for a, _, c in pairs)
 
 
-def test_everything_is_in_eval_mode_without_dropout(model_dir: Path) -> None:
+def test_trap_09_everything_is_in_eval_mode_without_dropout(model_dir: Path) -> None:
     """Trap 9. Fails when `.eval()` is left out after PEFT has wrapped the model."""
     policy = load_policy(config(model_dir))
     assert not any(module.training for module in policy.model.modules())
@@ -111,7 +111,7 @@ def adapter_gradients(policy: object) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("bias", [False, True])
-def test_nf4_gradients_survive_a_generate_on_the_cpu(tmp_path: Path, bias: bool) -> None:
+def test_trap_13_nf4_gradients_survive_a_generate_on_the_cpu(tmp_path: Path, bias: bool) -> None:
     """Trap 13. Fails, on a CPU with AVX512-BF16, when `disable_cpu_repacking` is not called; with it, never."""
     policy = make_policy(tmp_path, hidden=64, bias=bias, quantization="nf4")
     layers = [m for m in policy.model.modules() if isinstance(m, bitsandbytes.nn.Linear4bit)]

@@ -45,7 +45,7 @@ def no_cache_logps(policy: Policy, prompt: list[int], attempt: Sampled, temperat
 
 
 @pytest.mark.parametrize("prompts", [[SHORT, LONG, MIDDLE], [LONG] * 3], ids=["padded", "shared"])
-def test_logits_per_step_equal_a_plain_forward_pass(policy: Policy, prompts: list[list[int]]) -> None:
+def test_trap_06_07_logits_per_step_equal_a_plain_forward_pass(policy: Policy, prompts: list[list[int]]) -> None:
     """Traps 6 and 7. Fails when `position_ids` or the mask are left out for padded rows (GPT-2's positions are
     learned), and when the temperature is not applied to the recorded log-probabilities."""
     attempts = sample(policy, prompts, SamplingConfig(temperature=0.7, max_new_tokens=12))
@@ -54,7 +54,7 @@ def test_logits_per_step_equal_a_plain_forward_pass(policy: Policy, prompts: lis
         torch.testing.assert_close(torch.tensor(attempt.logps), expected, atol=1e-4, rtol=0)
 
 
-def test_scoring_agrees_with_sampling_at_the_same_temperature_only(policy: Policy) -> None:
+def test_trap_06_scoring_agrees_with_sampling_at_the_same_temperature_only(policy: Policy) -> None:
     """Trap 6. Fails when `completion_logits` does not divide by the temperature."""
     prompts = [SHORT, LONG, MIDDLE]
     attempts = sample(policy, prompts, SamplingConfig(temperature=0.5, max_new_tokens=12))
@@ -97,7 +97,7 @@ def test_same_seed_same_attempts(qwen3: Policy) -> None:
     assert torch.equal(torch.rand(2), expected)  # the global generator is not touched
 
 
-def test_end_tokens_are_kept_and_never_appended(qwen3: Policy) -> None:
+def test_trap_01_end_tokens_are_kept_and_never_appended(qwen3: Policy) -> None:
     """Trap 1. Fails when the sampled end is dropped, when one is appended to a truncated attempt, or when only one
     of the end ids is heeded."""
     vocabulary = qwen3.facts["vocabulary"]

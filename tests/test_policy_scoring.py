@@ -48,7 +48,9 @@ def attempt_of(policy: Policy, token_ids: tuple[int, ...]) -> Attempt:
 
 
 @pytest.mark.parametrize("family", ["qwen3", "gpt2"])
-def test_batched_logits_equal_one_row_at_a_time(tmp_path_factory: pytest.TempPathFactory, family: str) -> None:
+def test_trap_01_07_batched_logits_equal_one_row_at_a_time(
+    tmp_path_factory: pytest.TempPathFactory, family: str
+) -> None:
     """Traps 1 and 7: every row by itself, without padding, through the wrapped model. Fails when the places at which
     tokens are predicted are off by one, or when a padded row's positions are shifted."""
     policy = make_policy(tmp_path_factory.mktemp(family), family)  # type: ignore[arg-type]
@@ -88,7 +90,7 @@ def test_empty_completions_and_prompts(policy: Policy) -> None:
         completion_logits(policy.bare, [[]], [[1]], 1.0)
 
 
-def test_the_null_test_gives_credit_below_the_noise_floor(policy: Policy) -> None:
+def test_trap_08_the_null_test_gives_credit_below_the_noise_floor(policy: Policy) -> None:
     """Trap 8. Fails when the two sides are scored differently (another temperature, mode or id sequence)."""
     ids = student_prompt(policy, TASK)
     attempt = attempt_of(policy, (60, 61, 62, 63, 64, 0))
@@ -133,24 +135,9 @@ def test_frozen_is_the_adapter_switched_off(policy: Policy) -> None:
     policy.load_state(state)
 
 
-@pytest.mark.parametrize("teacher", ["frozen", "live", "trust_region"])
-def test_a_teacher_pass_leaves_the_student_untouched(policy: Policy, teacher: str) -> None:
-    """Trap 9. Fails when `Policy.base` does not put `requires_grad` back, or when the pass leaves a gradient."""
-    before, fingerprint = policy.state(), policy.fingerprint()
-    trainable = [name for name, p in policy.model.named_parameters() if p.requires_grad]
-    logits = score(policy, teacher)
-    assert not logits.requires_grad
-    assert policy.fingerprint() == fingerprint
-    assert [name for name, p in policy.model.named_parameters() if p.requires_grad] == trainable
-    assert policy.model.active_adapters == ["default"]
-    assert not any(module.training for module in policy.model.modules())
-    after = policy.state()
-    assert all(torch.equal(before[key], after[key]) for key in before)
-    assert all(parameter.grad is None for parameter in policy.parameters())
-
-
-def test_base_restores_trainability_that_was_not_the_default(policy: Policy) -> None:
-    """Trap 9: PEFT itself would switch every adapter weight to trainable on the way out."""
+def test_trap_09_base_restores_trainability_that_was_not_the_default(policy: Policy) -> None:
+    """Trap 9. Fails when `Policy.base` does not put `requires_grad` back: PEFT itself would switch every adapter weight
+    to trainable on the way out."""
     first = policy.parameters()[0]
     first.requires_grad_(False)
     try:
@@ -161,8 +148,9 @@ def test_base_restores_trainability_that_was_not_the_default(policy: Policy) -> 
         first.requires_grad_(True)
 
 
-def test_a_change_during_scoring_is_noticed(policy: Policy) -> None:
-    """The guard of trap 9 itself: an in-place change, a flipped flag and a mode are each found."""
+def test_trap_09_a_change_during_scoring_is_noticed(policy: Policy) -> None:
+    """Trap 9. Fails when `Policy.untouched` does not compare: an in-place change, a flipped flag and a mode are each
+    found."""
     first = policy.parameters()[0]
 
     def train() -> None:

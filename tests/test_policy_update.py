@@ -149,7 +149,7 @@ def test_micro_batches_equal_the_full_batch(policy: Policy, method: str) -> None
                 torch.testing.assert_close(after[key], moved[key], atol=1e-6, rtol=1e-3)
 
 
-def test_the_mean_is_over_active_tokens(policy: Policy) -> None:
+def test_trap_10_the_mean_is_over_active_tokens(policy: Policy) -> None:
     """Trap 10. Fails when items without a teacher's knowledge, or without tokens, count in the denominator."""
     items = draw(policy)
     silent = [UpdateItem(PROMPT, None, (61, 62, 63), 1.0, "g"), UpdateItem(PROMPT, TEACHER, (), 0.0, "g")]
@@ -234,7 +234,7 @@ def test_no_signal_is_said(policy: Policy) -> None:
         sdpo_step(policy, equal, SDPOConfig(method="grpo"), 1.0)
 
 
-def test_undo_is_bit_exact_for_state_samples_and_the_next_update(policy: Policy) -> None:
+def test_trap_11_undo_is_bit_exact_for_state_samples_and_the_next_update(policy: Policy) -> None:
     """Trap 11. Fails when moments, step counts or the generator are left out of `Policy.state`."""
     config, sampling = SDPOConfig(), SamplingConfig(max_new_tokens=10)
     sdpo_step(policy, draw(policy), config, 1.0)  # so that there are moments to lose
@@ -251,7 +251,7 @@ def test_undo_is_bit_exact_for_state_samples_and_the_next_update(policy: Policy)
     assert same(*states) and not same(states[0], load(saved))
 
 
-def test_undoing_the_first_update_forgets_its_moments(policy: Policy) -> None:
+def test_trap_11_undoing_the_first_update_forgets_its_moments(policy: Policy) -> None:
     """Trap 11. Fails when `load_state` does not clear the optimiser: the root has no moments."""
     root, items = policy.state(), draw(policy)
     assert not any(key.startswith("optimizer/") for key in root)

@@ -1,8 +1,8 @@
 """The policy: a causal language model with one LoRA adapter, its optimiser, its average and its random state.
 
 Knows how to hand out and take back its whole changeable state, bit for bit. Knows nothing of prompts, losses or
-files. The model stays in eval mode for good: there is no dropout anywhere, and both sides of every comparison must
-be computed in the same mode (traps 9 and 14 of the algorithm).
+files. The model comes in eval mode and stays in it for good: there is no dropout anywhere, and both sides of every
+comparison must be computed in the same mode (traps 9 and 14 in docs/traps.md).
 """
 
 from __future__ import annotations
@@ -47,7 +47,6 @@ class Policy:
         self.average: Average | None = None  # weights of the `ema` teacher; None until an update was made under it
         # The learning rate and the decay are set anew by every update; these values are never used.
         self.optimizer = torch.optim.AdamW(self.parameters(), lr=1e-3)
-        model.eval()
         self._modules = list(model.modules())
         self._layers = [module for module in self._modules if isinstance(module, BaseTunerLayer)]
 
