@@ -105,8 +105,8 @@ def test_a_run_writes_its_policy_as_one_model(tmp_path: Path) -> None:
 
 
 def test_trap_14_both_sides_are_scored_in_eval_mode(policy: Policy) -> None:
-    """Put `policy.model.train()` before the student's pass in `policy/update.py`, as trainers do, or leave out `.eval()`
-    where the adapter is added, to see it fail."""
+    """Put `policy.model.train()` before the student's pass in the update, as trainers do, or leave out `.eval()` where
+    the adapter is added, to see it fail."""
     seen: set[tuple[bool, bool]] = set()  # (with gradient, in train mode)
     hooks = [
         module.register_forward_pre_hook(lambda module, _: seen.add((torch.is_grad_enabled(), module.training)))
