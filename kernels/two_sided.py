@@ -1,127 +1,182 @@
-"""Everything the page shows about one token under two contexts, from the logits of both sides.
+"""Everything the page shows about one token under two contexts, from the hidden states of both sides.
 
-Tensors in, tensors out: knows nothing of models, attempts or the loss. Nothing here carries a gradient; the loss has
-its own path. `naive` is the truth (plain formulas, the whole tensor at once), `chunked` holds only a slice of tokens
-in full precision at a time, `two_sided` picks one.
+Tensors in, tensors out: knows nothing of models, attempts or the loss. Nothing here carries a gradient; learning has
+its own operator. `naive` is the truth (fp32, textbook formulas, everything at once), `chunked` holds the logits of a
+chunk of rows at a time, on any device, with the arithmetic of `eager_rows` or of a Triton kernel; `two_sided` is the
+one dispatch point. `sampled_logps` is the same for one side and the sampled tokens only.
 
 All results are in nats. "Student" is pi, "teacher" is q; ids with a logit of -inf have probability zero and
-contribute nothing to sums in which they are the weight.
+contribute nothing to sums in which they are the weight. Masked rows are never read, and 0 in every result.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
-# A chunk of both sides, in fp32, is 2 x 4 MiB: it stays in a CPU's cache, and is large enough for one CUDA launch.
-CHUNK_ELEMENTS = 2**20
+from workbench.kernels.projection import Side, cached_slices, row_chunks, working_dtype
 
 
 @dataclass(frozen=True, slots=True)
 class TwoSided:
-    """Per-token quantities of two sides; (...) is the shape of the token ids. fp32, or fp64 for fp64 logits."""
+    """Per-token quantities of two sides, of N tokens. fp32, or fp64 for fp64 hidden states."""
 
-    student_logps: Tensor  # (...) log pi(y_t)
-    teacher_logps: Tensor  # (...) log q(y_t)
-    kl_student_teacher: Tensor  # (...) KL(pi || q), what raw credit averages to with the sign turned
-    kl_teacher_student: Tensor  # (...) KL(q || pi)
-    jsd: Tensor  # (...) Jensen-Shannon divergence, 0 to log 2
-    entropy_student: Tensor  # (...)
-    entropy_teacher: Tensor  # (...)
-    top_ids: Tensor  # (..., 2K) int64: the student's K likeliest ids, then the teacher's K; ids may occur twice
-    top_student_logps: Tensor  # (..., 2K)
-    top_teacher_logps: Tensor  # (..., 2K)
-
-
-def _log_softmax(logits: Tensor) -> Tensor:
-    """Normalised log-probabilities, at least in fp32."""
-    dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
-    return torch.log_softmax(logits, dim=-1, dtype=dtype)
+    student_logps: Tensor  # (N,) log pi(y_t)
+    teacher_logps: Tensor  # (N,) log q(y_t)
+    kl_student_teacher: Tensor  # (N,) KL(pi || q), what raw credit averages to with the sign turned
+    kl_teacher_student: Tensor  # (N,) KL(q || pi)
+    jsd: Tensor  # (N,) Jensen-Shannon divergence, 0 to log 2
+    entropy_student: Tensor  # (N,)
+    entropy_teacher: Tensor  # (N,)
+    top_ids: Tensor  # (N, 2K) int64: the student's K likeliest ids, then the teacher's K; ids may occur twice
+    top_student_logps: Tensor  # (N, 2K)
+    top_teacher_logps: Tensor  # (N, 2K)
 
 
-def _kl(weights: Tensor, logps: Tensor, other_logps: Tensor) -> Tensor:
-    """KL(p || r) of the last axis, (..., V) -> (...), p given as probabilities too; terms with p = 0 are 0."""
-    terms = (logps - other_logps).mul_(weights)
-    return terms.masked_fill_(weights == 0.0, 0.0).sum(-1).clamp_min_(0.0)  # rounding never makes it negative
+Rows = Callable[[Tensor, Tensor, Tensor, int], TwoSided]  # logits (n, V) of both sides, token ids (n,), K
 
 
-def _entropy(weights: Tensor, logps: Tensor) -> Tensor:
-    """-sum p log p of the last axis, (..., V) -> (...); terms with p = 0 are 0."""
-    return (logps * weights).masked_fill_(weights == 0.0, 0.0).sum(-1).neg_()
-
-
-def naive(student_logits: Tensor, teacher_logits: Tensor, token_ids: Tensor, *, top_k: int = 0) -> TwoSided:
-    """The truth: log-softmax of both sides, then the textbook formula of each quantity.
+def naive(student: Side, teacher: Side, token_ids: Tensor, *, mask: Tensor | None = None, top_k: int = 0) -> TwoSided:
+    """The truth: hidden states and weights in fp32 or better, the whole log-softmax of both sides.
 
     Args:
-        student_logits, teacher_logits: (..., V), same shape; temperature already applied.
-        token_ids: (...) int64, the sampled tokens.
+        student, teacher: N rows each, through heads of the same vocabulary.
+        token_ids: (N,) int64, the sampled tokens.
+        mask: (N,), nonzero = this row counts; None = all do. What stands in the others may be anything.
         top_k: how many of each side's likeliest ids are returned; above V it means V.
 
     Raises:
         ValueError: when the shapes do not belong together.
     """
-    _check_shapes(student_logits, teacher_logits, token_ids)
+    _check_shapes(student, teacher, token_ids)
+    rows = torch.arange(len(token_ids), device=token_ids.device) if mask is None else mask.nonzero().squeeze(-1)
+    results = _zeros(student, len(token_ids), top_k)
     with torch.no_grad():
-        student, teacher = _log_softmax(student_logits), _log_softmax(teacher_logits)  # (..., V)
-        p, q = student.exp(), teacher.exp()
-        mixture = (p + q).log_().sub_(math.log(2.0))
-        k = min(top_k, student.shape[-1])
-        top_ids = torch.cat([student.topk(k, dim=-1).indices, teacher.topk(k, dim=-1).indices], dim=-1)  # (..., 2K)
-        sampled = token_ids.unsqueeze(-1)
-        return TwoSided(
-            student_logps=student.gather(-1, sampled).squeeze(-1),
-            teacher_logps=teacher.gather(-1, sampled).squeeze(-1),
-            kl_student_teacher=_kl(p, student, teacher),
-            kl_teacher_student=_kl(q, teacher, student),
-            jsd=0.5 * (_kl(p, student, mixture) + _kl(q, teacher, mixture)),
-            entropy_student=_entropy(p, student),
-            entropy_teacher=_entropy(q, teacher),
-            top_ids=top_ids,
-            top_student_logps=student.gather(-1, top_ids),
-            top_teacher_logps=teacher.gather(-1, top_ids),
-        )
+        logits = [side.in_full().logits(rows) for side in (student, teacher)]
+        _put(results, rows, _row_quantities(*logits, token_ids[rows], top_k))
+    return results
 
 
 def chunked(
-    student_logits: Tensor,
-    teacher_logits: Tensor,
+    student: Side,
+    teacher: Side,
     token_ids: Tensor,
     *,
+    mask: Tensor | None = None,
     top_k: int = 0,
-    chunk_tokens: int | None = None,
+    rows_form: Rows | None = None,
 ) -> TwoSided:
-    """The same over slices of `chunk_tokens` tokens: extra memory is that of one slice, not of (..., V).
+    """The same over chunks of rows, projected in the precision that the hidden states have.
 
-    Arguments, results and errors as `naive`; `chunk_tokens` defaults to what fills `CHUNK_ELEMENTS` logits.
+    Arguments, results and errors as `naive`; `rows_form` is the arithmetic on a chunk's logits, None = `eager_rows`.
     """
-    _check_shapes(student_logits, teacher_logits, token_ids)
-    vocabulary = student_logits.shape[-1]
-    rows_s, rows_t = student_logits.reshape(-1, vocabulary), teacher_logits.reshape(-1, vocabulary)  # (N, V)
-    ids = token_ids.reshape(-1)  # (N,)
-    step = chunk_tokens or max(1, CHUNK_ELEMENTS // vocabulary)
-    # `max(1, N)`: no tokens at all still make one (empty) slice, which gives results of the right shape and dtype.
-    slices = [slice(start, start + step) for start in range(0, max(1, ids.numel()), step)]
-    parts = [naive(rows_s[part], rows_t[part], ids[part], top_k=top_k) for part in slices]
-    joined = {
-        field.name: torch.cat([getattr(part, field.name) for part in parts]) for field in dataclasses.fields(TwoSided)
-    }
-    return TwoSided(**{name: rows.reshape(*token_ids.shape, *rows.shape[1:]) for name, rows in joined.items()})
+    _check_shapes(student, teacher, token_ids)
+    form = rows_form or eager_rows
+    results = _zeros(student, len(token_ids), top_k)
+    with torch.no_grad():
+        for rows in row_chunks(len(token_ids), student.vocabulary, token_ids.device, mask):
+            _put(results, rows, form(student.logits(rows), teacher.logits(rows), token_ids[rows], top_k))
+    return results
 
 
-def two_sided(student_logits: Tensor, teacher_logits: Tensor, token_ids: Tensor, *, top_k: int = 0) -> TwoSided:
-    """The one dispatch point: `naive` where everything fits into one chunk, else `chunked`. Arguments as `naive`."""
-    form = naive if student_logits.numel() <= CHUNK_ELEMENTS else chunked
-    return form(student_logits, teacher_logits, token_ids, top_k=top_k)
+def two_sided(
+    student: Side, teacher: Side, token_ids: Tensor, *, mask: Tensor | None = None, top_k: int = 0
+) -> TwoSided:
+    """The one dispatch point: chunks everywhere, with the Triton kernel on CUDA. Arguments as `naive`."""
+    form: Rows = eager_rows
+    # The kernel's arithmetic is fp32; PyTorch's builds for CUDA bring Triton along, on most platforms.
+    if token_ids.is_cuda and student.hidden.dtype != torch.float64 and importlib.util.find_spec("triton") is not None:
+        from workbench.kernels.triton_rows import triton_rows
+
+        form = triton_rows
+    return chunked(student, teacher, token_ids, mask=mask, top_k=top_k, rows_form=form)
 
 
-def _check_shapes(student_logits: Tensor, teacher_logits: Tensor, token_ids: Tensor) -> None:
-    if student_logits.shape != teacher_logits.shape or student_logits.shape[:-1] != token_ids.shape:
+def sampled_logps(side: Side, token_ids: Tensor, *, mask: Tensor | None = None) -> Tensor:
+    """Log-probability of each sampled token under one side, nats, (N,); 0 at masked rows. Arguments as `naive`."""
+    if side.hidden.shape[:1] != token_ids.shape:
+        raise ValueError(f"{tuple(side.hidden.shape)} hidden states for {tuple(token_ids.shape)} token ids")
+    results = torch.zeros(len(token_ids), dtype=working_dtype(side.hidden), device=token_ids.device)
+    with torch.no_grad():
+        for rows in row_chunks(len(token_ids), side.vocabulary, token_ids.device, mask):
+            results[rows] = logps_of(side.logits(rows), token_ids[rows])
+    return results
+
+
+def logps_of(logits: Tensor, token_ids: Tensor) -> Tensor:
+    """Log-probability of each id: (n, V), (n,) -> (n,), nats."""
+    return logits.gather(-1, token_ids.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)
+
+
+def top_of_both(student_logits: Tensor, teacher_logits: Tensor, top_k: int) -> Tensor:
+    """(n, 2K) int64: the student's K likeliest ids, then the teacher's."""
+    k = min(top_k, student_logits.shape[-1])
+    return torch.cat([student_logits.topk(k, dim=-1).indices, teacher_logits.topk(k, dim=-1).indices], dim=-1)
+
+
+def eager_rows(student_logits: Tensor, teacher_logits: Tensor, token_ids: Tensor, top_k: int) -> TwoSided:
+    """Quantities of a chunk's rows by PyTorch's own operations, on the CPU a cache's worth at a time."""
+    parts = [
+        _row_quantities(student_logits[part], teacher_logits[part], token_ids[part], top_k)
+        for part in cached_slices(*student_logits.shape, student_logits.device)
+    ]
+    return TwoSided(**{name: torch.cat([getattr(part, name) for part in parts]) for name in _NAMES})
+
+
+_NAMES = tuple(field.name for field in dataclasses.fields(TwoSided))
+
+
+def _row_quantities(student_logits: Tensor, teacher_logits: Tensor, token_ids: Tensor, top_k: int) -> TwoSided:
+    """The textbook formulas on normalised log-probabilities: (n, V) x 2, (n,) -> quantities of n rows."""
+    top_ids = top_of_both(student_logits, teacher_logits, top_k)
+    student, teacher = student_logits.log_softmax(-1), teacher_logits.log_softmax(-1)  # (n, V)
+    p, q = student.exp(), teacher.exp()
+    # Where a logit is -inf, 0 * inf must become 0; where none is, as nearly always, nothing has to be looked for.
+    ruled_out = student.numel() > 0 and bool(torch.isinf(student.amin() + teacher.amin()))
+
+    def mean_under(weights: Tensor, values: Tensor) -> Tensor:
+        terms = values * weights
+        return (terms.masked_fill_(weights == 0.0, 0.0) if ruled_out else terms).sum(-1)
+
+    difference, mixture = student - teacher, (p + q).log_().sub_(math.log(2.0))
+    jsd = 0.5 * (mean_under(p, student - mixture) + mean_under(q, teacher - mixture))
+    sampled = token_ids.unsqueeze(-1)
+    return TwoSided(
+        student_logps=student.gather(-1, sampled).squeeze(-1),
+        teacher_logps=teacher.gather(-1, sampled).squeeze(-1),
+        # Rounding never makes a divergence negative.
+        kl_student_teacher=mean_under(p, difference).clamp_min_(0.0),
+        kl_teacher_student=mean_under(q, difference).neg_().clamp_min_(0.0),
+        jsd=jsd.clamp_min_(0.0),
+        entropy_student=mean_under(p, student).neg_(),
+        entropy_teacher=mean_under(q, teacher).neg_(),
+        top_ids=top_ids,
+        top_student_logps=student.gather(-1, top_ids),
+        top_teacher_logps=teacher.gather(-1, top_ids),
+    )
+
+
+def _zeros(student: Side, count: int, top_k: int) -> TwoSided:
+    dtype, device, listed = working_dtype(student.hidden), student.hidden.device, 2 * min(top_k, student.vocabulary)
+    shapes = {name: (count, listed) if name.startswith("top_") else (count,) for name in _NAMES}
+    dtypes = {name: torch.int64 if name == "top_ids" else dtype for name in _NAMES}
+    return TwoSided(**{name: torch.zeros(shapes[name], dtype=dtypes[name], device=device) for name in _NAMES})
+
+
+def _put(results: TwoSided, rows: Tensor, chunk: TwoSided) -> None:
+    for name in _NAMES:
+        getattr(results, name)[rows] = getattr(chunk, name)
+
+
+def _check_shapes(student: Side, teacher: Side, token_ids: Tensor) -> None:
+    rows = student.hidden.shape[:1] == teacher.hidden.shape[:1] == token_ids.shape
+    if not rows or student.vocabulary != teacher.vocabulary:
         raise ValueError(
-            f"shapes do not belong together: student {tuple(student_logits.shape)}, "
-            f"teacher {tuple(teacher_logits.shape)}, token ids {tuple(token_ids.shape)}"
+            f"shapes do not belong together: student {tuple(student.hidden.shape)} of {student.vocabulary} tokens, "
+            f"teacher {tuple(teacher.hidden.shape)} of {teacher.vocabulary}, token ids {tuple(token_ids.shape)}"
         )

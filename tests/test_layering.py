@@ -31,7 +31,8 @@ EDGES: dict[str, set[str]] = {
     "experiments": {"session", "statistics", "embedded", "tasks", "credit", *BASE},
     "workbench": {"experiments", "session", *BASE},
     "ui": {"experiments", "workbench", "statistics", "tasks", "credit", "heatmap", *BASE},
-    "cli": {"experiments", "workbench", "statistics", "embedded", "policy", "runs", "tasks", *BASE},
+    "benchmarks": {"kernels", "credit", *BASE},
+    "cli": {"benchmarks", "experiments", "workbench", "statistics", "embedded", "policy", "runs", "tasks", *BASE},
     "app": {"ui", "workbench", *BASE},
     "__init__": {"workbench"},  # hands out `Workbench` on first use
     "__main__": {"cli"},
@@ -45,7 +46,7 @@ HOMES: dict[str, set[str]] = {
     "bitsandbytes": {"policy"},
     "triton": {"kernels"},
     "sqlite3": {"runs"},
-    "torch": {"kernels", "credit", "policy", "embedded", "runs", "session", "probe", "experiments"},
+    "torch": {"benchmarks", "kernels", "credit", "policy", "embedded", "runs", "session", "probe", "experiments"},
 }
 # These import nothing but the standard library.
 LEAVES = {"errors", "config", "records", "heatmap"}

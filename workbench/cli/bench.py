@@ -3,6 +3,9 @@
 `round`: one live round of the embedded policy, G = 8, phase by phase. Its `ratio` is the time of everything that the
 page shows (attempts, credit of each, a durable update with its effects) over the time of the bare update step on the
 same attempts; a comparison with another program's step is not part of it yet.
+
+`credit` and `loss`: the two operators beside their peers, at a real vocabulary (see `workbench.benchmarks.kernels`).
+Their `ratio` is the operator's time over that of the fastest peer, the worst over the precisions.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -31,18 +35,53 @@ TASK = "house-rules/sort-take-1"
 
 
 def bench(
-    name: Annotated[str, typer.Argument(help="Which benchmark: round.")] = "round",
+    name: Annotated[str, typer.Argument(help="Which benchmark: round, credit or loss.")] = "round",
     repetitions: Annotated[int, typer.Option(help=f"At least {LEAST}; one more goes first as a warm-up.")] = LEAST,
     as_json: JsonOption = False,
 ) -> None:
     """Time the workbench on this machine."""
-    if name != "round":
-        raise ConfigError(f"There is no benchmark {name!r}; there is 'round'.")
+    benchmarks = {"round": _bench_round, "credit": _bench_operator, "loss": _bench_operator}
+    if name not in benchmarks:
+        raise ConfigError(f"There is no benchmark {name!r}; there are {', '.join(benchmarks)}.")
     if repetitions < LEAST:
         raise ConfigError(f"{repetitions} repetitions were asked for; a median here needs at least {LEAST}.")
     from workbench.policy.selfcheck import hardware
 
     output = Output(as_json)
+    measured = benchmarks[name](name, repetitions, output)
+    output.summary({"bench": name, **measured, "repetitions": repetitions, "hardware": hardware()})
+
+
+def _bench_operator(name: str, repetitions: int, output: Output) -> dict[str, Any]:
+    from workbench.benchmarks.kernels import bench_credit, bench_loss, default_shape, device_here
+
+    device = device_here()
+    shape = default_shape(device)
+    results = (bench_credit if name == "credit" else bench_loss)(shape, repetitions, device)
+    output.table(
+        f"{name}: {shape.tokens} tokens, {shape.vocabulary} vocabulary, width {shape.hidden}, on {device}",
+        ("precision", "contender", "milliseconds", "peak MiB"),
+        [
+            (one.dtype, who, f"{1000 * cost.median_s:.0f}", cost.peak_bytes and f"{cost.peak_bytes / 2**20:.0f}")
+            for one in results
+            for who, cost in one.costs.items()
+        ],
+    )
+    for one in results:
+        memory = "" if one.memory_ratio is None else f", and {one.memory_ratio:.3f} times the plain form's memory"
+        output.say(f"{one.dtype}: {one.ratio:.2f} times the fastest peer's time{memory}.")
+    memory_ratios = [one.memory_ratio for one in results if one.memory_ratio is not None]
+    return {
+        "ratio": max(one.ratio for one in results),
+        "ratio_of": "the operator's median time, to the fastest peer's; the worst precision",
+        "memory_ratio": max(memory_ratios, default=None),
+        "memory_ratio_of": "the operator's peak memory, to that of the plain form in PyTorch; the worst precision",
+        "shape": asdict(shape),
+        "results": [one.to_json() for one in results],
+    }
+
+
+def _bench_round(name: str, repetitions: int, output: Output) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, opened(Output(False), Path(folder) / "run") as workbench:
         rounds = [_round(workbench, workbench.task(TASK)) for _ in range(1 + repetitions)][1:]
         facts = {name: workbench.policy.facts[name] for name in ("model", "parameters", "dtype", "device")}
@@ -50,23 +89,18 @@ def bench(
     shown = medians["attempt"] + medians["credit"] + medians["update"]
     ratio = shown / medians["bare update"]
     output.table(
-        f"One round, {GROUP} attempts, medians of {repetitions}",
+        f"One {name}, {GROUP} attempts, medians of {repetitions}",
         ("phase", "milliseconds"),
         [(phase, f"{1000 * seconds:.1f}") for phase, seconds in medians.items()],
     )
     output.say(f"Everything the page shows takes {ratio:.2f} times as long as the bare update.")
-    output.summary(
-        {
-            "bench": name,
-            "ratio": ratio,
-            "ratio_of": "attempt + credit + update, to the bare update step",
-            "median_s": medians,
-            "repetitions": repetitions,
-            "group": GROUP,
-            "policy": facts,
-            "hardware": hardware(),
-        }
-    )
+    return {
+        "ratio": ratio,
+        "ratio_of": "attempt + credit + update, to the bare update step",
+        "median_s": medians,
+        "group": GROUP,
+        "policy": facts,
+    }
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:

@@ -20,6 +20,7 @@ from workbench.credit.divergence import sampled_logps
 from workbench.credit.statistics import top_share
 from workbench.credit.views import VIEWS
 from workbench.errors import PolicyError
+from workbench.kernels.projection import given
 from workbench.kernels.two_sided import TwoSided, two_sided
 
 _NUMBERS = ("kl", "jsd", "entropy_student", "entropy_teacher")  # (T,) fields beside the contexts
@@ -102,7 +103,7 @@ class TokenCredit:
             ValueError: when shapes do not belong together.
         """
         ids = torch.tensor(list(token_ids), dtype=torch.int64, device=student_logits.device)  # (T,)
-        sides = two_sided(student_logits, teacher_logits, ids, top_k=top_k)
+        sides = two_sided(given(student_logits), given(teacher_logits), ids, top_k=top_k)
         contexts = {"student": _floats(sides.student_logps), "teacher": _floats(sides.teacher_logps)}
         if base_logits is not None:
             contexts["base"] = _floats(sampled_logps(base_logits.detach(), ids))

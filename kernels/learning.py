@@ -1,0 +1,127 @@
+"""A loss per row and its gradient with respect to the student's hidden states, under a frozen head.
+
+Tensors in, tensors out: which loss it is, is the caller's, as a function of the logits of some rows. `naive` is the
+truth (fp32, autograd through everything at once), `learn` goes chunk by chunk: logits of a chunk, loss, gradient at
+the logits written over the logits, one matmul back. Nothing of size N x V is ever made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from workbench.kernels.projection import Side, cached_slices, row_chunks, working_dtype
+from workbench.kernels.two_sided import logps_of
+
+# Student's logits (n, V) with gradient, teacher's (n, V) without, or None; indices (n,) of the rows they belong to
+# -> losses (n,). The loss of a row depends on that row only.
+RowLoss = Callable[[Tensor, Tensor | None, Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """Results of N rows, detached; fp32, or fp64 for fp64 hidden states. Masked rows are 0."""
+
+    losses: Tensor  # (N,)
+    student_logps: Tensor  # (N,) log pi(y_t), nats
+    push: Tensor  # (N,) minus the gradient of the sum of losses at the sampled token's logit, temperature applied
+    grad_hidden: Tensor  # (N, H) gradient of the sum of losses, in the precision of the hidden states
+
+
+def naive(
+    student: Side, teacher: Side | None, token_ids: Tensor, row_loss: RowLoss, *, mask: Tensor | None = None
+) -> Learned:
+    """The truth: everything in fp32 or better, gradients by autograd.
+
+    Args:
+        student: N rows, not a mixture; teacher: N rows of the same vocabulary, or None for a loss without one.
+        token_ids: (N,) int64, the sampled tokens.
+        mask: (N,), nonzero = this row counts; None = all do. What stands in the others may be anything.
+
+    Raises:
+        ValueError: when the shapes do not belong together, or the student is a mixture.
+    """
+    _check(student, teacher, token_ids)
+    rows = torch.arange(len(token_ids), device=token_ids.device) if mask is None else mask.nonzero().squeeze(-1)
+    results, ids = _zeros(student), token_ids[rows].unsqueeze(-1)
+    full = student.in_full()
+    with torch.enable_grad():
+        hidden = full.hidden[rows].requires_grad_()
+        # Out of place, unlike `Head.logits`: autograd itself finds the way back.
+        projected = hidden
+        if full.head.weight is not None:
+            projected = torch.nn.functional.linear(hidden, full.head.weight, full.head.bias)
+        projected = projected * full.head.scale
+        if full.head.softcap is not None:
+            projected = full.head.softcap * torch.tanh(projected / full.head.softcap)
+        logits = projected / full.temperature
+        losses = row_loss(logits, None if teacher is None else teacher.in_full().logits(rows), rows)
+        at_logits, at_hidden = torch.autograd.grad(losses.sum(), (logits, hidden))
+    results.losses[rows] = losses.detach()
+    results.student_logps[rows] = logits.detach().log_softmax(-1).gather(-1, ids).squeeze(-1)
+    results.push[rows] = -at_logits.gather(-1, ids).squeeze(-1)
+    results.grad_hidden[rows] = at_hidden.to(results.grad_hidden.dtype)
+    return results
+
+
+def learn(
+    student: Side, teacher: Side | None, token_ids: Tensor, row_loss: RowLoss, *, mask: Tensor | None = None
+) -> Learned:
+    """The same chunk by chunk, projected in the precision that the hidden states have. Arguments as `naive`."""
+    _check(student, teacher, token_ids)
+    results, head = _zeros(student), student.head
+    for rows in row_chunks(len(token_ids), student.vocabulary, token_ids.device, mask):
+        with torch.no_grad():
+            logits = student.logits(rows)  # (n, V)
+            target = None if teacher is None else teacher.logits(rows)
+        for part in cached_slices(*logits.shape, logits.device):
+            chunk, ids = rows[part], token_ids[rows[part]]
+            leaf = logits[part].detach().requires_grad_()
+            with torch.enable_grad():
+                losses = row_loss(leaf, None if target is None else target[part], chunk)
+                (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+            with torch.no_grad():
+                results.losses[chunk] = losses
+                results.student_logps[chunk] = logps_of(leaf, ids)
+                results.push[chunk] = -gradient.gather(-1, ids.unsqueeze(-1)).squeeze(-1)
+                logits[part] = head.before_cap(gradient, leaf, student.temperature)
+        with torch.no_grad():
+            results.grad_hidden[rows] = head.before_weight(logits, student.hidden.dtype)
+    return results
+
+
+def losses_of(
+    student: Side, teacher: Side | None, token_ids: Tensor, row_loss: RowLoss, *, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Losses (N,) and the sampled tokens' log-probabilities (N,) alone, without gradient. Arguments as `naive`."""
+    _check(student, teacher, token_ids)
+    losses, logps = (student.hidden.new_zeros(len(token_ids), dtype=working_dtype(student.hidden)) for _ in range(2))
+    with torch.no_grad():
+        for rows in row_chunks(len(token_ids), student.vocabulary, token_ids.device, mask):
+            logits = student.logits(rows)
+            target = None if teacher is None else teacher.logits(rows)
+            for part in cached_slices(*logits.shape, logits.device):
+                chunk = rows[part]
+                losses[chunk] = row_loss(logits[part], None if target is None else target[part], chunk)
+                logps[chunk] = logps_of(logits[part], token_ids[chunk])
+    return losses, logps
+
+
+def _zeros(student: Side) -> Learned:
+    hidden = student.hidden.detach()
+    losses, logps, push = (hidden.new_zeros(len(hidden), dtype=working_dtype(hidden)) for _ in range(3))
+    # `zeros_like` would keep strides, not values: what stands in masked rows of the input never comes through.
+    return Learned(losses, logps, push, torch.zeros_like(hidden))
+
+
+def _check(student: Side, teacher: Side | None, token_ids: Tensor) -> None:
+    if student.reference is not None:
+        raise ValueError("a mixture cannot learn: the student must be one policy")
+    sides = [student] if teacher is None else [student, teacher]
+    if any(side.hidden.shape[:1] != token_ids.shape or side.vocabulary != student.vocabulary for side in sides):
+        raise ValueError(
+            f"shapes do not belong together: {[tuple(side.hidden.shape) for side in sides]} hidden states of "
+            f"{[side.vocabulary for side in sides]} tokens, token ids {tuple(token_ids.shape)}"
+        )

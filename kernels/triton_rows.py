@@ -1,0 +1,110 @@
+"""The two-sided quantities of a chunk of rows as one Triton kernel: every logit is read, nothing of size V is written.
+
+One program per row, two sweeps over both rows: an online log-sum-exp of each side, then the sums. The second sweep
+cannot be folded into the first: the Jensen-Shannon divergence needs both normalisers before its first term, and sums
+of normalised terms do not cancel as `sum p z - logsumexp` does where the sides are nearly equal. Arithmetic is fp32.
+Needs Triton, which PyTorch's builds for CUDA bring along; with TRITON_INTERPRET=1 it runs on the CPU, slowly.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from workbench.kernels.two_sided import TwoSided, top_of_both
+
+_SUMS = 5  # KL(pi || q), KL(q || pi), JSD, entropy of pi, entropy of q
+_BLOCK = 4096  # logits of a side that a program holds at a time
+
+
+@triton.jit
+def _online(maximum: Any, total: Any, values: Any):
+    """Takes a block into a running (maximum, sum of exp(z - maximum)). A maximum of -inf stands for nothing yet."""
+    new = tl.maximum(maximum, tl.max(values, axis=0))
+    safe = tl.where(new == -float("inf"), 0.0, new)
+    total = total * tl.exp(maximum - safe) + tl.sum(tl.exp(values - safe), axis=0)
+    return new, total
+
+
+@triton.jit
+def _term(weight: Any, logp: Any, other: Any):
+    """p (log p - log r); 0 where p = 0, whatever r is."""
+    return tl.where(weight == 0.0, 0.0, weight * (logp - other))
+
+
+@triton.jit
+def _row_kernel(
+    student: Any, teacher: Any, normalisers: Any, sums: Any, row_stride: Any, vocabulary: Any, BLOCK: tl.constexpr
+):
+    row = tl.program_id(0).to(tl.int64)  # rows x V passes 2^31
+    columns = tl.arange(0, BLOCK)
+    student += row * row_stride
+    teacher += row * row_stride
+    s_max = -float("inf")
+    s_sum = 0.0
+    t_max = -float("inf")
+    t_sum = 0.0
+    for start in range(0, vocabulary, BLOCK):
+        inside = start + columns < vocabulary
+        s = tl.load(student + start + columns, mask=inside, other=-float("inf")).to(tl.float32)
+        t = tl.load(teacher + start + columns, mask=inside, other=-float("inf")).to(tl.float32)
+        s_max, s_sum = _online(s_max, s_sum, s)
+        t_max, t_sum = _online(t_max, t_sum, t)
+    s_norm = s_max + tl.log(s_sum)
+    t_norm = t_max + tl.log(t_sum)
+    forward = tl.zeros([BLOCK], dtype=tl.float32)
+    backward = tl.zeros([BLOCK], dtype=tl.float32)
+    shannon = tl.zeros([BLOCK], dtype=tl.float32)
+    s_entropy = tl.zeros([BLOCK], dtype=tl.float32)
+    t_entropy = tl.zeros([BLOCK], dtype=tl.float32)
+    for start in range(0, vocabulary, BLOCK):
+        inside = start + columns < vocabulary
+        s = tl.load(student + start + columns, mask=inside, other=-float("inf")).to(tl.float32) - s_norm
+        t = tl.load(teacher + start + columns, mask=inside, other=-float("inf")).to(tl.float32) - t_norm
+        p = tl.exp(s)
+        q = tl.exp(t)
+        mixture = tl.log(0.5 * (p + q))
+        forward += _term(p, s, t)
+        backward += _term(q, t, s)
+        shannon += 0.5 * (_term(p, s, mixture) + _term(q, t, mixture))
+        s_entropy -= _term(p, s, 0.0)
+        t_entropy -= _term(q, t, 0.0)
+    tl.store(normalisers + 2 * row, s_norm)
+    tl.store(normalisers + 2 * row + 1, t_norm)
+    tl.store(sums + 5 * row, tl.sum(forward, axis=0))
+    tl.store(sums + 5 * row + 1, tl.sum(backward, axis=0))
+    tl.store(sums + 5 * row + 2, tl.sum(shannon, axis=0))
+    tl.store(sums + 5 * row + 3, tl.sum(s_entropy, axis=0))
+    tl.store(sums + 5 * row + 4, tl.sum(t_entropy, axis=0))
+
+
+def triton_rows(student_logits: Tensor, teacher_logits: Tensor, token_ids: Tensor, top_k: int) -> TwoSided:
+    """`eager_rows` by the kernel: (n, V) x 2, (n,) -> quantities of n rows, fp32."""
+    count, vocabulary = student_logits.shape
+    student_logits, teacher_logits = student_logits.contiguous(), teacher_logits.contiguous()
+    normalisers = torch.empty((count, 2), dtype=torch.float32, device=student_logits.device)
+    sums = torch.empty((count, _SUMS), dtype=torch.float32, device=student_logits.device)
+    block = min(_BLOCK, triton.next_power_of_2(vocabulary))
+    _row_kernel[(count,)](
+        student_logits, teacher_logits, normalisers, sums, vocabulary, vocabulary, BLOCK=block, num_warps=8
+    )
+    top_ids = top_of_both(student_logits, teacher_logits, top_k)
+    ids = torch.cat([token_ids.unsqueeze(-1), top_ids], dim=-1)  # (n, 1 + 2K)
+    student = student_logits.gather(-1, ids).float() - normalisers[:, :1]
+    teacher = teacher_logits.gather(-1, ids).float() - normalisers[:, 1:]
+    divergences = sums[:, :3].clamp_min(0.0)  # rounding never makes one negative
+    return TwoSided(
+        student_logps=student[:, 0],
+        teacher_logps=teacher[:, 0],
+        kl_student_teacher=divergences[:, 0],
+        kl_teacher_student=divergences[:, 1],
+        jsd=divergences[:, 2],
+        entropy_student=sums[:, 3],
+        entropy_teacher=sums[:, 4],
+        top_ids=top_ids,
+        top_student_logps=student[:, 1:],
+        top_teacher_logps=teacher[:, 1:],
+    )

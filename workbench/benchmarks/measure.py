@@ -1,0 +1,75 @@
+"""Time and peak memory of contenders that take turns. Knows nothing of what they do."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one contender."""
+
+    median_s: float
+    peak_bytes: int | None  # most memory above what was held before, over the repetitions; None: not measurable here
+
+
+def compare(contenders: Mapping[str, Callable[[], object]], repetitions: int, device: torch.device) -> dict[str, Cost]:
+    """Every contender once as a warm-up, then in turns: what else the machine does hits all of them alike."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    peaks: dict[str, list[int | None]] = {name: [] for name in contenders}
+    for _ in range(1 + repetitions):
+        for name, work in contenders.items():
+            seconds, peak = _run(work, device)
+            times[name].append(seconds)
+            peaks[name].append(peak)
+    return {
+        name: Cost(statistics.median(times[name][1:]), max((p for p in peaks[name][1:] if p is not None), default=None))
+        for name in contenders
+    }
+
+
+def _run(work: Callable[[], object], device: torch.device) -> tuple[float, int | None]:
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        held = torch.cuda.memory_allocated(device)
+    else:
+        held = _reset_resident_peak()
+    started = time.perf_counter()
+    result = work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    seconds = time.perf_counter() - started
+    del result
+    if device.type == "cuda":
+        return seconds, torch.cuda.max_memory_allocated(device) - held
+    peak = _resident("VmHWM")
+    return seconds, None if held is None or peak is None else max(0, peak - held)
+
+
+def _reset_resident_peak() -> int | None:
+    """Bytes resident now, from which on Linux counts the peak anew; None where it cannot."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # what the allocator keeps for later would hide the next contender's use
+        _CLEAR.write_text("5", encoding="ascii")
+    except (OSError, AttributeError):
+        return None
+    return _resident("VmRSS")
+
+
+def _resident(field: str) -> int | None:
+    """A line of /proc/self/status, in bytes."""
+    lines = _STATUS.read_text(encoding="ascii", errors="replace").splitlines()
+    values = [line.split()[1] for line in lines if line.startswith(f"{field}:")]
+    return int(values[0]) * 1024 if values else None
