@@ -9,6 +9,7 @@ fused head.
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -140,6 +141,7 @@ def _eager_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def _trl_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # it warns that its functions may move
     from trl.experimental.sdpo.loss_utils import compute_full_logit_self_distillation_loss
 
     return compute_full_logit_self_distillation_loss(student, teacher, distillation_alpha=1.0).sum()

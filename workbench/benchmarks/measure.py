@@ -40,22 +40,23 @@ def compare(contenders: Mapping[str, Callable[[], object]], repetitions: int, de
 
 def _run(work: Callable[[], object], device: torch.device) -> tuple[float, int | None]:
     gc.collect()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        held = torch.cuda.memory_allocated(device)
-    else:
-        held = _reset_resident_peak()
+    cuda = device.type == "cuda"
+    held = _start_on_cuda(device) if cuda else _reset_resident_peak()
     started = time.perf_counter()
     result = work()
-    if device.type == "cuda":
+    if cuda:
         torch.cuda.synchronize(device)
     seconds = time.perf_counter() - started
     del result
-    if device.type == "cuda":
-        return seconds, torch.cuda.max_memory_allocated(device) - held
-    peak = _resident("VmHWM")
+    peak = torch.cuda.max_memory_allocated(device) if cuda else _resident("VmHWM")
     return seconds, None if held is None or peak is None else max(0, peak - held)
+
+
+def _start_on_cuda(device: torch.device) -> int:
+    """Bytes allocated now, from which on PyTorch counts the peak anew."""
+    torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_allocated(device)
 
 
 def _reset_resident_peak() -> int | None:

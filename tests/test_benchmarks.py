@@ -1,0 +1,58 @@
+"""The benchmarks: every contender does the same work, and what is measured is what was held."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import pytest
+import torch
+
+from workbench.benchmarks import kernels
+from workbench.benchmarks.kernels import Shape, bench_loss
+from workbench.benchmarks.measure import compare
+from workbench.cli.app import main
+
+CPU = torch.device("cpu")
+SMALL = Shape(tokens=40, hidden=16, vocabulary=2003)
+
+
+def test_contenders_give_the_same_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A faster contender that computes something else is no contender."""
+    seen: dict[str, torch.Tensor] = {}
+
+    def record(contenders: dict, repetitions: int, device: torch.device) -> dict:
+        found = {name: work() for name, work in contenders.items()}
+        seen.update({name: getattr(result, "grad_hidden", result) for name, result in found.items()})
+        return compare({name: lambda: None for name in contenders}, 1, device)
+
+    monkeypatch.setattr(kernels, "compare", record)
+    bench_loss(SMALL, 1, CPU)
+    expected = {"workbench", "eager"} | ({"TRL full_logits"} if importlib.util.find_spec("trl") else set())
+    assert set(seen) == expected
+    for name, gradient in seen.items():
+        torch.testing.assert_close(gradient, seen["eager"], rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_time_and_memory_are_those_of_the_work() -> None:
+    def allocate(megabytes: int) -> torch.Tensor:
+        return torch.ones(megabytes * 2**18)
+
+    costs = compare({"small": lambda: allocate(40), "large": lambda: allocate(160)}, 3, CPU)
+    assert 0 < costs["small"].median_s < costs["large"].median_s
+    if costs["large"].peak_bytes is not None:  # only Linux tells
+        assert costs["small"].peak_bytes == pytest.approx(40 * 2**20, rel=0.2)
+        assert costs["large"].peak_bytes == pytest.approx(160 * 2**20, rel=0.2)
+
+
+@pytest.mark.parametrize("name", ["credit", "loss"])
+def test_the_command_ends_with_the_figures(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(kernels, "default_shape", lambda device: SMALL)
+    monkeypatch.setattr(kernels, "device_here", lambda: CPU)
+    assert main(["bench", name, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert found["bench"] == name and found["ratio"] > 0 and found["repetitions"] == 7
+    assert found["hardware"]["cores"] and found["shape"]["vocabulary"] == 2003
+    assert "workbench" in found["results"][0]["costs"] and found["results"][0]["dtype"] == "float32"
