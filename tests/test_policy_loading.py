@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from workbench.config import LoraSettings, PolicyConfig, SamplingConfig
 from workbench.errors import PolicyError
 from workbench.policy import loading
+from workbench.policy.chat import Chat
 from workbench.policy.loading import load_policy
 from workbench.policy.sampling import sample
 from workbench.policy.scoring import completion_logits, sampled_logps
@@ -62,7 +63,7 @@ def test_trap_01_all_end_ids_are_found(model_dir: Path) -> None:
     tokenizer = make_tokenizer()
     tokenizer.eos_token = "<|stop|>"  # the chat end is then known from the template alone
     assert tokenizer.convert_tokens_to_ids("<|end|>") in loading.end_ids(policy.bare, tokenizer)
-    assert loading._turn_end_id(tokenizer) == tokenizer.convert_tokens_to_ids("<|end|>")
+    assert Chat(tokenizer).turn_end_id() == tokenizer.convert_tokens_to_ids("<|end|>")
 
 
 @pytest.mark.parametrize("family", ["qwen3", "llama", "gpt2"])

@@ -140,9 +140,9 @@ def test_thoughts_are_stripped_from_demonstrations(policy: Policy) -> None:
 
 
 def test_a_template_that_refuses_is_one_sentence(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
-    template = "{% if messages[0].role == 'system' %}{{ raise_exception('no system turn here') }}{% endif %}x"
+    template = "{{ raise_exception('roles must alternate') }}"
     monkeypatch.setattr(policy.tokenizer, "chat_template", template)
-    with pytest.raises(PromptError, match="no system turn here"):
+    with pytest.raises(PromptError, match="roles must alternate"):
         student_prompt(policy, TASK)
 
 

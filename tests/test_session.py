@@ -387,7 +387,7 @@ def test_an_adapter_is_taken_along_and_gives_the_same_scores(shared: Workbench, 
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    from workbench.policy.loading import EMBEDDED_WEIGHTS
+    from workbench.policy.source import EMBEDDED_WEIGHTS
 
     shared.update(shared.attempt(failing(shared), 2, sampling=SHORT))
     shared.export_adapter(tmp_path / "adapter")

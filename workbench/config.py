@@ -11,6 +11,8 @@ from typing import Literal, get_args
 from workbench.errors import ConfigError
 
 Quantization = Literal["auto", "nf4", "int8", "none"]
+LoraVariant = Literal["lora", "rslora", "dora"]
+Switch = Literal["auto", "on", "off"]
 DistillationMode = Literal["full_logits", "topk_logits", "argmax_token", "sampled_token", "sequence"]
 Teacher = Literal["frozen", "live", "ema", "trust_region"]
 Method = Literal["sdpo", "grpo", "blend", "srpo", "rlsd"]
@@ -32,14 +34,28 @@ def _check_choice(name: str, value: str, choices: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LoraSettings:
-    """Low-rank adapter on every linear layer of the policy except the output head."""
+    """The low-rank adapter: which form it has, and on which layers it sits."""
 
     rank: int = 16
-    lora_alpha: float = 32.0  # scale of the adapter is lora_alpha / rank
+    lora_alpha: float = 32.0  # scale of the adapter: lora_alpha / rank; of rslora: lora_alpha / sqrt(rank)
+    variant: LoraVariant = "lora"  # those whose policy equals the base at first, on NF4 too
+    # "all-linear" = every linear layer but the output head; or names of layers, or the ends of their names
+    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
 
     def __post_init__(self) -> None:
         _check(self.rank >= 1, f"LoRA rank is {self.rank}; it must be at least 1.")
-        _check(self.lora_alpha > 0, f"lora_alpha is {self.lora_alpha}; it must be above 0.")
+        _check(
+            math.isfinite(self.lora_alpha) and self.lora_alpha > 0,
+            f"lora_alpha is {self.lora_alpha}; it must be a finite number above 0.",
+        )
+        _check_choice("The LoRA variant", self.variant, LoraVariant)
+        if self.target_modules != "all-linear":
+            names = [self.target_modules] if isinstance(self.target_modules, str) else list(self.target_modules)
+            _check(
+                bool(names) and all(isinstance(name, str) and name for name in names),
+                "target_modules is empty; give names of layers, or 'all-linear'.",
+            )
+            object.__setattr__(self, "target_modules", tuple(names))  # as JSON gives them: a list, or one name
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +68,18 @@ class PolicyConfig:
     lora: LoraSettings = field(default_factory=LoraSettings)
     revision: str | None = None  # hub revision, pinned and recorded
     seed: int = 0  # of the adapter's initialisation and of sampling
+    adapter: str | None = None  # directory of a PEFT adapter to start from; it brings its own LoRA settings
+    thinking: bool | None = None  # the chat template's `enable_thinking`; None = as the template has it
+    gradient_checkpointing: Switch = "auto"  # auto: where one pass would need more than half of the free memory
 
     def __post_init__(self) -> None:
         _check(bool(self.model.strip()), "No model was named; give 'embedded', a directory or a hub id.")
         _check_choice("quantization", self.quantization, Quantization)
+        _check_choice("gradient_checkpointing", self.gradient_checkpointing, Switch)
+        _check(
+            self.adapter is None or self.lora == LoraSettings(),
+            "Both an adapter and LoRA settings were given; an adapter brings its own, so give one of the two.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,45 +1,112 @@
-"""What this machine can do: hardware, versions, the sandbox, and two checks of the policy's own arithmetic."""
+"""What this machine can do, and whether the policy on it computes what it should: everything in one table."""
 
 from __future__ import annotations
 
 import platform
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from workbench.cli.output import DeviceOption, JsonOption, ModelOption, Output
+import typer
+
+from workbench.cli.output import DeviceOption, JsonOption, ModelOption, Output, QuantizationOption
 from workbench.config import PolicyConfig
 from workbench.errors import SandboxError
 
+if TYPE_CHECKING:
+    from workbench.policy import Policy
+
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "gradio", "safetensors", "typer")
-SAME_DIRECTION = 0.9999  # cosine of two gradients that should be the same
+SHOWN = ("model", "architecture", "commit", "content_sha256", "dtype", "quantization", "attention", "context_length")
 
 
-def doctor(model: ModelOption = "embedded", device: DeviceOption = "auto", as_json: JsonOption = False) -> None:
-    """Check this machine and the policy on it."""
+def doctor(
+    model: ModelOption = "embedded",
+    quantization: QuantizationOption = "auto",
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Check this machine and the policy on it; the exit status is 1 if a check fails."""
     from workbench.policy import load_policy
-    from workbench.policy.selfcheck import gradient_check, hardware, null_test
+    from workbench.policy.memory import gigabytes
+    from workbench.policy.selfcheck import hardware, held
 
     output = Output(as_json)
-    null = null_test(load_policy(PolicyConfig(model, device=device)))
+    policy = load_policy(PolicyConfig(model, quantization, device))  # type: ignore[arg-type]  # it checks them itself
+    parts = held(policy)
     report: dict[str, Any] = {
         "hardware": hardware(),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
         "sandbox": _sandbox(),
-        "null_test": {"credit_nats": null.credit, "noise_floor_nats": null.noise_floor, "ok": null.ok},
-        "nf4_gradient": _nf4(model, device, load_policy, gradient_check),
+        "policy": policy.facts,
+        "held": [{"kind": part.kind, "layers": part.layers, "bytes": part.size_bytes} for part in parts],
+        "checks": _checks(policy, device),
     }
-    rows = [(name, value) for part in ("hardware", "versions") for name, value in report[part].items()]
+    report["ok"] = all(check["ok"] is not False for check in report["checks"].values())
+    lora, need = policy.facts["lora"], policy.facts["memory"]
     output.table(
-        "This machine",
+        "This machine, and the policy on it",
         ("", "found"),
         [
-            *rows,
+            *((name, value) for name, value in report["hardware"].items()),
+            *((name, value) for name, value in report["versions"].items()),
             ("sandbox", report["sandbox"]),
-            ("null test", f"{null.credit:.1e} nats, noise floor {null.noise_floor:.1e}: {_verdict(null.ok)}"),
-            ("NF4 gradient", _said(report["nf4_gradient"])),
+            *((name.replace("_", " "), policy.facts[name]) for name in SHOWN if policy.facts[name] is not None),
+            ("LoRA", f"{lora['variant']}, rank {lora['rank']}, lora_alpha {lora['lora_alpha']:g}, {lora['targets']}"),
+            ("system message", policy.facts["system_turn"]),
+            ("thinking mode", {None: "as the template has it", True: "on", False: "off"}[policy.facts["thinking"]]),
+            ("gradient checkpointing", policy.facts["gradient_checkpointing"]["mode"]),
+            *((part.kind, f"{part.layers} layers, {gigabytes(part.size_bytes)}") for part in parts),
+            ("needed for a step", f"{gigabytes(need['total_bytes'])}, {need['tokens']} tokens, predicted"),
+            ("free after loading", "unknown" if need["free_bytes"] is None else gigabytes(need["free_bytes"])),
+            *((name.replace("_", " "), _said(check)) for name, check in report["checks"].items()),
         ],
     )
     output.summary(report)
+    if not report["ok"]:
+        raise typer.Exit(1)
+
+
+def _checks(policy: Policy, device: str) -> dict[str, dict[str, Any]]:
+    """Each check's verdict (None: it cannot be made here), its numbers, and what they say in words."""
+    from workbench.policy.selfcheck import null_test
+
+    null = null_test(policy)
+    checks = {
+        "null_test": {
+            "ok": null.ok,
+            "credit_nats": null.credit,
+            "noise_floor_nats": null.noise_floor,
+            "says": f"{null.credit:.1e} nats where there is nothing to credit, noise floor {null.noise_floor:.1e}",
+        },
+        "gradient_check": _gradient(policy),
+    }
+    if policy.facts["quantization"] != "nf4":  # then on the smallest policy there is, to know whether NF4 is sound here
+        checks["nf4_gradient_check"] = _nf4(device)
+    return checks
+
+
+def _gradient(policy: Policy) -> dict[str, Any]:
+    from workbench.policy.selfcheck import gradient_check
+
+    try:
+        found = gradient_check(policy)
+    except RuntimeError as error:  # layers whose gradient is broken may also refuse to have one
+        return {"ok": False, "says": " ".join(str(error).split())[:200]}
+    how = f"{policy.facts['model']}, {policy.facts['quantization']}"
+    says = f"slope {found.slope:.4f} of the gradient's, cosine {found.cosine:.6f} before and after sampling ({how})"
+    return {"ok": found.ok, "cosine": found.cosine, "slope": found.slope, "says": says}
+
+
+def _nf4(device: str) -> dict[str, Any]:
+    from workbench.policy import load_policy
+
+    if _version("bitsandbytes") is None:
+        return {"ok": None, "says": "bitsandbytes is not installed"}
+    try:
+        policy = load_policy(PolicyConfig("embedded", "nf4", device))
+    except Exception as error:  # whatever the library does on this hardware is what is reported here
+        return {"ok": None, "says": f"4-bit layers are not usable here ({error})"}
+    return _gradient(policy)
 
 
 def _version(package: str) -> str | None:
@@ -58,22 +125,6 @@ def _sandbox() -> str:
         return str(error)
 
 
-def _nf4(model: str, device: str, load_policy: Any, gradient_check: Any) -> dict[str, Any]:
-    """Whether gradients of a 4-bit policy survive a pass without gradient, or why that cannot be said here."""
-    if _version("bitsandbytes") is None:
-        return {"ok": None, "reason": "bitsandbytes is not installed"}
-    try:
-        cosine = gradient_check(load_policy(PolicyConfig(model, "nf4", device)))
-    except Exception as error:  # whatever the library does on this hardware is what is reported here
-        return {"ok": None, "reason": f"4-bit layers are not usable here ({error})"}
-    return {"ok": cosine > SAME_DIRECTION, "cosine": cosine}
-
-
-def _verdict(ok: bool) -> str:
-    return "passed" if ok else "FAILED"
-
-
 def _said(check: dict[str, Any]) -> str:
-    if check["ok"] is None:
-        return str(check["reason"])
-    return f"cosine {check['cosine']:.6f} before and after a pass without gradient: {_verdict(check['ok'])}"
+    verdict = {True: "passed", False: "FAILED", None: "not made"}[check["ok"]]
+    return f"{verdict}: {check['says']}"

@@ -1,7 +1,8 @@
 """Loading a policy: the embedded model, a local directory or a hub model, all through the same code.
 
-Only safetensors weights, never remote code. Every way in which a model can be missing, broken or unfit is one
-sentence (`PolicyError`). Knows nothing of prompts' contents, losses or runs.
+In this order, so that nothing is loaded in vain: find and check the model, predict what it needs, check the adapter,
+then tokenizer, weights, adapter. Every way in which something can be missing, broken or unfit is one sentence
+(`PolicyError`). Knows nothing of prompts' contents, losses or runs.
 """
 
 from __future__ import annotations
@@ -11,36 +12,64 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from workbench.config import PolicyConfig
+from workbench.config import LoraSettings, PolicyConfig
 from workbench.errors import PolicyError
+from workbench.policy import memory
+from workbench.policy.adapter import AdapterFile, add_adapter, read_adapter
+from workbench.policy.chat import Chat
+from workbench.policy.checkpointing import install
 from workbench.policy.policy import Policy
-
-EMBEDDED_WEIGHTS = Path(__file__).parents[1] / "embedded" / "weights"
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
+from workbench.policy.source import Source, check_headers, find, one_sentence, skeleton
 
 
 def load_policy(config: PolicyConfig) -> Policy:
-    """Load the model named by `config` with a fresh, seeded LoRA adapter whose policy equals the base.
+    """Load the model named by `config` with an adapter: a fresh, seeded one whose policy equals the base, or a given.
 
-    Raises PolicyError: unknown model, missing files, no internet, no chat template, broken weights, no such
-    device, too little memory.
+    Raises PolicyError: unknown model, missing files, no internet, no chat template, broken weights, a wrong adapter,
+    no such device, too little memory.
     """
     device = _device(config.device)
-    source = _source(config.model)
     quantization = _quantization(config.quantization, device)
-    dtype = _dtype(device, quantization)
+    dtype = _dtype(device)
+    with _quiet():
+        source = find(config)
+        attention = _attention(source)
+        outline = skeleton(source, config, dtype=dtype, attention=attention)
+    shape = memory.shape_of(outline)
+    start = None if config.adapter is None else read_adapter(config.adapter, shape.linears)
+    lora = config.lora if start is None else start.settings
+    if lora.variant == "dora" and quantization == "int8" and device.type == "cpu":
+        # PEFT 0.21 moves an int8 layer's weights to read their norm and loses their scales on the way back.
+        raise PolicyError("DoRA cannot be put on int8 layers on the CPU; choose quantization 'nf4' or 'none'.")
+    need = memory.check_fits(
+        config.model, shape, quantization, dtype, lora, memory.free_bytes(device), _device_name(device)
+    )
+    check_headers(source, outline)
     tokenizer = _load_tokenizer(config, source)
-    model = _load_model(config, source, device, quantization, dtype)
+    chat = Chat(tokenizer, config.thinking)
+    chat.check(config.model)
+    model = _load_model(config, source, device, quantization, dtype, attention)
     disable_cpu_repacking(model)
-    model = _add_adapter(model, config)
+    free = memory.free_bytes(device)
+    budget = None if free is None else free // 2
+    layers = install(model, config.gradient_checkpointing, shape, dtype, budget)
+    with _quiet():
+        model = add_adapter(model, lora, seed=config.seed, start=start)
     eos_ids = end_ids(model, tokenizer)
     _check_weights(model, config.model)
-    facts = _facts(model, tokenizer, config, device, quantization, dtype)
+    facts = _facts(model, tokenizer, config, source, device, quantization, dtype, lora, start) | {
+        "thinking": config.thinking,
+        "system_turn": "its own" if chat.has_system_turn() else "at the front of the user's turn",
+        "memory": asdict(need) | {"total_bytes": need.total_bytes, "free_bytes": free},
+        "gradient_checkpointing": {
+            "mode": config.gradient_checkpointing if layers else "off",
+            "budget_bytes": budget,
+        },
+    }
     return Policy(model, tokenizer, device=device, eos_ids=eos_ids, facts=facts, seed=config.seed)
 
 
@@ -63,21 +92,10 @@ def end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
         getattr(model.generation_config, "eos_token_id", None),
         getattr(model.config, "eos_token_id", None),
         tokenizer.eos_token_id,
-        _turn_end_id(tokenizer),
+        Chat(tokenizer).turn_end_id(),
     ):
         found.update(value if isinstance(value, (list, tuple)) else [] if value is None else [value])
     return tuple(sorted(int(i) for i in found))
-
-
-def _turn_end_id(tokenizer: Any) -> int | None:
-    """The special token that the chat template writes after an assistant's words, if it writes one."""
-    words = "SAID"
-    chat = [{"role": "user", "content": "ASKED"}, {"role": "assistant", "content": words}]
-    text = tokenizer.apply_chat_template(chat, tokenize=False)
-    after = text.rpartition(words)[2].lstrip()
-    added = {token.content: i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-    ends = [content for content in added if after.startswith(content)]
-    return added[max(ends, key=len)] if ends else None
 
 
 def _device(name: str) -> torch.device:
@@ -92,22 +110,8 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _source(model: str) -> str:
-    """The directory or hub id to load from; local directories are checked for what they must hold."""
-    if model == "embedded":
-        directory = EMBEDDED_WEIGHTS
-    elif Path(model).expanduser().exists() or model.startswith((".", "/", "~")):
-        directory = Path(model).expanduser()
-    else:
-        return model
-    if not directory.is_dir():
-        raise PolicyError(f"There is no model directory {model!r}; give 'embedded', a directory or a hub id.")
-    missing = [] if (directory / "config.json").is_file() else ["config.json"]
-    missing += [] if any(directory.glob("*.safetensors")) else ["weights (*.safetensors)"]
-    missing += [] if any((directory / name).is_file() for name in _TOKENIZER_FILES) else ["a tokenizer"]
-    if missing:
-        raise PolicyError(f"The model directory {model!r} is incomplete: add {', '.join(missing)}.")
-    return str(directory)
+def _device_name(device: torch.device) -> str:
+    return "this machine" if device.type == "cpu" else f"{torch.cuda.get_device_name(device)} ({device})"
 
 
 def _quantization(choice: str, device: torch.device) -> str:
@@ -116,24 +120,30 @@ def _quantization(choice: str, device: torch.device) -> str:
     return choice
 
 
-def _dtype(device: torch.device, quantization: str) -> torch.dtype:
-    """fp32 on the CPU (its bf16 is slow and coarse); bf16, or fp16 on older cards, on CUDA."""
+def _dtype(device: torch.device) -> torch.dtype:
+    """fp32 on the CPU (its bf16 is slow and coarse); bf16, or fp16 on cards that only imitate it, on CUDA."""
     if device.type == "cpu":
         return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
-def _load_tokenizer(config: PolicyConfig, source: str) -> Any:
+def _attention(source: Source) -> str | None:
+    """Eager where the scores are soft-capped, which the fused kernels cannot do; else what transformers prefers."""
+    capped = getattr(source.config.get_text_config(), "attn_logit_softcapping", None)
+    return "eager" if capped is not None else None
+
+
+def _load_tokenizer(config: PolicyConfig, source: Source) -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="IProgress not found")  # in notebooks; no bar is shown anyway
         from transformers import AutoTokenizer
 
-    with _one_sentence(config):
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision, trust_remote_code=False)
+    with one_sentence(config):
+        tokenizer = AutoTokenizer.from_pretrained(source.place, revision=source.revision, trust_remote_code=False)
     if not tokenizer.chat_template:
         raise PolicyError(
-            f"The tokenizer of {config.model!r} has no chat template, so a question cannot be put to it; "
-            "choose an instruction-tuned model."
+            f"The tokenizer of {config.model!r} has no chat template, so a question cannot be put to it; choose an "
+            "instruction-tuned model, or save a chat_template.jinja beside its tokenizer."
         )
     # Without this, `sanitize_control_tokens` lets added tokens through that the template does not mention and that
     # are not marked as special (such as `<think>`): a person could write them (trap 5). White space stays a token.
@@ -143,16 +153,23 @@ def _load_tokenizer(config: PolicyConfig, source: str) -> Any:
 
 
 def _load_model(
-    config: PolicyConfig, source: str, device: torch.device, quantization: str, dtype: torch.dtype
+    config: PolicyConfig,
+    source: Source,
+    device: torch.device,
+    quantization: str,
+    dtype: torch.dtype,
+    attention: str | None,
 ) -> torch.nn.Module:
     from transformers import AutoModelForCausalLM
 
-    options: dict[str, Any] = {"revision": config.revision, "dtype": dtype, "device_map": {"": device}}
+    options: dict[str, Any] = {"revision": source.revision, "dtype": dtype, "device_map": {"": device}}
+    if attention is not None:
+        options["attn_implementation"] = attention
     if quantization != "none":
         options["quantization_config"] = _bitsandbytes(quantization, dtype)
-    with _one_sentence(config), _quiet():
+    with one_sentence(config), _quiet():
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
+            source.place, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
         )
     model, missing = loaded[0], sorted(loaded[1]["missing_keys"])
     if missing:  # the library would have filled them with random numbers
@@ -173,29 +190,6 @@ def _bitsandbytes(quantization: str, dtype: torch.dtype) -> Any:
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
 
 
-def _add_adapter(model: Any, config: PolicyConfig) -> Any:
-    """LoRA on all linear layers but the head; B starts at 0, A from `config.seed`, no dropout (trap 9)."""
-    with _quiet():
-        from peft import LoraConfig, TaskType, get_peft_model
-
-        lora = LoraConfig(
-            r=config.lora.rank,
-            lora_alpha=config.lora.lora_alpha,  # type: ignore[arg-type]  # annotated int, fractions work
-            lora_dropout=0.0,
-            target_modules="all-linear",
-            bias="none",
-            task_type=TaskType.CAUSAL_LM,
-        )
-        cuda = list(range(torch.cuda.device_count()))
-        with torch.random.fork_rng(devices=cuda):  # library code leaves the global seed alone
-            torch.manual_seed(config.seed)
-            adapted = get_peft_model(model, lora)
-    adapted.requires_grad_(False)
-    for name, parameter in adapted.named_parameters():
-        parameter.requires_grad_("lora_" in name)
-    return adapted.eval()
-
-
 @torch.no_grad()
 def _check_weights(model: Any, name: str) -> None:
     """NaN or infinite weights show here and not in the middle of an update.
@@ -211,12 +205,22 @@ def _check_weights(model: Any, name: str) -> None:
 
 
 def _facts(
-    model: Any, tokenizer: Any, config: PolicyConfig, device: torch.device, quantization: str, dtype: torch.dtype
+    model: Any,
+    tokenizer: Any,
+    config: PolicyConfig,
+    source: Source,
+    device: torch.device,
+    quantization: str,
+    dtype: torch.dtype,
+    lora: LoraSettings,
+    start: AdapterFile | None,
 ) -> dict[str, Any]:
     base = model.get_base_model()
     adapter = sum(p.numel() for p in model.parameters() if p.requires_grad)
     text_config = base.config.get_text_config()
     context = getattr(text_config, "max_position_embeddings", None) or tokenizer.model_max_length
+    everywhere = lora.target_modules == "all-linear"
+    targets = "all linear layers except the output head" if everywhere else ", ".join(lora.target_modules)
     return {
         "model": config.model,
         "architecture": type(base).__name__,
@@ -225,15 +229,21 @@ def _facts(
         "adapter_parameters": adapter,
         "dtype": str(dtype).removeprefix("torch."),
         "quantization": quantization,
-        "lora": asdict(config.lora) | {"targets": "all linear layers except the output head"},
+        "lora": asdict(lora) | {"target_modules": _plain(lora.target_modules), "targets": targets},
+        "adapter": None if start is None else {"path": str(start.path), "sha256": start.content_hash},
         "revision": config.revision,
-        "commit": getattr(base.config, "_commit_hash", None),
+        "commit": source.commit,
+        "content_sha256": source.content_hash,
         "attention": base.config._attn_implementation,
         "context_length": int(context),
         "vocabulary": int(base.get_output_embeddings().weight.shape[0]),
         "device": str(device),
         "seed": config.seed,
     }
+
+
+def _plain(targets: str | tuple[str, ...]) -> str | list[str]:
+    return targets if isinstance(targets, str) else list(targets)
 
 
 @contextmanager
@@ -254,46 +264,3 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
             if bars:
                 progress.enable_progress_bar()
-
-
-@contextmanager
-def _one_sentence(config: PolicyConfig) -> Iterator[None]:
-    """Turn what the loading libraries raise into a PolicyError that says what to do."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise PolicyError(
-            f"There is not enough GPU memory for {config.model!r} with quantization {config.quantization!r}; "
-            "use quantization 'nf4', a smaller model, or device 'cpu'."
-        ) from error
-    except Exception as error:
-        raise PolicyError(_reason(config, error)) from error
-
-
-def _reason(config: PolicyConfig, error: Exception) -> str:
-    from huggingface_hub import errors as hub
-
-    model, causes = config.model, list(_causes(error))
-
-    def caused_by(*kinds: type[BaseException]) -> bool:
-        return any(isinstance(cause, kinds) for cause in causes)
-
-    if caused_by(hub.GatedRepoError):
-        return f"The model {model!r} needs an accepted licence; accept it on its hub page and log in."
-    if caused_by(hub.RevisionNotFoundError):
-        return f"The model {model!r} has no revision {config.revision!r}; name a branch, tag or commit that exists."
-    if caused_by(hub.RepositoryNotFoundError, hub.HFValidationError):
-        return f"There is no model {model!r}; give 'embedded', a directory or the id of a hub model."
-    if caused_by(hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, ConnectionError):
-        return (
-            f"The model {model!r} is not on this machine and the hub cannot be reached; "
-            "connect to the internet, or use 'embedded' or a local directory."
-        )
-    what = " ".join(str(error).split())[:200]
-    return f"The model {model!r} cannot be loaded ({what}); check its files or get the model again."
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.errors import PromptError
+from workbench.policy.chat import Chat
 from workbench.policy.policy import Policy
 from workbench.records import Task
 
@@ -140,23 +141,21 @@ def _limit(policy: Policy, max_tokens: int | None) -> int:
 
 
 def _render(policy: Policy, task: Task, user: str) -> Prompt:
-    messages = [] if task.system is None else [{"role": "system", "content": task.system}]
-    messages.append({"role": "user", "content": user})
-    tokenizer = policy.tokenizer
     try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        ids = tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=True, return_dict=True, sanitize_control_tokens=True
-        )["input_ids"]
+        text, ids = _chat(policy).render(task.system, user)
     except Exception as error:  # Jinja's own errors, and what templates raise on purpose (no system turn, ...)
         reason = " ".join(str(error).split())[:200]
         raise PromptError(f"The chat template of {policy.facts['model']} refuses task {task.id!r}: {reason}") from error
-    return Prompt(tuple(ids), text)
+    return Prompt(ids, text)
+
+
+def _chat(policy: Policy) -> Chat:
+    return Chat(policy.tokenizer, policy.facts["thinking"])
 
 
 def _assert_same_header(policy: Policy, student_ids: tuple[int, ...], teacher_ids: tuple[int, ...]) -> None:
     """Raise PromptError unless both prompts end in the same assistant header (trap 2)."""
-    header = generation_suffix(policy.tokenizer)
+    header = _chat(policy).generation_suffix()
     student, teacher = (_tail(policy.tokenizer, ids, header) for ids in (student_ids, teacher_ids))
     count = min(len(student), len(teacher))
     # A header that does not open with a token of its own may share its first one with the words before it.
@@ -166,15 +165,6 @@ def _assert_same_header(policy: Policy, student_ids: tuple[int, ...], teacher_id
             f"The chat template of {policy.facts['model']} ends the student's and the self-teacher's prompts in "
             "different assistant headers, so their scores cannot be compared; choose another model."
         )
-
-
-def generation_suffix(tokenizer: Any) -> str:
-    """What the chat template appends to open the assistant's turn, as text."""
-    chat = [{"role": "user", "content": "ASKED"}]
-    without, opened = (
-        tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=flag) for flag in (False, True)
-    )
-    return opened[len(without) :] if opened.startswith(without) else opened.rpartition("ASKED")[2]
 
 
 def _tail(tokenizer: Any, ids: tuple[int, ...], header: str) -> tuple[int, ...]:

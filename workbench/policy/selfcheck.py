@@ -11,9 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workbench.config import SamplingConfig
 from workbench.policy.policy import Policy
+from workbench.policy.sampling import sample
 from workbench.policy.scoring import completion_logits, null_noise_floor, sampled_logps
 
+_SAME_DIRECTION = 0.9999  # cosine of two gradients that should be the same
 _PROMPT, _COMPLETION = "Write f(xs): sort, then take 3.", "def f(xs):\n    return sorted(xs)[:3]"
 
 
@@ -40,13 +43,109 @@ def null_test(policy: Policy) -> NullTest:
     return NullTest(float(credit.abs().max()), null_noise_floor(policy, prompt, completion))
 
 
-def gradient_check(policy: Policy) -> float:
-    """Cosine of the adapter's gradient before and after a pass without gradient; 1 is right (trap 13)."""
-    before = _gradient(policy)
+@dataclass(frozen=True, slots=True)
+class GradientCheck:
+    """Whether the adapter's gradient is the slope of what is computed, and stays so (trap 13)."""
+
+    cosine: float  # of the gradients before and after sampling
+    slope: float  # measured slope of the log-probability along the gradient, over the gradient's norm; 1 is right
+    tolerance: float  # of the slope: rounding limits how well a difference can be measured
+
+    @property
+    def ok(self) -> bool:
+        """Whether the two gradients are the same, and have the right length in the right direction."""
+        return self.cosine > _SAME_DIRECTION and abs(self.slope - 1.0) <= self.tolerance
+
+
+def gradient_check(policy: Policy) -> GradientCheck:
+    """Compares the gradient with a central difference, and with itself after sampling a few tokens.
+
+    The difference is the independent source: once bitsandbytes has repacked a layer, every later gradient is wrong
+    alike. Policy and random state are left as they were, bit for bit.
+    """
+    # With int8, bf16 and fp16 the scores are coarse: a longer way is measured, less exactly.
+    coarse = policy.facts["quantization"] == "int8" or policy.facts["dtype"] != "float32"
+    change_nats, tolerance = (1.0, 0.25) if coarse else (0.1, 0.01)
+    before, random = _gradient(policy), policy.generator.get_state()
+    norm = float(before.norm())
+    slope = _slope(policy, before / norm, change_nats / norm)
+    try:
+        sample(policy, [_ids(policy)[0]], SamplingConfig(max_new_tokens=4))
+    finally:
+        policy.generator.set_state(random)
+    cosine = float(torch.nn.functional.cosine_similarity(before, _gradient(policy), dim=0))
+    return GradientCheck(cosine, slope / norm, tolerance)
+
+
+@torch.no_grad()
+def _slope(policy: Policy, direction: Tensor, step: float) -> float:
+    """Central difference of the program's log-probability along a direction (P,) of the adapter, per unit of it."""
     prompt, completion = _ids(policy)
-    with torch.no_grad():
-        completion_logits(policy.bare, [prompt], [completion], 1.0)
-    return float(torch.nn.functional.cosine_similarity(before, _gradient(policy), dim=0))
+    parameters = policy.parameters()
+    kept = [parameter.clone() for parameter in parameters]
+    parts = direction.split([parameter.numel() for parameter in parameters])
+    values = []
+    try:
+        for sign in (1.0, -1.0):
+            for parameter, old, part in zip(parameters, kept, parts, strict=True):
+                parameter.copy_(old + sign * step * part.view_as(old))
+            logits, ids, _ = completion_logits(policy.bare, [prompt], [completion], 1.0)
+            values.append(float(sampled_logps(logits.double(), ids).sum()))
+    finally:
+        for parameter, old in zip(parameters, kept, strict=True):
+            parameter.copy_(old)
+    return (values[0] - values[1]) / (2.0 * step)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How some of the policy's layers are held in memory."""
+
+    kind: str  # "linear layers as nf4", "adapter as float32", ...
+    layers: int
+    size_bytes: int
+
+
+def held(policy: Policy) -> list[Held]:
+    """What of the policy is held how, measured on the tensors themselves, scales of quantised layers included.
+
+    Every tensor counts once, in the first place where it is met: a tied head is part of the embeddings.
+    """
+    adapter = {parameter.data_ptr() for parameter in policy.parameters()}
+    seen: set[int] = set()
+    layers: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    for module in policy.model.modules():
+        kinds = set()
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.data_ptr() in seen:
+                continue
+            seen.add(parameter.data_ptr())
+            kind = _kind(module, name, parameter, parameter.data_ptr() in adapter)
+            sizes[kind] = sizes.get(kind, 0) + _bytes(module, parameter)
+            kinds.add(kind)
+        for kind in kinds:
+            layers[kind] = layers.get(kind, 0) + 1
+    return [Held(kind, layers[kind], sizes[kind]) for kind in sizes]
+
+
+def _kind(module: torch.nn.Module, name: str, parameter: Tensor, is_adapter: bool) -> str:
+    how = {torch.uint8: "nf4", torch.int8: "int8"}.get(parameter.dtype, str(parameter.dtype).removeprefix("torch."))
+    if is_adapter:
+        return f"adapter as {how}"
+    if name == "weight" and parameter.ndim == 2 and isinstance(module, torch.nn.Embedding):
+        return f"embeddings as {how}"
+    return f"linear layers as {how}" if name == "weight" and parameter.ndim == 2 else f"norms and biases as {how}"
+
+
+def _bytes(module: Any, parameter: Any) -> int:
+    total = parameter.numel() * parameter.element_size()
+    scales = []
+    if parameter.dtype == torch.uint8:  # a scale per block, and the 16 levels
+        scales = [parameter.quant_state.absmax, parameter.quant_state.code]
+    elif parameter.dtype == torch.int8:  # a scale per row, which moves into the layer's state in its first pass
+        scales = [parameter.SCB if parameter.SCB is not None else module.state.SCB]
+    return int(total + sum(scale.numel() * scale.element_size() for scale in scales))
 
 
 def hardware() -> dict[str, Any]:

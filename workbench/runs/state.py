@@ -1,7 +1,7 @@
 """What a run knows, reconstructed from its events: tasks, attempts with the feedback in force, reports, jobs.
 
 Pure functions; the events' data is plain JSON:
-    opened    {"config": {...}, "versions": {...}, "seed": int}
+    opened    {"config": {...}, "policy": {...}, "versions": {...}, "seed": int}
     task      `to_json(Task)`
     attempt   `to_json(Attempt)`
     feedback  {"attempt_id", "text"?, "reward"?, "passed"?, "source", "mode": "replace"|"join"}

@@ -1,15 +1,89 @@
-"""The policy's state as a run's log has it, so that a reopened run goes on exactly where it was.
+"""The policy as a run's log has it, so that a reopened run goes on exactly where it was.
 
-Between two moves of the head sampling is all that changes the policy, and only its random state.
+First its settings, then its state: between two moves of the head sampling is all that changes the policy, and only
+its random state.
 """
 
 from __future__ import annotations
 
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+
+from workbench.config import LoraSettings, PolicyConfig
 from workbench.errors import RunError
 from workbench.policy import Policy
 from workbench.runs import Run
 
 RANDOM = "random/sampling"
+# Of the policy's facts, what its "opened" event keeps: which model exactly, and how it is held.
+RECORDED = (
+    *("model", "revision", "commit", "content_sha256", "architecture", "quantization", "dtype", "attention"),
+    *("lora", "adapter", "thinking", "system_turn", "device"),
+)
+
+
+def begin(policy: Policy, run: Run, config: PolicyConfig) -> None:
+    """Commits the first two events of a new run: what it is made with, and the policy before any update."""
+    made_with = {
+        "config": asdict(config),
+        "policy": {name: policy.facts[name] for name in RECORDED},
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "seed": config.seed,
+    }
+    run.append("opened", made_with)
+    run.commit_root(run.blobs.put(policy.state()))
+
+
+def resumed(config: PolicyConfig, made_with: Mapping[str, Any], where: str) -> PolicyConfig:
+    """The settings with which an existing run is opened: its own, wherever `config` leaves them at their defaults.
+
+    `made_with`: data of the run's "opened" event. Raises RunError when `config` asks for something else: its updates
+    belong to the model, the quantisation and the adapter with which they were made.
+    """
+    theirs = dict(made_with["config"]) | dict(made_with.get("policy", {}))
+    _check(where, "the model", config.model, theirs["model"])
+    lora = LoraSettings(**{name: theirs["lora"][name] for name in asdict(LoraSettings()) if name in theirs["lora"]})
+    adapter = theirs.get("adapter")
+    start = adapter["path"] if isinstance(adapter, Mapping) else adapter
+    if config.adapter is not None:
+        _check(where, "the adapter", config.adapter, start)
+    elif config.lora != LoraSettings():
+        _check(where, "the LoRA settings", config.lora, lora)
+    for name, default in (("quantization", "auto"), ("thinking", None), ("revision", None)):
+        given = getattr(config, name)
+        if given != default and name in theirs and theirs[name] != "auto":
+            _check(where, name, given, theirs[name])
+    return replace(
+        config,
+        quantization=theirs["quantization"],
+        lora=lora,
+        adapter=None,  # what it brought is part of the run's first state
+        thinking=theirs.get("thinking"),
+        revision=theirs.get("commit") or theirs.get("revision"),
+    )
+
+
+def check_same_model(policy: Policy, made_with: Mapping[str, Any], where: str) -> None:
+    """Raise RunError when the model's files are no longer those that the run was made with."""
+    theirs = made_with.get("policy", {})
+    for name in ("content_sha256", "commit"):
+        if theirs.get(name) not in (None, policy.facts[name]):
+            raise RunError(
+                f"The files of the model {policy.facts['model']!r} have changed since the run in {where} was made, so "
+                "its updates no longer belong to them; put the former files back, or choose another run directory."
+            )
+
+
+def _check(where: str, what: str, given: object, made_with: object) -> None:
+    if given != made_with:
+        raise RunError(
+            f"The run in {where} was made with {what} {made_with!r}, not {given!r}; open it with that, or choose "
+            "another run directory."
+        )
 
 
 def load_head(policy: Policy, run: Run, *, undone: str | None = None) -> None:

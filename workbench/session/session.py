@@ -5,18 +5,18 @@ Every call may come from any thread; calls wait for each other. Knows nothing of
 
 from __future__ import annotations
 
-import platform
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from workbench import evidence
-from workbench.config import PolicyConfig, SamplingConfig, SDPOConfig
+from workbench.config import LoraSettings, PolicyConfig, SamplingConfig, SDPOConfig
 from workbench.credit import TokenCredit
-from workbench.errors import FeedbackError, NoSignalError, RunError, TaskError
+from workbench.errors import FeedbackError, NoSignalError, TaskError
 from workbench.policy import Policy, load_policy
+from workbench.policy.adapter import export_adapter
 from workbench.policy.contexts import credit_of
 from workbench.policy.merging import export_merged
 from workbench.policy.prompts import Prompt, student_prompt, teacher_prompt
@@ -26,7 +26,7 @@ from workbench.runs import Event, Run
 from workbench.runs.archive import export_run, import_run
 from workbench.runs.store import Listener
 from workbench.session.attempts import OnToken, judged, write
-from workbench.session.resuming import RANDOM, load_head, load_latest
+from workbench.session.resuming import RANDOM, begin, check_same_model, load_head, load_latest, resumed
 from workbench.session.selection import Spans, no_signal, selected, update_item
 from workbench.session.step import measured_step
 from workbench.session.tasks import TaskBook
@@ -71,43 +71,44 @@ class Session(TaskBook):
         quantization: str = "auto",
         device: str = "auto",
         seed: int = 0,
+        lora: LoraSettings | None = None,
+        adapter: str | Path | None = None,
+        thinking: bool | None = None,
+        revision: str | None = None,
+        gradient_checkpointing: str = "auto",
         on_event: Listener | None = None,
     ) -> Self:
         """Open a run, or start one where nothing is; an existing run resumes where it was.
 
         `model`: "embedded", a local directory, or a hub id; `quantization`: "auto" (NF4 on CUDA, none on CPU),
-        "nf4", "int8" or "none"; `on_event` is called with every event once it is durable, as by `run.add_listener`,
-        those of a new run's opening included. Raises ConfigError, PolicyError, and RunError (broken, locked, or made
-        with another model).
+        "nf4", "int8" or "none"; `lora`: a new adapter's settings, or `adapter`: a PEFT directory to start from;
+        `thinking` switches a model's thinking mode, for student and self-teacher alike; see `PolicyConfig` for the
+        rest. What is left at its default is what an existing run was made with. `on_event` is called with every event
+        once it is durable, as by `run.add_listener`, those of a new run's opening included. Raises ConfigError,
+        PolicyError, and RunError (broken, locked, or made with another model or other settings).
         """
-        config = PolicyConfig(model=model, quantization=quantization, device=device, seed=seed)  # type: ignore[arg-type]
+        start = None if adapter is None else str(adapter)
+        settings = (model, quantization, device, lora or LoraSettings(), revision, seed, start, thinking)
+        config = PolicyConfig(*settings, gradient_checkpointing)  # type: ignore[arg-type]  # it checks them itself
         opened = Run.open(run)
         if on_event is not None:
             opened.add_listener(on_event)
         try:
-            made_with = opened.state().opened
-            if made_with is not None and made_with["config"]["model"] != model:
-                raise RunError(
-                    f"The run in {run} was made with the model {made_with['config']['model']!r}, not {model!r}; "
-                    "open it with that model, or choose another run directory."
-                )
+            # Without a first state nothing depends on what a run was opened with: it begins anew.
+            made_with = opened.state().opened if opened.events("root") else None
+            if made_with is not None:
+                config = resumed(config, made_with, str(run))
             policy = load_policy(config)
+            if made_with is not None:
+                check_same_model(policy, made_with, str(run))
+                load_latest(policy, opened)
+            else:
+                begin(policy, opened, config)
             session = cls(opened, policy, config)
-            session._resume()
         except BaseException:
             opened.close()
             raise
         return session
-
-    def _resume(self) -> None:
-        import torch
-
-        versions = {"python": platform.python_version(), "torch": torch.__version__}
-        if not self.run.events("root"):
-            self.run.append("opened", {"config": asdict(self.config), "versions": versions, "seed": self.config.seed})
-            self.run.commit_root(self.run.blobs.put(self.policy.state()))
-            return
-        load_latest(self.policy, self.run)
 
     def close(self) -> None:
         """Give the run back; a second call does nothing."""
@@ -391,10 +392,9 @@ class Session(TaskBook):
 
     # Taking things along -----------------------------------------------------------------------------------------
     def export_adapter(self, path: str | Path) -> Path:
-        """Write the adapter as a directory that plain PEFT loads."""
+        """Write the adapter as a directory that plain PEFT loads. Raises PolicyError where it cannot be written."""
         with self._lock:
-            self.policy.model.save_pretrained(str(path), safe_serialization=True)
-            return Path(path)
+            return export_adapter(self.policy.model, Path(path))
 
     def export_merged(self, path: str | Path) -> Path:
         """Write base and adapter as one unquantised model. Raises PolicyError where it cannot be written."""

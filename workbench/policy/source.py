@@ -1,0 +1,229 @@
+"""Where a model comes from: found, checked and pinned before any of its weights is loaded.
+
+Only safetensors weights, never remote code, never weights that somebody else has already quantised. Everything that
+can be known from configuration and tensor headers is checked here; every way of being unfit is one sentence
+(`PolicyError`). Knows nothing of devices and adapters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workbench.config import PolicyConfig
+from workbench.errors import PolicyError
+
+EMBEDDED_WEIGHTS = Path(__file__).parents[1] / "embedded" / "weights"
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
+# What decides how a model answers; a card, a log or an adapter beside it does not.
+_HASHED = (
+    *("config.json", "generation_config.json", "*.safetensors", "*.index.json", "tokenizer*", "vocab.json"),
+    *("merges.txt", "spiece.model", "special_tokens_map.json", "added_tokens.json", "chat_template*"),
+)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_FLOATS = {"F64", "F32", "F16", "BF16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model that was found, with what is known of it before its weights are."""
+
+    name: str  # as the person named it
+    place: str  # a directory, or a hub id
+    revision: str | None  # what to load from the hub: the commit where it is known
+    commit: str | None  # hub models only
+    config: Any  # transformers' configuration
+    content_hash: str | None  # SHA-256 over configuration, tokenizer and weights; None for a hub model
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the files lie in a directory of this machine; a hub model is pinned by its commit instead."""
+        return self.content_hash is not None
+
+
+def find(config: PolicyConfig) -> Source:
+    """Find the model named by `config`, and check what can be checked without its weights.
+
+    Raises PolicyError: unknown, incomplete, unreachable, pickled, quantised already, not a causal language model.
+    """
+    from transformers import AutoConfig
+
+    directory = _directory(config.model)
+    place = config.model if directory is None else str(directory)
+    commit = _commit(config) if directory is None else None
+    with one_sentence(config):
+        found = AutoConfig.from_pretrained(place, revision=commit or config.revision, trust_remote_code=False)
+    _check_kind(config.model, found)
+    if directory is None:
+        return Source(config.model, place, commit or config.revision, commit, found, None)
+    return Source(config.model, place, None, None, found, content_hash(directory))
+
+
+def _commit(config: PolicyConfig) -> str | None:
+    """The commit that a hub model's revision stands for now, from the hub or else from what is cached of it."""
+    from transformers.utils import resolve_revision
+
+    for cached_only in (False, True):
+        found = resolve_revision(config.model, config.revision, local_files_only=cached_only)
+        commit = getattr(found, "resolved", found)  # it resolves to a string that carries the commit, or not at all
+        if commit is not None and _COMMIT.fullmatch(commit):
+            return str(commit)
+    return None
+
+
+def skeleton(source: Source, config: PolicyConfig, *, dtype: torch.dtype, attention: str | None) -> Any:
+    """The model without its numbers: modules and shapes on the meta device, for predictions and checks."""
+    from transformers import AutoModelForCausalLM
+
+    with one_sentence(config), torch.device("meta"):
+        return AutoModelForCausalLM.from_config(
+            source.config, trust_remote_code=False, dtype=dtype, attn_implementation=attention
+        )
+
+
+def check_headers(source: Source, model: Any) -> None:
+    """Compare the tensor headers of a local directory with the model's shapes (`skeleton`), reading no weights.
+
+    Raises PolicyError: a damaged or truncated file, a tensor that is no floating-point one or has another shape.
+    """
+    if not source.is_local:
+        return
+    shapes = {name: tuple(parameter.shape) for name, parameter in model.state_dict().items()}
+    for path in sorted(Path(source.place).glob("*.safetensors")):
+        for name, (dtype, shape) in tensor_headers(path).items():
+            if name not in shapes:
+                continue  # renamed on loading, or not of the language model; what is missing shows after loading
+            if dtype not in _FLOATS:
+                raise PolicyError(
+                    f"The weights of {source.name!r} are of type {dtype} ({name} in {path.name}); choose the model in "
+                    "bf16, fp16 or fp32, the workbench quantises it itself."
+                )
+            if shape != shapes[name]:
+                raise PolicyError(
+                    f"The weights of {source.name!r} do not fit its config.json: {name} in {path.name} has shape "
+                    f"{list(shape)}, expected {list(shapes[name])}; get the model again."
+                )
+
+
+def tensor_headers(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Type and shape of each tensor of a safetensors file, by name; no tensor is read.
+
+    Raises PolicyError for a file that is not a whole safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  (it is no dict)
+            return {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
+    except (SafetensorError, OSError) as error:
+        raise PolicyError(f"{path} cannot be loaded: it is damaged or truncated ({error}); get it again.") from error
+
+
+def content_hash(directory: Path) -> str:
+    """SHA-256 over the names and contents of the files that decide how a model answers."""
+    files = sorted({path for pattern in _HASHED for path in directory.glob(pattern) if path.is_file()})
+    whole = hashlib.sha256()
+    with ThreadPoolExecutor() as pool:  # hashing leaves Python's lock alone, and large models come in many files
+        for path, digest in zip(files, pool.map(_file_hash, files), strict=True):
+            whole.update(f"{path.name}\0{digest}\n".encode())
+    return whole.hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _directory(model: str) -> Path | None:
+    """The directory to load from, checked for what it must hold; None for a hub id."""
+    if model == "embedded":
+        directory = EMBEDDED_WEIGHTS
+    elif Path(model).expanduser().exists() or model.startswith((".", "/", "~")):
+        directory = Path(model).expanduser()
+    else:
+        return None
+    if not directory.is_dir():
+        raise PolicyError(f"There is no model directory {model!r}; give 'embedded', a directory or a hub id.")
+    if (directory / "adapter_config.json").is_file() and not (directory / "config.json").is_file():
+        raise PolicyError(
+            f"{model!r} is an adapter, not a model; name the model it belongs to and give this one as `adapter`."
+        )
+    missing = [] if (directory / "config.json").is_file() else ["config.json"]
+    missing += [] if any(directory.glob("*.safetensors")) else ["weights (*.safetensors)"]
+    missing += [] if any((directory / name).is_file() for name in _TOKENIZER_FILES) else ["a tokenizer"]
+    if missing:
+        raise PolicyError(f"The model directory {model!r} is incomplete: add {', '.join(missing)}.")
+    return directory
+
+
+def _check_kind(name: str, found: Any) -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    if getattr(found, "quantization_config", None):
+        method = found.quantization_config.get("quant_method", "unknown method")
+        raise PolicyError(
+            f"The model {name!r} is quantised already ({method}); choose it in bf16, fp16 or fp32, the workbench "
+            "quantises it itself."
+        )
+    made_as = [str(one) for one in found.architectures or []]
+    causal = ("CausalLM", "LMHeadModel", "ConditionalGeneration")  # the last: language models that also see
+    if type(found) not in MODEL_FOR_CAUSAL_LM_MAPPING or (made_as and not any(o.endswith(causal) for o in made_as)):
+        kind = ", ".join(made_as) or found.model_type
+        raise PolicyError(f"The model {name!r} is a {kind}, not a causal language model; choose one that writes text.")
+
+
+@contextmanager
+def one_sentence(config: PolicyConfig) -> Iterator[None]:
+    """Turn what the loading libraries raise into a PolicyError that says what to do."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise PolicyError(
+            f"There is not enough GPU memory for {config.model!r} with quantization {config.quantization!r}; "
+            "use quantization 'nf4', a smaller model, or device 'cpu'."
+        ) from error
+    except Exception as error:
+        raise PolicyError(_reason(config, error)) from error
+
+
+def _reason(config: PolicyConfig, error: Exception) -> str:
+    from huggingface_hub import errors as hub
+
+    model, causes = config.model, list(_causes(error))
+
+    def caused_by(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
+
+    if caused_by(hub.GatedRepoError):
+        return f"The model {model!r} needs an accepted licence; accept it on its hub page and log in."
+    if caused_by(hub.RevisionNotFoundError):
+        return f"The model {model!r} has no revision {config.revision!r}; name a branch, tag or commit that exists."
+    if caused_by(hub.RepositoryNotFoundError, hub.HFValidationError):
+        return f"There is no model {model!r}; give 'embedded', a directory or the id of a hub model."
+    if caused_by(hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, ConnectionError):
+        return (
+            f"The model {model!r} is not on this machine and the hub cannot be reached; "
+            "connect to the internet, or use 'embedded' or a local directory."
+        )
+    if "trust_remote_code" in str(error):
+        return (
+            f"The model {model!r} brings program code of its own, which is never run here; choose a model whose "
+            "architecture transformers knows."
+        )
+    what = " ".join(str(error).split())[:200]
+    return f"The model {model!r} cannot be loaded ({what}); check its files or get the model again."
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
