@@ -113,7 +113,7 @@ def test_the_hash_is_of_what_decides_the_answers(model_dir: Path, tmp_path: Path
 
 
 def test_a_run_whose_model_changed_is_not_opened(model_dir: Path, tmp_path: Path) -> None:
-    """Fails when `Session.open` does not call `check_same_model`."""
+    """Fails when `enter` does not call `_check_same_files`."""
     path = tmp_path / "model"
     shutil.copytree(model_dir, path)
     with Workbench.open(tmp_path / "run", model=str(path)) as workbench:

@@ -7,9 +7,7 @@ its random state.
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
 
 import torch
 
@@ -26,37 +24,29 @@ RECORDED = (
 )
 
 
-def begin(policy: Policy, run: Run, config: PolicyConfig) -> None:
-    """Commits the first two events of a new run: what it is made with, and the policy before any update."""
-    made_with = {
-        "config": asdict(config),
-        "policy": {name: policy.facts[name] for name in RECORDED},
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "seed": config.seed,
-    }
-    run.append("opened", made_with)
-    run.commit_root(run.blobs.put(policy.state()))
+def resumed(config: PolicyConfig, run: Run) -> PolicyConfig:
+    """The settings with which a run is opened: an existing one's own, wherever `config` leaves them at defaults.
 
-
-def resumed(config: PolicyConfig, made_with: Mapping[str, Any], where: str) -> PolicyConfig:
-    """The settings with which an existing run is opened: its own, wherever `config` leaves them at their defaults.
-
-    `made_with`: data of the run's "opened" event. Raises RunError when `config` asks for something else: its updates
-    belong to the model, the quantisation and the adapter with which they were made.
+    Raises RunError when `config` asks for something else: a run's updates belong to the model, the quantisation and
+    the adapter with which they were made.
     """
+    made_with = run.state().opened
+    if made_with is None:
+        return config
     theirs = dict(made_with["config"]) | dict(made_with.get("policy", {}))
-    _check(where, "the model", config.model, theirs["model"])
+    _check(run, "the model", config.model, theirs["model"])
+    if not run.events("root"):  # it was stopped before anything depended on the rest
+        return config
     lora = LoraSettings(**{name: theirs["lora"][name] for name in asdict(LoraSettings()) if name in theirs["lora"]})
     adapter = theirs.get("adapter")
-    start = adapter["path"] if isinstance(adapter, Mapping) else adapter
     if config.adapter is not None:
-        _check(where, "the adapter", config.adapter, start)
+        _check(run, "the adapter", config.adapter, adapter["path"] if adapter else None)
     elif config.lora != LoraSettings():
-        _check(where, "the LoRA settings", config.lora, lora)
+        _check(run, "the LoRA settings", config.lora, lora)
     for name, default in (("quantization", "auto"), ("thinking", None), ("revision", None)):
         given = getattr(config, name)
-        if given != default and name in theirs and theirs[name] != "auto":
-            _check(where, name, given, theirs[name])
+        if given not in (default, theirs.get("commit")) and name in theirs and theirs[name] != "auto":
+            _check(run, name, given, theirs[name])
     return replace(
         config,
         quantization=theirs["quantization"],
@@ -67,21 +57,40 @@ def resumed(config: PolicyConfig, made_with: Mapping[str, Any], where: str) -> P
     )
 
 
-def check_same_model(policy: Policy, made_with: Mapping[str, Any], where: str) -> None:
-    """Raise RunError when the model's files are no longer those that the run was made with."""
-    theirs = made_with.get("policy", {})
+def enter(policy: Policy, run: Run, config: PolicyConfig) -> None:
+    """Puts the policy where the log ends, or begins a new run with it: what it is, and its state before any update.
+
+    Raises RunError when the model's files are no longer those that the run was made with.
+    """
+    if run.events("root"):
+        _check_same_files(policy, run)
+        load_latest(policy, run)
+        return
+    made_with = {
+        "config": asdict(config),
+        "policy": {name: policy.facts[name] for name in RECORDED},
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "seed": config.seed,
+    }
+    run.append("opened", made_with)
+    run.commit_root(run.blobs.put(policy.state()))
+
+
+def _check_same_files(policy: Policy, run: Run) -> None:
+    made_with = run.state().opened
+    theirs = {} if made_with is None else made_with.get("policy", {})
     for name in ("content_sha256", "commit"):
         if theirs.get(name) not in (None, policy.facts[name]):
             raise RunError(
-                f"The files of the model {policy.facts['model']!r} have changed since the run in {where} was made, so "
-                "its updates no longer belong to them; put the former files back, or choose another run directory."
+                f"The files of the model {policy.facts['model']!r} have changed since the run in {run.path} was made, "
+                "so its updates no longer belong to them; put the former files back, or choose another run directory."
             )
 
 
-def _check(where: str, what: str, given: object, made_with: object) -> None:
+def _check(run: Run, what: str, given: object, made_with: object) -> None:
     if given != made_with:
         raise RunError(
-            f"The run in {where} was made with {what} {made_with!r}, not {given!r}; open it with that, or choose "
+            f"The run in {run.path} was made with {what} {made_with!r}, not {given!r}; open it with that, or choose "
             "another run directory."
         )
 

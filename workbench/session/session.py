@@ -26,7 +26,7 @@ from workbench.runs import Event, Run
 from workbench.runs.archive import export_run, import_run
 from workbench.runs.store import Listener
 from workbench.session.attempts import OnToken, judged, write
-from workbench.session.resuming import RANDOM, begin, check_same_model, load_head, load_latest, resumed
+from workbench.session.resuming import RANDOM, enter, load_head, resumed
 from workbench.session.selection import Spans, no_signal, selected, update_item
 from workbench.session.step import measured_step
 from workbench.session.tasks import TaskBook
@@ -94,16 +94,9 @@ class Session(TaskBook):
         if on_event is not None:
             opened.add_listener(on_event)
         try:
-            # Without a first state nothing depends on what a run was opened with: it begins anew.
-            made_with = opened.state().opened if opened.events("root") else None
-            if made_with is not None:
-                config = resumed(config, made_with, str(run))
+            config = resumed(config, opened)
             policy = load_policy(config)
-            if made_with is not None:
-                check_same_model(policy, made_with, str(run))
-                load_latest(policy, opened)
-            else:
-                begin(policy, opened, config)
+            enter(policy, opened, config)
             session = cls(opened, policy, config)
         except BaseException:
             opened.close()
