@@ -183,10 +183,32 @@ def test_only_selected_tokens_are_learnt_from(policy: Policy) -> None:
     assert result.loss_before == pytest.approx(float(expected), rel=1e-4)
 
 
-def test_k_above_the_vocabulary_is_refused_before_anything_happens(policy: Policy) -> None:
+def test_srpo_weighs_the_failures_by_the_teacher_s_entropy(policy: Policy) -> None:
+    """Fails when the weights do not reach the step. Successes are reinforced, not distilled."""
+    items = [dataclasses.replace(item, passed=item.reward == 1.0) for item in draw(policy)]
+    completions = [item.token_ids for item in items]
+    with torch.no_grad():
+        logits, ids, mask = completion_logits(policy.bare, [PROMPT] * 4, completions, 1.0)
+    q = teacher_logits(policy, [TEACHER] * 4, completions, teacher="frozen", rate=0.0, temperature=1.0).softmax(-1)
+    p = logits.softmax(-1)
+    failures = mask & torch.tensor([[not item.passed] for item in items])
+    weights = torch.exp(2.0 * (q * q.log()).sum(-1))[failures]
+    distilled = (p * (p / q).log()).sum(-1)[failures]
+    reinforced = -0.5 * sampled_logps(logits, ids)[mask & ~failures]  # reward 1, in a group with a mean of 0.5
+    expected = ((weights / weights.mean() * distilled).sum() + reinforced.sum()) / mask.sum()
+    config = SDPOConfig(method="srpo", distillation_mode="full_logits", teacher="frozen", entropy_beta=2.0, steps=1)
+    result = sdpo_step(policy, items, config, 1.0, micro_batch=2)
+    assert result.loss_before == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_k_above_the_vocabulary_is_refused_before_anything_happens(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     items, before, size = draw(policy), policy.state(), policy.facts["vocabulary"]
-    with pytest.raises(ConfigError, match=f"distillation_topk is {size + 1}; .* vocabulary's {size}"):
-        sdpo_step(policy, items, SDPOConfig(distillation_topk=size + 1), 1.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(update, "teacher_logits", lambda *_, **__: pytest.fail("the teacher was asked in vain"))
+        with pytest.raises(ConfigError, match=f"distillation_topk is {size + 1}; .* vocabulary's {size}"):
+            sdpo_step(policy, items, SDPOConfig(distillation_topk=size + 1), 1.0)
     assert same(policy.state(), before)
     sdpo_step(policy, items, SDPOConfig(distillation_topk=size, steps=1), 1.0)
 
