@@ -59,7 +59,7 @@ class Plan:
 
     used: tuple[int, ...]
     routes: tuple[Route, ...]
-    advantages: Tensor  # (items,) GRPO's
+    advantages: Tensor  # (items,) GRPO's, float64
 
 
 def distillation_of(config: SDPOConfig) -> Distillation:
@@ -76,14 +76,14 @@ def distillation_of(config: SDPOConfig) -> Distillation:
 
 def make_plan(items: Sequence[UpdateItem], config: SDPOConfig) -> Plan:
     """Items without signal, or without tokens that count, do not dilute the mean (trap 10). Raises NoSignalError."""
-    advantages = torch.zeros(len(items))
+    advantages = torch.zeros(len(items), dtype=torch.float64)
     rewarded: set[str] = set()  # groups; within one, an average attempt stays in the mean
     for group_id in {item.group_id for item in items}:
         members = [index for index, item in enumerate(items) if item.group_id == group_id]
         rewards = [items[index].reward for index in members]
         if len(set(rewards)) > 1:
             rewarded.add(group_id)
-            advantages[members] = grpo_advantage(torch.tensor(rewards, dtype=torch.float64)).float()
+            advantages[members] = grpo_advantage(torch.tensor(rewards, dtype=torch.float64))
     routes = tuple(
         route(
             config.method,
@@ -131,10 +131,11 @@ class MicroBatch:
         self.attempts = self.counts.nonzero()[:, 0]  # (N,)
         ids = [torch.tensor(item.token_ids)[kept] for item, kept in zip(items, counts, strict=True)]
         self.token_ids = torch.cat(ids).to(device)  # (N,)
-        self.taught = self._per_token([way.taught for way in routes])  # (N,) bool
-        self.distillation_weights = self._per_token([way.distillation for way in routes])[self.taught]  # (K,)
-        reinforcement = torch.tensor([way.reinforcement for way in routes])
-        self.advantages = self._per_token((reinforcement * advantages).tolist()) if reinforcement.any() else None
+        # Factors in double precision; they take the losses' precision where they meet them.
+        shares = torch.tensor([(way.distillation, way.reinforcement) for way in routes], dtype=torch.float64)  # (B, 2)
+        self.taught = self._per_token(torch.tensor([way.taught for way in routes]))  # (N,) bool
+        self.distillation_weights = self._per_token(shares[:, 0])[self.taught]  # (K,)
+        self.advantages = self._per_token(shares[:, 1] * advantages) if shares[:, 1].any() else None  # (N,)
         self.teacher_logits: Tensor | None = None  # (K, V), of the tokens that are distilled
         self.teacher_logps: Tensor | None = None  # (K,) nats, of the sampled tokens
         self.teacher_entropies: Tensor | None = None  # (K,) nats
@@ -147,9 +148,9 @@ class MicroBatch:
         self._old_logps: Tensor | None = None  # (N,), of the first pass unless the items bring their own
         self._log_ratios: Tensor | None = None  # (N,), student - old in the first pass
 
-    def _per_token(self, values: Sequence[float]) -> Tensor:
+    def _per_token(self, values: Tensor) -> Tensor:
         """(B,) -> (N,)"""
-        return torch.tensor(values, device=self.attempts.device)[self.attempts]
+        return values.to(self.attempts.device)[self.attempts]
 
     def targets(self, logps: Tensor, *, first_weights: bool = False) -> Targets:
         """What the update wants of the tokens, given the student's log-probabilities of them in this pass (N,), nats.
@@ -180,8 +181,8 @@ class MicroBatch:
         self._old_logps = torch.where(old.isnan(), logps, old)
         self._log_ratios = logps - self._old_logps
         if self.config.method == "rlsd" and self.advantages is not None and self.teacher_logps is not None:
-            weights = torch.ones_like(logps)  # of a token that nobody teaches
-            credit = self.teacher_logps - logps[self.taught]
+            weights = torch.ones_like(self.advantages)  # of a token that nobody teaches
+            credit = (self.teacher_logps - logps[self.taught]).double()
             weights[self.taught] = evidence_weights(credit, self.advantages[self.taught], self.config.evidence_clip)
             self.advantages = self.advantages * weights
 
