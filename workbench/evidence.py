@@ -46,20 +46,19 @@ def gather(attempt: Attempt, group: Sequence[Attempt], config: SDPOConfig) -> Ev
 def explain(
     attempt: Attempt,
     evidence: Evidence,
-    group: Sequence[Attempt],
+    given: Sequence[Attempt],
     config: SDPOConfig,
     spans: Sequence[Span] | None = None,
 ) -> Ledger:
     """Whether an attempt is used by an update, and the reason in words.
 
-    `group`: the attempts of its group that the update is given. `spans`: the tokens that a person selected; None =
-    all of them.
+    `given`: all attempts that the update is given. `spans`: the tokens that a person selected; None = all of them.
     """
     if not attempt.token_ids:
         return Ledger(attempt.id, False, "it has no tokens")
     if spans is not None and not spans:
         return Ledger(attempt.id, False, "none of its tokens is selected")
-    rewards = [other.reward for other in group]
+    rewards = [other.reward for other in given if other.group_id == attempt.group_id]
     informed, rewarded = bool(evidence.kind), max(rewards) > min(rewards)
     way = _ways(attempt, config)
     taken = way(informed=informed, rewarded=rewarded)

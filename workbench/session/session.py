@@ -244,14 +244,7 @@ class Session(TaskBook):
             known = [self._known(attempt) for attempt in attempts]
             chosen = selected(spans, known)
             return tuple(
-                evidence.explain(
-                    attempt,
-                    self._evidence(attempt, config),
-                    [other for other in known if other.group_id == attempt.group_id],
-                    config,
-                    chosen.get(attempt.id),
-                )
-                for attempt in known
+                evidence.explain(one, self._evidence(one, config), known, config, chosen.get(one.id)) for one in known
             )
 
     # Updates -----------------------------------------------------------------------------------------------------
