@@ -108,6 +108,16 @@ def test_series_that_do_not_match_the_tokens_are_refused(changes: dict[str, Any]
         heatmap.render_page(payload(["a", "b"], **changes))
 
 
+@pytest.mark.parametrize("ends", [[1.2, 1.4], [None, 0.8], [1.4, None]])
+def test_a_range_without_its_centre_is_refused(ends: list[float | None]) -> None:
+    data = payload(["a", "b"])
+    data["views"][0] |= {"centre": 1.0, "range": [0.8, 1.2]}
+    heatmap.check(data)
+    data["views"][0]["range"] = ends
+    with pytest.raises(ValueError, match="does not hold its centre"):
+        heatmap.check(data)
+
+
 def test_the_theme_must_be_known() -> None:
     assert 'data-theme="dark"' in heatmap.render_page(payload(["a"]), theme="dark")
     with pytest.raises(ValueError):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
 from policy_factory import make_policy, nudge
 
+from workbench.config import Teacher
+from workbench.credit import CONTEXTS
 from workbench.errors import FeedbackError, PromptError
 from workbench.policy import Policy
 from workbench.policy.contexts import credit_of, token_strings, token_text
@@ -94,11 +97,15 @@ def test_trap_08_the_null_test_gives_credit_below_the_noise_floor(policy: Policy
     """Trap 8. Fails when the two sides are scored differently (another temperature, mode or id sequence)."""
     ids = student_prompt(policy, TASK)
     attempt = attempt_of(policy, (60, 61, 62, 63, 64, 0))
-    credit = credit_of(policy, attempt, ids.ids, ids, temperature=0.8, teacher="live", rate=1.0)
+    credit = credit_of(
+        policy, attempt, {"student": ids.ids, "teacher": ids.ids}, temperature=0.8, teacher="live", rate=1.0
+    )
     assert 0 < credit.noise_floor < 1e-4
     assert max(abs(value) for value in credit.view("raw")) <= credit.noise_floor
     teacher = teacher_prompt(policy, TASK, feedback="sort descending")
-    real = credit_of(policy, attempt, ids.ids, teacher, temperature=0.8, teacher="live", rate=1.0)
+    real = credit_of(
+        policy, attempt, {"student": ids.ids, "teacher": teacher.ids}, temperature=0.8, teacher="live", rate=1.0
+    )
     assert max(abs(value) for value in real.view("raw")) > 100 * real.noise_floor
 
 
@@ -166,11 +173,19 @@ def test_trap_09_a_change_during_scoring_is_noticed(policy: Policy) -> None:
         first.mul_(1.0)
 
 
-def test_credit_contexts_are_the_plain_scores(policy: Policy) -> None:
-    """Each context against its own forward pass, one row, nothing shared."""
+@pytest.mark.parametrize("teacher", ["frozen", "live"])
+def test_credit_contexts_are_the_plain_scores(policy: Policy, teacher: Teacher) -> None:
+    """Each of the seven contexts against its own forward pass, one row, nothing shared. Fails when two rows of the
+    packed pass change places, or when a context is read by another side than its own."""
     attempt = attempt_of(policy, (60, 61, 62, 63, 64))
-    student, teacher = student_prompt(policy, TASK), teacher_prompt(policy, TASK, feedback=attempt.feedback)
-    credit = credit_of(policy, attempt, student.ids, teacher, temperature=0.9, teacher="frozen", rate=0.0, top_k=3)
+    student = student_prompt(policy, TASK).ids
+    prompts = dict.fromkeys(("student", "base"), student)
+    prompts |= {
+        name: teacher_prompt(policy, TASK, feedback=f"{name} " * length, question=None if length % 2 else "Sort.").ids
+        for length, name in enumerate(name for name in CONTEXTS if name not in prompts)
+    }
+    assert prompts.keys() == CONTEXTS.keys() and len({len(ids) for ids in prompts.values()}) == 6
+    credit = credit_of(policy, attempt, prompts, temperature=0.9, teacher=teacher, rate=0.0, top_k=3)
 
     def logps(ids: tuple[int, ...]) -> torch.Tensor:
         whole = torch.tensor([[*ids, *attempt.token_ids]])
@@ -178,11 +193,10 @@ def test_credit_contexts_are_the_plain_scores(policy: Policy) -> None:
             logits = policy.model(input_ids=whole).logits[0, len(ids) - 1 : -1] / 0.9
         return sampled_logps(logits, torch.tensor(attempt.token_ids))
 
-    expected = {"student": logps(student.ids)}
-    with policy.base():
-        expected |= {"teacher": logps(teacher.ids), "base": logps(student.ids)}
-    for name, values in expected.items():
-        torch.testing.assert_close(torch.tensor(credit.contexts[name]), values, atol=1e-4, rtol=0)
+    for name, ids in prompts.items():
+        with policy.base() if name == "base" or (name != "student" and teacher == "frozen") else nullcontext():
+            expected = logps(ids)
+        torch.testing.assert_close(torch.tensor(credit.contexts[name]), expected, atol=1e-4, rtol=0)
     assert credit.token_ids == attempt.token_ids and credit.temperature == 0.9
     likeliest = max(credit.top(0), key=lambda token: token.student_logp)
     assert 0 < math.exp(likeliest.student_logp) < 1 and 3 <= len(credit.top(0)) <= 6
@@ -192,7 +206,7 @@ def test_an_attempt_without_tokens_is_one_sentence(policy: Policy) -> None:
     attempt = dataclasses.replace(attempt_of(policy, (60,)), token_ids=())
     ids = student_prompt(policy, TASK)
     with pytest.raises(FeedbackError, match="has no tokens"):
-        credit_of(policy, attempt, ids.ids, ids, temperature=1.0, teacher="live", rate=1.0)
+        credit_of(policy, attempt, {"student": ids.ids, "teacher": ids.ids}, temperature=1.0, teacher="live", rate=1.0)
 
 
 @pytest.mark.parametrize("text", ["def f(xs):\n    return xs", "naïve “ꝏ” 🙂 日本 e", "🙂🙂", "  two  spaces\t"])

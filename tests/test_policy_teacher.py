@@ -216,7 +216,9 @@ def test_credit_and_update_hear_the_same_teacher(policy: Policy) -> None:
     attempt = Attempt(
         "a", task.id, "g", "root", student.ids, ids, "", (-1.0,) * 4, False, 1.0, 0.0, False, "sort descending"
     )
-    credit = credit_of(policy, attempt, student.ids, shown, temperature=0.8, teacher="ema", rate=0.05)
+    credit = credit_of(
+        policy, attempt, {"student": student.ids, "teacher": shown.ids}, temperature=0.8, teacher="ema", rate=0.05
+    )
     logits = teacher_logits(policy, [shown.ids], [ids], teacher="ema", rate=0.05, temperature=0.8)[0]
     expected = logits.log_softmax(-1).gather(-1, torch.tensor(ids).unsqueeze(-1)).squeeze(-1)
     torch.testing.assert_close(torch.tensor(credit.contexts["teacher"]), expected, atol=1e-4, rtol=0)

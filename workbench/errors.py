@@ -31,6 +31,10 @@ class PromptError(WorkbenchError, ValueError):
     """A prompt cannot be rendered, or does not fit the model's context."""
 
 
+class CreditError(WorkbenchError, ValueError):
+    """What was scored of an attempt does not hold what is asked of it."""
+
+
 class NoSignalError(WorkbenchError, RuntimeError):
     """An update was asked for, but no attempt carries any signal."""
 

@@ -7,13 +7,17 @@ brings only another passed one. Knows nothing of models and files.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from workbench.config import SDPOConfig
 from workbench.credit.routing import Route, route
 from workbench.credit.weights import Span
-from workbench.records import Attempt, Ledger
+from workbench.records import Attempt, Ledger, Task
+
+
+class NothingToShow(Exception):
+    """A control cannot be made of what there is; its words say why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,33 @@ def gather(attempt: Attempt, group: Sequence[Attempt], config: SDPOConfig) -> Ev
     heard = attempt.feedback if not attempt.passed or attempt.feedback_source == "person" else ""
     failed = attempt.text if config.include_failed_attempt and not attempt.passed else ""
     return Evidence(heard.strip(), demonstration, failed)
+
+
+def nearest_first(attempt: Attempt, attempts: Sequence[Attempt]) -> list[Attempt]:
+    """The other attempts: those of the same group first, those after this one before those ahead; then the newest."""
+    place = next((index for index, other in enumerate(attempts) if other.id == attempt.id), -1)
+    around = [*attempts[place + 1 :], *attempts[: max(0, place)]]
+    group = [other for other in around if other.group_id == attempt.group_id]
+    return [*group, *(other for other in reversed(attempts) if other.group_id != attempt.group_id)]
+
+
+def with_wrong_feedback(shown: Evidence, others: Sequence[Attempt]) -> Evidence:
+    """The same evidence with the first of the others' feedback that differs. Raises NothingToShow."""
+    if not shown.feedback:
+        raise NothingToShow("this attempt has no feedback that another could take the place of")
+    for other in others:
+        if other.feedback.strip() not in ("", shown.feedback):
+            return replace(shown, feedback=other.feedback.strip())
+    raise NothingToShow("no other attempt of this run has another feedback")
+
+
+def other_question(task: Task, tasks: Sequence[Task]) -> str:
+    """The question of the task that follows in the list (from its end on from the start). Raises NothingToShow."""
+    place = next((index for index, other in enumerate(tasks) if other.id == task.id), -1)
+    for other in [*tasks[place + 1 :], *tasks[: max(0, place)]]:
+        if other.prompt.strip() != task.prompt.strip():
+            return other.prompt
+    raise NothingToShow("this run has no other task whose question could take the place of this one's")
 
 
 def explain(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from workbench.cli import bench, doctor, measure, rounds, runs
+from workbench.cli import bench, credit, doctor, measure, rounds, runs
 from workbench.errors import WorkbenchError
 
 # What a wrong option raises; some versions of typer take it from click, others bring their own.
@@ -17,7 +17,7 @@ _COMMANDS = (
     rounds.tasks,
     rounds.attempt,
     rounds.feedback,
-    rounds.credit,
+    credit.credit,
     rounds.update,
     runs.undo,
     runs.redo,

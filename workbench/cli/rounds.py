@@ -1,10 +1,9 @@
-"""The steps of a round as commands: tasks, attempt, feedback, credit, update."""
+"""The steps of a round as commands: tasks, attempt, feedback, update."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -39,7 +38,7 @@ from workbench.cli.settings import (
     parsed_spans,
 )
 from workbench.config import SamplingConfig, SDPOConfig
-from workbench.errors import ConfigError, NoSignalError, TaskError
+from workbench.errors import NoSignalError, TaskError
 
 if TYPE_CHECKING:
     from workbench import Workbench
@@ -152,48 +151,6 @@ def feedback(
         )
     output.say(f"{changed.id} now has reward {changed.reward:g} and this feedback: {changed.feedback}")
     output.summary({"attempt": _shown(changed)})
-
-
-def credit(
-    attempt: AttemptArgument = "latest",
-    view: Annotated[str, typer.Option(help="Which numbers: raw, centred, divergence, ...")] = "raw",
-    html: Annotated[Path | None, typer.Option(help="Also write the heatmap to this file.")] = None,
-    teacher: TeacherOption = "trust_region",
-    run: RunOption = DEFAULT_RUN,
-    model: ModelOption = "embedded",
-    quantization: QuantizationOption = "auto",
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
-) -> None:
-    """Show what the self-teacher thinks of each token of an attempt."""
-    output = Output(as_json)
-    config = SDPOConfig(teacher=teacher)  # type: ignore[arg-type]  # checked by the config itself
-    with opened(output, run, model=model, quantization=quantization, device=device) as workbench:
-        scored = workbench.credit(find_attempt(workbench, attempt), config)
-        try:
-            values = scored.view(view)
-        except KeyError as error:
-            raise ConfigError(f"There is {error.args[0]}.") from error
-        if html is not None:
-            scored.to_html(html)
-    output.table(
-        f"Credit of {scored.attempt_id}",
-        ("token", "student, nats", "teacher, nats", f"{view}"),
-        zip(map(repr, scored.tokens), scored.contexts["student"], scored.contexts["teacher"], values, strict=True),
-    )
-    output.say(scored.summary())
-    output.summary(
-        {
-            "attempt": scored.attempt_id,
-            "view": view,
-            "tokens": scored.tokens,
-            "token_ids": scored.token_ids,
-            "values": values,
-            "contexts": dict(scored.contexts),
-            "noise_floor": scored.noise_floor,
-            "summary": scored.summary(),
-        }
-    )
 
 
 def update(

@@ -1,7 +1,7 @@
 """`TokenCredit`: everything that was scored about one attempt, as plain numbers, and what can be said of them.
 
 Made from logits once, then free of tensors and models: it can be stored, sent to a page, or read in a notebook.
-Drawing is left to `workbench.heatmap`, which is given `payload()`.
+What is said of the numbers is in `reading.py`; drawing is left to `workbench.heatmap`, which is given `payload()`.
 """
 
 from __future__ import annotations
@@ -9,21 +9,19 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from workbench.credit import payload, reading
 from workbench.credit.divergence import sampled_logps
-from workbench.credit.statistics import top_share
 from workbench.credit.views import VIEWS
 from workbench.errors import PolicyError
 from workbench.kernels.projection import given
 from workbench.kernels.two_sided import TwoSided, two_sided
-
-_NUMBERS = ("kl", "jsd", "entropy_student", "entropy_teacher")  # (T,) fields beside the contexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +51,19 @@ class TokenCredit:
     attempt_id: str
     tokens: tuple[str, ...]  # display text of each token
     token_ids: tuple[int, ...]
-    contexts: Mapping[str, tuple[float, ...]]  # log-probability of the sampled tokens: "student", "teacher", ("base")
+    contexts: Mapping[str, tuple[float, ...]]  # log-probability of the sampled tokens; names in `contexts.CONTEXTS`
     kl: tuple[float, ...]  # KL(pi || q)
     jsd: tuple[float, ...]  # 0 to log 2
     entropy_student: tuple[float, ...]
     entropy_teacher: tuple[float, ...]
     noise_floor: float  # |credit| up to here is what identical prompts already give
-    temperature: float  # at which both sides were scored
+    temperature: float  # at which all contexts were scored
     alternatives: tuple[tuple[TopToken, ...], ...]  # per token: union of both sides' top-k, likeliest first
+    absent: Mapping[str, str] = field(default_factory=dict)  # context that was asked for -> why it cannot exist here
+    advantage: float | None = None  # the attempt's reward minus its group's mean; None where no group is known
 
     def __post_init__(self) -> None:
-        numbers = {**self.contexts, **{name: getattr(self, name) for name in _NUMBERS}}
+        numbers = self.numbers()
         lengths = {"tokens": len(self.tokens), "alternatives": len(self.alternatives)}
         for name, length in (lengths | {name: len(values) for name, values in numbers.items()}).items():
             if length != len(self.token_ids):
@@ -83,20 +83,24 @@ class TokenCredit:
         token_ids: Sequence[int],
         student_logits: Tensor,
         teacher_logits: Tensor,
-        base_logits: Tensor | None,
+        other_logits: Mapping[str, Tensor],
         *,
         noise_floor: float,
         temperature: float,
         top_k: int = 8,
         decode: Callable[[int], str],
+        absent: Mapping[str, str] | None = None,
+        advantage: float | None = None,
     ) -> TokenCredit:
         """Scores one attempt from the logits that predict its tokens under each context.
 
         Args:
-            student_logits, teacher_logits, base_logits: (T, V), same token ids in all; already divided by
-                `temperature`, which is only recorded here.
+            student_logits, teacher_logits: (T, V), same token ids in all; already divided by `temperature`, which is
+                only recorded here.
+            other_logits: the same by name of each further context; only the sampled tokens are read off.
             noise_floor: nats, from the null test of the scoring path.
             decode: token id -> display text, for the alternatives.
+            absent, advantage: recorded; see the fields.
 
         Raises:
             PolicyError: when a log-probability is not finite.
@@ -105,8 +109,7 @@ class TokenCredit:
         ids = torch.tensor(list(token_ids), dtype=torch.int64, device=student_logits.device)  # (T,)
         sides = two_sided(given(student_logits), given(teacher_logits), ids, top_k=top_k)
         contexts = {"student": _floats(sides.student_logps), "teacher": _floats(sides.teacher_logps)}
-        if base_logits is not None:
-            contexts["base"] = _floats(sampled_logps(base_logits.detach(), ids))
+        contexts |= {name: _floats(sampled_logps(logits.detach(), ids)) for name, logits in other_logits.items()}
         return cls(
             attempt_id=attempt_id,
             tokens=tuple(tokens),
@@ -119,13 +122,27 @@ class TokenCredit:
             noise_floor=noise_floor,
             temperature=temperature,
             alternatives=_alternatives(sides, decode),
+            absent=dict(absent or {}),
+            advantage=advantage,
         )
 
+    def numbers(self) -> dict[str, tuple[float, ...]]:
+        """Everything that was scored per token (T,), nats: each context by its name, then divergences and entropies."""
+        both = ("kl", "jsd", "entropy_student", "entropy_teacher")
+        return {**self.contexts, **{name: getattr(self, name) for name in both}}
+
     def view(self, name: str) -> tuple[float, ...]:
-        """The numbers (T,) of one view; `VIEWS` names them and says how they are read. KeyError for another name."""
+        """The numbers (T,) of one view; `VIEWS` names them and says how they are read.
+
+        Raises KeyError for another name, CreditError where the view needs a context that was not scored.
+        """
         if name not in VIEWS:
             raise KeyError(f"no view named {name!r}; there are {', '.join(VIEWS)}")
-        return VIEWS[name].compute(self)
+        return VIEWS[name].of(self)
+
+    def views(self) -> list[str]:
+        """The names of the views that what was scored allows."""
+        return [name for name, view in VIEWS.items() if view.problem(self) is None]
 
     def top(self, position: int) -> list[TopToken]:
         """Both sides' likeliest tokens at a position (from 0), the likelier of both probabilities first."""
@@ -141,57 +158,25 @@ class TokenCredit:
             max(0.0, 1.0 - sum(token.teacher for token in listed)),
         )
 
+    def pivots(self, share: float = reading.PIVOT_SHARE) -> list[reading.Pivot]:
+        """The fewest tokens above the noise floor that hold `share` of the credit there, the strongest first."""
+        return reading.pivots(self, share)
+
+    def concentration(self) -> reading.Concentration:
+        """How much of the credit is on few tokens."""
+        return reading.concentration(self)
+
+    def leakage(self) -> float:
+        """Cosine of A and A[answer only]: near 1, the credit hardly depends on the question. Raises CreditError."""
+        return reading.leakage(self)
+
     def summary(self) -> str:
         """What the heatmap shows, in a sentence or two made from the numbers. Tokens are counted from 1."""
-        credit = self.view("raw")
-        if not credit:
-            return "This attempt has no tokens."
-        place = max(range(len(credit)), key=lambda position: abs(credit[position]))
-        if abs(credit[place]) <= self.noise_floor:
-            return f"Nothing here is above the noise floor ({self.noise_floor:.2g} nats)."
-        share, count = top_share(credit)
-        return f"{self._strongest(place)} {100 * share:.0f} % of the credit is on {count} of {len(credit)} tokens."
-
-    def _strongest(self, place: int) -> str:
-        teacher, student = (math.exp(self.contexts[name][place]) for name in ("teacher", "student"))
-        sentence = (
-            f"The teacher disagrees most at token {place + 1} ({_quoted(self.tokens[place])}): "
-            f"it gives {_probability(teacher)} where the student gave {_probability(student)}"
-        )
-        if not self.alternatives[place]:
-            return f"{sentence}."
-        favourite = max(self.alternatives[place], key=lambda token: token.teacher_logp)
-        if favourite.id == self.token_ids[place]:
-            return f"{sentence}, and would write it too."
-        return f"{sentence}, and would write {_quoted(favourite.text)}."
+        return reading.summary(self)
 
     def payload(self, title: str = "", view: str = "raw") -> dict[str, Any]:
-        """What `workbench.heatmap` draws: JSON-serialisable; `view` is shown first. KeyError for an unknown view."""
-        self.view(view)
-        numbers = {**self.contexts, **{name.replace("_", " "): getattr(self, name) for name in _NUMBERS}}
-        return {
-            "title": title or f"Credit of attempt {self.attempt_id}",
-            "tokens": [{"text": text, "id": i} for text, i in zip(self.tokens, self.token_ids, strict=True)],
-            "views": [
-                {
-                    "name": shown.name,
-                    "title": shown.title,
-                    "unit": shown.unit,
-                    "signed": shown.signed,
-                    "how": shown.how_to_read,
-                    "values": list(shown.compute(self)),
-                }
-                for shown in VIEWS.values()
-            ],
-            "numbers": [{"name": name, "unit": "nats", "values": list(values)} for name, values in numbers.items()],
-            "noise_floor": self.noise_floor,
-            "top": [
-                [{"text": t.text, "id": t.id, "student": t.student, "teacher": t.teacher} for t in listed]
-                for listed in self.alternatives
-            ],
-            "summary": self.summary(),
-            "view": view,
-        }
+        """What `workbench.heatmap` draws: JSON-serialisable; `view` is shown first. Errors as `view`."""
+        return payload.payload(self, title, view)
 
     def to_html(self, path: str | Path | None = None, theme: Literal["auto", "light", "dark"] = "auto") -> str:
         """One self-contained HTML page of the heatmap; also written to `path` (UTF-8) when one is given."""
@@ -235,17 +220,3 @@ def _alternatives(sides: TwoSided, decode: Callable[[int], str]) -> tuple[tuple[
         ordered = sorted(union.items(), key=lambda item: -max(item[1]))
         listed.append(tuple(TopToken(decode(i), i, s, t) for i, (s, t) in ordered))
     return tuple(listed)
-
-
-def _quoted(text: str) -> str:
-    """A token in backticks, with its white space visible."""
-    return "`" + text.replace("\n", "⏎").replace("\t", "⇥").replace("`", "´") + "`"
-
-
-def _probability(value: float) -> str:
-    """Short form of a probability: .71, .001, "under .001", 1."""
-    if value < 0.0005:
-        return "under .001"
-    if value < 0.01:
-        return f"{value:.3f}"[1:]
-    return f"{value:.2f}"[1:] if value < 0.995 else "1"

@@ -53,6 +53,32 @@ def gini(values: Sequence[float]) -> float:
     return float(weights @ sizes) / (count * total)
 
 
+def cosine(first: Sequence[float], second: Sequence[float]) -> float:
+    """Cosine of two sequences, -1 to 1; NaN where one of them is zero everywhere."""
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if a.shape != b.shape:
+        raise ValueError(f"{len(a)} and {len(b)} values")
+    spread = math.sqrt(float(a @ a) * float(b @ b))
+    return float(a @ b) / spread if spread > 0.0 else math.nan
+
+
+def strongest(values: Sequence[float], share: float, *, noise_floor: float) -> list[int]:
+    """Positions of the fewest values that hold `share` (0 to 1) of the absolute total, the strongest first.
+
+    Counted, also in the total, is only what is above the noise floor (nats).
+    """
+    above = [place for place, value in enumerate(values) if abs(value) > noise_floor]
+    above.sort(key=lambda place: -abs(values[place]))
+    wanted = share * sum(abs(values[place]) for place in above)
+    held, chosen = 0.0, []
+    for place in above:
+        if held >= wanted:
+            break
+        held += abs(values[place])
+        chosen.append(place)
+    return chosen
+
+
 def auroc(scores: Sequence[float], labels: Sequence[bool]) -> float:
     """Chance, 0 to 1, that a marked token scores above an unmarked one (ties count half); NaN without both kinds."""
     marked = np.asarray(labels, dtype=bool)

@@ -52,16 +52,21 @@ def island(data: Any) -> str:
 def check(payload: Mapping[str, Any]) -> None:
     """Raise ValueError unless every view, number and top list of `payload` has one entry per token.
 
-    A payload holds `tokens` [{"text", "id"}], `views` [{"name", "title", "unit", "signed", "how", "values"}],
-    `numbers` [{"name", "unit", "values"}], `top` (per token, [{"text", "id", "student", "teacher"}], probabilities),
-    `noise_floor` (nats), `summary`, `title`, `view` (shown first) and optionally `limit` (the scale's end, shared
-    by all attempts shown).
+    A payload holds `tokens` [{"text", "id"}], `views` [{"name", "title", "unit", "signed", "how", "values"} and
+    optionally "centre" (where the colours turn, 0 if absent), "range" (its two ends, null for an open one) and
+    "formula"], `numbers` [{"name", "unit", "values"}], `top` (per token, [{"text", "id", "student", "teacher"}],
+    probabilities), `noise_floor` (nats), `summary`, `title`, `view` (shown first) and optionally `limit` (the scale's
+    end, shared by all attempts shown).
     """
     count = len(payload["tokens"])
     views = payload.get("views", ())
     for series in (*views, *payload.get("numbers", ())):
         if len(series["values"]) != count:
             raise ValueError(f"{series['name']} has {len(series['values'])} values for {count} tokens")
+    for view in views:
+        low, high = (end if end is not None else view.get("centre", 0) for end in view.get("range", (None, None)))
+        if not low <= view.get("centre", 0) <= high:
+            raise ValueError(f"the range of {view['name']} does not hold its centre")
     if payload.get("top") and len(payload["top"]) != count:
         raise ValueError(f"top has {len(payload['top'])} entries for {count} tokens")
     if views and payload.get("view") not in {None, *(view["name"] for view in views)}:

@@ -34,30 +34,36 @@
     return "`" + (text || "∅") + (token.text.length > 60 ? "…" : "") + "`";
   };
   const percentile99 = (values) => {
-    const sizes = values.filter((v) => Number.isFinite(v)).map(Math.abs).sort((a, b) => a - b);
+    const sizes = values.filter((v) => Number.isFinite(v)).sort((a, b) => a - b);
     return sizes.length ? sizes[Math.min(sizes.length - 1, Math.ceil(0.99 * sizes.length) - 1)] : 0;
   };
 
-  /* One view with its scale: limit (end of the scale), quiet(i), strength(i) in 0..1. */
+  /* One view with its scale: colours turn at `centre`; limit (the scale's end, counted from there), quiet(i),
+     strength(i) in 0..1. A view whose range has ends is drawn on that range; the others on what their values need. */
   function lens(payload, name, scale) {
     const view = payload.views.find((candidate) => candidate.name === name);
     const values = view.values;
+    const centre = view.centre || 0;
+    const ends = (view.range || []).filter((end) => Number.isFinite(end) && end !== centre);
+    const reach = view.signed && ends.length < 2 ? 0 : Math.max(0, ...ends.map((end) => Math.abs(end - centre)));
+    const size = values.map((value) => (Number.isFinite(value) ? Math.abs(value - centre) : NaN));
     const shared = typeof payload.limit === "object" && payload.limit ? payload.limit[name]
       : name === (payload.limit_view || "raw") ? payload.limit : undefined;
-    const limit = shared > 0 ? shared : percentile99(values) || 1;
+    const limit = reach > 0 ? reach : shared > 0 ? shared : percentile99(size) || 1;
     const floor = view.unit === "nats" ? payload.noise_floor || 0 : 0;
-    const quiet = (i) => !Number.isFinite(values[i]) || Math.abs(values[i]) <= floor;
-    const order = values.map((_, i) => i).filter((i) => !quiet(i)).sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]) || a - b);
+    const quiet = (i) => !Number.isFinite(size[i]) || size[i] <= floor;
+    const order = values.map((_, i) => i).filter((i) => !quiet(i)).sort((a, b) => size[b] - size[a] || a - b);
     const rank = new Map(order.map((index, place) => [index, 1 - place / order.length]));
     const knee = Math.max(floor, limit / 50);
     const strength = (i) => {
-      const size = Math.min(Math.abs(values[i]), limit);
+      const shown = Math.min(size[i], limit);
       if (scale === "rank") return rank.get(i) || 0;
-      return scale === "asinh" ? Math.asinh(size / knee) / Math.asinh(limit / knee) : size / limit;
+      return scale === "asinh" ? Math.asinh(shown / knee) / Math.asinh(limit / knee) : shown / limit;
     };
-    const kind = (i) => (quiet(i) ? "q" : !view.signed ? "m" : values[i] > 0 ? "p" : "n");
-    const clipped = values.filter((v) => Math.abs(v) > limit * 1.0001).length;
-    return { view, values, limit, floor, shared: shared > 0, quiet, order, strength, kind, clipped };
+    const kind = (i) => (quiet(i) ? "q" : !view.signed ? "m" : values[i] > centre ? "p" : "n");
+    const clipped = size.filter((distance) => distance > limit * 1.0001).length;
+    const own = reach > 0 ? "fixed" : shared > 0 ? "shared" : "attempt";
+    return { view, values, centre, limit, floor, own, quiet, order, strength, kind, clipped };
   }
   const HUES = { p: "--hm-pos", n: "--hm-neg", m: "--hm-mag" };
   const colour = (look, i) => (look.kind(i) === "q" ? "var(--hm-quiet-bg)"
@@ -168,7 +174,8 @@
       how.textContent = look.view.how || "";
     }
 
-    const valueText = (look, i, show = num) => (look.view.signed && look.values[i] > 0 ? "+" : "") + show(look.values[i]) +
+    const plus = (look, value) => (look.view.signed && look.centre === 0 && value > 0 ? "+" : "");
+    const valueText = (look, i, show = num) => plus(look, look.values[i]) + show(look.values[i]) +
       (look.view.unit ? " " + look.view.unit : "") + (look.quiet(i) && look.floor ? ", below the noise floor" : "");
 
     function drawLegend(look, second) {
@@ -176,14 +183,16 @@
       const ramps = [[look, second ? "above: " : ""]].concat(second ? [[second, "below: "]] : []);
       for (const [shown, where] of ramps) {
         const strip = el("i"); strip.dataset.kind = shown.view.signed ? "signed" : "unsigned";
-        add(legend, add(el("span", "hm-ramp"), where + (shown.view.signed ? "−" + num(shown.limit) : "0"), strip,
-          (shown.view.signed ? "+" : "") + num(shown.limit) + (shown.view.unit ? " " + shown.view.unit : "")));
+        const high = shown.centre + shown.limit, low = shown.view.signed ? shown.centre - shown.limit : shown.centre;
+        add(legend, add(el("span", "hm-ramp"), where + num(low), strip,
+          plus(shown, high) + num(high) + (shown.view.unit ? " " + shown.view.unit : "")));
       }
-      const parts = [look.shared ? "one scale for all attempts shown" : "scale of this attempt"];
+      const parts = [{ fixed: "the view's whole range", shared: "one scale for all attempts shown", attempt: "scale of this attempt" }[look.own]];
       parts[0] += look.clipped ? `, ${look.clipped} ${look.clipped === 1 ? "token" : "tokens"} clipped at the 99th percentile` : "";
       if (state.scale === "rank") parts.push("colour by rank, not by size");
       legend.append(el("span", "", parts.join(" · ")));
-      if (look.view.signed) legend.append(el("span", "", "solid line +, dashed −"));
+      const sides = look.centre === 0 ? "solid line +, dashed −" : `solid line above ${num(look.centre)}, dashed below`;
+      if (look.view.signed) legend.append(el("span", "", sides));
       if (look.floor) { const key = el("span", "hm-key-quiet", `grey: noise, below ${num(look.floor)}`); legend.append(key); }
       if (second) legend.append(el("span", "", "boxed: the two disagree in sign, both above 5 % of their scales"));
     }
@@ -224,7 +233,7 @@
       if (formula) panel.append(el("div", "hm-formula", formula));
       panel.append(numbersOf(i));
     }
-    const signedOf = (i) => (state.look.view.signed ? signed(state.look.values[i]) : num(state.look.values[i]));
+    const signedOf = (i) => plus(state.look, state.look.values[i]) + num(state.look.values[i]);
 
     function alternatives(top, chosen) {
       const box = el("div", "hm-alts");
@@ -250,13 +259,14 @@
       if (view.formulas && view.formulas[i]) return view.formulas[i];
       const of = (name) => ((state.payload.numbers || []).find((series) => series.name === name) || { values: [] }).values[i];
       const student = of("student"), teacher = of("teacher"), kl = of("kl");
+      const plain = view.formula ? `${view.formula} = ${signedOf(i)}${view.unit ? " " + view.unit : ""}` : "";
       const raw = `log ${prob(Math.exp(teacher))} − log ${prob(Math.exp(student))} = ${num(teacher)} − (${num(student)})`;
-      if (student === undefined || teacher === undefined) return "";
+      if (student === undefined || teacher === undefined) return plain;
       if (view.name === "raw") return `A = log q − log π = ${raw} = ${signed(view.values[i])} nats`;
       if (view.name === "centred" && kl !== undefined) return `A + KL = ${raw} + ${num(kl)} = ${signed(view.values[i])} nats`;
       if (view.name === "predicted") return `push = −∂L/∂z = ${signed(view.values[i])}`;
       if (view.name === "realised") return `Δ log π = log π after − log π before = ${signed(view.values[i])} nats`;
-      return "";
+      return plain;
     }
 
     function move(i, speak = true) {

@@ -1,12 +1,13 @@
 """Credit of an attempt: its own token ids scored under several contexts, handed to the maths as logits.
 
-Contexts: student (the question), teacher (the question with feedback, under the chosen teacher) and base (the
-question, adapter off). Knows nothing of how a prompt is worded.
+A context is a prompt and a side that reads it (`workbench.credit.contexts`). One packed pass with the adapter on, and
+one with it off or averaged where a context needs that, serve all of them. Knows nothing of how a prompt is worded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from typing import Any
 
@@ -14,84 +15,98 @@ import torch
 from torch import Tensor
 
 from workbench.config import Teacher
-from workbench.credit import TokenCredit
+from workbench.credit import CONTEXTS, TokenCredit
 from workbench.errors import FeedbackError
 from workbench.policy.policy import Policy
-from workbench.policy.prompts import Prompt
 from workbench.policy.scoring import completion_logits, null_noise_floor
-from workbench.policy.teacher import teacher_logits, trust_region
+from workbench.policy.teacher import trust_region
 from workbench.records import Attempt
+
+Ids = Sequence[int]
 
 
 def credit_of(
     policy: Policy,
     attempt: Attempt,
-    student_ids: Sequence[int],
-    teacher_prompt: Prompt,
+    prompts: Mapping[str, Ids],
     *,
     temperature: float,
     teacher: Teacher,
     rate: float,
     top_k: int = 8,
     noise_floor: float | None = None,
+    absent: Mapping[str, str] | None = None,
+    advantage: float | None = None,
 ) -> TokenCredit:
-    """Score one attempt under student, teacher and base.
+    """Score one attempt under each context.
 
     Args:
-        student_ids: the student's prompt; teacher_prompt: the self-teacher's.
+        prompts: ids by the context's name; "student" and "teacher" are among them.
         temperature: of the sampling; divides the logits of all sides.
         teacher, rate: as in `teacher_logits`.
         top_k: alternatives kept per token, of each side.
         noise_floor: nats; None measures it on this attempt.
+        absent, advantage: recorded with the credit; see `TokenCredit`.
 
     Raises:
         FeedbackError: the attempt has no tokens. PolicyError: its scores are not finite.
     """
     if not attempt.token_ids:
         raise FeedbackError(f"Attempt {attempt.id} has no tokens, so there is nothing to give credit to.")
-    prompts = [student_ids, teacher_prompt.ids]
-    with torch.no_grad(), policy.untouched():
-        live, reference = _both(policy, prompts, attempt.token_ids, temperature)
-    student, base = live[0], reference[0]
-    if teacher == "ema":
-        q = teacher_logits(
-            policy, prompts[1:], [attempt.token_ids], teacher=teacher, rate=rate, temperature=temperature
-        )[0]
-    else:
-        q = _teacher(reference[1], live[1], teacher, rate)
+    logits = _packed(policy, prompts, attempt.token_ids, temperature, teacher, rate)
     if noise_floor is None:
-        noise_floor = null_noise_floor(policy, student_ids, attempt.token_ids, temperature)
+        noise_floor = null_noise_floor(policy, prompts["student"], attempt.token_ids, temperature)
     return TokenCredit.from_logits(
         attempt.id,
         token_strings(policy.tokenizer, attempt.token_ids),
         attempt.token_ids,
-        student,
-        q,
-        base,
+        logits.pop("student"),
+        logits.pop("teacher"),
+        logits,
         noise_floor=noise_floor,
         temperature=temperature,
         top_k=top_k,
         decode=cache(partial(token_text, policy.tokenizer)),
+        absent=absent,
+        advantage=advantage,
     )
 
 
-def _both(
-    policy: Policy, prompts: Sequence[Sequence[int]], token_ids: Sequence[int], temperature: float
-) -> tuple[Tensor, Tensor]:
-    """Logits (B, T, V) with the adapter on, and with it off: two passes serve every context."""
-    completions = [token_ids] * len(prompts)
-    live, _, _ = completion_logits(policy.bare, prompts, completions, temperature)
-    with policy.base():
-        reference, _, _ = completion_logits(policy.bare, prompts, completions, temperature)
-    return live, reference
+def _packed(
+    policy: Policy, prompts: Mapping[str, Ids], token_ids: Ids, temperature: float, teacher: Teacher, rate: float
+) -> dict[str, Tensor]:
+    """Logits (T, V) of every context: one pass per set of weights, with the rows of all contexts that it reads."""
+    weights = {name: _weights(CONTEXTS[name].side, teacher, rate) for name in prompts}
+    switches: dict[str, Callable[[], AbstractContextManager[None]]] = {
+        "live": nullcontext,
+        "reference": policy.base,
+        "average": policy.averaged,
+    }
+    scored: dict[tuple[str, str], Tensor] = {}
+    with torch.no_grad(), policy.untouched():
+        for kind, switch in switches.items():
+            names = [name for name in prompts if kind in weights[name]]
+            if not names:
+                continue
+            rows = [prompts[name] for name in names]
+            with switch():
+                logits = completion_logits(policy.bare, rows, [token_ids] * len(rows), temperature)[0]  # (B, T, V)
+            scored |= {(name, kind): row for name, row in zip(names, logits, strict=True)}
+        return {
+            name: trust_region(scored[name, "reference"], scored[name, "live"], rate)
+            if len(kinds) == 2
+            else scored[name, kinds[0]]
+            for name, kinds in weights.items()
+        }
 
 
-def _teacher(reference: Tensor, live: Tensor, teacher: Teacher, rate: float) -> Tensor:
-    if teacher == "frozen" or (teacher == "trust_region" and rate == 0.0):
-        return reference
-    if teacher == "live" or (teacher == "trust_region" and rate == 1.0):
-        return live
-    return trust_region(reference, live, rate)
+def _weights(side: str, teacher: Teacher, rate: float) -> tuple[str, ...]:
+    """Which weights read a context; two where they are mixed. What has no share in the mixture is not computed."""
+    if side == "student" or (side == "teacher" and (teacher == "live" or (teacher == "trust_region" and rate == 1.0))):
+        return ("live",)
+    if side == "base" or teacher == "frozen" or (teacher == "trust_region" and rate == 0.0):
+        return ("reference",)
+    return ("average",) if teacher == "ema" else ("reference", "live")
 
 
 def token_strings(tokenizer: Any, token_ids: Sequence[int]) -> tuple[str, ...]:

@@ -59,12 +59,14 @@ def teacher_prompt(
     feedback: str,
     demonstration: str = "",
     failed_attempt: str = "",
+    question: str | None = None,
     max_tokens: int | None = None,
 ) -> Prompt:
     """The same question as the self-teacher sees it: with a demonstration, a failed attempt and feedback, if any.
 
-    All three empty give the template-only context (the reprompt without evidence). Where the whole does not fit
-    into `max_tokens` (None: the model's context), the long fields lose their middle, all to the same length, and
+    All three empty give the template-only context (the reprompt without evidence). `question` stands in the place of
+    the task's own: another task's (mismatched question), or "" (answer only). Where the whole does not fit into
+    `max_tokens` (None: the model's context), the long fields lose their middle, all to the same length, and
     `shortened` names them. Raises PromptError: as `student_prompt`, and where even empty fields do not fit.
     """
     fields = {
@@ -73,11 +75,12 @@ def teacher_prompt(
         "feedback": feedback.strip(),
     }
     limit = _limit(policy, max_tokens)
+    asked = _question(task) if question is None else question
 
     def rendered(cap: int | None) -> Prompt:
         cut = {name: text if cap is None else shorten(text, cap) for name, text in fields.items()}
         shortened = tuple(name for name, text in fields.items() if cut[name] != text)
-        whole = teacher_text(_question(task), cut["demonstration"], cut["failed attempt"], cut["feedback"])
+        whole = teacher_text(asked, cut["demonstration"], cut["failed attempt"], cut["feedback"])
         prompt = _render(policy, task, whole)
         return Prompt(prompt.ids, prompt.text, shortened)
 

@@ -13,23 +13,22 @@ from typing import Self
 
 from workbench import evidence
 from workbench.config import LoraSettings, PolicyConfig, SamplingConfig, SDPOConfig
-from workbench.credit import TokenCredit
-from workbench.errors import FeedbackError, NoSignalError, TaskError
+from workbench.errors import NoSignalError, TaskError
 from workbench.policy import Policy, load_policy
 from workbench.policy.adapter import export_adapter
-from workbench.policy.contexts import credit_of
 from workbench.policy.merging import export_merged
-from workbench.policy.prompts import Prompt, student_prompt, teacher_prompt
+from workbench.policy.prompts import student_prompt
 from workbench.probe import Probe, own_randomness
 from workbench.records import Attempt, Ledger, Task, UpdateReport, to_json
 from workbench.runs import Event, Run
 from workbench.runs.archive import export_run, import_run
 from workbench.runs.store import Listener
 from workbench.session.attempts import OnToken, judged, write
+from workbench.session.credit import CreditBook
+from workbench.session.credit_store import stored_bases
 from workbench.session.resuming import RANDOM, enter, load_head, resumed
 from workbench.session.selection import Spans, no_signal, selected, update_item
 from workbench.session.step import measured_step
-from workbench.session.tasks import TaskBook
 from workbench.statistics import HeldOut
 from workbench.tasks import check_task, judge_many
 from workbench.tasks.house_rules.pack import PACK, house_tasks
@@ -50,7 +49,7 @@ class TimelineNode:
     report: UpdateReport | None  # None for the root
 
 
-class Session(TaskBook):
+class Session(CreditBook):
     """A policy and its run. People use its subclass `Workbench`, which adds the experiments."""
 
     def __init__(self, run: Run, policy: Policy, config: PolicyConfig) -> None:
@@ -59,6 +58,7 @@ class Session(TaskBook):
         self.policy, self.config = policy, config
         self._attempts: dict[str, Attempt] = dict(state.attempts)
         self._reports: dict[str, UpdateReport] = dict(state.reports)
+        self._stored = stored_bases(run)
         self._probe: Probe | None = None
 
     # Opening and closing -----------------------------------------------------------------------------------------
@@ -180,72 +180,6 @@ class Session(TaskBook):
             changed = self.run.state().attempts[attempt.id]
             self._attempts[attempt.id] = changed
             return changed
-
-    # Credit ------------------------------------------------------------------------------------------------------
-    def _known(self, attempt: Attempt) -> Attempt:
-        if attempt.id not in self._attempts:
-            raise FeedbackError(f"There is no attempt {attempt.id!r} in this run; sample or choose another.")
-        return self._attempts[attempt.id]
-
-    def _group(self, attempt: Attempt) -> list[Attempt]:
-        return [other for other in self._attempts.values() if other.group_id == attempt.group_id]
-
-    def _evidence(self, attempt: Attempt, config: SDPOConfig) -> evidence.Evidence:
-        return evidence.gather(attempt, self._group(attempt), config)
-
-    def teacher_prompt(self, attempt: Attempt, config: SDPOConfig | None = None) -> Prompt:
-        """The exact prompt under which the self-teacher re-scores an attempt. Raises FeedbackError, PromptError."""
-        with self._lock:
-            attempt = self._known(attempt)
-            return self._teacher_prompt(attempt, self._evidence(attempt, config or SDPOConfig()))
-
-    def _teacher_prompt(self, attempt: Attempt, shown: evidence.Evidence) -> Prompt:
-        return teacher_prompt(
-            self.policy,
-            self.task(attempt.task_id),
-            feedback=shown.feedback,
-            demonstration=shown.demonstration,
-            failed_attempt=shown.failed_attempt,
-            max_tokens=self.policy.context_length - max(1, len(attempt.token_ids)),
-        )
-
-    def credit(self, attempt: Attempt, config: SDPOConfig | None = None) -> TokenCredit:
-        """What the self-teacher thinks of each token of an attempt. Raises FeedbackError, PromptError."""
-        config = config or SDPOConfig()
-        with self._lock:
-            attempt = self._known(attempt)
-            return self._credit(attempt, self._evidence(attempt, config), config)
-
-    def what_if(
-        self, attempt: Attempt, *, feedback: str = "", demonstration: str = "", config: SDPOConfig | None = None
-    ) -> TokenCredit:
-        """The credit that an attempt would get under other evidence; nothing is recorded or changed."""
-        with self._lock:
-            shown = evidence.Evidence(feedback, demonstration)
-            return self._credit(self._known(attempt), shown, config or SDPOConfig())
-
-    def _credit(self, attempt: Attempt, shown: evidence.Evidence, config: SDPOConfig) -> TokenCredit:
-        return credit_of(
-            self.policy,
-            attempt,
-            attempt.prompt_ids,
-            self._teacher_prompt(attempt, shown),
-            temperature=attempt.temperature,
-            teacher=config.teacher,
-            rate=config.teacher_rate,
-        )
-
-    def ledger(
-        self, attempts: Sequence[Attempt], config: SDPOConfig | None = None, *, spans: Spans | None = None
-    ) -> tuple[Ledger, ...]:
-        """Which attempts give signal to an update, and why not the others; `spans` as in `update`."""
-        config = config or SDPOConfig()
-        with self._lock:
-            known = [self._known(attempt) for attempt in attempts]
-            chosen = selected(spans, known)
-            return tuple(
-                evidence.explain(one, self._evidence(one, config), known, config, chosen.get(one.id)) for one in known
-            )
 
     # Updates -----------------------------------------------------------------------------------------------------
     def update(

@@ -43,12 +43,13 @@ def build(studio: Studio) -> None:
         """Give an attempt a person's feedback and/or reward."""
         return to_json(wait(studio.feedback(attempt, text, reward, mode)))
 
-    def credit(attempt: str, config: dict | None = None) -> dict:
-        """The credit of an attempt, token by token, and the teacher's exact prompt."""
+    def credit(attempt: str, config: dict | None = None, contexts: list | None = None) -> dict:
+        """The credit of an attempt, token by token, and the teacher's exact prompt; contexts: names, or ["all"]."""
         made = make_config(SDPOConfig, config)
+        asked = None if contexts is None else [str(name) for name in contexts]
 
         def run(workbench: Any, job: Any) -> Any:
-            return detail(workbench, find(workbench, attempt), made)
+            return detail(workbench, find(workbench, attempt), made, asked)
 
         known = wait(desk.submit("credit", "Colouring", run))
         return {**known.payload, "teacher_prompt": known.teacher_text, "teacher_ids": list(known.teacher_ids)}

@@ -230,15 +230,26 @@ class Studio:
         return (what, attempt_id, self.desk.facts.get("head"), config, said)
 
     def want_detail(self, attempt: Attempt, config: SDPOConfig, *, shown: bool) -> Detail | Exception | None:
-        """The attempt's detail if it is known; otherwise None, and a job that finds it out is in the queue."""
-        key = self.key("credit", attempt.id, config, self.group(attempt.task_id))
+        """The attempt's detail if it is known; otherwise None, and a job that finds it out is in the queue.
+
+        The first colours take what the cheap contexts give; the attempt that is shown then gets all of them, behind
+        everything else, and with them the remaining views.
+        """
+        known = self._want_credit(attempt, config, None, SHOWN if shown else AHEAD)
+        if shown and isinstance(known, Detail):
+            whole = self._want_credit(attempt, config, "all", AHEAD)
+            return whole if isinstance(whole, Detail) else known
+        return known
+
+    def _want_credit(self, attempt: Attempt, config: SDPOConfig, contexts: str | None, priority: int) -> Any:
+        key = self.key(f"credit {contexts or ''}", attempt.id, config, self.group(attempt.task_id))
         known = self.desk.known(key)
         if known is None:
             self.desk.submit(
                 "credit",
                 "Colouring",
-                lambda workbench, job: detail(workbench, find(workbench, attempt.id), config),
-                priority=SHOWN if shown else AHEAD,
+                lambda workbench, job: detail(workbench, find(workbench, attempt.id), config, contexts),
+                priority=priority,
                 key=key,
             )
         return known
@@ -322,10 +333,14 @@ def find(workbench: Any, attempt_id: str) -> Attempt:
     raise FeedbackError(f"There is no attempt {attempt_id!r} in this run; sample or choose another.")
 
 
-def detail(workbench: Any, attempt: Attempt, config: SDPOConfig) -> Detail:
-    """Score one attempt: its heatmap and the exact prompt that the self-teacher reads."""
+def detail(workbench: Any, attempt: Attempt, config: SDPOConfig, contexts: str | Sequence[str] | None = None) -> Detail:
+    """Score one attempt: its heatmap and the exact prompt that the self-teacher reads.
+
+    `contexts` as in `Workbench.credit`; None takes its default.
+    """
     prompt = workbench.teacher_prompt(attempt, config)
-    payload = workbench.credit(attempt, config).payload()
+    asked = {} if contexts is None else {"contexts": contexts}
+    payload = workbench.credit(attempt, config, **asked).payload()
     return Detail(payload, prompt.text, tuple(prompt.ids), prompt.shortened)
 
 

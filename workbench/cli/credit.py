@@ -1,0 +1,143 @@
+"""The command `credit`: what the self-teacher thinks of each token, and whether what is stored of it is true."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench.cli.output import (
+    DEFAULT_RUN,
+    DeviceOption,
+    JsonOption,
+    ModelOption,
+    Output,
+    QuantizationOption,
+    RunOption,
+    find_attempt,
+    opened,
+)
+from workbench.cli.rounds import TeacherOption
+from workbench.config import SDPOConfig
+from workbench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from workbench import Workbench
+
+
+def credit(
+    attempt: Annotated[
+        str | None, typer.Argument(help="Id of an attempt; the newest if none, with --check all of the run.")
+    ] = None,
+    attempt_id: Annotated[str | None, typer.Option("--attempt", help="The same, as an option.")] = None,
+    view: Annotated[str, typer.Option(help="Which numbers: raw, centred, divergence, control, ...")] = "raw",
+    contexts: Annotated[
+        str | None, typer.Option(help="'all', or names with commas; if none, what the view needs.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write the heatmap to this file.")] = None,
+    teacher: TeacherOption = "trust_region",
+    check: Annotated[
+        bool, typer.Option("--check", help="Recompute what is stored in float64, token by token, and compare.")
+    ] = False,
+    run: RunOption = DEFAULT_RUN,
+    model: ModelOption = "embedded",
+    quantization: QuantizationOption = "auto",
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> int:
+    """Show what the self-teacher thinks of each token of an attempt, or check what is stored of it."""
+    output = Output(as_json)
+    if attempt is not None and attempt_id is not None:
+        raise ConfigError("An attempt was given twice; give it as an argument or with --attempt.")
+    chosen = attempt or attempt_id
+    config = SDPOConfig(teacher=teacher)  # type: ignore[arg-type]  # checked by the config itself
+    with opened(output, run, model=model, quantization=quantization, device=device) as workbench:
+        if check:
+            return _check(workbench, chosen, output)
+        _show(workbench, chosen or "latest", config, view, contexts, html, output)
+        return 0
+
+
+def _show(
+    workbench: Workbench,
+    attempt: str,
+    config: SDPOConfig,
+    view: str,
+    contexts: str | None,
+    html: Path | None,
+    output: Output,
+) -> None:
+    needed = workbench.contexts_of(view)
+    asked = needed if contexts is None else [name.strip() for name in contexts.split(",")]
+    scored = workbench.credit(find_attempt(workbench, attempt), config, contexts=asked)
+    values = scored.view(view)
+    if html is not None:
+        scored.to_html(html)
+    output.table(
+        f"Credit of {scored.attempt_id}",
+        ("token", *(f"{name.replace('_', ' ')}, nats" for name in scored.contexts), view),
+        zip(map(repr, scored.tokens), *scored.contexts.values(), values, strict=True),
+    )
+    for name, reason in scored.absent.items():
+        output.say(f"The context {name!r} is absent: {reason}.")
+    output.say(scored.summary())
+    output.summary(
+        {
+            "attempt": scored.attempt_id,
+            "view": view,
+            "tokens": scored.tokens,
+            "token_ids": scored.token_ids,
+            "values": values,
+            "contexts": dict(scored.contexts),
+            "absent": dict(scored.absent),
+            "noise_floor": scored.noise_floor,
+            "summary": scored.summary(),
+        }
+    )
+
+
+def _check(workbench: Workbench, attempt: str | None, output: Output) -> int:
+    """0 where everything stored is within its bound, else 1 with one sentence."""
+    checks = workbench.check_credit(find_attempt(workbench, attempt) if attempt else None)
+    names = list(dict.fromkeys(name for one in checks for name in one.differences))
+    rows, summary = [], {}
+    for name in names:
+        worst = max((one for one in checks if name in one.differences), key=lambda one: one.differences[name].largest)
+        found = worst.differences[name]
+        rows.append((name, f"{found.largest:.1e}", worst.bound, worst.attempt_id, worst.update_id, found.position + 1))
+        summary[name] = {"largest": found.largest, "attempt": worst.attempt_id, "position": found.position}
+    first, largest = checks[0], max(one.largest for one in checks)
+    output.table(
+        f"{len(checks)} stored credits against float64 on the CPU, one token at a time",
+        ("context or quantity", "largest difference, nats", "bound", "attempt", "policy", "token"),
+        rows,
+    )
+    if first.dequantised:
+        output.say("The float64 weights are those that bitsandbytes gives back for the quantised layers.")
+    output.summary(
+        {
+            "check": "credit",
+            "credits": len(checks),
+            "precision": first.precision,
+            "dequantised": first.dequantised,
+            "bound": first.bound,
+            "largest": largest,
+            "differences": summary,
+            "ok": all(one.ok for one in checks),
+        }
+    )
+    wrong = [one for one in checks if not one.ok]
+    if not wrong:
+        output.say(f"The largest difference is {largest:.1e}, within the bound of {first.bound:g} ({first.precision}).")
+        return 0
+    worst = max(wrong, key=lambda one: one.largest)
+    name = max(worst.differences, key=lambda name: worst.differences[name].largest)
+    print(
+        f"{len(wrong)} of {len(checks)} stored credits are not what float64 gives: {name} of attempt "
+        f"{worst.attempt_id} is off by {worst.largest:.2g}, and {worst.bound:g} is what {worst.precision} may be off "
+        "by; score the attempt again.",
+        file=sys.stderr,
+    )
+    return 1

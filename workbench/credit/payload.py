@@ -1,0 +1,48 @@
+"""A `TokenCredit` as the plain data that `workbench.heatmap` draws. Knows nothing of HTML."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from workbench.credit.views import VIEWS, View
+
+if TYPE_CHECKING:
+    from workbench.credit.attempt_credit import TokenCredit
+
+
+def payload(credit: TokenCredit, title: str, view: str) -> dict[str, Any]:
+    """JSON-serialisable; views whose context is missing are not offered. Errors as `TokenCredit.view`."""
+    credit.view(view)
+    return {
+        "title": title or f"Credit of attempt {credit.attempt_id}",
+        "tokens": [{"text": text, "id": i} for text, i in zip(credit.tokens, credit.token_ids, strict=True)],
+        "views": [_view(VIEWS[name], credit) for name in credit.views()],
+        "numbers": [
+            {"name": name.replace("_", " "), "unit": "nats", "values": list(values)}
+            for name, values in credit.numbers().items()
+        ],
+        "noise_floor": credit.noise_floor,
+        "top": [
+            [{"text": t.text, "id": t.id, "student": t.student, "teacher": t.teacher} for t in listed]
+            for listed in credit.alternatives
+        ],
+        "summary": credit.summary(),
+        "view": view,
+    }
+
+
+def _view(view: View, credit: TokenCredit) -> dict[str, Any]:
+    ends = (view.range.low, view.range.high)
+    return {
+        "name": view.name,
+        "title": view.title,
+        "unit": view.unit,
+        "signed": view.signed,
+        "centre": view.range.centre,
+        # Open ends are null: the colour scale is then taken from the values.
+        "range": [end if math.isfinite(end) else None for end in ends],
+        "formula": view.formula,
+        "how": view.how_to_read,
+        "values": list(view.of(credit)),
+    }

@@ -1,0 +1,127 @@
+"""What can be said of one attempt's credit: its pivots, how concentrated it is, what leaks, a sentence for people.
+
+Plain arithmetic on a `TokenCredit`; each number is defined in `statistics.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from workbench.credit.statistics import cosine, gini, strongest, top_share
+from workbench.credit.view_formulas import credit_under
+from workbench.errors import CreditError
+
+if TYPE_CHECKING:
+    from workbench.credit.attempt_credit import TokenCredit, TopToken
+
+PIVOT_SHARE = 0.8  # of the absolute credit, that the pivots hold together
+SAME_CREDIT = 0.1  # |A - A[template only]| up to this share of |A| is about the same credit
+
+
+@dataclass(frozen=True, slots=True)
+class Pivot:
+    """One of the few tokens that hold most of the credit."""
+
+    position: int  # from 0
+    token: str
+    credit: float  # nats
+    share: float  # of the attempt's absolute credit above the noise floor, 0 to 1
+    teacher_writes: str  # the self-teacher's likeliest token here
+    teacher_writes_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Concentration:
+    """How unevenly the absolute credit is spread over the tokens; NaN where there is none."""
+
+    top_share: float  # on the strongest 5 % of the tokens, 0 to 1
+    top_count: int  # how many tokens that is
+    gini: float  # 0 = evenly, near 1 = all on one token
+
+
+def favourite(credit: TokenCredit, position: int) -> TopToken | None:
+    """What the self-teacher would write at a position; None where no alternatives were kept."""
+    return max(credit.alternatives[position], key=lambda token: token.teacher_logp, default=None)
+
+
+def pivots(credit: TokenCredit, share: float = PIVOT_SHARE) -> list[Pivot]:
+    """The fewest tokens above the noise floor that hold `share` of the credit there, the strongest first."""
+    values = credit.view("raw")
+    total = sum(abs(value) for value in values if abs(value) > credit.noise_floor)
+    found = []
+    for place in strongest(values, share, noise_floor=credit.noise_floor):
+        wanted = favourite(credit, place)
+        text, token_id = ("", -1) if wanted is None else (wanted.text, wanted.id)
+        found.append(Pivot(place, credit.tokens[place], values[place], abs(values[place]) / total, text, token_id))
+    return found
+
+
+def concentration(credit: TokenCredit) -> Concentration:
+    """Of the raw credit."""
+    values = credit.view("raw")
+    share, count = top_share(values)
+    return Concentration(share, count, gini(values))
+
+
+def leakage(credit: TokenCredit) -> float:
+    """Cosine of A and A[answer only], -1 to 1: near 1, the credit hardly depends on the question.
+
+    Then the feedback gives the answer away. NaN where one of them is zero. Raises CreditError without that context.
+    """
+    if "answer_only" not in credit.contexts:
+        reason = credit.absent.get("answer_only", "it was not scored; ask for it with contexts='all'")
+        raise CreditError(f"The leakage meter needs the context 'answer_only': {reason}.")
+    return cosine(credit.view("raw"), credit_under(credit, "answer_only"))
+
+
+def same_as_no_feedback(credit: TokenCredit) -> bool | None:
+    """Whether the self-teacher's wording alone gives about the same credit; None where that was not scored."""
+    if "template_only" not in credit.contexts:
+        return None
+    changed, whole = credit.view("control"), credit.view("raw")
+    return sum(map(abs, changed)) <= max(SAME_CREDIT * sum(map(abs, whole)), credit.noise_floor * len(whole))
+
+
+def summary(credit: TokenCredit) -> str:
+    """What the heatmap shows, in a sentence or two made from the numbers. Tokens are counted from 1."""
+    values = credit.view("raw")
+    if not values:
+        return "This attempt has no tokens."
+    place = max(range(len(values)), key=lambda position: abs(values[position]))
+    if abs(values[place]) <= credit.noise_floor:
+        return f"Nothing here is above the noise floor ({credit.noise_floor:.2g} nats)."
+    share, count = top_share(values)
+    said = f"{_strongest(credit, place)} {100 * share:.0f} % of the credit is on {count} of {len(values)} tokens."
+    if same_as_no_feedback(credit):
+        said += " This feedback gives about the same credit as no feedback: see the control view."
+    return said
+
+
+def _strongest(credit: TokenCredit, place: int) -> str:
+    teacher, student = (math.exp(credit.contexts[name][place]) for name in ("teacher", "student"))
+    sentence = (
+        f"The teacher disagrees most at token {place + 1} ({_quoted(credit.tokens[place])}): "
+        f"it gives {_probability(teacher)} where the student gave {_probability(student)}"
+    )
+    wanted = favourite(credit, place)
+    if wanted is None:
+        return f"{sentence}."
+    if wanted.id == credit.token_ids[place]:
+        return f"{sentence}, and would write it too."
+    return f"{sentence}, and would write {_quoted(wanted.text)}."
+
+
+def _quoted(text: str) -> str:
+    """A token in backticks, with its white space visible."""
+    return "`" + text.replace("\n", "⏎").replace("\t", "⇥").replace("`", "´") + "`"
+
+
+def _probability(value: float) -> str:
+    """Short form of a probability: .71, .001, "under .001", 1."""
+    if value < 0.0005:
+        return "under .001"
+    if value < 0.01:
+        return f"{value:.3f}"[1:]
+    return f"{value:.2f}"[1:] if value < 0.995 else "1"

@@ -1,0 +1,113 @@
+"""Stored credit against the truth: every number of it, recomputed in float64 from what the run holds, and compared.
+
+Knows nothing of how either of the two is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from workbench.credit import TokenCredit
+from workbench.policy import Policy
+from workbench.policy.bruteforce import Float64Model, Truth, recompute
+from workbench.runs import Run
+from workbench.session.credit_store import QUANTITIES, StoredCredit
+
+# What the arithmetic of a precision may be off by, nats: its noise floor against float64, several times what was
+# measured (embedded policy and small random models, all quantities: 9e-6, 0.02, 0.13, 0.14). NF4 weights are exact
+# once dequantised, so they add nothing; int8 layers round what flows through them too, which float64 does not imitate.
+BOUNDS: Mapping[str, float] = MappingProxyType({"float32": 1e-4, "float16": 0.1, "bfloat16": 0.5, "int8": 0.5})
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The largest difference of one context or quantity."""
+
+    largest: float  # nats; of "tail" a probability
+    position: int  # token, from 0
+
+
+@dataclass(frozen=True, slots=True)
+class CreditCheck:
+    """One stored credit, compared."""
+
+    event_id: int
+    attempt_id: str
+    update_id: str
+    precision: str  # a key of BOUNDS
+    bound: float  # nats
+    dequantised: bool  # the float64 weights are those that quantised layers stand for
+    differences: Mapping[str, Difference]  # by context, then by quantity
+
+    @property
+    def largest(self) -> float:
+        """Over everything that was compared."""
+        return max(difference.largest for difference in self.differences.values())
+
+    @property
+    def ok(self) -> bool:
+        """Whether every difference is within the bound."""
+        return self.largest <= self.bound
+
+
+def check(policy: Policy, run: Run, found: Sequence[StoredCredit]) -> list[CreditCheck]:
+    """Recompute and compare; the policy is only read. Raises RunError for a damaged state, PolicyError."""
+    quantization, dtype = str(policy.facts["quantization"]), str(policy.facts["dtype"])
+    precision = "int8" if quantization == "int8" else dtype
+    model, checks = Float64Model(policy), []
+    for one in found:
+        basis, credit = one.basis, one.credit
+        truth = recompute(
+            model,
+            run.blobs.get(run.state_blob(basis.update_id)),
+            basis.prompts,
+            credit.token_ids,
+            temperature=credit.temperature,
+            teacher=basis.teacher,
+            rate=basis.rate,
+        )
+        checks.append(
+            CreditCheck(
+                event_id=one.event_id,
+                attempt_id=credit.attempt_id,
+                update_id=basis.update_id,
+                precision=precision,
+                bound=BOUNDS[precision],
+                dequantised=quantization != "none",
+                differences=dict(compare(credit, truth)),
+            )
+        )
+    return checks
+
+
+def compare(credit: TokenCredit, truth: Truth) -> Iterator[tuple[str, Difference]]:
+    """The largest difference of each context and quantity; "top" is the alternatives, "tail" what they leave out.
+
+    "top" is also how far a side's likeliest token stands above the likeliest one listed: 0 where none is missing.
+    """
+    for name, values in credit.contexts.items():
+        yield name, _largest([abs(a - b) for a, b in zip(values, truth.contexts[name], strict=True)])
+    for name in QUANTITIES:
+        yield name, _largest([abs(a - b) for a, b in zip(getattr(credit, name), getattr(truth, name), strict=True)])
+    top, tail = [], []
+    for position, sides in enumerate(zip(truth.student_rows, truth.teacher_rows, strict=True)):
+        listed = credit.top(position)
+        ids = [token.id for token in listed]
+        given = [[token.student_logp for token in listed], [token.teacher_logp for token in listed]]
+        kept = [side[ids] for side in sides]
+        off = [
+            abs(a - b) for own, true in zip(given, kept, strict=True) for a, b in zip(own, true.tolist(), strict=True)
+        ]
+        missing = [float(side.max() - true.max()) for side, true in zip(sides, kept, strict=True)]
+        top.append(max([*off, *missing]))
+        left = [1.0 - float(true.exp().sum()) for true in kept]
+        tail.append(max(abs(a - b) for a, b in zip(credit.tail(position), left, strict=True)))
+    yield "top", _largest(top)
+    yield "tail", _largest(tail)
+
+
+def _largest(differences: list[float]) -> Difference:
+    place = max(range(len(differences)), key=differences.__getitem__)
+    return Difference(differences[place], place)
