@@ -191,9 +191,15 @@ def make_family_dir(path: Path, name: str, *, hidden: int = 64, layers: int = 2,
     return path
 
 
-def make_family_tokenizer(family: Family) -> PreTrainedTokenizerFast:
-    """A tokenizer of a family's kind, of about 400 tokens."""
+def make_family_tokenizer(family: Family, size: int = 0) -> PreTrainedTokenizerFast:
+    """A tokenizer of a family's kind, of about 400 tokens, or filled up to `size` with ones that no text becomes."""
     backend = {"bytes": _bytes, "pieces": _pieces}[family.kind](family.specials)
+    if size:
+        written = json.loads(backend.to_str())
+        vocabulary = written["model"]["vocab"]
+        for number in range(len(vocabulary), size - len(family.added)):
+            vocabulary[f"\uf8ff{number}"] = number
+        backend = Tokenizer.from_str(json.dumps(written))
     backend.add_special_tokens(list(family.specials))
     backend.add_tokens(list(family.added))
     tokenizer = PreTrainedTokenizerFast(

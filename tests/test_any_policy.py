@@ -18,14 +18,16 @@ from model_families import FAMILIES, make_family_dir
 
 from workbench import Workbench
 from workbench.config import PolicyConfig, SamplingConfig, SDPOConfig
-from workbench.errors import FeedbackError, NoSignalError, PolicyError, RunError
+from workbench.errors import FeedbackError, NoSignalError, PolicyError, PromptError, RunError, TaskError
 from workbench.policy import Policy, load_policy
 from workbench.policy.prompts import student_prompt, teacher_prompt
 from workbench.policy.scoring import completion_logits
 from workbench.records import Attempt, Task
 
-CASES = [(family, quantization) for family in FAMILIES for quantization in ("none", "nf4")]
-CASES += [("qwen3", "int8"), ("phi", "int8")]
+CASES = [(family, quantization, "cpu") for family in FAMILIES for quantization in ("none", "nf4")]
+CASES += [("qwen3", "int8", "cpu"), ("phi", "int8", "cpu")]
+ON_CUDA = [(family, quantization, "cuda") for family in FAMILIES for quantization in ("none", "nf4")]
+GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 SYSTEM = "You are a careful programmer."
 TASK = Task("pack/one", "Write f(xs): sort, then take 3.", "person", system=SYSTEM)
 CONFIG = SDPOConfig(teacher="frozen", learning_rate=2e-3)
@@ -50,44 +52,47 @@ def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: make_family_dir(folder / name, name) for name in FAMILIES}
 
 
-@pytest.fixture(scope="module", params=CASES, ids=["-".join(case) for case in CASES])
+@pytest.fixture(
+    scope="module",
+    params=[*CASES, *(pytest.param(case, marks=GPU) for case in ON_CUDA)],
+    ids=["-".join(case) for case in [*CASES, *ON_CUDA]],
+)
 def opened(
     request: pytest.FixtureRequest, directories: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, str, Workbench]]:
-    family, quantization = request.param
+    family, quantization, device = request.param
     run, model = tmp_path_factory.mktemp("run") / "run", str(directories[family])
-    with Workbench.open(run, model=model, quantization=quantization, device="cpu") as workbench:
+    with Workbench.open(run, model=model, quantization=quantization, device=device) as workbench:
         yield family, quantization, workbench
 
 
-def plain_logps(policy: Policy, prompt: Sequence[int], attempt: Sequence[int]) -> torch.Tensor:
+def plain_logps(policy: Policy, prompt: Sequence[int], attempt: Sequence[int], temperature: float = 1) -> torch.Tensor:
     """(T,) nats, by one forward pass over one row, nothing shared with the workbench's own paths."""
-    whole = torch.tensor([[*prompt, *attempt]])
+    whole = torch.tensor([[*prompt, *attempt]], device=policy.device)
     with torch.no_grad():
-        logits = policy.model(input_ids=whole, attention_mask=torch.ones_like(whole)).logits
-    logps = logits[0, len(prompt) - 1 : -1].double().log_softmax(-1)
+        logits = policy.model(input_ids=whole, attention_mask=torch.ones_like(whole)).logits.cpu()
+    logps = (logits[0, len(prompt) - 1 : -1].double() / temperature).log_softmax(-1)
     return logps.gather(1, torch.tensor(attempt).unsqueeze(1)).squeeze(1)
 
 
-def close(values: Sequence[float] | torch.Tensor, expected: torch.Tensor, quantization: str) -> bool:
-    # int8 rounds activations, and which columns it leaves out of that depends on the whole batch.
-    tolerance = 0.1 if quantization == "int8" else 2e-4
+def close(values: Sequence[float] | torch.Tensor, expected: torch.Tensor, policy: Policy) -> bool:
+    # int8 rounds activations, and which columns it leaves out of that depends on the whole batch; half precision
+    # rounds everything, in another order for another shape.
+    coarse = policy.facts["quantization"] == "int8" or policy.facts["dtype"] != "float32"
+    tolerance = 0.1 if coarse else 2e-4
     return bool((torch.as_tensor(values).double() - expected).abs().max() < tolerance)
 
 
 def test_a_whole_round(opened: tuple[str, str, Workbench]) -> None:
-    _, quantization, workbench = opened
+    workbench = opened[2]
     policy = workbench.policy
     short = workbench.add_task(prompt=TASK.prompt, environment="person", system=SYSTEM)
     long = workbench.add_task(prompt="Write f(xs): " + "sort, then take 3, " * 3 + ".", environment="person")
     # Prompts of different lengths in one batch: padded on the left, longer than the sliding windows (trap 7).
     attempts = workbench.attempt_many([short, long], 2, sampling=SamplingConfig(0.8, 10))
     for attempt in attempts:
-        whole = torch.tensor([[*attempt.prompt_ids, *attempt.token_ids]])
-        with torch.no_grad():
-            logits = policy.model(input_ids=whole).logits[0, len(attempt.prompt_ids) - 1 : -1].double() / 0.8
-        expected = logits.log_softmax(-1).gather(1, torch.tensor(attempt.token_ids).unsqueeze(1)).squeeze(1)
-        assert close(attempt.sampling_logps, expected, quantization)
+        expected = plain_logps(policy, attempt.prompt_ids, attempt.token_ids, 0.8)
+        assert close(attempt.sampling_logps, expected, policy)
 
     (attempt, *_) = workbench.attempt(short, 2, sampling=SamplingConfig(max_new_tokens=10))
     attempt = workbench.give_feedback(attempt, text="Sort descending.", reward=0.0)
@@ -96,16 +101,16 @@ def test_a_whole_round(opened: tuple[str, str, Workbench]) -> None:
     with policy.base():
         teacher = plain_logps(policy, shown, attempt.token_ids)
     credit = workbench.credit(attempt, CONFIG)
-    assert close(credit.contexts["student"], before, quantization)
-    assert close(credit.contexts["teacher"], teacher, quantization)
-    assert close(credit.view("raw"), teacher - before, quantization)
-    assert max(abs(value) for value in credit.view("raw")) > 10 * credit.noise_floor  # the teacher does differ
+    assert close(credit.contexts["student"], before, policy)
+    assert close(credit.contexts["teacher"], teacher, policy)
+    assert close(credit.view("raw"), teacher - before, policy)
+    assert max(abs(value) for value in credit.view("raw")) > credit.noise_floor  # the teacher does differ
 
     state = policy.state()
     report = workbench.update([attempt], CONFIG)
     after = plain_logps(policy, attempt.prompt_ids, attempt.token_ids)
     assert report.loss < report.loss_before and (after - before).abs().max() > 1e-3
-    assert close(report.realised[attempt.id], after - before, quantization)
+    assert close(report.realised[attempt.id], after - before, policy)
     workbench.undo()
     assert all(torch.equal(value, state[name]) for name, value in policy.state().items())
     assert torch.equal(plain_logps(policy, attempt.prompt_ids, attempt.token_ids), before)
@@ -227,3 +232,21 @@ def test_an_attempt_without_tokens(directories: dict[str, Path], tmp_path: Path)
             workbench.credit(attempt)
         with pytest.raises(NoSignalError, match="it has no tokens"):
             workbench.update([attempt])
+
+
+def test_prompts_that_do_not_fit_are_one_sentence(directories: dict[str, Path], tmp_path: Path) -> None:
+    """An over-long question is refused with numbers; an over-long feedback is shortened, and it is said."""
+    with Workbench.open(tmp_path / "run", model=str(directories["olmo2"])) as workbench:
+        long = workbench.add_task(prompt="sort, then take 3, " * 200, environment="person")
+        with pytest.raises(PromptError, match=r"takes \d+ tokens, but 511 fit; shorten it"):
+            workbench.attempt(long, 1)
+        task = workbench.add_task(prompt=TASK.prompt, environment="person")
+        with pytest.raises(PromptError, match=r"and 600 new ones do not fit the model's context of 512"):
+            workbench.attempt(task, 1, sampling=SamplingConfig(max_new_tokens=600))
+        with pytest.raises(TaskError, match="empty"):
+            workbench.add_task(prompt=" \n", environment="person")
+        (attempt,) = workbench.attempt(task, 1, sampling=SamplingConfig(max_new_tokens=4))
+        attempt = workbench.give_feedback(attempt, text="Sort descending. " * 400, reward=0.0)
+        prompt = workbench.teacher_prompt(attempt)
+        assert prompt.shortened == ("feedback",) and len(prompt.ids) + 4 <= 512
+        workbench.credit(attempt)

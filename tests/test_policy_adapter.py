@@ -152,7 +152,10 @@ def test_a_run_brings_its_adapter_along(model_dir: Path, adapter_dir: Path, tmp_
         here = logits(workbench.policy.model)
         made_with = workbench.events()[0].data
         assert made_with["policy"]["adapter"]["sha256"] and made_with["policy"]["lora"]["rank"] == 3
-    shutil.rmtree(given)
+        shutil.rmtree(given)
+        workbench.export_merged(tmp_path / "merged")
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.float32)
+    torch.testing.assert_close(logits(merged), here, atol=1e-4, rtol=0)
     with Workbench.open(run, model=model) as workbench:
         assert torch.equal(logits(workbench.policy.model), here)
     with pytest.raises(RunError, match="was made with the adapter"):

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from model_families import make_family_dir
 from policy_factory import nudge
+from transformers import AutoModelForCausalLM
 
 from workbench.config import LoraSettings, PolicyConfig
 from workbench.errors import PolicyError
 from workbench.policy import Policy, load_policy, memory
+from workbench.policy.adapter import add_adapter
 from workbench.policy.checkpointing import install
 from workbench.policy.scoring import completion_logits, sampled_logps
 from workbench.policy.selfcheck import held
@@ -77,7 +80,7 @@ def gradient(policy: Policy, rows: int = 2) -> torch.Tensor:
     return torch.cat([parameter.grad.flatten() for parameter in policy.parameters()])  # type: ignore[union-attr]
 
 
-def kept(policy: Policy, rows: int, width: int) -> int:
+def kept(policy: Any, rows: int, width: int) -> int:
     """Bytes of the distinct tensors that autograd keeps of one pass, the policy's own left out."""
     own = {tensor.untyped_storage().data_ptr() for tensor in policy.model.state_dict().values()}
     storages: dict[int, Any] = {}
@@ -104,6 +107,17 @@ def test_activations_are_predicted_about_right(directories: dict[str, Path], fam
         measured = kept(policy, 2, width)
         predicted = memory.activations_bytes(shape, 2, width, torch.float32)
         assert 0.7 < predicted / measured < 1.5, (width, predicted / measured)
+
+
+@pytest.mark.parametrize("family", ["qwen3", "phi", "gpt2", "gemma2"])
+def test_activations_are_predicted_about_right_in_half_precision(directories: dict[str, Path], family: str) -> None:
+    """As on a GPU; the adapter is float32 there too."""
+    model = AutoModelForCausalLM.from_pretrained(directories[family], dtype=torch.bfloat16)
+    adapted = add_adapter(model, LoraSettings(), seed=0)
+    assert {parameter.dtype for parameter in adapted.parameters() if parameter.requires_grad} == {torch.float32}
+    measured = kept(SimpleNamespace(model=adapted, bare=model), 2, 256)
+    predicted = memory.activations_bytes(memory.shape_of(outline(directories[family])), 2, 256, torch.bfloat16)
+    assert 0.7 < predicted / measured < 1.5, predicted / measured
 
 
 @pytest.mark.parametrize("family", ["qwen3", "phi", "gpt2", "gemma2"])

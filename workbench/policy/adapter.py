@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,12 @@ def _targets(path: Path, rank: int, variant: LoraVariant, linears: Mapping[str, 
     suffixes = tuple(sorted({name.rpartition(".")[2] for name in found}))
     meant = {name for name in linears if name.rpartition(".")[2] in suffixes}
     return suffixes if meant == set(found) else tuple(sorted(found))
+
+
+def settings_of(facts: Mapping[str, Any]) -> LoraSettings:
+    """The LoRA settings among a policy's facts, or among what a run has recorded of them (older runs: less)."""
+    lora = facts["lora"]
+    return LoraSettings(**{field.name: lora[field.name] for field in fields(LoraSettings) if field.name in lora})
 
 
 def add_adapter(model: Any, settings: LoraSettings, *, seed: int, start: AdapterFile | None = None) -> Any:

@@ -139,7 +139,7 @@ def _load_tokenizer(config: PolicyConfig, source: Source) -> Any:
         from transformers import AutoTokenizer
 
     with one_sentence(config):
-        tokenizer = AutoTokenizer.from_pretrained(source.place, revision=source.revision, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source.place, revision=source.commit, trust_remote_code=False)
     if not tokenizer.chat_template:
         raise PolicyError(
             f"The tokenizer of {config.model!r} has no chat template, so a question cannot be put to it; choose an "
@@ -162,7 +162,7 @@ def _load_model(
 ) -> torch.nn.Module:
     from transformers import AutoModelForCausalLM
 
-    options: dict[str, Any] = {"revision": source.revision, "dtype": dtype, "device_map": {"": device}}
+    options: dict[str, Any] = {"revision": source.commit, "dtype": dtype, "device_map": {"": device}}
     if attention is not None:
         options["attn_implementation"] = attention
     if quantization != "none":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from workbench.config import PolicyConfig
 from workbench.errors import PolicyError
+from workbench.policy.adapter import settings_of
 from workbench.policy.loading import load_policy
 from workbench.policy.policy import Policy
 
@@ -16,11 +17,19 @@ def export_merged(policy: Policy, config: PolicyConfig, path: Path) -> Path:
 
     The weights in use are left alone: what is merged into 4-bit weights is rounded to 4 bits again, which changes the
     policy (trap 12). `config` (the one that the policy was loaded with) names the base, which is loaded once more,
-    unquantised, on the CPU. Raises PolicyError: no room for that, or `path` is not a new or empty directory.
+    unquantised, on the CPU. Raises PolicyError: no room for that, the base's files have changed meanwhile, or `path` is
+    not a new or empty directory.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise PolicyError(f"The merged model cannot be written to {path}; choose a directory that is new or empty.")
-    fresh = load_policy(replace(config, quantization="none", device="cpu"))
+    settings = replace(config, adapter=None, lora=settings_of(policy.facts))  # the state brings the adapter's weights
+    revision = policy.facts["commit"] or config.revision
+    fresh = load_policy(replace(settings, quantization="none", device="cpu", revision=revision))
+    if fresh.facts["content_sha256"] != policy.facts["content_sha256"]:
+        raise PolicyError(
+            f"The files of the model {config.model!r} have changed since it was loaded, so the adapter no longer "
+            "belongs to them; put the former files back."
+        )
     fresh.load_state(policy.state())
     try:
         fresh.model.merge_and_unload(safe_merge=True).save_pretrained(str(path))

@@ -8,7 +8,6 @@ can be known from configuration and tensor headers is checked here; every way of
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,7 +27,6 @@ _HASHED = (
     *("config.json", "generation_config.json", "*.safetensors", "*.index.json", "tokenizer*", "vocab.json"),
     *("merges.txt", "spiece.model", "special_tokens_map.json", "added_tokens.json", "chat_template*"),
 )
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _FLOATS = {"F64", "F32", "F16", "BF16"}
 
 
@@ -38,8 +36,7 @@ class Source:
 
     name: str  # as the person named it
     place: str  # a directory, or a hub id
-    revision: str | None  # what to load from the hub: the commit where it is known
-    commit: str | None  # hub models only
+    commit: str | None  # what is loaded from the hub; None for a directory
     config: Any  # transformers' configuration
     content_hash: str | None  # SHA-256 over configuration, tokenizer and weights; None for a hub model
 
@@ -60,23 +57,17 @@ def find(config: PolicyConfig) -> Source:
     place = config.model if directory is None else str(directory)
     commit = _commit(config) if directory is None else None
     with one_sentence(config):
-        found = AutoConfig.from_pretrained(place, revision=commit or config.revision, trust_remote_code=False)
+        found = AutoConfig.from_pretrained(place, revision=commit, trust_remote_code=False)
     _check_kind(config.model, found)
-    if directory is None:
-        return Source(config.model, place, commit or config.revision, commit, found, None)
-    return Source(config.model, place, None, None, found, content_hash(directory))
+    return Source(config.model, place, commit, found, None if directory is None else content_hash(directory))
 
 
-def _commit(config: PolicyConfig) -> str | None:
-    """The commit that a hub model's revision stands for now, from the hub or else from what is cached of it."""
-    from transformers.utils import resolve_revision
+def _commit(config: PolicyConfig) -> str:
+    """The commit that a hub model's revision stands for now: the hub's word, or else what is cached of it."""
+    from huggingface_hub import resolve_revision
 
-    for cached_only in (False, True):
-        found = resolve_revision(config.model, config.revision, local_files_only=cached_only)
-        commit = getattr(found, "resolved", found)  # it resolves to a string that carries the commit, or not at all
-        if commit is not None and _COMMIT.fullmatch(commit):
-            return str(commit)
-    return None
+    with one_sentence(config):
+        return resolve_revision(config.model, revision=config.revision).resolved
 
 
 def skeleton(source: Source, config: PolicyConfig, *, dtype: torch.dtype, attention: str | None) -> Any:
@@ -209,7 +200,7 @@ def _reason(config: PolicyConfig, error: Exception) -> str:
         return f"The model {model!r} has no revision {config.revision!r}; name a branch, tag or commit that exists."
     if caused_by(hub.RepositoryNotFoundError, hub.HFValidationError):
         return f"There is no model {model!r}; give 'embedded', a directory or the id of a hub model."
-    if caused_by(hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, ConnectionError):
+    if caused_by(hub.RevisionResolutionError, hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, ConnectionError):
         return (
             f"The model {model!r} is not on this machine and the hub cannot be reached; "
             "connect to the internet, or use 'embedded' or a local directory."

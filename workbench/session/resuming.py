@@ -14,6 +14,7 @@ import torch
 from workbench.config import LoraSettings, PolicyConfig
 from workbench.errors import RunError
 from workbench.policy import Policy
+from workbench.policy.adapter import settings_of
 from workbench.runs import Run
 
 RANDOM = "random/sampling"
@@ -37,7 +38,7 @@ def resumed(config: PolicyConfig, run: Run) -> PolicyConfig:
     _check(run, "the model", config.model, theirs["model"])
     if not run.events("root"):  # it was stopped before anything depended on the rest
         return config
-    lora = LoraSettings(**{name: theirs["lora"][name] for name in asdict(LoraSettings()) if name in theirs["lora"]})
+    lora = settings_of(theirs)
     adapter = theirs.get("adapter")
     if config.adapter is not None:
         _check(run, "the adapter", config.adapter, adapter["path"] if adapter else None)

@@ -15,10 +15,11 @@ from workbench.ui.worker import PERSON, Desk, sentence
 def header(desk: Desk, run: str) -> dict[str, Any]:
     """The line at the top: which run, which policy, what it is doing."""
     policy = desk.facts.get("policy", {})
-    names = ("model", "parameters", "quantization", "dtype", "device")
+    names = ("model", "parameters", "quantization", "dtype", "device", "attention")
     facts = [amount(policy[name]) for name in names if policy.get(name) not in (None, "", "none")]
     if "lora" in policy:
-        facts.append(f"LoRA r{policy['lora']['rank']}")
+        variant = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}[policy["lora"]["variant"]]
+        facts.append(f"{variant} r{policy['lora']['rank']}")
     job = desk.current
     busy = job if job is not None and job.priority == PERSON else None
     return {
