@@ -14,8 +14,9 @@ from policy_factory import nudge
 
 from workbench.cli import main
 from workbench.config import PolicyConfig
+from workbench.errors import PolicyError
 from workbench.policy import load_policy, loading
-from workbench.policy.selfcheck import gradient_check
+from workbench.policy.selfcheck import brute_force, gradient_check
 
 
 def doctor(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -33,6 +34,7 @@ def test_the_embedded_policy_and_this_machine(capsys: pytest.CaptureFixture[str]
     checks = found["checks"]
     assert checks["null_test"]["ok"] and checks["null_test"]["credit_nats"] < 1e-3
     assert checks["gradient_check"]["ok"]
+    assert checks["brute_force"]["ok"] and 0 < checks["brute_force"]["difference_nats"] < 1e-4
     # None: with a reason, where 4-bit layers cannot run
     assert checks["nf4_gradient_check"]["ok"] in (True, None) and checks["nf4_gradient_check"]["says"]
 
@@ -41,7 +43,7 @@ def test_the_embedded_policy_and_this_machine(capsys: pytest.CaptureFixture[str]
 def test_a_quantised_policy(capsys: pytest.CaptureFixture[str], tmp_path: Path, family: str) -> None:
     model = make_family_dir(tmp_path / family, family)
     status, found = doctor(capsys, "--model", str(model), "--quantization", "nf4")
-    assert status == 0 and found["checks"].keys() >= {"null_test", "gradient_check"}
+    assert status == 0 and found["checks"].keys() == {"null_test", "gradient_check", "brute_force"}
     policy, parts = found["policy"], {part["kind"]: part for part in found["held"]}
     assert (policy["quantization"], policy["dtype"], policy["attention"]) == ("nf4", "float32", "sdpa")
     assert policy["lora"]["variant"] == "lora" and policy["content_sha256"]
@@ -71,6 +73,23 @@ def test_a_failed_check_is_status_1(
     monkeypatch.setattr(loading, "disable_cpu_repacking", lambda model: 0)
     status, found = doctor(capsys, "--model", str(model), "--quantization", "nf4")
     assert status == 1 and not found["ok"] and found["checks"]["gradient_check"]["ok"] is False
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_scores_as_in_float64(tmp_path: Path, family: str, quantization: str) -> None:
+    """Soft caps, sliding windows, biases, learned positions, an adapter that does something."""
+    policy = load_policy(PolicyConfig(str(make_family_dir(tmp_path / family, family)), quantization, "cpu"))
+    nudge(policy, 0.05)
+    found = brute_force(policy)
+    assert found.ok and 0 < found.largest < 1e-4
+
+
+def test_a_model_too_large_for_a_float64_copy_is_not_checked(tmp_path: Path) -> None:
+    policy = load_policy(PolicyConfig(str(make_family_dir(tmp_path / "qwen3", "qwen3")), "none", "cpu"))
+    policy.facts["parameters"] = 10**12
+    with pytest.raises(PolicyError, match=r"needs 8000.0 GB, but .* are free"):
+        brute_force(policy)
 
 
 @pytest.mark.parametrize("quantization", ["none", "nf4", "int8"])

@@ -14,10 +14,10 @@ from workbench.credit import CONTEXTS
 from workbench.errors import PolicyError
 from workbench.policy import Policy
 from workbench.policy.average import Average
-from workbench.policy.bruteforce import Float64Model, Truth, recompute
+from workbench.policy.bruteforce import BOUNDS, Float64Model, Truth, recompute
 from workbench.policy.contexts import credit_of
 from workbench.records import Attempt
-from workbench.session.checking import BOUNDS, compare
+from workbench.session.checking import compare
 
 IDS = (60, 61, 0, 62, 0)
 PROMPTS = {name: (1, *range(30, 30 + 7 * place)) for place, name in enumerate(CONTEXTS, start=1)}

@@ -10,7 +10,7 @@ import typer
 
 from workbench.cli.output import DeviceOption, JsonOption, ModelOption, Output, QuantizationOption
 from workbench.config import PolicyConfig
-from workbench.errors import SandboxError
+from workbench.errors import PolicyError, SandboxError
 
 if TYPE_CHECKING:
     from workbench.policy import Policy
@@ -79,6 +79,7 @@ def _checks(policy: Policy, device: str) -> dict[str, dict[str, Any]]:
             "says": f"{null.credit:.1e} nats where there is nothing to credit, noise floor {null.noise_floor:.1e}",
         },
         "gradient_check": _gradient(policy),
+        "brute_force": _brute_force(policy),
     }
     if policy.facts["quantization"] != "nf4":  # then on the smallest policy there is, to know whether NF4 is sound here
         checks["nf4_gradient_check"] = _nf4(device)
@@ -95,6 +96,17 @@ def _gradient(policy: Policy) -> dict[str, Any]:
     how = f"{policy.facts['model']}, {policy.facts['quantization']}"
     says = f"slope {found.slope:.4f} of the gradient's, cosine {found.cosine:.6f} before and after sampling ({how})"
     return {"ok": found.ok, "cosine": found.cosine, "slope": found.slope, "says": says}
+
+
+def _brute_force(policy: Policy) -> dict[str, Any]:
+    from workbench.policy.selfcheck import brute_force
+
+    try:
+        found = brute_force(policy)
+    except PolicyError as error:
+        return {"ok": None, "says": str(error)}
+    says = f"{found.largest:.1e} nats from float64, token by token, at most {found.bound:g} for this precision"
+    return {"ok": found.ok, "difference_nats": found.largest, "bound_nats": found.bound, "says": says}
 
 
 def _nf4(device: str) -> dict[str, Any]:

@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 
 from workbench.config import SamplingConfig
+from workbench.errors import PolicyError
+from workbench.policy.bruteforce import BOUNDS, Float64Model, precision_of
+from workbench.policy.memory import free_bytes, gigabytes
 from workbench.policy.policy import Policy
 from workbench.policy.sampling import sample
 from workbench.policy.scoring import completion_logits, null_noise_floor, sampled_logps
@@ -95,6 +98,37 @@ def _slope(policy: Policy, direction: Tensor, step: float) -> float:
         for parameter, old in zip(parameters, kept, strict=True):
             parameter.copy_(old)
     return (values[0] - values[1]) / (2.0 * step)
+
+
+@dataclass(frozen=True, slots=True)
+class BruteForce:
+    """The policy's scores against a second computation in float64, token by token, that shares no code with them."""
+
+    largest: float  # difference of a log-probability, nats
+    bound: float  # what the policy's precision may be off by
+
+    @property
+    def ok(self) -> bool:
+        """Whether the scores are right."""
+        return self.largest <= self.bound
+
+
+def brute_force(policy: Policy) -> BruteForce:
+    """Scores a fixed program both ways. Raises PolicyError where there is no memory for a float64 copy."""
+    needed, free = 8 * int(policy.facts["parameters"]), free_bytes(torch.device("cpu"))
+    if free is not None and needed > free:
+        raise PolicyError(
+            f"A float64 copy of {policy.facts['model']!r} needs {gigabytes(needed)}, but {gigabytes(free)} are free; "
+            "check it on a machine with more memory."
+        )
+    prompt, completion = _ids(policy)
+    with torch.no_grad():
+        logits, ids, _ = completion_logits(policy.bare, [prompt], [completion], 1.0)
+    model = Float64Model(policy)
+    model.write(policy.adapter)
+    truth = model.rows(prompt, completion, 1.0).gather(1, ids[0].cpu().unsqueeze(1)).squeeze(1)
+    difference = sampled_logps(logits[0], ids[0]).double().cpu() - truth
+    return BruteForce(float(difference.abs().max()), BOUNDS[precision_of(policy)])
 
 
 @dataclass(frozen=True, slots=True)

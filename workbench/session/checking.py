@@ -7,18 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from workbench.credit import TokenCredit
 from workbench.policy import Policy
-from workbench.policy.bruteforce import Float64Model, Truth, recompute
+from workbench.policy.bruteforce import BOUNDS, Float64Model, Truth, precision_of, recompute
 from workbench.runs import Run
 from workbench.session.credit_store import QUANTITIES, StoredCredit
-
-# What the arithmetic of a precision may be off by, nats: its noise floor against float64, several times what was
-# measured (embedded policy and small random models, all quantities: 9e-6, 0.02, 0.13, 0.14). NF4 weights are exact
-# once dequantised, so they add nothing; int8 layers round what flows through them too, which float64 does not imitate.
-BOUNDS: Mapping[str, float] = MappingProxyType({"float32": 1e-4, "float16": 0.1, "bfloat16": 0.5, "int8": 0.5})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +48,7 @@ class CreditCheck:
 
 def check(policy: Policy, run: Run, found: Sequence[StoredCredit]) -> list[CreditCheck]:
     """Recompute and compare; the policy is only read. Raises RunError for a damaged state, PolicyError."""
-    quantization, dtype = str(policy.facts["quantization"]), str(policy.facts["dtype"])
-    precision = "int8" if quantization == "int8" else dtype
+    quantization, precision = str(policy.facts["quantization"]), precision_of(policy)
     model, checks = Float64Model(policy), []
     for one in found:
         basis, credit = one.basis, one.credit
