@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -12,9 +13,9 @@ from safetensors.torch import load, save
 from transformers import AutoModelForCausalLM
 
 from workbench import Workbench
-from workbench.config import SamplingConfig, SDPOConfig
+from workbench.config import LoraSettings, LoraVariant, PolicyConfig, SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, PolicyError, RunError
-from workbench.policy import Policy
+from workbench.policy import Policy, load_policy
 from workbench.policy.average import Average
 from workbench.policy.contexts import credit_of
 from workbench.policy.prompts import student_prompt, teacher_prompt
@@ -118,7 +119,10 @@ def test_what_is_left_out_is_bounded_and_said() -> None:
 
 def with_average(path: Path, quantization: str = "none") -> Policy:
     """A policy that has moved on from its average, which has moved once."""
-    policy = make_policy(path, hidden=64, quantization=quantization)
+    return moved_on(make_policy(path, hidden=64, quantization=quantization))
+
+
+def moved_on(policy: Policy) -> Policy:
     nudge(policy, 0.05)
     start = Average.start(policy.adapter)
     nudge(policy, 0.1, seed=2)
@@ -140,21 +144,28 @@ def same(first: Factors, second: Factors) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_the_average_scores_as_weights_that_were_written_into_the_model(policy: Policy, tmp_path: Path) -> None:
-    """A plain model whose weights are W + scale * T, made in float64 without PEFT."""
-    plain = AutoModelForCausalLM.from_pretrained(policy.facts["model"], dtype=torch.float32).eval()
+@pytest.mark.parametrize("variant", get_args(LoraVariant))
+def test_the_average_scores_as_weights_that_were_written_into_the_model(tmp_path: Path, variant: str) -> None:
+    """A plain model whose weights are made in float64 without PEFT: W + s T, and for DoRA its rows at the averaged
+    magnitudes' length."""
+    directory = make_model_dir(tmp_path, hidden=64)
+    lora = LoraSettings(4, 8.0, variant)  # type: ignore[arg-type]
+    policy = moved_on(load_policy(PolicyConfig(model=str(directory), quantization="none", device="cpu", lora=lora)))
+    plain = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
     assert policy.average is not None
-    weights = dict(plain.named_parameters())
+    weights, scale = dict(plain.named_parameters()), 8.0 / (2 if variant == "rslora" else 4)
     for name, change in products(policy.average.tensors).items():
         weight = weights[name.removeprefix("base_model.model.").replace(".lora_A.default", "")]
-        weight.data = (weight.data.double() + 8.0 / 4 * change).float()
+        written = weight.data.double() + scale * change
+        if variant == "dora":
+            magnitude = policy.average.tensors[name.replace("lora_A", "lora_magnitude_vector")].double()
+            written *= (magnitude / written.norm(dim=1)).unsqueeze(1)
+        weight.data = written.float()
     with torch.no_grad():
         expected, _, mask = completion_logits(plain, PROMPTS, COMPLETIONS, 0.8)
-    found = score(policy, "ema")
+    found, live, frozen = (score(policy, teacher) for teacher in ("ema", "live", "frozen"))
     torch.testing.assert_close(found[mask], expected[mask], atol=1e-4, rtol=0)
-    assert (
-        (found - score(policy, "live"))[mask].abs().max() > 1e-2 < (found - score(policy, "frozen"))[mask].abs().max()
-    )
+    assert (found - live)[mask].abs().max() > 1e-2 < (found - frozen)[mask].abs().max()
 
 
 def test_before_its_first_update_the_average_is_the_policy(tmp_path: Path) -> None:
