@@ -81,6 +81,23 @@ class Side:
             return values
         return values.lerp_(self.head.logits(self.reference[rows], self.temperature), 1.0 - self.rate)
 
+    def take(self, rows: Tensor) -> Side:
+        """Some of the rows, by indices or a mask, as a side of their own."""
+        reference = None if self.reference is None else self.reference[rows]
+        return replace(self, hidden=self.hidden[rows], reference=reference)
+
+    def spread(self, mask: Tensor) -> Side:
+        """The inverse of `take(mask)`: the rows at the places where `mask` (M,) counts, zeros at the others."""
+
+        def placed(rows: Tensor) -> Tensor:
+            return rows.new_zeros((len(mask), rows.shape[-1])).index_put((mask,), rows)
+
+        return replace(
+            self,
+            hidden=placed(self.hidden),
+            reference=None if self.reference is None else placed(self.reference),
+        )
+
     def in_full(self) -> Side:
         """The same side with everything held in fp32 or better: what the truth is computed from."""
 

@@ -3,7 +3,7 @@
 Tensors in, tensors out: knows nothing of models, attempts or the loss. Nothing here carries a gradient; learning has
 its own operator. `naive` is the truth (fp32, textbook formulas, everything at once), `chunked` holds the logits of a
 chunk of rows at a time, on any device, with the arithmetic of `eager_rows` or of a Triton kernel; `two_sided` is the
-one dispatch point. `sampled_logps` is the same for one side and the sampled tokens only.
+one dispatch point. `sampled_logps` and `entropies` are for one side alone.
 
 All results are in nats. "Student" is pi, "teacher" is q; ids with a logit of -inf have probability zero and
 contribute nothing to sums in which they are the weight. Masked rows are never read, and 0 in every result.
@@ -105,6 +105,19 @@ def sampled_logps(side: Side, token_ids: Tensor, *, mask: Tensor | None = None) 
     with torch.no_grad():
         for rows in row_chunks(len(token_ids), side.vocabulary, token_ids.device, mask):
             results[rows] = logps_of(side.logits(rows), token_ids[rows])
+    return results
+
+
+def entropies(side: Side) -> Tensor:
+    """Entropy of every row of one side, nats, (N,)."""
+    results = torch.zeros(len(side.hidden), dtype=working_dtype(side.hidden), device=side.hidden.device)
+    with torch.no_grad():
+        for rows in row_chunks(len(results), side.vocabulary, results.device, None):
+            logits = side.logits(rows)
+            for part in cached_slices(*logits.shape, logits.device):
+                logps = logits[part].log_softmax(-1)
+                terms = logps.exp().mul_(logps)
+                results[rows[part]] = -terms.masked_fill_(logps == -math.inf, 0.0).sum(-1)
     return results
 
 

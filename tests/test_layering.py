@@ -26,7 +26,7 @@ EDGES: dict[str, set[str]] = {
     "runs": BASE,
     "evidence": {"credit", *BASE},
     "statistics": {"credit"},
-    "probe": {"policy", *BASE},
+    "probe": {"kernels", "policy", *BASE},
     "session": {"evidence", "probe", "statistics", "runs", "policy", "tasks", "credit", *BASE},
     "experiments": {"session", "statistics", "embedded", "tasks", "credit", *BASE},
     "workbench": {"experiments", "session", *BASE},

@@ -10,12 +10,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
 
 from workbench.config import SamplingConfig
+from workbench.kernels.projection import Side
+from workbench.kernels.two_sided import two_sided
 from workbench.policy import Policy
 from workbench.policy.sampling import sample
-from workbench.policy.scoring import completion_logits
+from workbench.policy.scoring import completion_places, student_side
+from workbench.records import SideEffects
 
 
 @contextmanager
@@ -38,18 +40,15 @@ class Probe:
             drawn = sample(policy, self._prompts, SamplingConfig(max_new_tokens=max_new_tokens), use_adapter=False)
         self._completions = [one.token_ids for one in drawn]
 
-    def measure(self, policy: Policy) -> Tensor:
-        """Log-probabilities (N, V) at the probe's N tokens, nats."""
+    def measure(self, policy: Policy) -> Side:
+        """The policy on the probe's N tokens, to be compared with itself later."""
         with torch.no_grad(), policy.untouched():
-            logits, _, mask = completion_logits(policy.bare, self._prompts, self._completions, 1.0)
-        return torch.log_softmax(logits[mask], dim=-1)
+            return student_side(policy, completion_places(policy, self._prompts, self._completions), 1.0)
 
 
-def entropy(logps: Tensor) -> float:
-    """Mean entropy in nats per token of (N, V) log-probabilities."""
-    return float(-(logps.exp() * logps).sum(-1).mean())
-
-
-def divergence(before: Tensor, after: Tensor) -> float:
-    """Mean KL(before || after) in nats per token."""
-    return float((before.exp() * (before - after)).sum(-1).mean().clamp(min=0.0))
+def side_effects(before: Side, after: Side) -> SideEffects:
+    """What became of the distributions at the probe's tokens: means over the tokens, nats."""
+    tokens = torch.zeros(len(before.hidden), dtype=torch.long, device=before.hidden.device)  # which ones, nobody asks
+    both = two_sided(before, after, tokens)
+    means = (both.kl_student_teacher, both.entropy_student, both.entropy_teacher)
+    return SideEffects(*(float(values.mean()) for values in means))

@@ -17,11 +17,10 @@ import torch
 from torch import Tensor
 
 from workbench.credit import payload, reading
-from workbench.credit.divergence import sampled_logps
 from workbench.credit.views import VIEWS
 from workbench.errors import PolicyError
-from workbench.kernels.projection import given
-from workbench.kernels.two_sided import TwoSided, two_sided
+from workbench.kernels.projection import Side
+from workbench.kernels.two_sided import TwoSided, sampled_logps, two_sided
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +75,14 @@ class TokenCredit:
                 )
 
     @classmethod
-    def from_logits(
+    def from_sides(
         cls,
         attempt_id: str,
         tokens: Sequence[str],
         token_ids: Sequence[int],
-        student_logits: Tensor,
-        teacher_logits: Tensor,
-        other_logits: Mapping[str, Tensor],
+        student: Side,
+        teacher: Side,
+        others: Mapping[str, Side],
         *,
         noise_floor: float,
         temperature: float,
@@ -92,12 +91,11 @@ class TokenCredit:
         absent: Mapping[str, str] | None = None,
         advantage: float | None = None,
     ) -> TokenCredit:
-        """Scores one attempt from the logits that predict its tokens under each context.
+        """Scores one attempt from what predicts its tokens under each context.
 
         Args:
-            student_logits, teacher_logits: (T, V), same token ids in all; already divided by `temperature`, which is
-                only recorded here.
-            other_logits: the same by name of each further context; only the sampled tokens are read off.
+            student, teacher: T rows each, of the same token ids, at `temperature`, which is only recorded here.
+            others: the same by name of each further context; only the sampled tokens are read off.
             noise_floor: nats, from the null test of the scoring path.
             decode: token id -> display text, for the alternatives.
             absent, advantage: recorded; see the fields.
@@ -106,10 +104,10 @@ class TokenCredit:
             PolicyError: when a log-probability is not finite.
             ValueError: when shapes do not belong together.
         """
-        ids = torch.tensor(list(token_ids), dtype=torch.int64, device=student_logits.device)  # (T,)
-        sides = two_sided(given(student_logits), given(teacher_logits), ids, top_k=top_k)
+        ids = torch.tensor(list(token_ids), dtype=torch.int64, device=student.hidden.device)  # (T,)
+        sides = two_sided(student, teacher, ids, top_k=top_k)
         contexts = {"student": _floats(sides.student_logps), "teacher": _floats(sides.teacher_logps)}
-        contexts |= {name: _floats(sampled_logps(logits.detach(), ids)) for name, logits in other_logits.items()}
+        contexts |= {name: _floats(sampled_logps(side, ids)) for name, side in others.items()}
         return cls(
             attempt_id=attempt_id,
             tokens=tuple(tokens),

@@ -45,6 +45,23 @@ class Targets:
     mean_credit: Tensor | None = None  # (M,) nats; for `sequence`
     importance_weights: Tensor | None = None  # (N,); None = 1
 
+    def at(self, rows: Tensor) -> Targets:
+        """Those of some of the tokens, by ascending indices (n,)."""
+
+        def of(values: Tensor | None) -> Tensor | None:
+            return None if values is None else values[rows]
+
+        distilled = self.distilled[rows]
+        among = (self.distilled.cumsum(0) - 1)[rows[distilled]]  # which of the M
+        return Targets(
+            self.token_ids[rows],
+            of(self.advantages),
+            distilled,
+            self.distillation_weights[among],
+            None if self.mean_credit is None else self.mean_credit[among],
+            of(self.importance_weights),
+        )
+
 
 def objective_losses(
     student_logits: Tensor, teacher_logits: Tensor | None, targets: Targets, distillation: Distillation

@@ -17,9 +17,16 @@ from torch import Tensor
 from workbench.config import Teacher
 from workbench.credit import CONTEXTS, TokenCredit
 from workbench.errors import FeedbackError
+from workbench.kernels.projection import Side
 from workbench.policy.policy import Policy
+<<<<<<< HEAD
 from workbench.policy.scoring import completion_logits, null_noise_floor
 from workbench.policy.teacher import trust_region
+=======
+from workbench.policy.prompts import Prompt
+from workbench.policy.scoring import completion_places, null_noise_floor
+from workbench.policy.teacher import teacher_side
+>>>>>>> add3b9c (Credit and update through the operators, from hidden states and the head (in work))
 from workbench.records import Attempt
 
 Ids = Sequence[int]
@@ -43,7 +50,7 @@ def credit_of(
     Args:
         prompts: ids by the context's name; "student" and "teacher" are among them.
         temperature: of the sampling; divides the logits of all sides.
-        teacher, rate: as in `teacher_logits`.
+        teacher, rate: as in `teacher_side`.
         top_k: alternatives kept per token, of each side.
         noise_floor: nats; None measures it on this attempt.
         absent, advantage: recorded with the credit; see `TokenCredit`.
@@ -53,6 +60,7 @@ def credit_of(
     """
     if not attempt.token_ids:
         raise FeedbackError(f"Attempt {attempt.id} has no tokens, so there is nothing to give credit to.")
+<<<<<<< HEAD
     logits = _packed(policy, prompts, attempt.token_ids, temperature, teacher, rate)
     if noise_floor is None:
         noise_floor = null_noise_floor(policy, prompts["student"], attempt.token_ids, temperature)
@@ -63,6 +71,28 @@ def credit_of(
         logits.pop("student"),
         logits.pop("teacher"),
         logits,
+=======
+    prompts = [student_ids, teacher_prompt.ids]
+    with torch.no_grad(), policy.untouched():
+        live, reference = _both(policy, prompts, attempt.token_ids)
+    if teacher == "ema":
+        q = teacher_side(policy, prompts[1:], [attempt.token_ids], teacher=teacher, rate=rate, temperature=temperature)
+    elif teacher == "frozen" or (teacher == "trust_region" and rate == 0.0):
+        q = Side(policy.head, reference[1], temperature)
+    elif teacher == "live" or (teacher == "trust_region" and rate == 1.0):
+        q = Side(policy.head, live[1], temperature)
+    else:
+        q = Side(policy.head, live[1], temperature, reference[1], rate)
+    if noise_floor is None:
+        noise_floor = null_noise_floor(policy, student_ids, attempt.token_ids, temperature)
+    return TokenCredit.from_sides(
+        attempt.id,
+        token_strings(policy.tokenizer, attempt.token_ids),
+        attempt.token_ids,
+        Side(policy.head, live[0], temperature),
+        q,
+        Side(policy.head, reference[0], temperature),
+>>>>>>> add3b9c (Credit and update through the operators, from hidden states and the head (in work))
         noise_floor=noise_floor,
         temperature=temperature,
         top_k=top_k,
@@ -72,6 +102,7 @@ def credit_of(
     )
 
 
+<<<<<<< HEAD
 def _packed(
     policy: Policy, prompts: Mapping[str, Ids], token_ids: Ids, temperature: float, teacher: Teacher, rate: float
 ) -> dict[str, Tensor]:
@@ -107,6 +138,14 @@ def _weights(side: str, teacher: Teacher, rate: float) -> tuple[str, ...]:
     if side == "base" or teacher == "frozen" or (teacher == "trust_region" and rate == 0.0):
         return ("reference",)
     return ("average",) if teacher == "ema" else ("reference", "live")
+=======
+def _both(policy: Policy, prompts: Sequence[Sequence[int]], token_ids: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Hidden states (B, T, H) with the adapter on, and with it off: two passes serve every context."""
+    completions = [token_ids] * len(prompts)
+    live = completion_places(policy, prompts, completions).hidden
+    with policy.base():
+        return live, completion_places(policy, prompts, completions).hidden
+>>>>>>> add3b9c (Credit and update through the operators, from hidden states and the head (in work))
 
 
 def token_strings(tokenizer: Any, token_ids: Sequence[int]) -> tuple[str, ...]:

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from workbench.config import SDPOConfig
 from workbench.credit import Distillation, Route, Targets, grpo_advantage, objective_losses, route
-from workbench.credit.divergence import entropy, log_softmax, sampled_logps
 from workbench.credit.weights import (
     Span,
     attempt_means,
@@ -27,6 +26,9 @@ from workbench.credit.weights import (
     span_mask,
 )
 from workbench.errors import NoSignalError
+from workbench.kernels.learning import RowLoss
+from workbench.kernels.projection import Side
+from workbench.kernels.two_sided import entropies, sampled_logps
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,7 @@ def _missing(config: SDPOConfig) -> str:
 class MicroBatch:
     """Some of the used items, with what stays fixed for their N tokens during an update.
 
-    K of the tokens are taught: the teacher scored them. Everything is on the policy's device, except for the teacher's
-    logits, which wait on the CPU.
+    K of the tokens are taught: the teacher scored them. Everything is on the policy's device.
     """
 
     def __init__(
@@ -120,11 +121,11 @@ class MicroBatch:
         items: Sequence[UpdateItem],
         routes: Sequence[Route],
         advantages: Tensor,
-        teacher_logits: Tensor | None,
+        teacher: Side | None,
         config: SDPOConfig,
         device: torch.device,
     ) -> None:
-        """`advantages` (B,) are GRPO's. `teacher_logits` (K, V): those of the taught tokens, in order; None = no K."""
+        """`advantages` (B,) are GRPO's. `teacher`: K rows, the taught tokens in order; None = no K."""
         self.items, self.config = list(items), config
         counts = [item.counts() for item in items]
         self.counts = torch.nn.utils.rnn.pad_sequence(counts, batch_first=True).to(device)  # (B, T) bool
@@ -136,15 +137,15 @@ class MicroBatch:
         self.taught = self._per_token(torch.tensor([way.taught for way in routes]))  # (N,) bool
         self.distillation_weights = self._per_token(shares[:, 0])[self.taught]  # (K,)
         self.advantages = self._per_token(shares[:, 1] * advantages) if shares[:, 1].any() else None  # (N,)
-        self.teacher_logits: Tensor | None = None  # (K, V), of the tokens that are distilled
+        self.teacher: Side | None = None  # N rows, which mean something for the tokens that are distilled
         self.teacher_logps: Tensor | None = None  # (K,) nats, of the sampled tokens
         self.teacher_entropies: Tensor | None = None  # (K,) nats
-        if teacher_logits is not None:
-            self.teacher_logps = sampled_logps(teacher_logits, self.token_ids[self.taught])
+        if teacher is not None:
+            self.teacher_logps = sampled_logps(teacher, self.token_ids[self.taught])
             if config.method == "srpo":
-                self.teacher_entropies = entropy(log_softmax(teacher_logits))
+                self.teacher_entropies = entropies(teacher)
             if config.method != "rlsd":
-                self.teacher_logits = teacher_logits.cpu()
+                self.teacher = teacher.spread(self.taught)
         self._old_logps: Tensor | None = None  # (N,), of the first pass unless the items bring their own
         self._log_ratios: Tensor | None = None  # (N,), student - old in the first pass
 
@@ -169,7 +170,7 @@ class MicroBatch:
             importance = importance_weights(logps, old_logps, self.config.is_clip)
         if self.config.distillation_mode == "sequence" and self.teacher_logps is not None:
             mean_credit = attempt_means(self.teacher_logps - logps[self.taught], self.attempts[self.taught])
-        distilled = self.taught if self.teacher_logits is not None else torch.zeros_like(self.taught)
+        distilled = self.taught if self.teacher is not None else torch.zeros_like(self.taught)
         return Targets(self.token_ids, self.advantages, distilled, self.distillation_weights, mean_credit, importance)
 
     def _settle(self, logps: Tensor) -> None:
@@ -186,10 +187,17 @@ class MicroBatch:
             weights[self.taught] = evidence_weights(credit, self.advantages[self.taught], self.config.evidence_clip)
             self.advantages = self.advantages * weights
 
-    def losses(self, student_logits: Tensor, targets: Targets) -> Tensor:
-        """(N, V) -> (N,) nats. The gradient reaches the student's logits only."""
-        teacher = None if self.teacher_logits is None else self.teacher_logits.to(student_logits.device)
-        return objective_losses(student_logits, teacher, targets, distillation_of(self.config))
+    def row_losses(self, targets: Targets) -> RowLoss:
+        """The loss of any of the N tokens, for `kernels.learning`. The gradient reaches the student's logits only."""
+        distillation = distillation_of(self.config)
+
+        def losses(student_logits: Tensor, teacher_logits: Tensor | None, rows: Tensor) -> Tensor:
+            some = targets.at(rows)
+            if teacher_logits is not None:
+                teacher_logits = teacher_logits[some.distilled]
+            return objective_losses(student_logits, teacher_logits, some, distillation)
+
+        return losses
 
 
 def weigh_by_entropy(batches: Sequence[MicroBatch], config: SDPOConfig) -> None:

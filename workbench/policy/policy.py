@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from workbench.errors import PolicyError
+from workbench.kernels.projection import Head
 from workbench.policy.average import Average
+from workbench.policy.head import final_head
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps per parameter
 
@@ -37,10 +39,11 @@ class Policy:
 
         self.model = model  # PeftModel
         self.bare = model.get_base_model()  # the same modules, adapter included, without PEFT's wrapper around forward
+        self.head = final_head(self.bare)  # of the same weights; what comes before it is asked of `bare` without it
         self.tokenizer = tokenizer
         self.device = device
         self.eos_ids = eos_ids  # every id that ends an attempt
-        self.facts = dict(facts)
+        self.facts = dict(facts) | {"final_projection": _projection(self.head)}
         self.context_length = int(facts["context_length"])  # tokens, prompt and attempt together
         self.generator = torch.Generator(device=device).manual_seed(seed)  # of sampling, and of nothing else
         self.adapter = {name: p for name, p in model.named_parameters() if p.requires_grad}  # by name, fixed order
@@ -49,6 +52,11 @@ class Policy:
         self.optimizer = torch.optim.AdamW(self.parameters(), lr=1e-3)
         self._modules = list(model.modules())
         self._layers = [module for module in self._modules if isinstance(module, BaseTunerLayer)]
+
+    @property
+    def width(self) -> int:
+        """How many numbers stand for a place before `head`: hidden features, or a logit per token of the vocabulary."""
+        return int(self.facts["vocabulary"]) if self.head.weight is None else self.head.weight.shape[1]
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """The trainable parameters: the adapter's, in the order of `adapter`."""
@@ -158,6 +166,12 @@ class Policy:
             finally:
                 for name, parameter in self.adapter.items():
                     parameter.data = own[name]
+
+
+def _projection(head: Head) -> str:
+    if head.weight is None:
+        return "the model's own: whole logits of an attempt are held, because its last layer is not a plain one"
+    return "a few places at a time"
 
 
 def _copy(tensor: Tensor) -> Tensor:

@@ -12,12 +12,17 @@ import torch
 from torch import Tensor
 
 from workbench.config import SamplingConfig
+<<<<<<< HEAD
 from workbench.errors import PolicyError
 from workbench.policy.bruteforce import BOUNDS, Float64Model, precision_of
 from workbench.policy.memory import free_bytes, gigabytes
+=======
+from workbench.credit.divergence import sampled_logps
+from workbench.kernels.learning import learn
+>>>>>>> add3b9c (Credit and update through the operators, from hidden states and the head (in work))
 from workbench.policy.policy import Policy
 from workbench.policy.sampling import sample
-from workbench.policy.scoring import completion_logits, null_noise_floor, sampled_logps
+from workbench.policy.scoring import completion_logps, completion_places, null_noise_floor, student_side
 
 _SAME_DIRECTION = 0.9999  # cosine of two gradients that should be the same
 _PROMPT, _COMPLETION = "Write f(xs): sort, then take 3.", "def f(xs):\n    return sorted(xs)[:3]"
@@ -39,11 +44,9 @@ class NullTest:
 def null_test(policy: Policy) -> NullTest:
     """Scores a fixed program twice under the same prompt, once beside another row."""
     prompt, completion = _ids(policy)
-    with torch.no_grad():
-        alone, ids, _ = completion_logits(policy.bare, [prompt], [completion], 1.0)
-        twice, _, _ = completion_logits(policy.bare, [prompt, prompt], [completion] * 2, 1.0)
-    credit = sampled_logps(twice[1], ids[0]) - sampled_logps(alone[0], ids[0])
-    return NullTest(float(credit.abs().max()), null_noise_floor(policy, prompt, completion))
+    alone = completion_logps(policy, [prompt], [completion], 1.0)
+    twice = completion_logps(policy, [prompt, prompt], [completion] * 2, 1.0).view(2, -1)
+    return NullTest(float((twice[1] - alone).abs().max()), null_noise_floor(policy, prompt, completion))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,7 @@ def _slope(policy: Policy, direction: Tensor, step: float) -> float:
         for sign in (1.0, -1.0):
             for parameter, old, part in zip(parameters, kept, parts, strict=True):
                 parameter.copy_(old + sign * step * part.view_as(old))
-            logits, ids, _ = completion_logits(policy.bare, [prompt], [completion], 1.0)
-            values.append(float(sampled_logps(logits.double(), ids).sum()))
+            values.append(float(completion_logps(policy, [prompt], [completion], 1.0).double().sum()))
     finally:
         for parameter, old in zip(parameters, kept, strict=True):
             parameter.copy_(old)
@@ -212,6 +214,12 @@ def _ids(policy: Policy) -> tuple[list[int], list[int]]:
 def _gradient(policy: Policy) -> Tensor:
     """(P,) gradient of the program's log-probability with respect to the adapter, flat; nothing is accumulated."""
     prompt, completion = _ids(policy)
-    logits, ids, _ = completion_logits(policy.bare, [prompt], [completion], 1.0)
-    gradients = torch.autograd.grad(sampled_logps(logits, ids).sum(), policy.parameters())
+    places = completion_places(policy, [prompt], [completion])
+    rows, ids = places.rows(), places.ids()
+
+    def minus_logps(logits: Tensor, teacher: Tensor | None, some: Tensor) -> Tensor:
+        return -sampled_logps(logits, ids[some])
+
+    learned = learn(student_side(policy, places, 1.0), None, ids, minus_logps)
+    gradients = torch.autograd.grad(rows, policy.parameters(), grad_outputs=-learned.grad_hidden)
     return torch.cat([gradient.flatten() for gradient in gradients]).double()

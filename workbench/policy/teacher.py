@@ -22,11 +22,12 @@ import torch
 from torch import Tensor
 
 from workbench.config import Teacher
+from workbench.kernels.projection import Side
 from workbench.policy.policy import Policy
-from workbench.policy.scoring import completion_logits
+from workbench.policy.scoring import completion_places
 
 
-def teacher_logits(
+def teacher_side(
     policy: Policy,
     prompts: Sequence[Sequence[int]],
     completions: Sequence[Sequence[int]],
@@ -34,8 +35,8 @@ def teacher_logits(
     teacher: Teacher,
     rate: float,
     temperature: float,
-) -> Tensor:
-    """Logits (B, T, V) of the self-teacher for each token of each completion, without gradient.
+) -> Side:
+    """The self-teacher on each token of each completion, one completion after the other: N rows, without gradient.
 
     Args:
         prompts: the teacher's prompts, B rows; completions: the student's own ids.
@@ -46,26 +47,17 @@ def teacher_logits(
     """
 
     def scored() -> Tensor:
-        return completion_logits(policy.bare, prompts, completions, temperature)[0]
+        return completion_places(policy, prompts, completions).rows()
 
     with torch.no_grad(), policy.untouched():
         if teacher == "ema":
             with policy.averaged():
-                return scored()
+                return Side(policy.head, scored(), temperature)
         # Where one part has no weight it is not computed: the ends of the trust region are exactly frozen and live.
         if teacher == "live" or (teacher == "trust_region" and rate == 1.0):
-            return scored()
+            return Side(policy.head, scored(), temperature)
         with policy.base():
             reference = scored()
         if teacher == "frozen" or rate == 0.0:
-            return reference
-        return trust_region(reference, scored(), rate)
-
-
-def trust_region(reference_logits: Tensor, live_logits: Tensor, rate: float) -> Tensor:
-    """log q with q proportional to q_ref^(1-rho) q_theta^rho, (..., V) x 2 -> (..., V): the geometric mixture.
-
-    The distribution closest to the live policy among those equally close to the reference (paper, section 3).
-    """
-    mixed = (1.0 - rate) * reference_logits.log_softmax(-1) + rate * live_logits.log_softmax(-1)
-    return mixed.log_softmax(-1)
+            return Side(policy.head, reference, temperature)
+        return Side(policy.head, scored(), temperature, reference, rate)

@@ -14,8 +14,11 @@ import torch
 from torch import Tensor
 
 from workbench.config import SDPOConfig
-from workbench.credit import Route
+from workbench.credit import Route, Targets
 from workbench.errors import UpdateError
+from workbench.kernels.learning import learn, losses_of
+from workbench.kernels.projection import Side
+from workbench.kernels.two_sided import sampled_logps
 from workbench.policy.objective import (
     MicroBatch,
     Plan,
@@ -25,10 +28,10 @@ from workbench.policy.objective import (
     weigh_by_entropy,
 )
 from workbench.policy.policy import Policy
-from workbench.policy.scoring import completion_logits, sampled_logps
-from workbench.policy.teacher import teacher_logits
+from workbench.policy.scoring import Places, completion_places, student_side
+from workbench.policy.teacher import teacher_side
 
-_LOGITS_BYTES = 512 * 2**20  # of one side's fp32 logits in a micro-batch; a handful of such tensors live at once
+_KEPT_NUMBERS = 2**29  # that autograd may keep of one micro-batch: 2 GiB in fp32
 
 Cancel = Callable[[], bool]
 
@@ -123,7 +126,9 @@ def _update(
     with torch.no_grad():
         for batch in batches:
             _check_cancel(cancel)
-            after.add(batch, *_losses(policy, batch, temperature, first_weights=True)[:2])
+            seen = _seen(policy, batch, temperature, first_weights=True)
+            losses, _ = losses_of(seen.counted, batch.teacher, batch.token_ids, batch.row_losses(seen.targets))
+            after.add(batch, losses, seen.logps)
     result = StepResult(
         used=plan.used,
         loss_before=first.loss / active,
@@ -148,8 +153,8 @@ class _Pass:
         self.pushes: list[Tensor] = []
 
     def add(self, batch: MicroBatch, losses: Tensor, logps: Tensor) -> None:
-        self.loss += float(losses.detach().double().sum())
-        self.logps += _rows(batch, logps)
+        self.loss += float(losses.double().sum())
+        self.logps += _by_item(batch, logps)
 
 
 def _optimiser_step(
@@ -167,13 +172,13 @@ def _optimiser_step(
     optimizer.zero_grad(set_to_none=True)
     for batch in batches:
         _check_cancel(cancel)
-        losses, logps, logits, token_ids = _losses(policy, batch, temperature)
-        passed.add(batch, losses, logps)
-        # In two stages, because the gradient at the logits is what the update predicts for each token.
-        (gradient,) = torch.autograd.grad(losses.sum() / active, logits.leaf)
-        push = -active * gradient.gather(-1, token_ids.unsqueeze(-1)).squeeze(-1)  # (B, T)
-        passed.pushes += _rows(batch, push)
-        logits.root.backward(gradient)
+        seen = _seen(policy, batch, temperature)
+        learned = learn(seen.counted, batch.teacher, batch.token_ids, batch.row_losses(seen.targets))
+        passed.add(batch, learned.losses, seen.logps)
+        push = torch.zeros_like(seen.logps)
+        push[seen.counts] = learned.push
+        passed.pushes += _by_item(batch, push)
+        seen.places.rows()[seen.counts].backward(learned.grad_hidden / active)
     try:
         norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), config.max_grad_norm, error_if_nonfinite=True)
     except RuntimeError as error:
@@ -188,26 +193,24 @@ def _optimiser_step(
 
 
 @dataclass(frozen=True, slots=True)
-class _Logits:
-    """The same numbers twice: the end of the model's graph, and the start of the loss's."""
+class _Seen:
+    """What one pass of the student over a micro-batch gave. M tokens in all, N of them count."""
 
-    root: Tensor  # (B, T, V)
-    leaf: Tensor
+    places: Places
+    logps: Tensor  # (M,) of the sampled tokens, nats
+    counts: Tensor  # (M,) bool
+    counted: Side  # N rows, detached
+    targets: Targets  # of the N
 
 
-def _losses(
-    policy: Policy, batch: MicroBatch, temperature: float, *, first_weights: bool = False
-) -> tuple[Tensor, Tensor, _Logits, Tensor]:
-    """Loss of each token that counts (N,), the student's log-probabilities (B, T) detached, logits, token ids (B, T).
-
-    `first_weights` as in `MicroBatch.targets`.
-    """
-    prompts, completions = [i.prompt_ids for i in batch.items], [i.token_ids for i in batch.items]
-    root, token_ids, _ = completion_logits(policy.bare, prompts, completions, temperature)
-    leaf = root.detach().requires_grad_(torch.is_grad_enabled())
-    logps = sampled_logps(leaf.detach(), token_ids)
-    targets = batch.targets(logps[batch.counts], first_weights=first_weights)
-    return batch.losses(leaf[batch.counts], targets), logps, _Logits(root, leaf), token_ids
+def _seen(policy: Policy, batch: MicroBatch, temperature: float, *, first_weights: bool = False) -> _Seen:
+    """`first_weights` as in `MicroBatch.targets`."""
+    places = completion_places(policy, [i.prompt_ids for i in batch.items], [i.token_ids for i in batch.items])
+    side = student_side(policy, places, temperature)
+    logps = sampled_logps(side, places.ids())
+    counts = batch.counts[places.mask]
+    targets = batch.targets(logps[counts], first_weights=first_weights)
+    return _Seen(places, logps, counts, side.take(counts), targets)
 
 
 def _prepared(
@@ -218,33 +221,34 @@ def _prepared(
     config: SDPOConfig,
     temperature: float,
 ) -> MicroBatch:
-    """A micro-batch with its teacher's logits, which are computed once: the target of an update does not move."""
+    """A micro-batch with its teacher, which reads once: the target of an update does not move."""
     taught = [item for item, way in zip(items, routes, strict=True) if way.taught]
-    rows = None
+    teacher = None
     if taught:
-        logits = teacher_logits(
+        everywhere = teacher_side(
             policy,
             [item.teacher_prompt_ids or () for item in taught],
             [item.token_ids for item in taught],
             teacher=config.teacher,
             rate=config.teacher_rate,
             temperature=temperature,
-        )  # (B', T', V)
-        counts = torch.nn.utils.rnn.pad_sequence([item.counts() for item in taught], batch_first=True)
-        rows = logits[counts.to(logits.device)]  # (K, V)
-    return MicroBatch(items, routes, advantages, rows, config, policy.device)
+        )
+        teacher = everywhere.take(torch.cat([item.counts() for item in taught]).to(policy.device))
+    return MicroBatch(items, routes, advantages, teacher, config, policy.device)
 
 
 def _fitting(policy: Policy, items: Sequence[UpdateItem]) -> int:
-    longest = max(len(item.token_ids) for item in items)
-    row = 4 * longest * int(policy.facts["vocabulary"])
-    return max(1, min(len(items), _LOGITS_BYTES // row))
+    """Items per pass, by what autograd keeps of the longest: about 34 numbers per hidden feature, layer and token
+    (arXiv 2205.05198, without attention's scores), and what stands before the head."""
+    longest = max(len(item.prompt_ids) + len(item.token_ids) for item in items)
+    config = policy.bare.config.get_text_config()
+    kept = 34 * config.num_hidden_layers * config.hidden_size + policy.width
+    return max(1, min(len(items), _KEPT_NUMBERS // (kept * longest)))
 
 
-def _rows(batch: MicroBatch, values: Tensor) -> list[Tensor]:
-    """(B, T) -> B tensors (T_i,) without the padding, on the CPU."""
-    cpu = values.detach().float().cpu()
-    return [row[: len(item.token_ids)].clone() for row, item in zip(cpu, batch.items, strict=True)]
+def _by_item(batch: MicroBatch, values: Tensor) -> list[Tensor]:
+    """(M,) -> one tensor (T_i,) per item, on the CPU."""
+    return [part.clone() for part in values.float().cpu().split([len(item.token_ids) for item in batch.items])]
 
 
 def _check_cancel(cancel: Cancel | None) -> None:

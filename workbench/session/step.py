@@ -14,8 +14,8 @@ from workbench.errors import UpdateError
 from workbench.policy import Policy
 from workbench.policy.average import Average
 from workbench.policy.update import StepResult, UpdateItem, sdpo_step
-from workbench.probe import Probe, divergence, entropy
-from workbench.records import Attempt, Ledger, SideEffects, UpdateReport
+from workbench.probe import Probe, side_effects
+from workbench.records import Attempt, Ledger, UpdateReport
 from workbench.statistics import agreement
 
 
@@ -47,7 +47,7 @@ def measured_step(
     after = probe.measure(policy)
     if average is not None:
         average = policy.average = average.moved(policy.adapter, config.teacher_rate)
-    effects = SideEffects(divergence(before, after), entropy(before), entropy(after))
+    effects = side_effects(before, after)
     predicted, realised = _by_attempt(attempts, result)
     share, rank = agreement(predicted, realised)
     return UpdateReport(
