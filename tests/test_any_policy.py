@@ -15,13 +15,13 @@ import bitsandbytes
 import pytest
 import torch
 from model_families import FAMILIES, make_family_dir
+from whole_logits import completion_logits
 
 from workbench import Workbench
 from workbench.config import PolicyConfig, SamplingConfig, SDPOConfig
 from workbench.errors import FeedbackError, NoSignalError, PolicyError, PromptError, RunError, TaskError
 from workbench.policy import Policy, load_policy
 from workbench.policy.prompts import student_prompt, teacher_prompt
-from workbench.policy.scoring import completion_logits
 from workbench.records import Attempt, Task
 
 CASES = [(family, quantization, "cpu") for family in FAMILIES for quantization in ("none", "nf4")]

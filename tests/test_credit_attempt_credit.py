@@ -1,4 +1,4 @@
-"""`TokenCredit` from logits: its numbers, views, alternatives, sentences, and the ways out of it."""
+"""`TokenCredit` from two sides: its numbers, views, alternatives, sentences, and the ways out of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from workbench.kernels.projection import given
 
 from workbench.credit import TokenCredit, token_credit
 from workbench.errors import PolicyError
@@ -27,26 +28,27 @@ def made(tokens: int = 5, *, seed: int = 0, base: bool = True, **changes: Any) -
     ids = torch.randint(len(WORDS), (tokens,), generator=generator).tolist()
     options: dict[str, Any] = {"noise_floor": 0.01, "temperature": 1.0, "top_k": 3, "decode": decode} | changes
     words = [decode(token_id) for token_id in ids]
-    return TokenCredit.from_logits("a1", words, ids, student, teacher, {"base": other} if base else {}, **options)
+    others = {"base": given(other)} if base else {}
+    return TokenCredit.from_sides("a1", words, ids, given(student), given(teacher), others, **options)
 
 
 def from_probabilities(ids: list[int], student: list[list[float]], teacher: list[list[float]], **changes: Any) -> Any:
     logits = [torch.tensor(side, dtype=torch.float64).log() for side in (student, teacher)]
     options: dict[str, Any] = {"noise_floor": 0.01, "temperature": 1.0, "top_k": 3, "decode": decode} | changes
-    return TokenCredit.from_logits("a1", [decode(i) for i in ids], ids, *logits, {}, **options)
+    return TokenCredit.from_sides("a1", [decode(i) for i in ids], ids, *map(given, logits), {}, **options)
 
 
 def test_numbers_equal_those_of_the_credit_functions() -> None:
     generator = torch.Generator().manual_seed(3)
     student, teacher, base = (torch.randn(6, 8, generator=generator, dtype=torch.float64) for _ in range(3))
     ids = torch.tensor([0, 1, 2, 3, 4, 5])
-    credit = TokenCredit.from_logits(
+    credit = TokenCredit.from_sides(
         "a",
         list("abcdef"),
         ids.tolist(),
-        student,
-        teacher,
-        {"base": base},
+        given(student),
+        given(teacher),
+        {"base": given(base)},
         noise_floor=0.0,
         temperature=0.7,
         decode=decode,
@@ -154,8 +156,16 @@ def test_numbers_that_are_not_finite_are_refused_with_a_sentence() -> None:
     broken = logits.clone()
     broken[1] = math.nan
     with pytest.raises(PolicyError, match=r"Attempt a1 cannot be scored: teacher is not a finite number"):
-        TokenCredit.from_logits(
-            "a1", ["x", "y"], [0, 1], logits, broken, {}, noise_floor=0.0, temperature=1.0, decode=decode
+        TokenCredit.from_sides(
+            "a1",
+            ["x", "y"],
+            [0, 1],
+            given(logits),
+            given(broken),
+            {},
+            noise_floor=0.0,
+            temperature=1.0,
+            decode=decode,
         )
 
 
@@ -167,8 +177,8 @@ def test_ids_ruled_out_by_a_side_stay_out_of_the_alternatives() -> None:
 
 def test_lengths_must_match() -> None:
     with pytest.raises(ValueError, match="tokens has 1 entries for 2"):
-        TokenCredit.from_logits(
-            "a", ["x"], [0, 1], torch.zeros(2, 8), torch.zeros(2, 8), {}, noise_floor=0, temperature=1, decode=decode
+        TokenCredit.from_sides(
+            "a", ["x"], [0, 1], *[given(torch.zeros(2, 8))] * 2, {}, noise_floor=0, temperature=1, decode=decode
         )
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from policy_factory import TEMPLATE, make_model_dir, make_policy, make_tokenizer, nudge
 from safetensors.torch import load_file, save_file
+from whole_logits import completion_logits, sampled_logps
 
 from workbench.config import LoraSettings, PolicyConfig, SamplingConfig
 from workbench.errors import PolicyError
@@ -19,7 +20,6 @@ from workbench.policy import loading
 from workbench.policy.chat import Chat
 from workbench.policy.loading import load_policy
 from workbench.policy.sampling import sample
-from workbench.policy.scoring import completion_logits, sampled_logps
 
 PROMPT = [1, 20, 30, 40, 50]
 

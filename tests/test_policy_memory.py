@@ -13,13 +13,13 @@ import torch
 from model_families import make_family_dir
 from policy_factory import nudge
 from transformers import AutoModelForCausalLM
+from whole_logits import completion_logits, sampled_logps
 
 from workbench.config import LoraSettings, PolicyConfig
 from workbench.errors import PolicyError
 from workbench.policy import Policy, load_policy, memory
 from workbench.policy.adapter import add_adapter
 from workbench.policy.checkpointing import install
-from workbench.policy.scoring import completion_logits, sampled_logps
 from workbench.policy.selfcheck import held
 from workbench.policy.source import find, skeleton
 

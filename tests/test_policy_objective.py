@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from workbench.kernels.projection import given
 
 from workbench.config import SDPOConfig
 from workbench.credit import objective_push
@@ -66,7 +67,7 @@ def got(items: list[UpdateItem], config: SDPOConfig) -> tuple[dict[tuple[int, in
                 [items[i] for i in chunk],
                 routes,
                 plan.advantages[list(chunk)],
-                torch.cat(taught) if taught else None,
+                given(torch.cat(taught)) if taught else None,
                 config,
                 CPU,
             )
@@ -79,10 +80,18 @@ def got(items: list[UpdateItem], config: SDPOConfig) -> tuple[dict[tuple[int, in
         rows = torch.stack([leaves[i][t] for i, t in places])  # (N, V)
         logps = torch.log_softmax(rows, -1).gather(-1, batch.token_ids.unsqueeze(-1)).squeeze(-1)
         targets = batch.targets(logps)
-        values = batch.losses(rows, targets)
+        # All at once and in any pieces: the loss is a function of rows.
+        everything, row_losses = torch.arange(len(rows)), batch.row_losses(targets)
+        logits = None if batch.teacher is None else batch.teacher.logits(everything)
+        values = row_losses(rows, logits, everything)
+        for piece in everything.split(2):
+            torch.testing.assert_close(
+                row_losses(rows[piece], None if logits is None else logits[piece], piece), values[piece]
+            )
         losses |= {place: value.item() for place, value in zip(places, values.detach(), strict=True)}
         total = total + values.sum()
-        push = objective_push(rows.detach(), batch.teacher_logits, targets, distillation_of(config))
+        known = None if logits is None else logits[targets.distilled]
+        push = objective_push(rows.detach(), known, targets, distillation_of(config))
         (slope,) = torch.autograd.grad(values.sum(), rows, retain_graph=True)
         expected = -slope.gather(-1, batch.token_ids.unsqueeze(-1)).squeeze(-1)
         error = max(error, float((push - expected).abs().max()))
@@ -198,7 +207,8 @@ def test_importance_weights_of_the_first_pass_and_of_later_ones() -> None:
     """The first pass settles `old`; a later one weighs by how far the policy has moved, unless asked not to."""
     config = SDPOConfig(distillation_mode="full_logits", is_clip=1.5)
     one = item(3, 0.0, informed=True, old_logps=(-1.0, -2.0, -3.0))
-    batch = MicroBatch([one], make_plan([one], config).routes, torch.zeros(1), torch.zeros(3, VOCABULARY), config, CPU)
+    silent = given(torch.zeros(3, VOCABULARY))
+    batch = MicroBatch([one], make_plan([one], config).routes, torch.zeros(1), silent, config, CPU)
     first = torch.tensor([-1.0, -2.5, -2.0], dtype=torch.float64)
     weights = batch.targets(first).importance_weights
     assert weights.tolist() == pytest.approx([1.0, math.exp(-0.5), 1.5])
@@ -213,7 +223,7 @@ def test_rlsd_keeps_the_weights_of_the_first_pass() -> None:
     config = SDPOConfig(method="rlsd", is_clip=None)
     pair = [item(2, 1.0, informed=True), item(2, 0.0, informed=False)]
     plan = make_plan(pair, config)
-    batch = MicroBatch(pair, plan.routes, plan.advantages, torch.zeros(2, VOCABULARY), config, CPU)
+    batch = MicroBatch(pair, plan.routes, plan.advantages, given(torch.zeros(2, VOCABULARY)), config, CPU)
     first = batch.targets(torch.full((4,), -math.log(VOCABULARY) - 0.1))
     assert first.advantages.tolist() == pytest.approx([0.5 * math.exp(0.1)] * 2 + [-0.5] * 2)
     assert batch.targets(torch.full((4,), -9.0)).advantages.tolist() == first.advantages.tolist()

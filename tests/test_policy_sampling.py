@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from policy_factory import Family, make_policy, nudge
+from whole_logits import completion_logits, sampled_logps
 
 from workbench.config import SamplingConfig
 from workbench.errors import PolicyError, PromptError
 from workbench.policy import Policy
 from workbench.policy.sampling import Sampled, sample
-from workbench.policy.scoring import completion_logits, sampled_logps
 
 SHORT, MIDDLE, LONG = [1, 40], [1, 40, 50, 60], [1, 30, 40, 50, 60, 70, 80, 90, 100]
 

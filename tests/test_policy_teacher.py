@@ -11,6 +11,7 @@ import torch
 from policy_factory import make_model_dir, make_policy, nudge
 from safetensors.torch import load, save
 from transformers import AutoModelForCausalLM
+from whole_logits import completion_logits, teacher_logits
 
 from workbench import Workbench
 from workbench.config import LoraSettings, LoraVariant, PolicyConfig, SamplingConfig, SDPOConfig
@@ -19,8 +20,6 @@ from workbench.policy import Policy, load_policy
 from workbench.policy.average import Average
 from workbench.policy.contexts import credit_of
 from workbench.policy.prompts import student_prompt, teacher_prompt
-from workbench.policy.scoring import completion_logits
-from workbench.policy.teacher import teacher_logits
 from workbench.records import Attempt, Task, report_from_json
 from workbench.runs import Run
 
@@ -163,6 +162,7 @@ def test_the_average_scores_as_weights_that_were_written_into_the_model(tmp_path
         weight.data = written.float()
     with torch.no_grad():
         expected, _, mask = completion_logits(plain, PROMPTS, COMPLETIONS, 0.8)
+    expected = expected.log_softmax(-1)
     found, live, frozen = (score(policy, teacher) for teacher in ("ema", "live", "frozen"))
     torch.testing.assert_close(found[mask], expected[mask], atol=1e-4, rtol=0)
     assert (found - live)[mask].abs().max() > 1e-2 < (found - frozen)[mask].abs().max()

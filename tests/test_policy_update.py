@@ -10,6 +10,7 @@ import pytest
 import torch
 from policy_factory import make_policy, nudge
 from safetensors.torch import load, save
+from whole_logits import completion_logits, sampled_logps, teacher_logits
 
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.credit import logit_push, sdpo_loss
@@ -17,8 +18,6 @@ from workbench.credit.statistics import sign_agreement
 from workbench.errors import ConfigError, NoSignalError, PolicyError, UpdateError
 from workbench.policy import Policy, update
 from workbench.policy.sampling import sample
-from workbench.policy.scoring import completion_logits, sampled_logps
-from workbench.policy.teacher import teacher_logits
 from workbench.policy.update import StepResult, UpdateItem, sdpo_step
 
 PROMPT, TEACHER = (1, 40, 50, 60), (1, 40, 50, 60, 90, 91, 92, 93, 60)
@@ -358,16 +357,16 @@ def test_memory_that_runs_out_halves_the_micro_batch(policy: Policy, monkeypatch
     whole = sdpo_step(policy, items, SDPOConfig(steps=1), 1.0)
     policy.load_state(state)
     sizes: list[int] = []
-    scorer = completion_logits
+    scorer = update.completion_places
 
-    def small_memory(model: object, prompts: list, completions: list, temperature: float) -> object:
+    def small_memory(scored: Policy, prompts: list, completions: list) -> object:
         if torch.is_grad_enabled():
             sizes.append(len(prompts))
             if len(prompts) > 1:
                 raise torch.OutOfMemoryError("full")
-        return scorer(model, prompts, completions, temperature)
+        return scorer(scored, prompts, completions)
 
-    monkeypatch.setattr(update, "completion_logits", small_memory)
+    monkeypatch.setattr(update, "completion_places", small_memory)
     result = sdpo_step(policy, items, SDPOConfig(steps=1), 1.0)
     assert sizes == [4, 2, 1, 1, 1, 1]
     assert result.loss_before == pytest.approx(whole.loss_before, rel=1e-5)

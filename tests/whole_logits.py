@@ -1,4 +1,8 @@
-"""Whole tensors of logits, as the model itself gives them: what the scoring path is held against. Shares no code with it."""
+"""Whole tensors of logits, which the workbench itself never makes.
+
+`completion_logits` asks the model itself, row by row: the independent source. `scored_logits` and `teacher_logits`
+lay out what the workbench's own sides give.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from workbench.kernels.projection import Side
 
 from workbench.policy import Policy
+from workbench.policy.scoring import completion_places, student_side
+from workbench.policy.teacher import teacher_side
+
+Rows = Sequence[Sequence[int]]
 
 
 def completion_logits(
-    model: Any, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], temperature: float
+    model: Any, prompts: Rows, completions: Rows, temperature: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Logits (B, T, V), ids (B, T) and mask (B, T): one pass per row, nothing padded; zeros where there is no token."""
     vocabulary, device = model.get_output_embeddings().weight.shape[0], model.device
@@ -36,28 +45,25 @@ def sampled_logps(logits: Tensor, token_ids: Tensor) -> Tensor:
     return logits.log_softmax(-1).gather(-1, token_ids.unsqueeze(-1)).squeeze(-1)
 
 
-def teacher_logits(
-    policy: Policy,
-    prompts: Sequence[Sequence[int]],
-    completions: Sequence[Sequence[int]],
-    *,
-    teacher: str,
-    rate: float,
-    temperature: float,
-) -> Tensor:
-    """Logits (B, T, V) of the self-teacher; the trust region by its closed form, normalised."""
-
-    def scored() -> Tensor:
-        return completion_logits(policy.bare, prompts, completions, temperature)[0]
-
+def scored_logits(
+    policy: Policy, prompts: Rows, completions: Rows, temperature: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As `completion_logits`, by the workbench's own path, padded batch and all; no gradient."""
     with torch.no_grad():
-        if teacher == "ema":
-            with policy.averaged():
-                return scored()
-        live = scored()
-        with policy.base():
-            reference = scored()
-    if teacher == "trust_region":
-        mixed = rate * live.log_softmax(-1) + (1.0 - rate) * reference.log_softmax(-1)
-        return mixed.log_softmax(-1)
-    return live if teacher == "live" else reference
+        places = completion_places(policy, prompts, completions)
+        return _laid_out(student_side(policy, places, temperature), places.mask), places.token_ids, places.mask
+
+
+def teacher_logits(
+    policy: Policy, prompts: Rows, completions: Rows, *, teacher: Any, rate: float, temperature: float
+) -> Tensor:
+    """Logits (B, T, V) of the workbench's own self-teacher, normalised; zeros where there is no token."""
+    side = teacher_side(policy, prompts, completions, teacher=teacher, rate=rate, temperature=temperature)
+    lengths = torch.tensor([len(completion) for completion in completions])
+    return _laid_out(side, torch.arange(int(lengths.max())) < lengths.unsqueeze(1)).log_softmax(-1)
+
+
+def _laid_out(side: Side, mask: Tensor) -> Tensor:
+    logits = torch.zeros((*mask.shape, side.vocabulary))
+    logits[mask] = side.logits(torch.arange(len(side.hidden)))
+    return logits

@@ -1,4 +1,4 @@
-"""Credit of an attempt: its own token ids scored under several contexts, handed to the maths as logits.
+"""Credit of an attempt: its own token ids scored under several contexts, handed to the operators as hidden states.
 
 A context is a prompt and a side that reads it (`workbench.credit.contexts`). One packed pass with the adapter on, and
 one with it off or averaged where a context needs that, serve all of them. Knows nothing of how a prompt is worded.
@@ -19,14 +19,7 @@ from workbench.credit import CONTEXTS, TokenCredit
 from workbench.errors import FeedbackError
 from workbench.kernels.projection import Side
 from workbench.policy.policy import Policy
-<<<<<<< HEAD
-from workbench.policy.scoring import completion_logits, null_noise_floor
-from workbench.policy.teacher import trust_region
-=======
-from workbench.policy.prompts import Prompt
 from workbench.policy.scoring import completion_places, null_noise_floor
-from workbench.policy.teacher import teacher_side
->>>>>>> add3b9c (Credit and update through the operators, from hidden states and the head (in work))
 from workbench.records import Attempt
 
 Ids = Sequence[int]
@@ -60,39 +53,16 @@ def credit_of(
     """
     if not attempt.token_ids:
         raise FeedbackError(f"Attempt {attempt.id} has no tokens, so there is nothing to give credit to.")
-<<<<<<< HEAD
-    logits = _packed(policy, prompts, attempt.token_ids, temperature, teacher, rate)
+    sides = _packed(policy, prompts, attempt.token_ids, temperature, teacher, rate)
     if noise_floor is None:
         noise_floor = null_noise_floor(policy, prompts["student"], attempt.token_ids, temperature)
-    return TokenCredit.from_logits(
-        attempt.id,
-        token_strings(policy.tokenizer, attempt.token_ids),
-        attempt.token_ids,
-        logits.pop("student"),
-        logits.pop("teacher"),
-        logits,
-=======
-    prompts = [student_ids, teacher_prompt.ids]
-    with torch.no_grad(), policy.untouched():
-        live, reference = _both(policy, prompts, attempt.token_ids)
-    if teacher == "ema":
-        q = teacher_side(policy, prompts[1:], [attempt.token_ids], teacher=teacher, rate=rate, temperature=temperature)
-    elif teacher == "frozen" or (teacher == "trust_region" and rate == 0.0):
-        q = Side(policy.head, reference[1], temperature)
-    elif teacher == "live" or (teacher == "trust_region" and rate == 1.0):
-        q = Side(policy.head, live[1], temperature)
-    else:
-        q = Side(policy.head, live[1], temperature, reference[1], rate)
-    if noise_floor is None:
-        noise_floor = null_noise_floor(policy, student_ids, attempt.token_ids, temperature)
     return TokenCredit.from_sides(
         attempt.id,
         token_strings(policy.tokenizer, attempt.token_ids),
         attempt.token_ids,
-        Side(policy.head, live[0], temperature),
-        q,
-        Side(policy.head, reference[0], temperature),
->>>>>>> add3b9c (Credit and update through the operators, from hidden states and the head (in work))
+        sides.pop("student"),
+        sides.pop("teacher"),
+        sides,
         noise_floor=noise_floor,
         temperature=temperature,
         top_k=top_k,
@@ -102,11 +72,10 @@ def credit_of(
     )
 
 
-<<<<<<< HEAD
 def _packed(
     policy: Policy, prompts: Mapping[str, Ids], token_ids: Ids, temperature: float, teacher: Teacher, rate: float
-) -> dict[str, Tensor]:
-    """Logits (T, V) of every context: one pass per set of weights, with the rows of all contexts that it reads."""
+) -> dict[str, Side]:
+    """Every context as T rows: one pass per set of weights, with the rows of all contexts that it reads."""
     weights = {name: _weights(CONTEXTS[name].side, teacher, rate) for name in prompts}
     switches: dict[str, Callable[[], AbstractContextManager[None]]] = {
         "live": nullcontext,
@@ -121,14 +90,14 @@ def _packed(
                 continue
             rows = [prompts[name] for name in names]
             with switch():
-                logits = completion_logits(policy.bare, rows, [token_ids] * len(rows), temperature)[0]  # (B, T, V)
-            scored |= {(name, kind): row for name, row in zip(names, logits, strict=True)}
-        return {
-            name: trust_region(scored[name, "reference"], scored[name, "live"], rate)
-            if len(kinds) == 2
-            else scored[name, kinds[0]]
-            for name, kinds in weights.items()
-        }
+                hidden = completion_places(policy, rows, [token_ids] * len(rows)).hidden  # (B, T, H)
+            scored |= {(name, kind): row for name, row in zip(names, hidden, strict=True)}
+    return {
+        name: Side(policy.head, scored[name, "live"], temperature, scored[name, "reference"], rate)
+        if len(kinds) == 2
+        else Side(policy.head, scored[name, kinds[0]], temperature)
+        for name, kinds in weights.items()
+    }
 
 
 def _weights(side: str, teacher: Teacher, rate: float) -> tuple[str, ...]:
@@ -138,14 +107,6 @@ def _weights(side: str, teacher: Teacher, rate: float) -> tuple[str, ...]:
     if side == "base" or teacher == "frozen" or (teacher == "trust_region" and rate == 0.0):
         return ("reference",)
     return ("average",) if teacher == "ema" else ("reference", "live")
-=======
-def _both(policy: Policy, prompts: Sequence[Sequence[int]], token_ids: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Hidden states (B, T, H) with the adapter on, and with it off: two passes serve every context."""
-    completions = [token_ids] * len(prompts)
-    live = completion_places(policy, prompts, completions).hidden
-    with policy.base():
-        return live, completion_places(policy, prompts, completions).hidden
->>>>>>> add3b9c (Credit and update through the operators, from hidden states and the head (in work))
 
 
 def token_strings(tokenizer: Any, token_ids: Sequence[int]) -> tuple[str, ...]:

@@ -15,11 +15,12 @@ import torch
 
 from workbench.config import LoraSettings
 from workbench.errors import PolicyError
+from workbench.kernels.projection import PROJECTED_ELEMENTS
 
 _BLOCK = 64  # weights that share one scale in NF4
 _CODE_BYTES = 16 * 4  # the 16 levels of NF4, kept with each layer
 _FP32 = 4
-LOGITS_COPIES = 6  # (T, V) fp32 tensors of one attempt in a step: both sides' logits, their log-softmax, the gradient
+LOGITS_COPIES = 6  # fp32 tensors of a chunk of rows in a step: both sides' logits, their log-softmax, the gradient
 PLANNED_TOKENS = 512  # length of the one attempt, prompt included, that must fit for a model to be worth loading
 
 
@@ -62,7 +63,7 @@ class Need:
     adapter_bytes: int
     optimizer_bytes: int  # gradient and both moments of the adapter
     activations_bytes: int  # estimated
-    logits_bytes: int
+    logits_bytes: int  # of a chunk of rows; a head that cannot be taken out of its model needs whole attempts
 
     @property
     def total_bytes(self) -> int:
@@ -151,7 +152,7 @@ def need(
         adapter_bytes=adapter,
         optimizer_bytes=3 * adapter,
         activations_bytes=activations_bytes(shape, 1, tokens, dtype, checkpointing=checkpointing),
-        logits_bytes=LOGITS_COPIES * _FP32 * tokens * shape.vocabulary,
+        logits_bytes=LOGITS_COPIES * _FP32 * min(tokens * shape.vocabulary, PROJECTED_ELEMENTS),
     )
 
 

@@ -12,14 +12,11 @@ import torch
 from torch import Tensor
 
 from workbench.config import SamplingConfig
-<<<<<<< HEAD
+from workbench.credit.divergence import sampled_logps
 from workbench.errors import PolicyError
+from workbench.kernels.learning import learn
 from workbench.policy.bruteforce import BOUNDS, Float64Model, precision_of
 from workbench.policy.memory import free_bytes, gigabytes
-=======
-from workbench.credit.divergence import sampled_logps
-from workbench.kernels.learning import learn
->>>>>>> add3b9c (Credit and update through the operators, from hidden states and the head (in work))
 from workbench.policy.policy import Policy
 from workbench.policy.sampling import sample
 from workbench.policy.scoring import completion_logps, completion_places, null_noise_floor, student_side
