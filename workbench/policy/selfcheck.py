@@ -121,12 +121,11 @@ def brute_force(policy: Policy) -> BruteForce:
             "check it on a machine with more memory."
         )
     prompt, completion = _ids(policy)
-    with torch.no_grad():
-        logits, ids, _ = completion_logits(policy.bare, [prompt], [completion], 1.0)
+    logps = completion_logps(policy, [prompt], [completion], 1.0)
     model = Float64Model(policy)
     model.write(policy.adapter)
-    truth = model.rows(prompt, completion, 1.0).gather(1, ids[0].cpu().unsqueeze(1)).squeeze(1)
-    difference = sampled_logps(logits[0], ids[0]).double().cpu() - truth
+    truth = model.rows(prompt, completion, 1.0).gather(1, torch.tensor(completion).unsqueeze(1)).squeeze(1)
+    difference = logps.double().cpu() - truth
     return BruteForce(float(difference.abs().max()), BOUNDS[precision_of(policy)])
 
 
