@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from workbench.kernels.projection import given
 
 from workbench.credit import CONTEXTS, VIEWS, TokenCredit
 from workbench.credit.contexts import chosen
@@ -26,13 +27,13 @@ def logits() -> dict[str, torch.Tensor]:
 def made(advantage: float | None = -0.25, only: tuple[str, ...] = tuple(CONTROLS)) -> TokenCredit:
     sides = logits()
     ids = list(range(T))
-    return TokenCredit.from_logits(
+    return TokenCredit.from_sides(
         "a1",
         [f"w{i} " for i in ids],
         ids,
-        sides["student"],
-        sides["teacher"],
-        {name: sides[name] for name in only},
+        given(sides["student"]),
+        given(sides["teacher"]),
+        {name: given(sides[name]) for name in only},
         noise_floor=1e-3,
         temperature=1.0,
         top_k=3,

@@ -159,7 +159,8 @@ def test_credit_makes_no_tensor_of_all_tokens_and_all_logits(tmp_path: Path, sma
         feedback="sort descending",
     )
     with LargestTensor() as watch:
-        credit_of(scorer, attempt, student.ids, teacher, temperature=1.0, teacher="trust_region", rate=0.5)
+        prompts = {"student": student.ids, "teacher": teacher.ids, "base": student.ids}
+        credit_of(scorer, attempt, prompts, temperature=1.0, teacher="trust_region", rate=0.5)
     assert watch.elements < 100 * int(scorer.facts["vocabulary"]), watch.shape
 
 

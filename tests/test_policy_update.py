@@ -205,7 +205,7 @@ def test_k_above_the_vocabulary_is_refused_before_anything_happens(
 ) -> None:
     items, before, size = draw(policy), policy.state(), policy.facts["vocabulary"]
     with monkeypatch.context() as patched:
-        patched.setattr(update, "teacher_logits", lambda *_, **__: pytest.fail("the teacher was asked in vain"))
+        patched.setattr(update, "teacher_side", lambda *_, **__: pytest.fail("the teacher was asked in vain"))
         with pytest.raises(ConfigError, match=f"distillation_topk is {size + 1}; .* vocabulary's {size}"):
             sdpo_step(policy, items, SDPOConfig(distillation_topk=size + 1), 1.0)
     assert same(policy.state(), before)
