@@ -91,7 +91,7 @@ def test_what_this_run_cannot_show_is_absent_with_its_reason(tmp_path: Path) -> 
         with pytest.raises(CreditError, match=r"'wrong_feedback', which is absent: this attempt has no feedback"):
             credit.view("control_wrong")
         # Nothing was shown to the teacher: the control says that this feedback does no more than none.
-        assert credit.contexts["teacher"] == credit.contexts["template_only"]
+        assert credit.contexts["teacher"] == pytest.approx(credit.contexts["template_only"], abs=credit.noise_floor)
         workbench.give_feedback(attempt, "Sort it.")
         again = workbench.credit(attempt, contexts="all")
         assert again.absent["wrong_feedback"] == "no other attempt of this run has another feedback"

@@ -134,9 +134,7 @@ def _attention(source: Source) -> str | None:
 
 
 def _load_tokenizer(config: PolicyConfig, source: Source) -> Any:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="IProgress not found")  # in notebooks; no bar is shown anyway
-        from transformers import AutoTokenizer
+    from transformers import AutoTokenizer
 
     with one_sentence(config):
         tokenizer = AutoTokenizer.from_pretrained(source.place, revision=source.commit, trust_remote_code=False)
@@ -249,7 +247,9 @@ def _plain(targets: str | tuple[str, ...]) -> str | list[str]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Hold back what a person cannot act on: bitsandbytes' hint at optional kernels, PEFT's remarks, a bar of 10 ms."""
-    from transformers.utils import logging as progress
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")  # in notebooks; no bar is shown anyway
+        from transformers.utils import logging as progress
 
     logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
     level, bars = logger.level, progress.is_progress_bar_enabled()
