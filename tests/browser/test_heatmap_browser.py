@@ -170,6 +170,32 @@ def test_views_and_scales_change_the_colours_and_the_legend(show: Callable[..., 
     assert page.locator(".hm-how").inner_text() == "how size"
 
 
+def test_a_weight_is_coloured_around_one_and_on_its_own_range(show: Callable[..., Any]) -> None:
+    """Above 1 like a positive credit, below it like a negative one; the range's ends are the full colours."""
+    weights = [1.0, 1.2, 0.8, 1.1, *[1.0] * 8]
+    view = {"name": "rlsd", "title": "RLSD weight", "unit": "weight", "signed": True, "how": "", "values": weights}
+    view |= {"centre": 1.0, "range": [0.8, 1.2], "formula": "exp(sign(A_seq) · A), clipped"}
+    divergences = [0.1 * i for i in range(12)]
+    jsd = {"name": "jsd", "title": "JSD", "unit": "nats", "signed": False, "how": "", "values": divergences}
+    jsd |= {"centre": 0.0, "range": [0.0, 2.0], "formula": "JSD"}
+    data = payload(TEXTS, CREDIT, view="rlsd")
+    page = show({**data, "views": [*data["views"], view, jsd]})
+    kinds = [page.locator(f"[data-i='{i}']").get_attribute("class").split()[1] for i in range(4)]
+    assert kinds == ["hm-q", "hm-p", "hm-n", "hm-p"]
+    shares = [
+        page.evaluate(f"document.querySelector(\"[data-i='{i}']\").style.getPropertyValue('--w')") for i in (1, 2, 3)
+    ]
+    assert shares == ["100.0%", "100.0%", "50.0%"]
+    legend = page.locator(".hm-legend").inner_text()
+    assert "0.80" in legend and "1.20 weight" in legend and "the view's whole range" in legend
+    assert "solid line above 1.00, dashed below" in legend and "+1.20" not in legend
+    page.click("[data-i='3']")
+    assert "exp(sign(A_seq) · A), clipped = 1.10 weight" in page.locator(".hm-panel").inner_text()
+    page.select_option(".hm-view", "jsd")
+    assert page.evaluate("document.querySelector(\"[data-i='10']\").style.getPropertyValue('--w')") == "50.0%"
+    assert page.locator(".hm-ramp").inner_text().split() == ["0", "2.00", "nats"]
+
+
 def test_two_views_share_a_token_and_disagreement_is_boxed(show: Callable[..., Any]) -> None:
     page = show(payload(TEXTS, CREDIT, against="turned"))
     assert "hm-differs" in page.locator("[data-i='9']").get_attribute("class")

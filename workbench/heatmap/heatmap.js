@@ -184,7 +184,7 @@
       for (const [shown, where] of ramps) {
         const strip = el("i"); strip.dataset.kind = shown.view.signed ? "signed" : "unsigned";
         const high = shown.centre + shown.limit, low = shown.view.signed ? shown.centre - shown.limit : shown.centre;
-        add(legend, add(el("span", "hm-ramp"), where + num(low), strip,
+        add(legend, add(el("span", "hm-ramp"), where + (low === 0 ? "0" : num(low)), strip,
           plus(shown, high) + num(high) + (shown.view.unit ? " " + shown.view.unit : "")));
       }
       const parts = [{ fixed: "the view's whole range", shared: "one scale for all attempts shown", attempt: "scale of this attempt" }[look.own]];
