@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from workbench import Workbench
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, FeedbackError, NoSignalError, PolicyError, RunError, TaskError
 from workbench.records import Attempt, SideEffects, UpdateReport
@@ -239,3 +241,29 @@ def test_typed_answers_take_the_form_that_their_judge_reads() -> None:
         assert ENVIRONMENTS[environment].validate(expected(environment, text)), environment
     with pytest.raises(TaskError, match="not JSON"):
         expected("python", "assert f(1) == 2")
+
+
+def test_the_first_colours_are_cheap_and_the_shown_attempt_then_gets_every_view(tmp_path: Path) -> None:
+    """On the real policy. The other attempts are scored under three contexts, and no context is asked for twice."""
+    desk = Desk(lambda: Workbench.open(tmp_path / "run"), Studio.opened).start()
+    try:
+        assert desk.settled.wait(WAIT_S)
+        studio, config = Studio(desk), SDPOConfig()
+        task = studio.add_task("Write f(xs): sort, then take 3.", "person", None, None).future.result(WAIT_S)
+        sampling = SamplingConfig(max_new_tokens=4)
+        shown, other = studio.sample(task.id, 2, sampling).future.result(WAIT_S)
+
+        def waited(one: Attempt, *, shown: bool) -> set[str]:
+            found = studio.want_detail(one, config, shown=shown)
+            desk.submit("wait", "", lambda w, j: None, priority=AHEAD + 1).future.result(WAIT_S)
+            assert found is None or isinstance(found, Detail)
+            return set() if found is None else {view["name"] for view in found.payload["views"]}
+
+        steps = [waited(shown, shown=True) for _ in range(3)]
+        assert steps[0] == set() and {"raw", "grpo"} <= steps[1] and "control" not in steps[1]
+        assert steps[2] >= steps[1] | {"control"}
+        assert [waited(other, shown=False) for _ in range(3)][1:] == [steps[1]] * 2
+        scored = [event.data["contexts"] for event in desk.workbench.events() if event.kind == "credit"]
+        assert [len(contexts) for contexts in scored] == [3, 4, 3]  # nobody gave feedback: three contexts are absent
+    finally:
+        desk.close()
