@@ -55,7 +55,7 @@ def test_trap_06_07_logits_per_step_equal_a_plain_forward_pass(policy: Policy, p
 
 
 def test_trap_06_scoring_agrees_with_sampling_at_the_same_temperature_only(policy: Policy) -> None:
-    """Trap 6. Fails when `completion_logits` does not divide by the temperature."""
+    """Trap 6. Fails when `Side` of the kernels does not divide by the temperature."""
     prompts = [SHORT, LONG, MIDDLE]
     attempts = sample(policy, prompts, SamplingConfig(temperature=0.5, max_new_tokens=12))
     completions = [attempt.token_ids for attempt in attempts]

@@ -32,7 +32,7 @@ def logits_of(model: Any) -> torch.Tensor:
 
 def test_trap_01_06_a_round_scores_the_sampled_ids_at_their_temperature(tmp_path: Path) -> None:
     """A random model's attempts are no tokeniser's work: decoding them and tokenising again gives other ids. In
-    `credit_of` and `Session._item`, put the tokenised text in place of `attempt.token_ids`, or 1.0 in place of the
+    `credit_of` and `update_item`, put the tokenised text in place of `attempt.token_ids`, or 1.0 in place of the
     attempt's temperature, to see it fail."""
     model = str(make_model_dir(tmp_path / "model"))
     few = SamplingConfig(temperature=0.6, max_new_tokens=12)
