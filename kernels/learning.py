@@ -71,25 +71,34 @@ def learn(
 ) -> Learned:
     """The same chunk by chunk, projected in the precision that the hidden states have. Arguments as `naive`."""
     _check(student, teacher, token_ids)
-    results, head = _zeros(student), student.head
+    results = _zeros(student)
     for rows in row_chunks(len(token_ids), student.vocabulary, token_ids.device, mask):
-        with torch.no_grad():
-            logits = student.logits(rows)  # (n, V)
-            target = None if teacher is None else teacher.logits(rows)
-        for part in cached_slices(*logits.shape, logits.device):
-            chunk, ids = rows[part], token_ids[rows[part]]
-            leaf = logits[part].detach().requires_grad_()
-            with torch.enable_grad():
-                losses = row_loss(leaf, None if target is None else target[part], chunk)
-                (gradient,) = torch.autograd.grad(losses.sum(), leaf)
-            with torch.no_grad():
-                results.losses[chunk] = losses
-                results.student_logps[chunk] = logps_of(leaf, ids)
-                results.push[chunk] = -gradient.gather(-1, ids.unsqueeze(-1)).squeeze(-1)
-                logits[part] = head.before_cap(gradient, leaf, student.temperature)
-        with torch.no_grad():
-            results.grad_hidden[rows] = head.before_weight(logits, student.hidden.dtype)
+        _learn_chunk(student, teacher, token_ids, row_loss, rows, results)
     return results
+
+
+def _learn_chunk(
+    student: Side, teacher: Side | None, token_ids: Tensor, row_loss: RowLoss, rows: Tensor, results: Learned
+) -> None:
+    """Puts the results of some rows. A function of its own, so that a chunk's logits are gone before the next come."""
+    head = student.head
+    with torch.no_grad():
+        logits = student.logits(rows)  # (n, V)
+        target = None if teacher is None else teacher.logits(rows)
+    for part in cached_slices(*logits.shape, logits.device):
+        chunk, ids = rows[part], token_ids[rows[part]]
+        leaf = logits[part].detach().requires_grad_()
+        with torch.enable_grad():
+            losses = row_loss(leaf, None if target is None else target[part], chunk)
+            (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+        with torch.no_grad():
+            results.losses[chunk] = losses
+            results.student_logps[chunk] = logps_of(leaf, ids)
+            results.push[chunk] = -gradient.gather(-1, ids.unsqueeze(-1)).squeeze(-1)
+            logits[part] = head.before_cap(gradient, leaf, student.temperature)
+    del target
+    with torch.no_grad():
+        results.grad_hidden[rows] = head.before_weight(logits, student.hidden.dtype)
 
 
 def losses_of(
@@ -106,6 +115,7 @@ def losses_of(
                 chunk = rows[part]
                 losses[chunk] = row_loss(logits[part], None if target is None else target[part], chunk)
                 logps[chunk] = logps_of(logits[part], token_ids[chunk])
+            del logits, target  # before the next ones come
     return losses, logps
 
 

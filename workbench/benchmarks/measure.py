@@ -27,6 +27,7 @@ def compare(contenders: Mapping[str, Callable[[], object]], repetitions: int, de
     """Every contender once as a warm-up, then in turns: what else the machine does hits all of them alike."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     peaks: dict[str, list[int | None]] = {name: [] for name in contenders}
+    gc.collect()  # once: it takes longer than some contenders, and none of them leaves cycles behind
     for _ in range(1 + repetitions):
         for name, work in contenders.items():
             seconds, peak = _run(work, device)
@@ -39,7 +40,6 @@ def compare(contenders: Mapping[str, Callable[[], object]], repetitions: int, de
 
 
 def _run(work: Callable[[], object], device: torch.device) -> tuple[float, int | None]:
-    gc.collect()
     cuda = device.type == "cuda"
     held = _start_on_cuda(device) if cuda else _reset_resident_peak()
     started = time.perf_counter()
