@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from policy_factory import Family, make_policy, nudge
-from whole_logits import completion_logits, sampled_logps
+from whole_logits import completion_logits, sampled_logps, scored_logits
 
 from workbench.config import SamplingConfig
 from workbench.errors import PolicyError, PromptError
@@ -60,8 +60,7 @@ def test_trap_06_scoring_agrees_with_sampling_at_the_same_temperature_only(polic
     attempts = sample(policy, prompts, SamplingConfig(temperature=0.5, max_new_tokens=12))
     completions = [attempt.token_ids for attempt in attempts]
     for temperature, close in ((0.5, True), (1.0, False)):
-        with torch.no_grad():
-            logits, ids, mask = completion_logits(policy.bare, prompts, completions, temperature)
+        logits, ids, mask = scored_logits(policy, prompts, completions, temperature)
         scored = sampled_logps(logits, ids)[mask]
         sampled = torch.tensor([logp for attempt in attempts for logp in attempt.logps])
         assert ((scored - sampled).abs().max() < 1e-4) == close

@@ -12,13 +12,15 @@ import pytest
 import torch
 from policy_factory import make_model_dir, make_policy, nudge
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from whole_logits import completion_logits, scored_logits, teacher_logits
+from whole_logits import completion_logits
 
 from workbench import Workbench
 from workbench.config import LoraSettings, LoraVariant, PolicyConfig, SamplingConfig, SDPOConfig
 from workbench.errors import PolicyError
 from workbench.policy import Policy, load_policy
 from workbench.policy.merging import export_merged
+from workbench.policy.scoring import completion_places
+from workbench.policy.teacher import teacher_side
 from workbench.policy.update import UpdateItem, sdpo_step
 
 PROMPT, TEACHER, ATTEMPT = (1, 40, 50, 60), (1, 40, 50, 60, 90, 91, 92), (60, 61, 62, 63, 0)
@@ -119,9 +121,9 @@ def test_trap_14_both_sides_are_scored_in_eval_mode(policy: Policy) -> None:
             hook.remove()
         policy.load_state(state)
     assert seen == {(True, False), (False, False)}
-    student = scored_logits(policy, [PROMPT], [ATTEMPT], 1.0)[0].log_softmax(-1)
-    teacher = teacher_logits(policy, [PROMPT], [ATTEMPT], teacher="live", rate=1.0, temperature=1.0)
-    assert torch.equal(student, teacher)
+    student = completion_places(policy, [PROMPT], [ATTEMPT]).rows()
+    teacher = teacher_side(policy, [PROMPT], [ATTEMPT], teacher="live", rate=1.0, temperature=1.0)
+    assert student.requires_grad and torch.equal(student.detach(), teacher.hidden)
 
 
 # DoRA on int8 layers is refused on the CPU.
