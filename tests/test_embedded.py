@@ -17,7 +17,7 @@ from workbench.policy.prompts import teacher_text
 from workbench.records import Judgement, Task
 from workbench.tasks import judge_many
 from workbench.tasks.house_rules.pack import house_tasks
-from workbench.tasks.house_rules.remarks import HELD_OUT, REMARKS
+from workbench.tasks.house_rules.wording import HELD_OUT, REMARKS
 from workbench.tasks.house_rules.world import (
     HELD_OUT_SHARE,
     House,

@@ -32,7 +32,7 @@ def test_negative_credit_finds_the_wrong_token(tmp_path: Path) -> None:
     with Workbench.open(tmp_path / "run") as workbench:
         found = localise(workbench, "remark", count=8)
         assert found["programs"] == 8
-        assert found["departure_auroc"] > 0.9 and found["worst_is_wrong"] >= 0.75
+        assert found["auroc"] > 0.9 and found["worst_is_wrong"] >= 0.75
         with pytest.raises(ConfigError, match="no kind of evidence"):
             localise(workbench, "gossip")
 

@@ -7,35 +7,15 @@ import sys
 import time
 
 import pytest
+from sandbox_programs import call, value_of
 
 from workbench.errors import TaskError
-from workbench.tasks.sandbox import Limits, SandboxResult, choose_tier, run_many, run_python
+from workbench.tasks.sandbox import Limits, choose_tier, run_many, run_python
 from workbench.tasks.sandbox.results import parse_frames
-from workbench.tasks.sandbox.run import DEFAULT_LIMITS, open_doors, run_in_tier
-from workbench.tasks.sandbox.tiers import TIERS, Tier, is_possible
+from workbench.tasks.sandbox.run import DEFAULT_LIMITS, run_in_tier
+from workbench.tasks.sandbox.tiers import Tier
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="code is confined on Linux only")
-
-
-def call(*args: object) -> dict[str, object]:
-    return {"function": "f", "args": list(args)}
-
-
-def value_of(body: str, *args: object, limits: Limits = DEFAULT_LIMITS) -> SandboxResult:
-    """Runs `def f(*args)` with this body."""
-    lines = "\n".join("    " + line for line in body.splitlines())
-    return run_python(f"def f(*args):\n{lines}\n", [call(*args)], limits=limits)
-
-
-def has(tier: Tier) -> bool:
-    return is_possible(tier) and not open_doors(tier)
-
-
-@pytest.fixture(params=TIERS)
-def tier(request: pytest.FixtureRequest) -> Tier:
-    if not has(request.param):
-        pytest.skip(f"this machine has no {request.param} tier")
-    return request.param
 
 
 def test_values_of_several_calls_in_order(tier: Tier) -> None:

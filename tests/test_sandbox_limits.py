@@ -11,36 +11,16 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from sandbox_programs import call, has, value_of
 
 from workbench.errors import ConfigError
-from workbench.tasks.sandbox import Limits, SandboxResult, choose_tier, run_python
-from workbench.tasks.sandbox.run import DEFAULT_LIMITS, open_doors, run_in_tier
-from workbench.tasks.sandbox.tiers import CANARY, TIERS, Tier, is_possible
+from workbench.tasks.sandbox import Limits, choose_tier, run_python
+from workbench.tasks.sandbox.run import DEFAULT_LIMITS, run_in_tier
+from workbench.tasks.sandbox.tiers import CANARY, TIERS, Tier
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="code is confined on Linux only")
 
 QUICK = Limits(wall_s=0.6, cpu_s=1)
-
-
-def call(*args: object) -> dict[str, object]:
-    return {"function": "f", "args": list(args)}
-
-
-def value_of(body: str, *args: object, limits: Limits = DEFAULT_LIMITS) -> SandboxResult:
-    """Runs `def f(*args)` with this body."""
-    lines = "\n".join("    " + line for line in body.splitlines())
-    return run_python(f"def f(*args):\n{lines}\n", [call(*args)], limits=limits)
-
-
-def has(tier: Tier) -> bool:
-    return is_possible(tier) and not open_doors(tier)
-
-
-@pytest.fixture(params=TIERS)
-def tier(request: pytest.FixtureRequest) -> Tier:
-    if not has(request.param):
-        pytest.skip(f"this machine has no {request.param} tier")
-    return request.param
 
 
 def test_endless_loop_runs_out_of_time(tier: Tier) -> None:

@@ -21,9 +21,10 @@ from workbench.tasks.house_rules.pack import (
     make_task,
     parse_name,
 )
-from workbench.tasks.house_rules.remarks import HELD_OUT, PARAPHRASES, REMARKS, remark
+from workbench.tasks.house_rules.remarks import remark
 from workbench.tasks.house_rules.slips import draw_slip
 from workbench.tasks.house_rules.stages import STAGE, STAGES
+from workbench.tasks.house_rules.wording import HELD_OUT, PARAPHRASES, REMARKS
 from workbench.tasks.house_rules.world import House, Specification, Step, parse_specification
 
 EVERY_LINE = [(stage, choice, k) for stage in STAGES for choice in stage.choices for k in stage.numbers]

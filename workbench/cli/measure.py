@@ -188,10 +188,7 @@ def _localised(output: Output, config: PolicyConfig, count: int, seed: int) -> d
         located = {kind: locate(workbench, kind, count=count, seed=seed) for kind in KINDS}
     output.table(
         "Where credit lands: programs with one wrong stage",
-        ("evidence", "AUROC", "AUROC of the departure", "worst token is wrong", "programs"),
-        [
-            (kind, *(found[name] for name in ("auroc", "departure_auroc", "worst_is_wrong", "programs")))
-            for kind, found in located.items()
-        ],
+        ("evidence", "AUROC", "worst token is wrong", "programs"),
+        [(kind, *(found[name] for name in ("auroc", "worst_is_wrong", "programs"))) for kind, found in located.items()],
     )
     return located

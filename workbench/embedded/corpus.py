@@ -14,8 +14,9 @@ from typing import TypeVar
 
 from workbench.policy.prompts import teacher_text
 from workbench.tasks.house_rules.checks import draw_valid, failed_examples
-from workbench.tasks.house_rules.remarks import IRRELEVANT, own_words, remark
+from workbench.tasks.house_rules.remarks import own_words, remark
 from workbench.tasks.house_rules.slips import draw_slip
+from workbench.tasks.house_rules.wording import IRRELEVANT
 from workbench.tasks.house_rules.world import Specification, draw_choices
 
 T = TypeVar("T")
@@ -37,52 +38,53 @@ MANY = {1: 0.14, 2: 0.24, 3: 0.29, 4: 0.28, 5: 0.05}
 # learned from context in 1,000 steps. Inferring one convention from examples comes next, then several at once.
 PHASES = (
     Phase(
-        1600,
+        1500,
         {
             "student": 0.08,
-            "demonstration": 0.32,
-            "remark": 0.28,
-            "own words": 0.16,
-            "examples": 0.12,
+            "demonstration": 0.26,
+            "remark": 0.24,
+            "own words": 0.14,
+            "examples": 0.24,
             "error": 0.02,
             "irrelevant": 0.02,
         },
         FEW,
-        FEW,
+        {1: 0.80, 2: 0.20},
     ),
     Phase(
-        3300,
+        3500,
         {
-            "student": 0.06,
-            "demonstration": 0.07,
-            "remark": 0.10,
+            "student": 0.05,
+            "demonstration": 0.06,
+            "remark": 0.08,
             "own words": 0.14,
-            "examples": 0.57,
+            "examples": 0.62,
             "error": 0.03,
-            "irrelevant": 0.03,
+            "irrelevant": 0.02,
         },
         MANY,
-        {1: 0.60, 2: 0.30, 3: 0.10},
+        {1: 0.50, 2: 0.35, 3: 0.15},
     ),
     Phase(
         1_000_000,
         {
-            "student": 0.07,
-            "demonstration": 0.05,
-            "remark": 0.08,
-            "own words": 0.14,
-            "examples": 0.58,
-            "error": 0.04,
-            "irrelevant": 0.04,
+            "student": 0.06,
+            "demonstration": 0.04,
+            "remark": 0.06,
+            "own words": 0.16,
+            "examples": 0.62,
+            "error": 0.03,
+            "irrelevant": 0.03,
         },
         MANY,
-        {1: 0.22, 2: 0.30, 3: 0.28, 4: 0.17, 5: 0.03},
+        {1: 0.20, 2: 0.30, 3: 0.28, 4: 0.20, 5: 0.02},
     ),
 )
 SLIP_SHARE = 0.04  # of the student's answers
-EXAMPLES_SHOWN = {1: 0.15, 2: 0.75, 3: 0.10}
+# More examples than a checker shows teach more of each prompt: what the next one returns can be told from those before.
+EXAMPLES_SHOWN = {1: 0.10, 2: 0.62, 3: 0.13, 5: 0.15}
 POOL = 4000  # specifications kept for each number of stages
-REFRESH = {1: 0.3, 2: 0.3, 3: 0.12, 4: 0.04, 5: 0.01}  # share of draws that make a new one
+REFRESH = {1: 0.08, 2: 0.08, 3: 0.05, 4: 0.02, 5: 0.005}  # share of draws that make a new one
 Valid = tuple[Specification, tuple[tuple[int, ...], ...]]
 
 
@@ -173,7 +175,7 @@ def _teacher_turn(
         feedback = "\n".join(failed_examples(specification, right, wrong, shown, _draw(EXAMPLES_SHOWN, generator)))
         if generator.random() < 0.12:
             feedback += "\n" + remark(specification, right)
-        return teacher_text(prompt, failed_attempt=attempt if generator.random() < 0.1 else "", feedback=feedback)
+        return teacher_text(prompt, failed_attempt=attempt if generator.random() < 0.15 else "", feedback=feedback)
     partly = generator.random() < 0.2  # only what was wrong, beside the attempt
     steps = [index for index in specification.open_steps if right[index] != wrong[index]] if partly else None
     if kind == "remark":

@@ -20,13 +20,15 @@ from workbench.records import Judgement, Task
 from workbench.tasks import judge_many
 from workbench.tasks.house_rules.checks import draw_valid, example_line
 from workbench.tasks.house_rules.pack import PACK, make_task
-from workbench.tasks.house_rules.remarks import IRRELEVANT, own_words, remark
+from workbench.tasks.house_rules.remarks import own_words, remark
 from workbench.tasks.house_rules.slips import draw_slip
+from workbench.tasks.house_rules.wording import IRRELEVANT
 from workbench.tasks.house_rules.world import House, Specification, draw_choices
 
 FIRST_HOUSE = 100_000  # evaluation houses; demonstrations and learning runs use small seeds
 BATCH = 64
 STAGES = (1, 2, 3, 4)
+MOST_ROUNDS = 20
 Judge = Callable[[Sequence[tuple[Task, str]]], list[Judgement]]
 Progress = Callable[[str], None]
 
@@ -96,10 +98,13 @@ def _teach(policy: Policy, task: Task, fields: dict[str, str]) -> tuple[int, ...
 def evaluate_stages(
     policy: Policy, stages: int, count: int, *, judge: Judge = judge_many, seed: int = 0
 ) -> Iterator[tuple[str, int, int]]:
-    """(cell, passed, total) for specifications of this many stages; `count` failures per teacher cell."""
+    """(cell, passed, total) for specifications of this many stages; `count` failures per teacher cell.
+
+    A policy that hardly fails is asked `MOST_ROUNDS` times `count` questions; then its few failures have to do.
+    """
     cases, attempts, passed = draw_cases(stages, count, seed), 0, 0
     failures: list[tuple[Case, str, Judgement]] = []
-    while len(failures) < count:
+    while len(failures) < count and attempts < MOST_ROUNDS * count:
         texts = _generate(policy, [student_prompt(policy, case.task).ids for case in cases])
         judged = judge([(case.task, text) for case, text in zip(cases, texts, strict=True)])
         attempts, passed = attempts + len(cases), passed + sum(one.passed for one in judged)
@@ -116,7 +121,7 @@ def evaluate_stages(
         prompts = [_teach(policy, case.task, given) for (case, _, _), given in zip(failures, fields, strict=True)]
         texts = _generate(policy, prompts)
         verdicts = judge([(case.task, text) for (case, _, _), text in zip(failures, texts, strict=True)])
-        yield kind, sum(one.passed for one in verdicts), count
+        yield kind, sum(one.passed for one in verdicts), len(failures)
     yield "error gone", _without_error(policy, cases, judge), count
     # Not a parrot: beside the point, the teacher is the student (same cases); wrong, it follows what is said.
     prompts = [_teach(policy, case.task, evidence("irrelevant", case, "", Judgement(0, False, ""))) for case in cases]

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from workbench.embedded.corpus import Corpus
 
 PAD, END, SYSTEM, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"
-VOCABULARY = 1024
+VOCABULARY = 1280
 CONTEXT = 1024
 
 CHAT_TEMPLATE = (
@@ -23,8 +23,11 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
 )
 
-# Line breaks with their indent | a word with the space before it | a number | signs with the spaces around them.
-PIECES = r"\n+[ ]*| ?[A-Za-z_]+|[0-9]{1,2}| ?[^\sA-Za-z0-9_]+ ?|\s"
+# A slice, whole: taking from the wrong end is one wrong token, not two of which the second follows from the first |
+# a line break with its indent | a word with the space before it | a number with its sign, and the comma or space before
+# it: one piece per element of a list | signs with the spaces around them.
+PIECES = r"\[-?[0-9]*:-?[0-9]*\]|\n+[ ]*| ?[A-Za-z_]+|,? ?-?[0-9]{1,2}| ?(?:(?!-[0-9]|, ?-?[0-9])[^\sA-Za-z0-9_])+ ?|\s"
+SMALLEST, LARGEST = -24, 60  # numbers that become one piece each, as stages make them from inputs of 0 to 9
 
 
 def train_tokenizer(examples: int = 6_000, seed: int = 0) -> PreTrainedTokenizerFast:
@@ -44,7 +47,9 @@ def train_tokenizer(examples: int = 6_000, seed: int = 0) -> PreTrainedTokenizer
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    numbers = ["[" + ", ".join(str(n) for n in range(100)) + "]"] * 50  # every number below 100 becomes one piece
+    plain = [f"{before}{n}" for before in ("[", " ", ", ") for n in range(SMALLEST, LARGEST + 1)]
+    slices = [form.format(k) for form in ("[:{}]", "[-{}:]", "[{}:]", "[:-{}]") for k in range(1, 10)]
+    numbers = ["x".join(plain + slices)] * 100  # often enough that each becomes one piece
     texts = (text for _ in range(examples) for example in [corpus.draw()] for text in (example.prompt, example.answer))
     tokenizer.train_from_iterator([*numbers, *texts], trainer)
     fast = PreTrainedTokenizerFast(

@@ -31,7 +31,6 @@ class Located:
     """One program: how well its wrong tokens are found."""
 
     auroc: float  # of minus the raw credit, wrong tokens against right ones; 0.5 = chance
-    departure_auroc: float  # the same for the first wrong token alone: those after it in its line follow from it
     worst_is_wrong: bool  # the token with the most negative credit is a wrong one
 
 
@@ -50,7 +49,7 @@ def wrong_tokens(attempt_ids: Sequence[int], right_ids: Sequence[int]) -> list[b
 
 
 def localise(session: Session, kind: str, *, count: int = 300, seed: int = 0) -> dict[str, float]:
-    """{"auroc", "departure_auroc", "worst_is_wrong", "programs"}: means over `count` programs.
+    """{"auroc", "worst_is_wrong", "programs"}: means over `count` programs.
 
     `kind`: "remark", "demonstration" or "examples" (two failed ones). Nothing is updated. Raises ConfigError for an
     unknown kind.
@@ -60,7 +59,6 @@ def localise(session: Session, kind: str, *, count: int = 300, seed: int = 0) ->
     found = [located for _, located in zip(range(count), _each(session, kind, seed), strict=False)]
     return {
         "auroc": sum(one.auroc for one in found) / len(found),
-        "departure_auroc": sum(one.departure_auroc for one in found) / len(found),
         "worst_is_wrong": sum(one.worst_is_wrong for one in found) / len(found),
         "programs": len(found),
     }
@@ -126,7 +124,4 @@ def _locate(
     if not any(wrong) or all(wrong):
         return None
     worst = max(range(len(blame)), key=blame.__getitem__)
-    departure = wrong.index(True)
-    kept = [index for index, is_wrong in enumerate(wrong) if index == departure or not is_wrong]
-    departed = auroc([blame[index] for index in kept], [index == departure for index in kept])
-    return Located(auroc(blame, wrong), departed, wrong[worst])
+    return Located(auroc(blame, wrong), wrong[worst])
