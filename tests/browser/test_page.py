@@ -140,8 +140,7 @@ def test_the_endpoints_make_a_round(app: str) -> None:
     def call(name: str, **values: Any) -> Any:
         return client.predict(api_name=f"/{name}", **values)
 
-    task = call("tasks", pack="house-rules")[0]
-    for _ in range(6):
+    for task in call("tasks", pack="house-rules"):  # what earlier tests taught the policy, it does not fail any more
         attempts = call("sample", task=task["id"], n=4)["attempts"]
         failed = [attempt for attempt in attempts if not attempt["passed"]]
         if failed:
