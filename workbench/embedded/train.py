@@ -29,6 +29,8 @@ WIDTHS = (72, 96, 112, 128, 160, 192, 256, 512)  # batches are padded to one of 
 # it from examples needs, and there are many such tokens to learn from.
 OUTPUTS = re.compile(r"(?:returned|expected) (\[[^\]]*\]|-?\d+)")
 OUTPUT_WEIGHT = 0.1
+BATCHES_AT_ONCE = 16  # this many batches are drawn together and sorted by length, so that little is padding
+MUON_RATE, ADAMW_RATE = 3e-3, 2e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,6 @@ class Row:
     kind: str
     token_ids: list[int]
     weights: list[float]
-
-
-BATCHES_AT_ONCE = 16  # this many batches are drawn together and sorted by length, so that little is padding
-MUON_RATE, ADAMW_RATE = 3e-3, 2e-3
 
 
 @dataclass(frozen=True, slots=True)
