@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from workbench.cli import bench, main
+from workbench.cli import main
 from workbench.cli.app import build_app
 from workbench.runs import Run
 
@@ -158,7 +158,7 @@ MISTAKES = [
     (["learn", "--rounds", "0"], "rounds is 0"),
     (["evaluate", "./absent"], "no model directory"),
     (["evaluate", "--stages", "some"], "--stages is 'some'"),
-    (["bench", "nonsense"], "no benchmark"),
+    (["bench", "nonsense"], "No such command"),
     (["bench", "round", "--repetitions", "3"], "at least 7"),
 ]
 
@@ -249,7 +249,7 @@ def test_evaluation_gives_every_cell_with_its_interval(command: Commands) -> Non
 
 
 def test_the_benchmark_times_every_phase(command: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "LEAST", 1)
+    monkeypatch.setattr("workbench.cli.bench.speed.LEAST", 1)
     events, found = command.json("bench", "round", "--repetitions", "1")
     assert events == [] and found["bench"] == "round" and found["hardware"]["cores"] == os.cpu_count()
     times = found["median_s"]

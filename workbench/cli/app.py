@@ -24,7 +24,6 @@ _COMMANDS = (
     runs.events,
     measure.learn,
     measure.evaluate,
-    bench.bench,
     runs.export,
     runs.import_,
     doctor.doctor,
@@ -36,6 +35,7 @@ def build_app() -> typer.Typer:
     app = typer.Typer(add_completion=False, help="See, apply, test and undo reinforcement learning, token by token.")
     for command in _COMMANDS:
         app.command(name=command.__name__.rstrip("_"))(command)
+    app.add_typer(bench.build(), name="bench")
     return app
 
 

@@ -1,0 +1,15 @@
+"""How every benchmark ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from workbench.cli.output import Output
+
+
+def summary(output: Output, name: str, measured: Mapping[str, Any]) -> None:
+    """The last line for programs: the benchmark's figures and the hardware that they hold for."""
+    from workbench.policy.selfcheck import hardware
+
+    output.summary({"bench": name, **measured, "hardware": hardware()})

@@ -1,0 +1,99 @@
+"""Speed: medians over repetitions, contenders taking turns in one process."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from workbench.cli.bench.output import summary
+from workbench.cli.output import JsonOption, Output
+from workbench.errors import ConfigError
+
+LEAST = 7  # repetitions that a median needs
+RepetitionsOption = Annotated[
+    int, typer.Option("--repetitions", help=f"At least {LEAST}; one more goes first as a warm-up.")
+]
+
+
+def round_(repetitions: RepetitionsOption = LEAST, as_json: JsonOption = False) -> None:
+    """One live round of the embedded policy, G = 8, phase by phase.
+
+    The ratio is the time of everything that the page shows (attempts, credit of each, a durable update with its
+    effects) over the time of the bare update step on the same attempts.
+    """
+    _check(repetitions)
+    from workbench.benchmarks.round import GROUP, time_rounds
+
+    output = Output(as_json)
+    rounds, facts = time_rounds(repetitions)
+    medians = {phase: statistics.median(times[phase] for times in rounds) for phase in rounds[0]}
+    ratio = (medians["attempt"] + medians["credit"] + medians["update"]) / medians["bare update"]
+    output.table(
+        f"One round, {GROUP} attempts, medians of {repetitions}",
+        ("phase", "milliseconds"),
+        [(phase, f"{1000 * seconds:.1f}") for phase, seconds in medians.items()],
+    )
+    output.say(f"Everything the page shows takes {ratio:.2f} times as long as the bare update.")
+    summary(
+        output,
+        "round",
+        {
+            "ratio": ratio,
+            "ratio_of": "attempt + credit + update, to the bare update step",
+            "median_s": medians,
+            "group": GROUP,
+            "policy": facts,
+            "repetitions": repetitions,
+        },
+    )
+
+
+def credit(repetitions: RepetitionsOption = LEAST, as_json: JsonOption = False) -> None:
+    """The operator behind every credit beside its peers, at a real vocabulary; see workbench.benchmarks.kernels."""
+    _operator("credit", repetitions, as_json)
+
+
+def loss(repetitions: RepetitionsOption = LEAST, as_json: JsonOption = False) -> None:
+    """The operator behind every update beside its peers, at a real vocabulary; see workbench.benchmarks.kernels."""
+    _operator("loss", repetitions, as_json)
+
+
+def _operator(name: str, repetitions: int, as_json: bool) -> None:
+    _check(repetitions)
+    from workbench.benchmarks.kernels import bench_credit, bench_loss, default_shape, device_here
+
+    output = Output(as_json)
+    device = device_here()
+    shape = default_shape(device)
+    results = (bench_credit if name == "credit" else bench_loss)(shape, repetitions, device)
+    output.table(
+        f"{name}: {shape.tokens} tokens, {shape.vocabulary} vocabulary, width {shape.hidden}, on {device}",
+        ("precision", "contender", "milliseconds", "peak MiB"),
+        [
+            (one.dtype, who, f"{1000 * cost.median_s:.0f}", cost.peak_bytes and f"{cost.peak_bytes / 2**20:.0f}")
+            for one in results
+            for who, cost in one.costs.items()
+        ],
+    )
+    for one in results:
+        memory = "" if one.memory_ratio is None else f", and {one.memory_ratio:.3f} times the plain form's memory"
+        output.say(f"{one.dtype}: {one.ratio:.2f} times the fastest peer's time{memory}.")
+    memory_ratios = [one.memory_ratio for one in results if one.memory_ratio is not None]
+    found = {
+        "ratio": max(one.ratio for one in results),
+        "ratio_of": "the operator's median time, to the fastest peer's; the worst precision",
+        "memory_ratio": max(memory_ratios, default=None),
+        "memory_ratio_of": "the operator's peak memory, to that of the plain form in PyTorch; the worst precision",
+        "shape": asdict(shape),
+        "results": [one.to_json() for one in results],
+        "repetitions": repetitions,
+    }
+    summary(output, name, found)
+
+
+def _check(repetitions: int) -> None:
+    if repetitions < LEAST:
+        raise ConfigError(f"{repetitions} repetitions were asked for; a median here needs at least {LEAST}.")
