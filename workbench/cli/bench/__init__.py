@@ -18,7 +18,7 @@ _COMMANDS = (
 
 def build() -> typer.Typer:
     """The benchmarks under their names."""
-    app = typer.Typer(help="Measure the workbench on this machine.", no_args_is_help=True)
+    app = typer.Typer(help="Measure the workbench on this machine.")
     for command in _COMMANDS:
         app.command(name=command.__name__.rstrip("_"))(command)
     return app
