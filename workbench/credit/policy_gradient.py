@@ -8,6 +8,7 @@ for each token. Works on the N tokens that count, row by row, so that any slice 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -70,18 +71,9 @@ def objective_losses(
 
     Gradient reaches the student's logits only.
     """
-    ids, some = targets.token_ids, targets.distilled
-    if targets.advantages is not None:
-        losses = policy_gradient_losses(student_logits, ids, targets.advantages)
-    else:
-        losses = torch.zeros(ids.shape, dtype=log_dtype(student_logits), device=ids.device)
-    if teacher_logits is not None:
-        values = distillation_losses(
-            student_logits[some], teacher_logits, ids[some], distillation, mean_credit=targets.mean_credit
-        )
-        places = some.nonzero(as_tuple=True)
-        losses = losses.index_put(places, targets.distillation_weights.to(values.dtype) * values, accumulate=True)
-    return losses if targets.importance_weights is None else losses * targets.importance_weights
+    return _sum_of_both(
+        policy_gradient_losses, distillation_losses, student_logits, teacher_logits, targets, distillation
+    )
 
 
 def objective_push(
@@ -91,16 +83,30 @@ def objective_push(
 
     + = a descent step makes the token likelier. Arguments as `objective_losses`; carries no gradient.
     """
-    ids, some = targets.token_ids, targets.distilled
     with torch.no_grad():
-        if targets.advantages is not None:
-            push = policy_gradient_push(student_logits, ids, targets.advantages)
-        else:
-            push = torch.zeros(ids.shape, dtype=log_dtype(student_logits), device=ids.device)
-        if teacher_logits is not None:
-            values = distillation_push(
-                student_logits[some], teacher_logits, ids[some], distillation, mean_credit=targets.mean_credit
-            )
-            places = some.nonzero(as_tuple=True)
-            push = push.index_put(places, targets.distillation_weights.to(values.dtype) * values, accumulate=True)
-        return push if targets.importance_weights is None else push * targets.importance_weights
+        return _sum_of_both(
+            policy_gradient_push, distillation_push, student_logits, teacher_logits, targets, distillation
+        )
+
+
+def _sum_of_both(
+    reinforce: Callable[[Tensor, Tensor, Tensor], Tensor],
+    distil: Callable[..., Tensor],
+    student_logits: Tensor,
+    teacher_logits: Tensor | None,
+    targets: Targets,
+    distillation: Distillation,
+) -> Tensor:
+    """Policy gradient plus weighted distillation, importance weights on the whole; losses and pushes add up alike."""
+    ids, some = targets.token_ids, targets.distilled
+    if targets.advantages is not None:
+        values = reinforce(student_logits, ids, targets.advantages)
+    else:
+        values = torch.zeros(ids.shape, dtype=log_dtype(student_logits), device=ids.device)
+    if teacher_logits is not None:
+        distilled = distil(
+            student_logits[some], teacher_logits, ids[some], distillation, mean_credit=targets.mean_credit
+        )
+        weighted = targets.distillation_weights.to(distilled.dtype) * distilled
+        values = values.index_put(some.nonzero(as_tuple=True), weighted, accumulate=True)
+    return values if targets.importance_weights is None else values * targets.importance_weights
