@@ -171,11 +171,13 @@ def test_the_probe_measures_without_whole_logits(tmp_path: Path, small_chunks: i
         before = probe.measure(learner)
         nudge(learner, 0.02, seed=5)
         after = probe.measure(learner)
-        effects = side_effects(before, after)
+        effects = side_effects(before, after, probe.base)
     tokens = len(before.hidden)
     assert tokens > 8 and watch.elements < tokens * int(learner.facts["vocabulary"]), watch.shape
     rows = torch.arange(tokens)
-    p, q = (side.logits(rows).double().log_softmax(-1) for side in (before, after))
+    p, q, base = (side.logits(rows).double().log_softmax(-1) for side in (before, after, probe.base))
     assert effects.kl_to_before == pytest.approx(float((p.exp() * (p - q)).sum(-1).mean()), rel=1e-4)
     assert effects.entropy_before == pytest.approx(float(-(p.exp() * p).sum(-1).mean()), rel=1e-5)
     assert effects.entropy_after == pytest.approx(float(-(q.exp() * q).sum(-1).mean()), rel=1e-5)
+    assert effects.kl_to_base == pytest.approx(float((base.exp() * (base - q)).sum(-1).mean()), rel=1e-4)
+    assert effects.kl_to_base != pytest.approx(effects.kl_to_before, rel=0.1)  # the policy was not its base before

@@ -123,6 +123,9 @@ class SDPOConfig:
     # Optimiser steps per update, on the same attempts. Four make a single update on one group visible; a learning run,
     # which updates every round, takes one as the paper does.
     steps: int = 4
+    # Of KL(before || after) on the probe, nats per token: an update that moves the policy further is taken back. Those
+    # of the embedded policy move it by 0.001 to 0.05. None = no limit.
+    kl_limit: float | None = 1.0
     use_demonstrations: bool = True  # a passed attempt of the group is shown to the teacher of a failed one
     include_failed_attempt: bool = False  # shows the teacher the failed attempt; anchors it (paper, Table 6)
 
@@ -156,6 +159,7 @@ class SDPOConfig:
             math.isfinite(self.entropy_beta) and self.entropy_beta >= 0,
             f"entropy_beta is {self.entropy_beta}; it must be a finite number, 0 or above.",
         )
+        _check(self.kl_limit is None or self.kl_limit > 0, f"kl_limit is {self.kl_limit}; it must be above 0, or None.")
         if self.distillation_mode == "sampled_token":
             _check(self.distillation_alpha == 1.0, "sampled_token is defined for distillation_alpha = 1 only.")
         if self.advantage_clip is not None:

@@ -39,6 +39,8 @@ class Probe:
         with own_randomness(policy, 0):
             drawn = sample(policy, self._prompts, SamplingConfig(max_new_tokens=max_new_tokens), use_adapter=False)
         self._completions = [one.token_ids for one in drawn]
+        with policy.base():
+            self.base = self.measure(policy)  # the policy without its adapter, which no update changes
 
     def measure(self, policy: Policy) -> Side:
         """The policy on the probe's N tokens, to be compared with itself later."""
@@ -46,9 +48,13 @@ class Probe:
             return student_side(policy, completion_places(policy, self._prompts, self._completions), 1.0)
 
 
-def side_effects(before: Side, after: Side) -> SideEffects:
+def side_effects(before: Side, after: Side, base: Side) -> SideEffects:
     """What became of the distributions at the probe's tokens: means over the tokens, nats."""
     tokens = torch.zeros(len(before.hidden), dtype=torch.long, device=before.hidden.device)  # which ones, nobody asks
     both = two_sided(before, after, tokens)
-    means = (both.kl_student_teacher, both.entropy_student, both.entropy_teacher)
-    return SideEffects(*(float(values.mean()) for values in means))
+    return SideEffects(
+        kl_to_before=float(both.kl_student_teacher.mean()),
+        entropy_before=float(both.entropy_student.mean()),
+        entropy_after=float(both.entropy_teacher.mean()),
+        kl_to_base=float(two_sided(base, after, tokens).kl_student_teacher.mean()),
+    )

@@ -65,6 +65,7 @@ class SideEffects:
     entropy_after: float
     held_out_before: float | None = None  # pass rate, 0 to 1; None where no held-out tasks exist
     held_out_after: float | None = None
+    kl_to_base: float | None = None  # nats per token, same tokens, KL(base || after); base: the adapter off
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from workbench.cli.settings import (
     EntropyBetaOption,
     EvidenceClipOption,
     GrpoWeightOption,
+    KlLimitOption,
     MethodOption,
     ModeOption,
     NormalisedOption,
@@ -172,6 +173,7 @@ def update(
         float | None,
         typer.Option(help="The live policy's share in the teacher; 0.5 for trust_region and 0.05 for ema if none."),
     ] = None,
+    kl_limit: KlLimitOption = DEFAULTS.kl_limit,
     demonstrations: Annotated[bool, typer.Option(help="Show the teacher passed attempts of the group.")] = True,
     failed_attempt: Annotated[bool, typer.Option(help="Show the teacher the failed attempt itself.")] = False,
     span: SpanOption = None,
@@ -198,6 +200,7 @@ def update(
         teacher_update_rate=teacher_update_rate,
         learning_rate=learning_rate,
         steps=steps,
+        kl_limit=kl_limit,
         use_demonstrations=demonstrations,
         include_failed_attempt=failed_attempt,
     )

@@ -41,6 +41,9 @@ EntropyBetaOption = Annotated[
 EvidenceClipOption = Annotated[
     float, typer.Option("--evidence-clip", help="rlsd: the teacher's weights stay within 1 +- this.")
 ]
+KlLimitOption = Annotated[
+    float | None, typer.Option("--kl-limit", help="Nats per token on the probe; an update beyond it is taken back.")
+]
 SpanOption = Annotated[
     list[str] | None,
     typer.Option("--span", help="ATTEMPT:START:END, the only tokens of it that count, END excluded; repeatable."),

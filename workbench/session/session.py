@@ -23,9 +23,11 @@ from workbench.records import Attempt, Ledger, Task, UpdateReport, to_json
 from workbench.runs import Event, Run
 from workbench.runs.archive import export_run, import_run
 from workbench.runs.store import Listener
+from workbench.runs.timeline import path_to_root
 from workbench.session.attempts import OnToken, judged, write
 from workbench.session.credit import CreditBook
 from workbench.session.credit_store import stored_bases
+from workbench.session.health import Alarm, alarms
 from workbench.session.resuming import RANDOM, enter, load_head, resumed
 from workbench.session.selection import Spans, no_signal, selected, update_item
 from workbench.session.step import measured_step
@@ -282,6 +284,16 @@ class Session(CreditBook):
                 )
                 for node in timeline.nodes.values()
             ]
+
+    def alarms(self, update_id: str | None = None) -> list[Alarm]:
+        """What is worrying about an update (None: the head's), given those before it; nothing for the root.
+
+        Raises RunError when it is unknown.
+        """
+        with self._lock:
+            path = path_to_root(self.run.timeline, self.head if update_id is None else update_id)
+            reports = [self._reports[step] for step in reversed(path) if step in self._reports]
+            return alarms(reports[-1], reports[:-1]) if path[0] in self._reports else []
 
     def undo(self) -> str:
         """Back to the state before the last update, bit for bit; returns the new head. Raises RunError at the root."""

@@ -5,6 +5,7 @@ Knows nothing of runs: the caller commits the report, or puts the policy back.
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from workbench.policy import Policy
 from workbench.policy.average import Average
 from workbench.policy.update import StepResult, UpdateItem, sdpo_step
 from workbench.probe import Probe, side_effects
-from workbench.records import Attempt, Ledger, UpdateReport
+from workbench.records import Attempt, Ledger, SideEffects, UpdateReport
 from workbench.statistics import agreement
 
 
@@ -32,7 +33,8 @@ def measured_step(
 ) -> UpdateReport:
     """Updates the policy on `items` (one per attempt) and reports on it under a new update id.
 
-    Raises NoSignalError and UpdateError, with the policy as it was.
+    Raises NoSignalError, UpdateError (also where the policy moved further than `config.kl_limit` on the probe); the
+    caller then puts the policy back.
     """
     started = time.monotonic()
     temperatures = {attempt.temperature for attempt in attempts}
@@ -47,7 +49,8 @@ def measured_step(
     after = probe.measure(policy)
     if average is not None:
         average = policy.average = average.moved(policy.adapter, config.teacher_rate)
-    effects = side_effects(before, after)
+    effects = side_effects(before, after, probe.base)
+    _check_moved(effects, config.kl_limit)
     predicted, realised = _by_attempt(attempts, result)
     share, rank = agreement(predicted, realised)
     return UpdateReport(
@@ -66,6 +69,19 @@ def measured_step(
         seconds_s=time.monotonic() - started,
         teacher_error=average.relative_error if average is not None else None,
     )
+
+
+def _check_moved(effects: SideEffects, limit: float | None) -> None:
+    moved = effects.kl_to_before
+    if not math.isfinite(moved):
+        raise UpdateError(
+            "The update led to numbers that are not finite; lower the learning rate. The policy is unchanged."
+        )
+    if limit is not None and moved > limit:
+        raise UpdateError(
+            f"The update moved the policy by {moved:.2g} nats per token on its probe, more than kl_limit allows "
+            f"({limit:g}); lower the learning rate or the steps, or raise the limit. The policy is unchanged."
+        )
 
 
 def _by_attempt(

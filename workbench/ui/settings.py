@@ -41,6 +41,8 @@ EXPLAINED = {
     "max_grad_norm": "Gradients longer than this are scaled down to it.",
     "is_clip": "Upper clip of the importance weight; empty means no weight.",
     "steps": "Optimiser steps per update on the same attempts.",
+    "kl_limit": "Nats per token on fixed probe tokens: an update that moves the policy further is taken back; empty "
+    "means no limit.",
     "use_demonstrations": "The teacher of a failed attempt also sees a passed one of the same group.",
     "include_failed_attempt": "The teacher sees the failed attempt; the paper finds that this anchors it (Table 6).",
 }

@@ -21,7 +21,12 @@ MEASURING = "Measuring the held-out tasks"
 MOST_ATTEMPTS = 64
 LONGEST_TEXT = 20_000  # characters of a prompt or a feedback
 MODES = ("replace", "join")
-MAY_BE_EMPTY = ("is_clip", "advantage_clip", "teacher_update_rate")  # numbers for which "none" means something
+MAY_BE_EMPTY = (
+    "is_clip",
+    "advantage_clip",
+    "teacher_update_rate",
+    "kl_limit",
+)  # numbers for which "none" means something
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,95 @@
+"""Alarms: signs in the reports of updates that a policy is being lost, each as a sentence that says what to do.
+
+Pure functions over reports; what is done about an alarm is for whoever asked. The thresholds are wide on purpose: in
+the learning runs under docs/evidence, which succeed, entropy falls to a tenth, attempts grow by half, and KL to the
+base stays below 0.2 nats per token. Knows nothing of runs, models and pages.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from workbench.records import UpdateReport
+
+ENTROPY_LOW = 0.05  # of the entropy before the first update
+ENTROPY_HIGH = 4.0
+KL_TO_BASE = 0.5  # nats per token on the probe
+LENGTH_FACTOR = 3.0  # of the first updates' mean length, up or down
+FIRST_UPDATES = 5  # whose attempts say what an ordinary length is
+
+AlarmName = Literal["non-finite", "entropy", "kl", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One sign that something goes wrong."""
+
+    name: AlarmName
+    sentence: str
+
+
+def alarms(report: UpdateReport, history: Sequence[UpdateReport] = ()) -> list[Alarm]:
+    """What is worrying about an update; nothing for a healthy one.
+
+    `history`: the reports of the updates on the way from the root to this one, oldest first, this one excluded.
+    """
+    if not _finite(report):
+        return [Alarm("non-finite", "The update's numbers are not finite; undo it and lower the learning rate.")]
+    found = (_entropy(report, history), _drift(report), _length(report, history))
+    return [alarm for alarm in found if alarm is not None]
+
+
+def _finite(report: UpdateReport) -> bool:
+    effects = report.side_effects
+    numbers = (report.loss_before, report.loss, report.grad_norm, effects.kl_to_before, effects.entropy_after)
+    return all(math.isfinite(number) for number in numbers)
+
+
+def _entropy(report: UpdateReport, history: Sequence[UpdateReport]) -> Alarm | None:
+    start, now = (*history, report)[0].side_effects.entropy_before, report.side_effects.entropy_after
+    if now < ENTROPY_LOW * start:
+        return Alarm(
+            "entropy",
+            f"Entropy on the probe fell from {start:.3g} to {now:.3g} nats per token: attempts hardly differ any more, "
+            "so there is little left to learn from; undo some updates, or raise the temperature.",
+        )
+    if now > ENTROPY_HIGH * start:
+        return Alarm(
+            "entropy",
+            f"Entropy on the probe rose from {start:.3g} to {now:.3g} nats per token: the policy is losing what it "
+            "knew; undo some updates and lower the learning rate.",
+        )
+    return None
+
+
+def _drift(report: UpdateReport) -> Alarm | None:
+    drift = report.side_effects.kl_to_base
+    if drift is None or drift <= KL_TO_BASE:  # None: committed before it was measured
+        return None
+    return Alarm(
+        "kl",
+        f"The policy is {drift:.2g} nats per token away from its base on the probe; compare held-out pass rates, and "
+        "undo some updates if they fell.",
+    )
+
+
+def _length(report: UpdateReport, history: Sequence[UpdateReport]) -> Alarm | None:
+    usual = [length for one in history[:FIRST_UPDATES] for length in _lengths(one)]
+    lengths = _lengths(report)
+    if not (usual and lengths):
+        return None
+    ordinary, now = sum(usual) / len(usual), sum(lengths) / len(lengths)
+    if ordinary / LENGTH_FACTOR <= now <= ordinary * LENGTH_FACTOR:
+        return None
+    return Alarm(
+        "length",
+        f"Attempts have {now:.0f} tokens on average where they had {ordinary:.0f} at first; read some, and undo "
+        "updates if they ramble or say nothing.",
+    )
+
+
+def _lengths(report: UpdateReport) -> list[int]:
+    return [len(changes) for changes in report.realised.values()]
