@@ -61,6 +61,25 @@ def loss(repetitions: RepetitionsOption = LEAST, as_json: JsonOption = False) ->
     _operator("loss", repetitions, as_json)
 
 
+def start(
+    repetitions: Annotated[int, typer.Option(help="One more goes first as a warm-up.")] = 3, as_json: JsonOption = False
+) -> None:
+    """From `python app.py` to a usable page, and from one click to the first attempt in colour, in Chromium."""
+    if repetitions < 1:
+        raise ConfigError(f"{repetitions} repetitions were asked for; at least 1 is needed.")
+    from workbench.benchmarks.start import PHASES, time_starts
+
+    output = Output(as_json)
+    starts = time_starts(repetitions)
+    medians = {phase: statistics.median(times[phase] for times in starts) for phase in PHASES}
+    output.table(
+        f"Start of the page, medians of {repetitions}",
+        ("phase", "seconds"),
+        [(phase, f"{seconds:.1f}") for phase, seconds in medians.items()],
+    )
+    summary(output, "start", {"median_s": medians, "starts_s": starts, "repetitions": repetitions})
+
+
 def _operator(name: str, repetitions: int, as_json: bool) -> None:
     _check(repetitions)
     from workbench.benchmarks.kernels import bench_credit, bench_loss, default_shape, device_here

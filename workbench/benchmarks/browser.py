@@ -1,0 +1,76 @@
+"""The real `app.py` in a process of its own, and a real Chromium to look at it. Knows nothing of what is measured."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import ConfigError, WorkbenchError
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Playwright's browser object over the system's Chromium. ConfigError where either is missing."""
+    path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        raise ConfigError("This needs playwright; install requirements-dev.txt (make test does).") from None
+    if path is None:
+        raise ConfigError("This needs Chromium; install it (on Debian: apt-get install chromium).")
+    with sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def serving(run: Path, flags: Sequence[str] = (), *, patience_s: float = 420.0) -> Iterator[str]:
+    """The address of `app.py` on this run, once it listens; the process ends with the block.
+
+    Raises WorkbenchError, with what it said, when it ends before it listens or does not listen in time.
+    """
+    port = free_port()
+    command = [sys.executable, str(ROOT / "app.py"), "--run", str(run), "--port", str(port), *flags]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ)
+    try:
+        deadline = time.monotonic() + patience_s
+        while not _listens(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                said = process.communicate()[0].decode(errors="replace")
+                raise WorkbenchError(f"The page did not start; it said: {said.strip() or 'nothing'}")
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
