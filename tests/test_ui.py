@@ -14,9 +14,14 @@ from workbench import Workbench
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, FeedbackError, NoSignalError, PolicyError, RunError, TaskError
 from workbench.records import Attempt, SideEffects, UpdateReport
-from workbench.ui import charts, present
-from workbench.ui.round import expected, pick
-from workbench.ui.studio import Detail, Studio, make_config
+from workbench.ui import charts
+from workbench.ui.attempts import pooled_limit, strip
+from workbench.ui.credit import with_report
+from workbench.ui.forms import make_config
+from workbench.ui.moment import pick
+from workbench.ui.studio import Detail, Studio
+from workbench.ui.tasks import expected
+from workbench.ui.timeline import path_to, timeline
 from workbench.ui.worker import AHEAD, LONGEST_QUEUE, SHOWN, Desk
 
 WAIT_S = 30.0
@@ -187,11 +192,11 @@ def detail(values: list[float]) -> Detail:
 
 
 def test_the_scale_is_shared_and_waits_for_all_attempts() -> None:
-    assert present.pooled_limit([detail([1.0]), None]) is None
+    assert pooled_limit([detail([1.0]), None]) is None
     many = detail([0.5] * 198 + [3.0, -9.0])
-    assert present.pooled_limit([many]) == 0.5  # 198 of 200: the 99th percentile clips the two extremes
-    assert present.pooled_limit([detail([0.1, -2.0]), detail([1.0])]) == 2.0
-    assert present.strip(detail([1.0, -4.0]), 2.0) == [0.5, -1.0]
+    assert pooled_limit([many]) == 0.5  # 198 of 200: the 99th percentile clips the two extremes
+    assert pooled_limit([detail([0.1, -2.0]), detail([1.0])]) == 2.0
+    assert strip(detail([1.0, -4.0]), 2.0) == [0.5, -1.0]
 
 
 def report(update_id: str, parent: str) -> UpdateReport:
@@ -202,12 +207,12 @@ def report(update_id: str, parent: str) -> UpdateReport:
 
 
 def test_an_update_adds_predicted_over_realised() -> None:
-    payload = present.with_report(detail([1.0, 2.0]).payload, "a", report("u1", "root"))
+    payload = with_report(detail([1.0, 2.0]).payload, "a", report("u1", "root"))
     assert (payload["view"], payload["against"], payload["view_key"]) == ("predicted", "realised", "u1")
     assert payload["views"][-1]["values"] == [0.5, -0.1]
     assert "100 %" in payload["summary"]
     other = detail([1.0, 2.0, 3.0]).payload  # tokens that do not match are not coloured with someone else's numbers
-    assert present.with_report(other, "a", report("u1", "root")) == other
+    assert with_report(other, "a", report("u1", "root")) == other
 
 
 def node(name: str, parent: str | None) -> dict[str, Any]:
@@ -216,9 +221,9 @@ def node(name: str, parent: str | None) -> dict[str, Any]:
 
 def test_branches_get_lanes_of_their_own() -> None:
     tree = [node("root", None), node("a", "root"), node("b", "a"), node("c", "a"), node("d", "b")]
-    placed = {one["id"]: (one["x"], one["y"]) for one in present.timeline(tree, "c")["nodes"]}
+    placed = {one["id"]: (one["x"], one["y"]) for one in timeline(tree, "c")["nodes"]}
     assert placed == {"root": (0, 0), "a": (1, 0), "b": (2, 0), "d": (3, 0), "c": (2, 1)}
-    assert [one["update_id"] for one in present.path_to(tree, "c")] == ["root", "a", "c"]
+    assert [one["update_id"] for one in path_to(tree, "c")] == ["root", "a", "c"]
 
 
 def test_the_curve_follows_the_head_and_draws_its_intervals() -> None:

@@ -13,7 +13,8 @@ import gradio as gr
 
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.ui import api, settings
-from workbench.ui.round import Round, Shared
+from workbench.ui.panel import Selection
+from workbench.ui.round import Header, Round
 from workbench.ui.studio import Studio
 from workbench.ui.theme import head, theme
 from workbench.ui.worker import Desk
@@ -31,13 +32,14 @@ def open_desk(opener: Callable[[], Any]) -> Desk:
 def build_ui(desk: Desk, run: str = "") -> gr.Blocks:
     """The whole page over a desk; `run` is the name shown at the top."""
     with gr.Blocks(title="SDPO Workbench", analytics_enabled=False, fill_width=True) as page:
-        shared = Shared(gr.State(asdict(SDPOConfig())), gr.State(asdict(SamplingConfig())))
+        config, sampling = gr.State(asdict(SDPOConfig())), gr.State(asdict(SamplingConfig()))
+        selection = Selection(gr.State(""), gr.State(""), config, sampling)
         studio = Studio(desk)
-        tab = Round(studio, run)
+        above = Header(run)
         with gr.Tab("Round"):
-            tab.build(shared)
+            Round(studio, selection, above)
         with gr.Tab("Settings"):
-            settings.build(shared)
+            settings.build(selection)
         api.build(studio)
     return page
 

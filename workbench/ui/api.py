@@ -9,8 +9,9 @@ import gradio as gr
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import TaskError
 from workbench.records import to_json
-from workbench.ui.round import polite
-from workbench.ui.studio import Studio, detail, find, make_config
+from workbench.ui.forms import make_config
+from workbench.ui.panel import polite
+from workbench.ui.studio import Studio, detail, find
 
 
 def build(studio: Studio) -> None:

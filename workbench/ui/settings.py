@@ -9,8 +9,8 @@ import gradio as gr
 
 from workbench import config as settings
 from workbench.config import SamplingConfig, SDPOConfig
-from workbench.ui.round import QUIET, Shared, polite
-from workbench.ui.studio import make_config
+from workbench.ui.forms import make_config
+from workbench.ui.panel import QUIET, Selection, polite
 
 CHOICES = {
     "method": settings.Method,
@@ -48,9 +48,12 @@ EXPLAINED = {
 }
 
 
-def build(shared: Shared) -> None:
+def build(selection: Selection) -> None:
     """Lay the tab out and keep the session's two states in step with it; called inside a `gr.Tab`."""
-    for kind, state, title in ((SamplingConfig, shared.sampling, "Sampling"), (SDPOConfig, shared.config, "Update")):
+    for kind, state, title in (
+        (SamplingConfig, selection.sampling, "Sampling"),
+        (SDPOConfig, selection.config, "Update"),
+    ):
         names, inputs = [], []
         gr.Markdown(f"### {title}")
         with gr.Row():

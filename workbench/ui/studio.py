@@ -9,24 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, FeedbackError, NoSignalError, TaskError
 from workbench.records import Attempt, Task
+from workbench.ui.forms import LONGEST_TEXT, checked_text
 from workbench.ui.worker import AHEAD, SHOWN, Desk, Job
 
 MEASURING = "Measuring the held-out tasks"
 MOST_ATTEMPTS = 64
-LONGEST_TEXT = 20_000  # characters of a prompt or a feedback
 MODES = ("replace", "join")
-MAY_BE_EMPTY = (
-    "is_clip",
-    "advantage_clip",
-    "teacher_update_rate",
-    "kl_limit",
-)  # numbers for which "none" means something
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,39 +40,6 @@ def plain(node: Any) -> dict[str, Any]:
     if is_dataclass(node):
         return {item.name: getattr(node, item.name) for item in fields(node)}
     return dict(vars(node))
-
-
-def _text(value: object, what: str) -> str:
-    if not isinstance(value, str):
-        raise TaskError(f"{what} must be text.")
-    if len(value) > LONGEST_TEXT:
-        raise TaskError(f"{what} has {len(value):,} characters; at most {LONGEST_TEXT:,} are taken.")
-    return value
-
-
-def make_config(kind: type, values: Mapping[str, Any] | None) -> Any:
-    """`SamplingConfig` or `SDPOConfig` from plain values; ConfigError for an unknown name or an impossible value."""
-    defaults = {item.name: item.default for item in fields(kind)}
-    made = {}
-    for name, value in (values or {}).items():
-        if name not in defaults:
-            raise ConfigError(f"There is no setting named {name!r}; there are {', '.join(defaults)}.")
-        wanted = float if name in MAY_BE_EMPTY else type(defaults[name])
-        made[name] = None if value is None and name in MAY_BE_EMPTY else _as(wanted, name, value)
-    return kind(**made)
-
-
-def _as(kind: type, name: str, value: Any) -> Any:
-    """A form's or a program's value as bool, int, float or str: what `kind` says, or ConfigError."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind is int and number and float(value).is_integer():
-        return int(value)
-    if kind is float and number:
-        return float(value)
-    if kind in (bool, str) and isinstance(value, kind):
-        return value
-    wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
-    raise ConfigError(f"{name} is {value!r}; it must be {wanted}.")
 
 
 class Studio:
@@ -135,7 +96,7 @@ class Studio:
     # Tasks and attempts ------------------------------------------------------------------------------------------
     def add_task(self, prompt: str, environment: str, answer: Mapping[str, Any] | None, system: str | None) -> Job:
         """A task that a person typed; the job's result is the Task."""
-        if not _text(prompt, "The prompt").strip():
+        if not checked_text(prompt, "The prompt").strip():
             raise TaskError("The prompt is empty; type a question first.")
         if not isinstance(environment, str) or not environment:
             raise TaskError("Say how the task is judged: choose one of the listed ways.")
@@ -154,7 +115,7 @@ class Studio:
 
     def open_pack(self, name: str) -> Job:
         """The tasks of a pack that is not on the board yet; the job's result is the tuple of them."""
-        if not _text(name, "The pack").strip():
+        if not checked_text(name, "The pack").strip():
             raise TaskError("Name a pack, such as house-rules or house-rules@7:remark.")
 
         def run(workbench: Any, job: Job) -> tuple[Task, ...]:
@@ -197,7 +158,7 @@ class Studio:
 
     def judge(self, task_id: str, text: str) -> Job:
         """Judge a text as if it were an attempt; the job's result is a Judgement. Nothing is recorded."""
-        _text(text, "The attempt")
+        checked_text(text, "The attempt")
 
         def run(workbench: Any, job: Job) -> Any:
             from workbench.tasks import judge
@@ -347,8 +308,3 @@ def detail(workbench: Any, attempt: Attempt, config: SDPOConfig, contexts: str |
     asked = {} if contexts is None else {"contexts": contexts}
     payload = workbench.credit(attempt, config, **asked).payload()
     return Detail(payload, prompt.text, tuple(prompt.ids), prompt.shortened)
-
-
-def settings(config: Any) -> dict[str, Any]:
-    """A configuration as plain data."""
-    return asdict(config)

@@ -1,0 +1,50 @@
+"""What a form or a program gives, as the settings and texts that the workbench takes; one sentence where it cannot.
+
+Knows nothing of Gradio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from workbench.errors import ConfigError, TaskError
+
+LONGEST_TEXT = 20_000  # characters of a prompt or a feedback
+# Numbers for which "none" means something.
+MAY_BE_EMPTY = ("is_clip", "advantage_clip", "teacher_update_rate", "kl_limit")
+
+
+def checked_text(value: object, what: str) -> str:
+    """The value itself. Raises TaskError for what is no text, or too long."""
+    if not isinstance(value, str):
+        raise TaskError(f"{what} must be text.")
+    if len(value) > LONGEST_TEXT:
+        raise TaskError(f"{what} has {len(value):,} characters; at most {LONGEST_TEXT:,} are taken.")
+    return value
+
+
+def make_config(kind: type, values: Mapping[str, Any] | None) -> Any:
+    """`SamplingConfig` or `SDPOConfig` from plain values; ConfigError for an unknown name or an impossible value."""
+    defaults = {item.name: item.default for item in fields(kind)}
+    made = {}
+    for name, value in (values or {}).items():
+        if name not in defaults:
+            raise ConfigError(f"There is no setting named {name!r}; there are {', '.join(defaults)}.")
+        wanted = float if name in MAY_BE_EMPTY else type(defaults[name])
+        made[name] = None if value is None and name in MAY_BE_EMPTY else _as(wanted, name, value)
+    return kind(**made)
+
+
+def _as(kind: type, name: str, value: Any) -> Any:
+    """A form's or a program's value as bool, int, float or str: what `kind` says, or ConfigError."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind is int and number and float(value).is_integer():
+        return int(value)
+    if kind is float and number:
+        return float(value)
+    if kind in (bool, str) and isinstance(value, kind):
+        return value
+    wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
+    raise ConfigError(f"{name} is {value!r}; it must be {wanted}.")

@@ -1,0 +1,100 @@
+"""What every panel of a tab is made of: components that follow what is true, and polite handlers."""
+
+from __future__ import annotations
+
+import functools
+import html
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from workbench.errors import WorkbenchError
+from workbench.heatmap import island
+from workbench.ui.moment import Moment
+
+QUIET: dict[str, Any] = {
+    "show_progress": "hidden",
+    "api_visibility": "private",
+    "queue": True,
+    "concurrency_limit": None,
+}
+Then = Callable[[Any], None]  # after this event handler, show what is true
+
+_sequence = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What one session of the page has chosen. Only written by a person's own action."""
+
+    task_id: gr.State  # ""  = where something is happening
+    chosen: gr.State  # id of an attempt, "" = the one to learn most from
+    config: gr.State  # SDPOConfig as a dict
+    sampling: gr.State  # SamplingConfig as a dict
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A component that follows what is true; it is sent again only when its data differ from what was sent last."""
+
+    name: str
+    component: Any
+    read: Callable[[Moment], Any]  # plain data
+    render: Callable[[Any], Any]  # data -> what Gradio is told
+
+
+class Panel:
+    """A part of a tab. Its constructor lays it out where it is called; `shown` follows what is true."""
+
+    def __init__(self) -> None:
+        self.shown: list[Shown] = []
+
+    def follow(self, name: str, component: Any, read: Callable[[Moment], Any], render: Callable[[Any], Any]) -> Any:
+        """The component, from now on kept in step."""
+        self.shown.append(Shown(name, component, read, render))
+        return component
+
+    def draw(self, kind: str, read: Callable[[Moment], dict[str, Any]]) -> gr.HTML:
+        """An area that the script's part `kind` draws from the data that `read` gives."""
+        made: gr.HTML = self.follow(kind, part(kind), read, numbered)
+        return made
+
+    def connect(self, then: Then) -> None:
+        """Connect the handlers of the panel; `then(event)` shows what is true after an event's handler."""
+
+
+def numbered(data: dict[str, Any]) -> str:
+    """The data as JSON for the page's script, which ignores what is older than what it shows."""
+    return island({**data, "seq": next(_sequence)})
+
+
+def part(kind: str) -> gr.HTML:
+    """An area that the script draws. Its template is constant: Gradio evaluates `${...}` in interpolated data."""
+    return gr.HTML(
+        value="",
+        html_template=f'<div class="wb-part wb-{kind}"></div>',
+        js_on_load=f"SDPOPage.attach('{kind}', element, props, watch, trigger) /* 'select' */",
+        apply_default_css=False,
+        elem_id=f"part-{kind}",
+    )
+
+
+def polite(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """A handler whose WorkbenchErrors reach the page as their one sentence (Gradio renders HTML: escape it)."""
+
+    @functools.wraps(handler)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return handler(*args, **kwargs)
+        except WorkbenchError as error:
+            raise gr.Error(html.escape(str(error)), print_exception=False, title="Not done") from None
+
+    return wrapped
+
+
+def chosen_id(event: gr.EventData) -> str:
+    """The id that a drawn part sends with its `select` event."""
+    return str(getattr(event, "id", ""))

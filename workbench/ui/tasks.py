@@ -1,0 +1,131 @@
+"""The panel of tasks: choose one from a pack or type one's own, and sample attempts at it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from workbench.config import SamplingConfig
+from workbench.errors import TaskError
+from workbench.records import Task
+from workbench.ui.forms import make_config
+from workbench.ui.moment import Moment
+from workbench.ui.panel import QUIET, Panel, Selection, Then, polite
+from workbench.ui.studio import MOST_ATTEMPTS, Studio
+from workbench.ui.worker import Desk
+
+JUDGES = {
+    "me": "person",
+    "house rules (Write f(xs): …)": "house-rules",
+    "exact text": "exact",
+    "contains a text": "contains",
+    "regular expression": "regex",
+    "choice (a letter)": "choice",
+    "Python tests": "python",
+}
+
+
+class TaskPanel(Panel):
+    """Where a round begins."""
+
+    def __init__(self, studio: Studio, selection: Selection) -> None:
+        super().__init__()
+        self.studio, self.selection = studio, selection
+        with gr.Row():
+            self.pack = gr.Dropdown([], label="Pack", elem_id="pack", min_width=110, allow_custom_value=True)
+            self.task = gr.Dropdown([], label="Task", elem_id="task", min_width=150, allow_custom_value=True)
+        self.draw("task", lambda moment: task_text(moment.task, moment.desk))
+        with gr.Accordion("Type your own task", open=False):
+            self.own_prompt = gr.Textbox(label="Prompt", lines=3, elem_id="own-prompt")
+            self.own_judge = gr.Dropdown(list(JUDGES), value="me", label="Judged by", elem_id="own-judge")
+            self.own_answer = gr.Textbox(
+                label="Expected (text, pattern, letter or tests)", lines=1, elem_id="own-answer"
+            )
+            self.own_add = gr.Button("Use this task", size="sm", elem_id="own-add")
+        with gr.Row(elem_classes="wb-sample"):
+            self.n = gr.Number(8, label="Attempts", precision=0, minimum=1, maximum=MOST_ATTEMPTS, min_width=64)
+            self.sample = gr.Button("Sample", variant="primary", min_width=90, elem_id="do-sample")
+            self.stop = gr.Button("Stop", interactive=False, min_width=64, elem_id="do-stop")
+        choices = lambda value: gr.Dropdown(value[0], value=value[1] or None)  # noqa: E731
+        self.follow("packs", self.pack, lambda m: (list(m.facts.get("tasks", {})), pack_of(m.task_id)), choices)
+        self.follow("tasks", self.task, lambda m: (_listed(m), m.task_id), choices)
+        self.follow("task_id", selection.task_id, lambda m: m.task_id, lambda value: value)
+        self.follow("can_stop", self.stop, lambda m: m.working, lambda can: gr.Button(interactive=can))
+
+    def connect(self, then: Then) -> None:
+        """Choosing, typing, sampling, stopping."""
+        task_id, chosen = self.selection.task_id, self.selection.chosen
+        then(self.pack.input(polite(self.on_pack), [self.pack], [self.task, task_id, chosen], **QUIET))
+        then(self.task.input(self.on_task, [self.task], [task_id, chosen], **QUIET))
+        own = [self.own_prompt, self.own_judge, self.own_answer]
+        then(self.own_add.click(polite(self.on_own), own, [task_id, chosen], **QUIET))
+        sample = [task_id, self.n, self.selection.sampling]
+        then(self.sample.click(polite(self.on_sample), sample, [chosen], **QUIET))
+        self.stop.click(self.on_stop, None, None, **QUIET)
+
+    def on_pack(self, pack: str) -> tuple[Any, str, str]:
+        """Another pack, also one that is typed (house-rules@7:remark): offer its tasks and choose the first."""
+        tasks = (
+            self.studio.desk.facts.get("tasks", {}).get(pack, ()) or self.studio.open_pack(pack or "").future.result()
+        )
+        names = short(tasks)
+        first = names[0][1] if names else ""
+        return gr.Dropdown(names, value=first or None), first, ""
+
+    def on_task(self, task_id: str) -> tuple[str, str]:
+        """Another task; its newest attempts are shown."""
+        return task_id or "", ""
+
+    def on_own(self, prompt: str, judge: str, answer: str) -> tuple[str, str]:
+        """A typed task becomes the chosen one."""
+        environment = JUDGES.get(judge, "")
+        task = self.studio.add_task(prompt, environment, expected(environment, answer), None).future.result()
+        return task.id, ""
+
+    def on_sample(self, task_id: str, n: float, sampling: dict[str, Any]) -> str:
+        """Sample a new group; nothing of it is chosen yet."""
+        self.studio.sample(task_id, int(n or 0), make_config(SamplingConfig, sampling))
+        return ""
+
+    def on_stop(self) -> None:
+        """Stop what runs at its next safe point."""
+        self.studio.desk.stop()
+
+
+def pack_of(task_id: str) -> str:
+    """The pack that a task belongs to, by its id."""
+    return task_id.rpartition("/")[0]
+
+
+def _listed(moment: Moment) -> list[tuple[str, str]]:
+    return short(moment.facts.get("tasks", {}).get(pack_of(moment.task_id), ()))
+
+
+def task_text(task: Task | None, desk: Desk) -> dict[str, Any]:
+    """The prompt of the chosen task, and how an answer is judged."""
+    if task is None:
+        empty = "The model is loading; tasks appear here." if desk.state == "loading" else "Choose a task, or type one."
+        return {"empty": empty}
+    return {"prompt": task.prompt, "system": task.system or "", "judge": task.environment, "id": task.id}
+
+
+def short(tasks: Sequence[Task]) -> list[tuple[str, str]]:
+    """Choices of the task list: the name within the pack, and the id."""
+    return [(task.id.rpartition("/")[2], task.id) for task in tasks]
+
+
+def expected(environment: str, text: str) -> dict[str, Any]:
+    """The answer of a typed task in the form that its judge reads; TaskError where tests are not JSON."""
+    if environment in ("person", "house-rules"):
+        return {}
+    if environment != "python":
+        return {{"regex": "pattern", "choice": "choice"}.get(environment, "text"): text}
+    try:
+        return {"tests": json.loads(text)}
+    except json.JSONDecodeError as error:
+        raise TaskError(
+            f'The tests are not JSON ({error}); write [{{"function": "f", "args": [1], "expected": 2}}].'
+        ) from None
