@@ -26,12 +26,23 @@ def sign_agreement(predicted: Sequence[float], realised: Sequence[float], *, noi
 def rank_correlation(predicted: Sequence[float], realised: Sequence[float], *, noise_floor: float) -> float:
     """Spearman's rho, -1 to 1, over the same tokens as `sign_agreement`; NaN for fewer than 3 or constant values."""
     pairs = _above_noise(predicted, realised, noise_floor)
-    if len(pairs) < 3:
+    return spearman([push for push, _ in pairs], [change for _, change in pairs])
+
+
+def spearman(first: Sequence[float], second: Sequence[float]) -> float:
+    """Spearman's rho of paired values, -1 to 1, ties share their mean rank; NaN for fewer than 3 or constant values."""
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} and {len(second)} values")
+    if len(first) < 3:
         return math.nan
-    first, second = (_ranks(column) for column in zip(*pairs, strict=True))
-    first, second = first - first.mean(), second - second.mean()
-    spread = math.sqrt(float(first @ first) * float(second @ second))
-    return float(first @ second) / spread if spread > 0.0 else math.nan
+    a, b = _ranks(first), _ranks(second)
+    return cosine(a - a.mean(), b - b.mean())
+
+
+def scale_end(sizes: Sequence[float]) -> float:
+    """Where a colour scale ends: the 99th percentile (nearest rank) of absolute values; 0 of nothing."""
+    known = sorted(sizes)
+    return known[min(len(known), math.ceil(0.99 * len(known))) - 1] if known else 0.0
 
 
 def top_share(values: Sequence[float], fraction: float = TOP_SHARE) -> tuple[float, int]:

@@ -135,13 +135,24 @@ class Run:
         """Commit the policy's state before any update (update id "root")."""
         return self.append("root", {"state": state_blob}, (state_blob,))
 
-    def commit_update(self, report: UpdateReport, state_blob: str, blobs: Sequence[str] = ()) -> Event:
-        """Commit an update with the blob of the state it led to (and any further blobs); the head moves to it."""
+    def commit_update(
+        self,
+        report: UpdateReport,
+        state_blob: str,
+        blobs: Sequence[str] = (),
+        *,
+        config: Mapping[str, Any] | None = None,
+    ) -> Event:
+        """Commit an update with the blob of the state it led to (and any further blobs); the head moves to it.
+
+        `config`: the settings that it was made with, as plain data.
+        """
         data = {
             "update_id": report.update_id,
             "parent_id": report.parent_id,
             "state": state_blob,
             "report": to_json(report),
+            "config": dict(config or {}),
         }
         return self.append("update", data, (state_blob, *blobs))
 

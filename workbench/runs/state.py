@@ -5,7 +5,7 @@ Pure functions; the events' data is plain JSON:
     task      `to_json(Task)`
     attempt   `to_json(Attempt)`
     feedback  {"attempt_id", "text"?, "reward"?, "passed"?, "source", "mode": "replace"|"join"}
-    update    {"update_id", "parent_id", "state", "report": `to_json(UpdateReport)`}
+    update    {"update_id", "parent_id", "state", "report": `to_json(UpdateReport)`, "config": {...}}
     credit    an attempt's scores and what they rest on; its data and its blob are `workbench.session.credit_store`'s
     job       {"job_id", "status": "started"|"finished"|"failed"|"interrupted", "name"?, ...}
 """

@@ -2,7 +2,8 @@
 
 Four kinds of event shape it; all others are ignored:
     root    {"state": sha256}                                            the policy before any update, id "root"
-    update  {"update_id", "parent_id", "state": sha256, "report": {...}} a new node; the head moves to it
+    update  {"update_id", "parent_id", "state": sha256, "report": {...}, "config": {...}}
+            a new node; the head moves to it
     head    {"to": update id, "why": "undo"|"redo"|"checkout", "branch"?} the head moves, nothing is lost
     branch  {"name"}                                                     updates from here on carry this name
 The current branch changes by `branch` and `checkout` only: undoing the first update of a branch stays on it.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
@@ -25,7 +25,7 @@ from workbench.runs.archive import export_run, import_run
 from workbench.runs.store import Listener
 from workbench.runs.timeline import path_to_root
 from workbench.session.attempts import OnToken, judged, write
-from workbench.session.credit import CreditBook
+from workbench.session.comparison import Comparisons
 from workbench.session.credit_store import stored_bases
 from workbench.session.health import Alarm, alarms
 from workbench.session.resuming import RANDOM, enter, load_head, resumed
@@ -51,7 +51,7 @@ class TimelineNode:
     report: UpdateReport | None  # None for the root
 
 
-class Session(CreditBook):
+class Session(Comparisons):
     """A policy and its run. People use its subclass `Workbench`, which adds the experiments."""
 
     def __init__(self, run: Run, policy: Policy, config: PolicyConfig) -> None:
@@ -223,7 +223,7 @@ class Session(CreditBook):
                     parent_id=self.head,
                     cancel=stop.is_set if stop else None,
                 )
-                self.run.commit_update(report, self.run.blobs.put(self.policy.state()))
+                self.run.commit_update(report, self.run.blobs.put(self.policy.state()), config=asdict(config))
             except BaseException:
                 self.policy.load_state(before)
                 raise

@@ -1,0 +1,167 @@
+"""Two runs side by side: what they were made with, how well they pass the tasks that both attempted, how they learned.
+
+Read from their logs alone, without a model, also while another process writes to them. Knows nothing of pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.records import Attempt
+from workbench.runs import Event, Run
+from workbench.runs.timeline import Timeline, path_to_root
+from workbench.statistics import HeldOut
+
+UNSET = "not set"
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """A held-out pass rate on the way from a run's start to the state that is compared."""
+
+    updates: int  # made so far
+    update_id: str
+    measured: HeldOut
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """One of the runs."""
+
+    name: str
+    update_id: str  # the state that is compared: the head, or the newest measured one where the head's way has none
+    updates: int  # on the way to it
+    attempts: int
+    curve: tuple[CurvePoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SharedTask:
+    """A task that both attempted: what passed of the newest group of each."""
+
+    task_id: str
+    prompt: str
+    rates: tuple[HeldOut, HeldOut]
+
+
+@dataclass(frozen=True, slots=True)
+class RunComparison:
+    """Two runs."""
+
+    runs: tuple[RunFacts, RunFacts]
+    tasks: tuple[SharedTask, ...]
+    settings: Mapping[str, tuple[Any, Any]]  # dotted name -> its two values, of those that differ
+
+    def summary(self) -> str:
+        """What the comparison shows, made from the numbers."""
+        said = []
+        ends = [run.curve[-1].measured if run.curve else None for run in self.runs]
+        for run, end in zip(self.runs, ends, strict=True):
+            after = f"{run.name}, {run.updates} update{'' if run.updates == 1 else 's'}"
+            said.append(
+                f"{after}: its held-out pass rate was not measured."
+                if end is None
+                else f"{after}: {end.passed} of {end.total} held-out tasks pass ({_range(end)})."
+            )
+        first, second = ends
+        if first is not None and second is not None:
+            apart = first.low > second.high or second.low > first.high
+            said.append("Their 95 % intervals do not overlap." if apart else "Their 95 % intervals overlap.")
+        return " ".join(said)
+
+    def payload(self) -> dict[str, Any]:
+        """JSON-serialisable."""
+        return {
+            "runs": [
+                {
+                    "name": run.name,
+                    "update_id": run.update_id,
+                    "updates": run.updates,
+                    "attempts": run.attempts,
+                    "curve": [
+                        {"updates": p.updates, "update_id": p.update_id, **_rates(p.measured)} for p in run.curve
+                    ],
+                }
+                for run in self.runs
+            ],
+            "tasks": [
+                {"task": one.task_id, "prompt": one.prompt, "rates": list(map(_rates, one.rates))} for one in self.tasks
+            ],
+            "settings": {name: list(values) for name, values in self.settings.items()},
+            "summary": self.summary(),
+        }
+
+
+def compare_runs(first: str | Path, second: str | Path) -> RunComparison:
+    """Two run directories, opened read-only. Raises RunError where one of them is no run or cannot be read."""
+    read = [_read(Path(path)) for path in (first, second)]
+    (facts_1, groups_1, settings_1), (facts_2, groups_2, settings_2) = read
+    shared = [task_id for task_id in groups_1 if task_id in groups_2]
+    tasks = [
+        SharedTask(task_id, groups_1[task_id][0], (groups_1[task_id][1], groups_2[task_id][1])) for task_id in shared
+    ]
+    names = [*settings_1, *(name for name in settings_2 if name not in settings_1)]
+    pairs = {name: (settings_1.get(name, UNSET), settings_2.get(name, UNSET)) for name in names}
+    differing = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    return RunComparison((facts_1, facts_2), tuple(tasks), differing)
+
+
+def _read(path: Path) -> tuple[RunFacts, dict[str, tuple[str, HeldOut]], dict[str, Any]]:
+    """(facts, task id -> (prompt, rate of its newest group), settings by dotted name) of one run."""
+    with Run.open(path, read_only=True) as run:
+        events, timeline, state = run.events(), run.timeline, run.state()
+    measured = {e.data["update_id"]: HeldOut(e.data["passed"], e.data["total"]) for e in events if e.kind == "held-out"}
+    at, way = _measured_way(timeline, measured)
+    curve = [CurvePoint(i, step, measured[step]) for i, step in enumerate(way) if step in measured]
+    facts = RunFacts(path.absolute().name, at, len(way) - 1, len(state.attempts), tuple(curve))
+    prompts = {task.id: task.prompt for task in state.tasks.values()}
+    rates = {task_id: (prompts.get(task_id, ""), rate) for task_id, rate in _newest(state.attempts.values()).items()}
+    made_with = dict(state.opened or {})
+    known = {name: made_with.get(name) for name in ("config", "policy", "versions")}
+    settings = dict(_flat({**known, "update": _update_settings(events, way)}))
+    return facts, rates, settings
+
+
+def _measured_way(timeline: Timeline, measured: Mapping[str, HeldOut]) -> tuple[str, list[str]]:
+    """The state to compare, and the ids from the root to it."""
+    way = path_to_root(timeline, timeline.head)[::-1]
+    if not any(step in measured for step in way):
+        newest = [update_id for update_id in timeline.nodes if update_id in measured]
+        if newest:
+            way = path_to_root(timeline, newest[-1])[::-1]
+    return way[-1], list(way)
+
+
+def _newest(attempts: Iterable[Attempt]) -> dict[str, HeldOut]:
+    """Task id -> what passed of its newest group."""
+    groups: dict[str, tuple[str, list[bool]]] = {}
+    for attempt in attempts:
+        group, passed = groups.get(attempt.task_id, ("", []))
+        groups[attempt.task_id] = (attempt.group_id, [*(passed if group == attempt.group_id else []), attempt.passed])
+    return {task_id: HeldOut(sum(passed), len(passed)) for task_id, (_, passed) in groups.items()}
+
+
+def _update_settings(events: Sequence[Event], way: Sequence[str]) -> Mapping[str, Any]:
+    """The settings of the newest update on the way."""
+    made = [e.data for e in events if e.kind == "update" and e.data["update_id"] in way]
+    return made[-1].get("config", {}) if made else {}
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        elif value is not None:
+            yield f"{above}{name}", value
+
+
+def _rates(rate: HeldOut) -> dict[str, float]:
+    counted = {"passed": rate.passed, "total": rate.total}
+    return {**counted, "rate": rate.rate, "low": rate.low, "high": rate.high}
+
+
+def _range(rate: HeldOut) -> str:
+    return f"{100 * rate.rate:.0f} %, 95 % interval {100 * rate.low:.0f} to {100 * rate.high:.0f} %"
