@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workbench.session.attempts import OnToken
-from workbench.session.session import Session, TimelineNode
+from workbench.session.run_book import TimelineNode
+from workbench.session.session import Session
 
 __all__ = ["OnToken", "Session", "TimelineNode"]

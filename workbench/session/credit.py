@@ -1,6 +1,6 @@
 """The credit of a session: which material each context is made of, scoring, and putting it on disk.
 
-The middle of a session: between its tasks and its rounds. Knows nothing of how a prompt is worded or scored.
+Between what a run holds and its rounds. Knows nothing of how a prompt is worded or scored.
 """
 
 from __future__ import annotations
@@ -11,36 +11,23 @@ import torch
 
 from workbench import evidence
 from workbench.config import SDPOConfig
-from workbench.credit import DEFAULT_CONTEXTS, VIEWS, TokenCredit, grpo_advantage
+from workbench.credit import DEFAULT_CONTEXTS, TokenCredit, grpo_advantage
 from workbench.credit.contexts import Contexts, chosen
-from workbench.errors import ConfigError, CreditError, FeedbackError, PromptError
+from workbench.errors import CreditError, PromptError
 from workbench.policy import Policy
 from workbench.policy.contexts import credit_of
 from workbench.policy.prompts import Prompt, teacher_prompt
-from workbench.records import Attempt, Ledger, Task
+from workbench.records import Attempt, Task
 from workbench.session import credit_store
 from workbench.session.checking import CreditCheck, check
-from workbench.session.selection import Spans, selected
-from workbench.session.tasks import TaskBook
+from workbench.session.run_book import RunBook
 
 
-class CreditBook(TaskBook):
-    """A run, its tasks and the policy that gives credit to its attempts."""
+class CreditBook(RunBook):
+    """A run and the policy that gives credit to its attempts."""
 
     policy: Policy
-    _attempts: dict[str, Attempt]
     _stored: set[str]  # what the credits on disk rest on
-
-    def _known(self, attempt: Attempt) -> Attempt:
-        if attempt.id not in self._attempts:
-            raise FeedbackError(f"There is no attempt {attempt.id!r} in this run; sample or choose another.")
-        return self._attempts[attempt.id]
-
-    def _group(self, attempt: Attempt) -> list[Attempt]:
-        return [other for other in self._attempts.values() if other.group_id == attempt.group_id]
-
-    def _evidence(self, attempt: Attempt, config: SDPOConfig) -> evidence.Evidence:
-        return evidence.gather(attempt, self._group(attempt), config)
 
     def teacher_prompt(self, attempt: Attempt, config: SDPOConfig | None = None) -> Prompt:
         """The exact prompt under which the self-teacher re-scores an attempt. Raises FeedbackError, PromptError."""
@@ -79,18 +66,6 @@ class CreditBook(TaskBook):
             shown = evidence.Evidence(feedback.strip(), demonstration)
             return self._scored(self._known(attempt), shown, config or SDPOConfig(), contexts)[0]
 
-    @staticmethod
-    def contexts_of(view: str) -> tuple[str, ...]:
-        """The contexts to ask `credit` for so that it can be read as this view. Raises ConfigError for another name."""
-        if view not in VIEWS:
-            raise ConfigError(f"There is no view named {view!r}; there are {', '.join(VIEWS)}.")
-        return chosen({*DEFAULT_CONTEXTS, *VIEWS[view].needs})
-
-    def credits(self, attempt: Attempt | None = None) -> list[credit_store.StoredCredit]:
-        """Every credit of this run (or of one attempt) with what it was computed from, oldest first."""
-        with self._lock:
-            return credit_store.stored(self.run, None if attempt is None else self._known(attempt).id)
-
     def check_credit(self, attempt: Attempt | None = None) -> list[CreditCheck]:
         """Recompute the stored credits (or those of one attempt) in float64, token by token, and compare.
 
@@ -103,18 +78,6 @@ class CreditBook(TaskBook):
                 of = "this run" if attempt is None else f"attempt {attempt.id}"
                 raise CreditError(f"There is no stored credit of {of}; score an attempt with 'credit' first.")
             return check(self.policy, self.run, found)
-
-    def ledger(
-        self, attempts: Sequence[Attempt], config: SDPOConfig | None = None, *, spans: Spans | None = None
-    ) -> tuple[Ledger, ...]:
-        """Which attempts give signal to an update, and why not the others; `spans` as in `update`."""
-        config = config or SDPOConfig()
-        with self._lock:
-            known = [self._known(attempt) for attempt in attempts]
-            chosen = selected(spans, known)
-            return tuple(
-                evidence.explain(one, self._evidence(one, config), known, config, chosen.get(one.id)) for one in known
-            )
 
     def _scored(
         self, attempt: Attempt, shown: evidence.Evidence, config: SDPOConfig, contexts: Contexts

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
@@ -20,14 +20,12 @@ from workbench.policy.merging import export_merged
 from workbench.policy.prompts import student_prompt
 from workbench.probe import Probe, own_randomness
 from workbench.records import Attempt, Ledger, Task, UpdateReport, to_json
-from workbench.runs import Event, Run
+from workbench.runs import Run
 from workbench.runs.archive import export_run, import_run
 from workbench.runs.store import Listener
-from workbench.runs.timeline import path_to_root
 from workbench.session.attempts import OnToken, judged, write
 from workbench.session.comparison import Comparisons
 from workbench.session.credit_store import stored_bases
-from workbench.session.health import Alarm, alarms
 from workbench.session.resuming import RANDOM, enter, load_head, resumed
 from workbench.session.selection import Spans, no_signal, selected, update_item
 from workbench.session.step import measured_step
@@ -39,27 +37,12 @@ PROBE_TASKS = 6
 HELD_OUT_TASKS = 60
 
 
-@dataclass(frozen=True, slots=True)
-class TimelineNode:
-    """One state of the policy in the tree of updates."""
-
-    update_id: str
-    parent_id: str | None
-    name: str  # the branch
-    created: str  # UTC, ISO 8601
-    is_head: bool
-    report: UpdateReport | None  # None for the root
-
-
 class Session(Comparisons):
     """A policy and its run. People use its subclass `Workbench`, which adds the experiments."""
 
     def __init__(self, run: Run, policy: Policy, config: PolicyConfig) -> None:
-        state = run.state()
-        super().__init__(run, state.tasks)
+        super().__init__(run)
         self.policy, self.config = policy, config
-        self._attempts: dict[str, Attempt] = dict(state.attempts)
-        self._reports: dict[str, UpdateReport] = dict(state.reports)
         self._stored = stored_bases(run)
         self._probe: Probe | None = None
 
@@ -104,17 +87,6 @@ class Session(Comparisons):
             opened.close()
             raise
         return session
-
-    def close(self) -> None:
-        """Give the run back; a second call does nothing."""
-        with self._lock:
-            self.run.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # Attempts and feedback ---------------------------------------------------------------------------------------
     def attempt(
@@ -162,11 +134,6 @@ class Session(Comparisons):
                 self.run.append("attempt", to_json(attempt), (random,) if attempt is attempts[-1] else ())
                 self._attempts[attempt.id] = attempt
             return attempts
-
-    def attempts(self, task: Task | None = None) -> list[Attempt]:
-        """All attempts with the feedback in force, or those at one task; the newest last."""
-        with self._lock:
-            return [a for a in self._attempts.values() if task is None or a.task_id == task.id]
 
     def give_feedback(
         self, attempt: Attempt, text: str | None = None, reward: float | None = None, mode: str = "replace"
@@ -265,36 +232,6 @@ class Session(Comparisons):
             return measured
 
     # Timeline ----------------------------------------------------------------------------------------------------
-    @property
-    def head(self) -> str:
-        """The id of the update in force; "root" before the first."""
-        return self.run.head
-
-    def events(self) -> list[Event]:
-        """The log, oldest first."""
-        return self.run.events()
-
-    def timeline(self) -> list[TimelineNode]:
-        """The tree of updates, oldest first."""
-        with self._lock:
-            timeline = self.run.timeline
-            return [
-                TimelineNode(
-                    node.id, node.parent, node.name, node.created, node.id == timeline.head, self._reports.get(node.id)
-                )
-                for node in timeline.nodes.values()
-            ]
-
-    def alarms(self, update_id: str | None = None) -> list[Alarm]:
-        """What is worrying about an update (None: the head's), given those before it; nothing for the root.
-
-        Raises RunError when it is unknown.
-        """
-        with self._lock:
-            path = path_to_root(self.run.timeline, self.head if update_id is None else update_id)
-            reports = [self._reports[step] for step in reversed(path) if step in self._reports]
-            return alarms(reports[-1], reports[:-1]) if path[0] in self._reports else []
-
     def undo(self) -> str:
         """Back to the state before the last update, bit for bit; returns the new head. Raises RunError at the root."""
         with self._lock:

@@ -16,7 +16,7 @@ AD_HOC = "ad-hoc"  # pack of the tasks that people type
 
 
 class TaskBook:
-    """A run and its tasks; the lower half of a session."""
+    """A run and its tasks; the bottom of a session."""
 
     def __init__(self, run: Run, tasks: Mapping[str, Task]) -> None:
         self.run = run

@@ -1,0 +1,126 @@
+"""A run as its log has it: everything of a session that needs no model. Knows nothing of policies and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from workbench import evidence
+from workbench.config import SDPOConfig
+from workbench.credit import DEFAULT_CONTEXTS, VIEWS
+from workbench.credit.contexts import chosen
+from workbench.errors import ConfigError, FeedbackError
+from workbench.records import Attempt, Ledger, Task, UpdateReport
+from workbench.runs import Event, Run
+from workbench.runs.timeline import path_to_root
+from workbench.session import credit_store
+from workbench.session.health import Alarm, alarms
+from workbench.session.selection import Spans, selected
+from workbench.session.tasks import TaskBook
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineNode:
+    """One state of the policy in the tree of updates."""
+
+    update_id: str
+    parent_id: str | None
+    name: str  # the branch
+    created: str  # UTC, ISO 8601
+    is_head: bool
+    report: UpdateReport | None  # None for the root
+
+
+class RunBook(TaskBook):
+    """A run: its tasks, attempts, credits and updates; the middle of a session."""
+
+    def __init__(self, run: Run) -> None:
+        state = run.state()
+        super().__init__(run, state.tasks)
+        self._attempts: dict[str, Attempt] = dict(state.attempts)
+        self._reports: dict[str, UpdateReport] = dict(state.reports)
+
+    def close(self) -> None:
+        """Give the run back; a second call does nothing."""
+        with self._lock:
+            self.run.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Attempts ----------------------------------------------------------------------------------------------------
+    def attempts(self, task: Task | None = None) -> list[Attempt]:
+        """All attempts with the feedback in force, or those at one task; the newest last."""
+        with self._lock:
+            return [a for a in self._attempts.values() if task is None or a.task_id == task.id]
+
+    def _known(self, attempt: Attempt) -> Attempt:
+        if attempt.id not in self._attempts:
+            raise FeedbackError(f"There is no attempt {attempt.id!r} in this run; sample or choose another.")
+        return self._attempts[attempt.id]
+
+    def _group(self, attempt: Attempt) -> list[Attempt]:
+        return [other for other in self._attempts.values() if other.group_id == attempt.group_id]
+
+    def _evidence(self, attempt: Attempt, config: SDPOConfig) -> evidence.Evidence:
+        return evidence.gather(attempt, self._group(attempt), config)
+
+    # Credit ------------------------------------------------------------------------------------------------------
+    @staticmethod
+    def contexts_of(view: str) -> tuple[str, ...]:
+        """The contexts to ask `credit` for so that it can be read as this view. Raises ConfigError for another name."""
+        if view not in VIEWS:
+            raise ConfigError(f"There is no view named {view!r}; there are {', '.join(VIEWS)}.")
+        return chosen({*DEFAULT_CONTEXTS, *VIEWS[view].needs})
+
+    def credits(self, attempt: Attempt | None = None) -> list[credit_store.StoredCredit]:
+        """Every credit of this run (or of one attempt) with what it was computed from, oldest first."""
+        with self._lock:
+            return credit_store.stored(self.run, None if attempt is None else self._known(attempt).id)
+
+    def ledger(
+        self, attempts: Sequence[Attempt], config: SDPOConfig | None = None, *, spans: Spans | None = None
+    ) -> tuple[Ledger, ...]:
+        """Which attempts give signal to an update, and why not the others; `spans` as in `update`."""
+        config = config or SDPOConfig()
+        with self._lock:
+            known = [self._known(attempt) for attempt in attempts]
+            chosen = selected(spans, known)
+            return tuple(
+                evidence.explain(one, self._evidence(one, config), known, config, chosen.get(one.id)) for one in known
+            )
+
+    # Timeline ----------------------------------------------------------------------------------------------------
+    @property
+    def head(self) -> str:
+        """The id of the update in force; "root" before the first."""
+        return self.run.head
+
+    def events(self) -> list[Event]:
+        """The log, oldest first."""
+        return self.run.events()
+
+    def timeline(self) -> list[TimelineNode]:
+        """The tree of updates, oldest first."""
+        with self._lock:
+            timeline = self.run.timeline
+            return [
+                TimelineNode(
+                    node.id, node.parent, node.name, node.created, node.id == timeline.head, self._reports.get(node.id)
+                )
+                for node in timeline.nodes.values()
+            ]
+
+    def alarms(self, update_id: str | None = None) -> list[Alarm]:
+        """What is worrying about an update (None: the head's), given those before it; nothing for the root.
+
+        Raises RunError when it is unknown.
+        """
+        with self._lock:
+            path = path_to_root(self.run.timeline, self.head if update_id is None else update_id)
+            reports = [self._reports[step] for step in reversed(path) if step in self._reports]
+            return alarms(reports[-1], reports[:-1]) if path[0] in self._reports else []
