@@ -33,7 +33,7 @@ EDGES: dict[str, set[str]] = {
     "ui": {"experiments", "workbench", "statistics", "tasks", "credit", "heatmap", *BASE},
     "benchmarks": {"workbench", "policy", "tasks", "kernels", "credit", *BASE},
     "cli": {"benchmarks", "experiments", "workbench", "statistics", "embedded", "policy", "runs", "tasks", *BASE},
-    "app": {"ui", "workbench", *BASE},
+    "app": {"ui", "workbench", "tasks", *BASE},
     "__init__": {"workbench"},  # hands out `Workbench` on first use
     "__main__": {"cli"},
 }

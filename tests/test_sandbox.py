@@ -11,7 +11,7 @@ from sandbox_programs import call, value_of
 
 from workbench.errors import TaskError
 from workbench.tasks.sandbox import Limits, choose_tier, run_many, run_python
-from workbench.tasks.sandbox.results import parse_frames
+from workbench.tasks.sandbox.results import parse_report, read_call
 from workbench.tasks.sandbox.run import DEFAULT_LIMITS, run_in_tier
 from workbench.tasks.sandbox.tiers import Tier
 
@@ -152,26 +152,35 @@ def test_result_lines_on_standard_output_are_just_text() -> None:
     assert forged in result.printed[0]
 
 
-def test_forged_frames_are_parsed_strictly() -> None:
-    lines = [
-        b'{"call": 0, "value": NaN}',
-        b'{"call": 0, "value": 1e999}',
-        b'{"call": 0, "value": "\\ud800"}',
-        b'{"call": true, "value": 1}',
-        b'{"call": 7, "value": 1}',
-        b'{"call": -1, "value": 1}',
-        b"[" * 100_000,
-        b'{"call": 0, "value": ' + b"9" * 5000 + b"}",
-        b"\xff\xfe",
-        b'{"call": 0',
-    ]
-    assert parse_frames(b"\n".join(lines), 1) == {}
-    kept = parse_frames(b"\n".join([*lines, b'{"call": 0, "value": 1}', b'{"call": 0, "value": 2}']), 1)
-    assert kept == {0: {"call": 0, "value": 1}}
+UNREADABLE = [
+    '{"value": NaN}',
+    '{"value": 1e999}',
+    '{"value": "\\ud800"}',
+    "[" * 100_000,
+    '{"value": ' + "9" * 5000 + "}",
+    "\ufffd",
+    '{"value": 1',
+    "1",
+]
+
+
+def test_what_a_call_says_is_parsed_strictly() -> None:
+    said = "\n".join(UNREADABLE)
+    value, error, _ = read_call({"call": 0, "said": said, "ended": 0}, DEFAULT_LIMITS)
+    assert value is None and error is not None and error.type == "ExitedEarly"
+    again = said + '\n{"value": 1}\n{"value": 2}'
+    assert read_call({"call": 0, "said": again, "ended": 0}, DEFAULT_LIMITS) == (1, None, "")
+
+
+def test_a_line_of_the_harness_that_was_cut_is_dropped() -> None:
+    lines = [b'{"call": true, "said": ""}', b'{"call": 7, "said": ""}', b'{"call": -1}', b"\xff", b'{"call": 0, "sa']
+    assert parse_report(b"\n".join(lines), 1) == {}
+    kept = parse_report(b"\n".join([*lines, b'{"call": 0, "said": "a"}', b'{"call": 0, "said": "b"}']), 1)
+    assert kept == {0: {"call": 0, "said": "a"}}
 
 
 def test_forged_errors_are_one_short_printable_line() -> None:
-    frame = '{"call": 0, "error": {"type": "E", "message": "a\\\\n\\\\u001b[31m\\\\u202e" + "x" * 9999, "line": "no"}}'
+    frame = '{"error": {"type": "E", "message": "a\\\\n\\\\u001b[31m\\\\u202e" + "x" * 9999, "line": "no"}}'
     body = f"import os, json\nframe = eval('{frame}')\nfor n in range(3, 32):\n"
     body += "    try: os.write(n, json.dumps(frame).encode() + b'\\n')\n    except OSError: pass\nos._exit(0)"
     error = value_of(body).errors[0]

@@ -76,7 +76,7 @@ def test_a_flooded_report_is_cut() -> None:
     body += "        try: os.write(n, b'x' * 10 ** 6)\n        except OSError: pass"
     result = value_of(body)
     assert result.outputs == (None,)
-    assert result.error == "OutputLimitExceeded: reported more than 4194304 bytes"
+    assert result.error == "OutputLimitExceeded: reported more than 1048576 bytes"
 
 
 def test_deep_recursion() -> None:
@@ -116,7 +116,8 @@ def test_files_outside_can_be_neither_read_nor_written(name: Tier, tmp_path: Pat
     ]
     calls += [{"function": "chmod", "args": [str(secret)]}]
     result = run_in_tier(name, code, [*calls, {"function": "own", "args": []}], limits=DEFAULT_LIMITS)
-    assert result.outputs == (*[None] * len(calls), "x")
+    own = "x" if name == "bubblewrap" else None  # a folder in memory; Landlock leaves no place to write
+    assert result.outputs == (*[None] * len(calls), own)
     assert secret.read_text() == "secret" and secret.stat().st_mode == mode
     assert [path.name for path in tmp_path.iterdir()] == ["secret.txt"]
 

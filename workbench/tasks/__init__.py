@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from workbench.tasks import sandbox
 from workbench.tasks.environments import check_task, judge, judge_many
-from workbench.tasks.packs import BUILT_IN, load_pack
+from workbench.tasks.packs import BUILT_IN, is_built_in, load_pack
 
-__all__ = ["BUILT_IN", "check_task", "judge", "judge_many", "load_pack", "sandbox"]
+__all__ = ["BUILT_IN", "check_task", "is_built_in", "judge", "judge_many", "load_pack", "sandbox"]

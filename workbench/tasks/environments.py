@@ -14,7 +14,7 @@ from workbench.errors import TaskError
 from workbench.records import Judgement, Task
 from workbench.tasks.house_rules import pack as house_rules
 from workbench.tasks.house_rules.world import parse_specification
-from workbench.tasks.sandbox import SandboxResult, run_many
+from workbench.tasks.sandbox import SandboxResult, run_many, shown
 
 Program = tuple[str, list[dict[str, Any]]]  # code and the calls to make on it
 
@@ -78,7 +78,7 @@ def _python(task: Task, _: str, result: SandboxResult | None) -> Judgement:
         wanted = test["expected"]
         matches = _text(returned) == _text(wanted) if "stdin" in test else _equal(returned, wanted)
         if not matches:
-            lines.append(f"{_called(test)} returned {returned!r}, expected {test['expected']!r}")
+            lines.append(f"{_called(test)} returned {shown(returned)}, expected {shown(wanted)}")
     return _judgement(not lines, "\n".join(lines[:2]), **details)
 
 
@@ -97,8 +97,8 @@ def _text(value: object) -> str:
 
 def _called(test: Mapping[str, Any]) -> str:
     if "stdin" in test:
-        return f"with input {test['stdin']!r} the program"
-    return f"{test['function']}({', '.join(repr(argument) for argument in test['args'])})"
+        return f"with input {shown(test['stdin'])} the program"
+    return f"{test['function']}({', '.join(map(shown, test['args']))})"
 
 
 def _valid_tests(answer: Mapping[str, Any]) -> bool:

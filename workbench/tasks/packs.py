@@ -16,6 +16,11 @@ from workbench.tasks.house_rules.pack import PACK, load_house_pack, parse_name
 BUILT_IN = (PACK,)
 
 
+def is_built_in(name: str) -> bool:
+    """Whether a name is that of a built-in pack, for which no file is read."""
+    return parse_name(name) is not None
+
+
 def load_pack(name_or_path: str) -> list[Task]:
     """The tasks of a built-in pack (`house-rules`, `house-rules@7:remark`) or of a .jsonl or .json file.
 

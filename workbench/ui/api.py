@@ -1,15 +1,24 @@
-"""The named endpoints: the page's verbs for programs. Each waits for its job and returns plain JSON data."""
+"""The named endpoints: the page's verbs for programs. Each waits for its job and returns plain JSON data.
+
+They wait without holding a thread: however many programs wait for the model, the page's own handlers find one free.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import gradio as gr
 
 from workbench.config import SamplingConfig, SDPOConfig
-from workbench.errors import TaskError
+from workbench.errors import ConfigError, TaskError
 from workbench.records import to_json
-from workbench.ui.forms import make_config
+from workbench.tasks.sandbox import shown
+from workbench.ui.forms import is_text, make_config
 from workbench.ui.panel import polite
 from workbench.ui.studio import Studio, detail, find
 
@@ -18,33 +27,36 @@ def build(studio: Studio) -> None:
     """Declare the endpoints; called inside the `gr.Blocks`."""
     desk = studio.desk
 
-    def wait(job: Any) -> Any:
-        return job.future.result()
+    async def result(job: Any) -> Any:
+        # Shielded: a client that goes away must not cancel the future that the desk's thread will fill.
+        return await asyncio.shield(asyncio.wrap_future(job.future))
 
-    def tasks(pack: str = "") -> list:
+    async def tasks(pack: str = "") -> list:
         """The tasks of a pack, or of all packs."""
 
         def run(workbench: Any, job: Any) -> list[dict[str, Any]]:
             if pack and pack not in workbench.packs():
-                raise TaskError(f"There is no pack {pack!r}; there are {', '.join(workbench.packs())}.")
+                raise TaskError(f"There is no pack {shown(pack)}; there are {', '.join(workbench.packs())}.")
             return [to_json(task) for task in workbench.tasks(pack or None)]
 
-        return wait(desk.submit("tasks", "Listing tasks", run))
+        return await result(desk.submit("tasks", "Listing tasks", run))
 
-    def sample(task: str, n: int = 8, temperature: float = 1.0, max_new_tokens: int = 96) -> dict:
+    async def sample(task: str, n: int = 8, temperature: float = 1.0, max_new_tokens: int = 96) -> dict:
         """Sample and judge n attempts at a task."""
         sampling = make_config(SamplingConfig, {"temperature": temperature, "max_new_tokens": max_new_tokens})
-        return {"attempts": [to_json(attempt) for attempt in wait(studio.sample(task, n, sampling))]}
+        return {"attempts": [to_json(attempt) for attempt in await result(studio.sample(task, n, sampling))]}
 
-    def judge(task: str, text: str) -> dict:
+    async def judge(task: str, text: str) -> dict:
         """Judge a text as an answer to a task; nothing is recorded."""
-        return to_json(wait(studio.judge(task, text)))
+        return to_json(await result(studio.judge(task, text)))
 
-    def feedback(attempt: str, text: str | None = None, reward: float | None = None, mode: str = "replace") -> dict:
+    async def feedback(
+        attempt: str, text: str | None = None, reward: float | None = None, mode: str = "replace"
+    ) -> dict:
         """Give an attempt a person's feedback and/or reward."""
-        return to_json(wait(studio.feedback(attempt, text, reward, mode)))
+        return to_json(await result(studio.feedback(attempt, text, reward, mode)))
 
-    def credit(attempt: str, config: dict | None = None, contexts: list | None = None) -> dict:
+    async def credit(attempt: str, config: dict | None = None, contexts: list | None = None) -> dict:
         """The credit of an attempt, token by token, and the teacher's exact prompt; contexts: names, or ["all"]."""
         made = make_config(SDPOConfig, config)
         asked = None if contexts is None else [str(name) for name in contexts]
@@ -52,30 +64,30 @@ def build(studio: Studio) -> None:
         def run(workbench: Any, job: Any) -> Any:
             return detail(workbench, find(workbench, attempt), made, asked)
 
-        known = wait(desk.submit("credit", "Colouring", run))
+        known = await result(desk.submit("credit", "Colouring", run))
         return {**known.payload, "teacher_prompt": known.teacher_text, "teacher_ids": list(known.teacher_ids)}
 
-    def update(attempts: list, config: dict | None = None) -> dict:
+    async def update(attempts: list, config: dict | None = None) -> dict:
         """One update on these attempts (ids)."""
-        return to_json(wait(studio.update(attempts, make_config(SDPOConfig, config))))
+        return to_json(await result(studio.update(attempts, make_config(SDPOConfig, config))))
 
-    def undo() -> dict:
+    async def undo() -> dict:
         """Take the newest update back; the policy is bit for bit what it was before."""
-        return {"head": wait(studio.move("undo"))}
+        return {"head": await result(studio.move("undo"))}
 
-    def redo() -> dict:
+    async def redo() -> dict:
         """Make the update again that was undone last."""
-        return {"head": wait(studio.move("redo"))}
+        return {"head": await result(studio.move("redo"))}
 
-    def checkout(update_id: str) -> dict:
+    async def checkout(update_id: str) -> dict:
         """Go to any node of the timeline."""
-        return {"head": wait(studio.move("checkout", update_id))}
+        return {"head": await result(studio.move("checkout", update_id))}
 
-    def held_out() -> dict:
+    async def held_out() -> dict:
         """Measure the held-out pass rate of the head, with its 95 % interval."""
-        return wait(studio.held_out())
+        return await result(studio.held_out())
 
-    def status() -> dict:
+    async def status() -> dict:
         """What the workbench is doing; never waits for it."""
         job = desk.current
         return {
@@ -86,9 +98,49 @@ def build(studio: Studio) -> None:
             "problem": desk.problem,
         }
 
-    def stop() -> dict:
+    async def stop() -> dict:
         """Ask what runs to stop at its next safe point."""
         return {"stopped": desk.stop()}
 
     for endpoint in (tasks, sample, judge, feedback, credit, update, undo, redo, checkout, held_out, status, stop):
-        gr.api(polite(endpoint), api_name=endpoint.__name__, concurrency_limit=None)
+        gr.api(polite(checked(endpoint)), api_name=endpoint.__name__, concurrency_limit=None)
+
+
+KINDS: dict[type, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+    type(None): "nothing",
+}
+
+
+def checked(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """The endpoint, refusing what its signature does not name (ConfigError): Gradio passes any JSON on to it."""
+    kinds = {name: _kinds(hint) for name, hint in get_type_hints(endpoint).items()}
+
+    @functools.wraps(endpoint)
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        for name, value in inspect.signature(endpoint).bind(*args, **kwargs).arguments.items():
+            if not _fits(value, kinds[name]):
+                said = " or ".join(KINDS[kind] for kind in kinds[name])
+                raise ConfigError(f"The argument {name!r} is {shown(value)}; it must be {said}.")
+        return await endpoint(*args, **kwargs)
+
+    return wrapped
+
+
+def _kinds(hint: Any) -> tuple[type, ...]:
+    """The types that a hint allows, without what they hold: `list[str] | None` is (list, NoneType)."""
+    options = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    return tuple(get_origin(option) or option for option in options)
+
+
+def _fits(value: object, kinds: tuple[type, ...]) -> bool:
+    if isinstance(value, bool):
+        return bool in kinds
+    if isinstance(value, str):
+        return str in kinds and is_text(value)
+    return isinstance(value, (*kinds, int) if float in kinds else kinds)

@@ -16,9 +16,14 @@ LONGEST_TEXT = 20_000  # characters of a prompt or a feedback
 MAY_BE_EMPTY = ("is_clip", "advantage_clip", "teacher_update_rate", "kl_limit")
 
 
+def is_text(value: object) -> bool:
+    """Whether a value is text that can be stored: JSON can also spell halves of characters (lone surrogates)."""
+    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
+
+
 def checked_text(value: object, what: str) -> str:
     """The value itself. Raises TaskError for what is no text, or too long."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not is_text(value):
         raise TaskError(f"{what} must be text.")
     if len(value) > LONGEST_TEXT:
         raise TaskError(f"{what} has {len(value):,} characters; at most {LONGEST_TEXT:,} are taken.")

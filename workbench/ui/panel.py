@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import html
+import inspect
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,16 +84,26 @@ def part(kind: str) -> gr.HTML:
 
 
 def polite(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """A handler whose WorkbenchErrors reach the page as their one sentence (Gradio renders HTML: escape it)."""
+    """A handler, plain or async, whose WorkbenchErrors reach the page as their one sentence."""
+
+    def refusal(error: WorkbenchError) -> gr.Error:
+        return gr.Error(html.escape(str(error)), print_exception=False, title="Not done")  # Gradio renders HTML
 
     @functools.wraps(handler)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return handler(*args, **kwargs)
         except WorkbenchError as error:
-            raise gr.Error(html.escape(str(error)), print_exception=False, title="Not done") from None
+            raise refusal(error) from None
 
-    return wrapped
+    @functools.wraps(handler)
+    async def wrapped_coroutine(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await handler(*args, **kwargs)
+        except WorkbenchError as error:
+            raise refusal(error) from None
+
+    return wrapped_coroutine if inspect.iscoroutinefunction(handler) else wrapped
 
 
 def chosen_id(event: gr.EventData) -> str:

@@ -15,7 +15,8 @@ from typing import Any
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, FeedbackError, NoSignalError, TaskError
 from workbench.records import Attempt, Task
-from workbench.ui.forms import LONGEST_TEXT, checked_text
+from workbench.tasks import is_built_in
+from workbench.ui.forms import LONGEST_TEXT, checked_text, is_text
 from workbench.ui.worker import AHEAD, SHOWN, Desk, Job
 
 MEASURING = "Measuring the held-out tasks"
@@ -114,9 +115,12 @@ class Studio:
         return self.desk.submit("task", "Adding a task", run)
 
     def open_pack(self, name: str) -> Job:
-        """The tasks of a pack that is not on the board yet; the job's result is the tuple of them."""
-        if not checked_text(name, "The pack").strip():
-            raise TaskError("Name a pack, such as house-rules or house-rules@7:remark.")
+        """The tasks of a built-in pack that is not on the board yet; the job's result is the tuple of them.
+
+        Not those of a file: whoever can reach the page could read the machine's files by their paths.
+        """
+        if not is_built_in(checked_text(name, "The pack")):
+            raise TaskError("Name a built-in pack, such as house-rules or house-rules@7:remark.")
 
         def run(workbench: Any, job: Job) -> tuple[Task, ...]:
             tasks = tuple(workbench.tasks(name))
@@ -173,7 +177,7 @@ class Studio:
             raise FeedbackError("Choose an attempt first.")
         if text is None and reward is None:
             raise FeedbackError("Nothing was said: type a feedback, or set a reward.")
-        if text is not None and (not isinstance(text, str) or len(text) > LONGEST_TEXT):
+        if text is not None and (not is_text(text) or len(text) > LONGEST_TEXT):
             raise FeedbackError(f"The feedback must be text of at most {LONGEST_TEXT:,} characters.")
         if reward is not None and not (isinstance(reward, (int, float)) and math.isfinite(reward) and 0 <= reward <= 1):
             raise FeedbackError(f"The reward is {reward!r}; it must be a number from 0 to 1.")

@@ -68,9 +68,8 @@ class TaskPanel(Panel):
 
     def on_pack(self, pack: str) -> tuple[Any, str, str]:
         """Another pack, also one that is typed (house-rules@7:remark): offer its tasks and choose the first."""
-        tasks = (
-            self.studio.desk.facts.get("tasks", {}).get(pack, ()) or self.studio.open_pack(pack or "").future.result()
-        )
+        pack = str(pack or "")
+        tasks = self.studio.desk.facts.get("tasks", {}).get(pack, ()) or self.studio.open_pack(pack).future.result()
         names = short(tasks)
         first = names[0][1] if names else ""
         return gr.Dropdown(names, value=first or None), first, ""
@@ -85,9 +84,10 @@ class TaskPanel(Panel):
         task = self.studio.add_task(prompt, environment, expected(environment, answer), None).future.result()
         return task.id, ""
 
-    def on_sample(self, task_id: str, n: float, sampling: dict[str, Any]) -> str:
+    def on_sample(self, task_id: str, n: Any, sampling: dict[str, Any]) -> str:
         """Sample a new group; nothing of it is chosen yet."""
-        self.studio.sample(task_id, int(n or 0), make_config(SamplingConfig, sampling))
+        whole = int(n) if isinstance(n, float) and n.is_integer() else n  # a number field may send 8.0
+        self.studio.sample(task_id, whole, make_config(SamplingConfig, sampling))
         return ""
 
     def on_stop(self) -> None:

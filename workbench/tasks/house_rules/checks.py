@@ -10,6 +10,7 @@ import random
 from collections.abc import Sequence
 
 from workbench.tasks.house_rules.world import Specification, Value, draw_specification
+from workbench.tasks.sandbox import shown
 
 CHECKS = 6  # inputs per specification
 CANDIDATES = 32  # inputs tried for them
@@ -66,7 +67,7 @@ def draw_valid(
 
 def example_line(xs: tuple[int, ...], returned: object, expected: object) -> str:
     """One failed example as a checker words it."""
-    return f"f({list(xs)}) returned {returned}, expected {expected}"
+    return f"f({list(xs)}) returned {shown(returned)}, expected {expected}"
 
 
 def failed_examples(

@@ -24,7 +24,7 @@ DEFAULT_KIND = "both"
 DEFAULT_HOUSE = 3
 EXAMPLES_SHOWN = 2
 FIRST_SPECIFICATION = "Write f(xs): sort, then take 3."
-_NAME = re.compile(rf"{PACK}(?:@(\d+))?(?::({'|'.join(KINDS)}))?")
+_NAME = re.compile(rf"{PACK}(?:@([0-9]{{1,9}}))?(?::({'|'.join(KINDS)}))?")
 
 
 def parse_name(name: str) -> tuple[House, str] | None:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from workbench.tasks.sandbox.results import CallError, Limits, SandboxResult, Tier
-from workbench.tasks.sandbox.run import choose_tier, run_many, run_python
+from workbench.tasks.sandbox.results import CallError, Limits, SandboxResult, Tier, shown
+from workbench.tasks.sandbox.run import allow_unsafe, choose_tier, confinement, run_many, run_python
 
-__all__ = ["CallError", "Limits", "SandboxResult", "Tier", "choose_tier", "run_many", "run_python"]
+__all__ = [
+    "CallError",
+    "Limits",
+    "SandboxResult",
+    "Tier",
+    "allow_unsafe",
+    "choose_tier",
+    "confinement",
+    "run_many",
+    "run_python",
+    "shown",
+]

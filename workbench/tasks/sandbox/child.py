@@ -1,9 +1,10 @@
 """What runs inside the sandbox. Its source is handed to a bare interpreter with `-c`; nobody imports it to use it.
 
 It reads one JSON job on descriptor 0, then forks once per call, so that no call sees what an earlier one left in
-memory. The forked process locks itself down, runs the model-written program and writes one line of JSON on the
-descriptor that the job names. The program may read and forge all of this: it holds inputs only, and a forged line
-can say no more than a returned value could. Verdicts are made by the parent.
+memory. The forked process locks itself down, runs the model-written program and writes one line of JSON into a pipe of
+its own; the harness, which runs nothing of the program, passes it on with the call's number to the descriptor that the
+job names. So a program may forge what its own call says, which is no more than it could return, and nothing of another
+call. It holds inputs only. Verdicts are made by the parent.
 
 Knows nothing of the workbench: standard library only, and little of it, because its imports are paid on every start.
 """
@@ -24,69 +25,9 @@ from typing import Any
 
 SOURCE = "<attempt>"
 
-# Linux system calls that end in EPERM, by machine: (x86_64, aarch64), None where the machine has no such call.
-# No processes or threads (RLIMIT_NPROC does not bind root), no signals to others, no one else's memory, no network,
-# no change to a file's owner, mode, times or attributes (Landlock leaves those open).
-_FORBIDDEN_CALLS: dict[str, tuple[int | None, int | None]] = {
-    "clone": (56, 220),
-    "fork": (57, None),
-    "vfork": (58, None),
-    "clone3": (435, 435),
-    "execve": (59, 221),
-    "execveat": (322, 281),
-    "kill": (62, 129),
-    "tkill": (200, 130),
-    "tgkill": (234, 131),
-    "rt_sigqueueinfo": (129, 138),
-    "rt_tgsigqueueinfo": (297, 240),
-    "pidfd_send_signal": (424, 424),
-    "ptrace": (101, 117),
-    "process_vm_readv": (310, 270),
-    "process_vm_writev": (311, 271),
-    "socket": (41, 198),
-    "io_uring_setup": (425, 425),
-    "unshare": (272, 97),
-    "setns": (308, 268),
-    "chmod": (90, None),
-    "fchmod": (91, 52),
-    "fchmodat": (268, 53),
-    "fchmodat2": (452, 452),
-    "chown": (92, None),
-    "lchown": (94, None),
-    "fchown": (93, 55),
-    "fchownat": (260, 54),
-    "utime": (132, None),
-    "utimes": (235, None),
-    "futimesat": (261, None),
-    "utimensat": (280, 88),
-    "setxattr": (188, 5),
-    "lsetxattr": (189, 6),
-    "fsetxattr": (190, 7),
-}
-_AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-_X32_BIT = 0x40000000  # x86_64 calls through the x32 table carry this bit; they would slip past the numbers above
 
-
-def _system_call_filter(machine: str) -> bytes:
-    """A classic BPF program (array of struct sock_filter) that refuses the calls above with EPERM."""
-    column = ("x86_64", "aarch64").index(machine)
-    numbers = [row[column] for row in _FORBIDDEN_CALLS.values() if row[column] is not None]
-    load, jump_equal, jump_at_least, give = 0x20, 0x15, 0x35, 0x06
-    allow, refuse = 0x7FFF0000, 0x00050000 | errno.EPERM
-    steps = [
-        (load, 0, 0, 4),  # seccomp_data.arch
-        (jump_equal, 0, len(numbers) + 3, _AUDIT_ARCH[machine]),  # another architecture: refuse
-        (load, 0, 0, 0),  # seccomp_data.nr
-        (jump_at_least, len(numbers) + 1, 0, _X32_BIT),
-        *((jump_equal, len(numbers) - index, 0, number) for index, number in enumerate(numbers)),
-        (give, 0, 0, allow),
-        (give, 0, 0, refuse),
-    ]
-    return b"".join(struct.pack("<HBBI", *step) for step in steps)
-
-
-def _restrict_files(libc: Any, readable: list[str], writable: list[str]) -> None:
-    """Landlock: from here on this process opens files below these folders only. Raises OSError where it cannot.
+def _restrict_files(libc: Any, readable: list[str]) -> None:
+    """Landlock: from here on this process reads below these folders and writes nowhere. Raises OSError if it cannot.
 
     Needs no_new_privs. The three system calls have the same numbers on every architecture (444 to 446).
     """
@@ -98,12 +39,11 @@ def _restrict_files(libc: Any, readable: list[str], writable: list[str]) -> None
     reading = 0x1 | 0x4 | 0x8  # execute, read file, list folder
     ruleset = call(444, ctypes.create_string_buffer(struct.pack("Q", everything), 8), ulong(8), ctypes.c_uint(0))
     failed = ruleset < 0
-    for paths, rights in ((readable, reading), (writable, everything)):
-        for path in paths:
-            folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
-            rule = ctypes.create_string_buffer(struct.pack("<Qi", rights, folder), 12)
-            failed |= call(445, ctypes.c_int(ruleset), ctypes.c_int(1), rule, ctypes.c_uint(0)) != 0
-            os.close(folder)
+    for path in readable:
+        folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        rule = ctypes.create_string_buffer(struct.pack("<Qi", reading, folder), 12)
+        failed |= call(445, ctypes.c_int(ruleset), ctypes.c_int(1), rule, ctypes.c_uint(0)) != 0
+        os.close(folder)
     if failed or call(446, ctypes.c_int(ruleset), ctypes.c_uint(0)):
         raise OSError(ctypes.get_errno(), "Landlock refused the rules")
     os.close(ruleset)
@@ -123,7 +63,7 @@ def _lock_down(job: dict[str, Any]) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu_s"], limits["cpu_s"] + 1))  # SIGXCPU, then SIGKILL
 
     libc = ctypes.CDLL(None, use_errno=True)
-    program = _system_call_filter(os.uname().machine)
+    program = bytes.fromhex(job["filter"])
     code = ctypes.create_string_buffer(program, len(program))
     filter_program = struct.pack("HP", len(program) // 8, ctypes.addressof(code))  # struct sock_fprog
     header = ctypes.create_string_buffer(struct.pack("Ii", 0x20080522, 0))  # capabilities, version 3, this process
@@ -132,8 +72,8 @@ def _lock_down(job: dict[str, Any]) -> None:
     no_new_privileges = libc.prctl(38, one, zero, zero, zero)  # PR_SET_NO_NEW_PRIVS
     if no_capabilities or no_new_privileges:
         raise OSError(ctypes.get_errno(), "this system cannot drop privileges")
-    if job["landlock"] is not None:
-        _restrict_files(libc, **job["landlock"])
+    if job["readable"] is not None:
+        _restrict_files(libc, job["readable"])
     if libc.prctl(22, ctypes.c_ulong(2), filter_program, zero, zero):  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
         raise OSError(ctypes.get_errno(), "this system cannot filter system calls")
 
@@ -241,20 +181,32 @@ def _send(descriptor: int, frame: dict[str, Any]) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _call_process(job: dict[str, Any], index: int, call: dict[str, Any] | None) -> None:
+def _call_process(job: dict[str, Any], call: dict[str, Any] | None, descriptor: int) -> None:
     """The life of a forked process: lock down, run, report, and end without running anyone's exit handlers."""
     status = 1
     try:
+        os.close(job["descriptor"])
         stdout = _standard_streams("" if call is None else call.get("stdin", ""))
         try:
             _lock_down(job)
         except (OSError, ValueError, AttributeError) as exc:
-            _send(job["descriptor"], {"call": index, "refused": str(exc)})
+            _send(descriptor, {"refused": str(exc)})
             return
-        _send(job["descriptor"], {**_run_call(job, call, stdout), "call": index})
+        _send(descriptor, _run_call(job, call, stdout))
         status = 0
     finally:
         os._exit(status)
+
+
+def _said(descriptor: int, limit: int) -> str | None:
+    """What a call wrote into its pipe until its end; None where that is more than `limit` bytes."""
+    chunks, size = [], 0
+    while chunk := os.read(descriptor, 65536):
+        size += len(chunk)
+        if size > limit:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks).decode("utf-8", "replace")
 
 
 def main() -> None:
@@ -264,11 +216,18 @@ def main() -> None:
     os.environ.clear()
     builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]  # absent under -S; programs use them
     for index, call in enumerate(job["calls"] or [None]):
+        reader, writer = os.pipe()
         process = os.fork()
         if process == 0:
-            _call_process(job, index, call)
+            os.close(reader)
+            _call_process(job, call, writer)
+        os.close(writer)
+        said = _said(reader, job["limits"]["output_bytes"])
+        os.close(reader)
+        if said is None:
+            os.kill(process, signal.SIGKILL)
         ended = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-        _send(job["descriptor"], {"call": index, "ended": ended})  # ignored where the call has reported
+        _send(job["descriptor"], {"call": index, "said": said, "ended": ended})
         if ended == -signal.SIGXCPU:
             break  # the calls that follow would most likely burn as long
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from workbench.errors import ConfigError, TaskError
 
 Tier = Literal["bubblewrap", "landlock", "rlimits"]
-TEXT_LIMIT = 500  # characters of an error message that are kept
+TEXT_LIMIT = 500  # characters of an error message, or of a value, that are shown
 OUT_OF_CPU = -24  # a process ended by SIGXCPU, on the architectures that the sandbox knows
 
 
@@ -26,7 +26,7 @@ class Limits:
     memory_bytes: int = 512 * 2**20  # address space of each call
     file_bytes: int = 2**20  # of each file, and of what a call prints
     printed_bytes: int = 4096  # how much of what a call printed is kept in `printed`
-    output_bytes: int = 4 * 2**20  # of everything that is reported, all calls together
+    output_bytes: int = 2**20  # of everything that is reported, all calls together
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -80,6 +80,16 @@ def _clean(value: object) -> str:
     return text if len(text) <= TEXT_LIMIT else text[:TEXT_LIMIT] + "…"
 
 
+def shown(value: object) -> str:
+    """A value that a program returned or printed, for the self-teacher and for people: untrusted, so one short line.
+
+    In quotes and with escapes where it is text (control, bidirectional and invisible characters, line ends): it cannot
+    pass for the words around it.
+    """
+    text = repr(value)
+    return text if len(text) <= TEXT_LIMIT else text[:TEXT_LIMIT] + "…"
+
+
 def _error_from(data: object) -> CallError:
     if not isinstance(data, dict):
         return CallError("ReportError", "the program reported something unreadable")
@@ -97,31 +107,40 @@ def _ended(status: object, cpu_s: int) -> CallError:
     return CallError("ExitedEarly", "the program ended its process before it gave a value")
 
 
-def parse_frames(report: bytes, n_calls: int) -> dict[int, dict[str, Any]]:
-    """The first readable frame of each call. Lines that are not strict JSON, or name no call, are dropped."""
-    frames: dict[int, dict[str, Any]] = {}
-    for line in report.split(b"\n"):
-        try:
-            frame = json.loads(line)
-            json.dumps(frame, allow_nan=False, ensure_ascii=False).encode("utf-8")  # no NaN, 1e999, lone surrogates
-        except (ValueError, RecursionError):
-            continue
-        index = frame.get("call") if isinstance(frame, dict) else None
-        if isinstance(index, int) and not isinstance(index, bool) and 0 <= index < max(n_calls, 1):
-            frames.setdefault(index, frame)
-    return frames
+def _strict(line: bytes | str) -> dict[str, Any] | None:
+    """A line as a JSON object; None for anything else: NaN, 1e999, lone surrogates, another type, no JSON at all."""
+    try:
+        data = json.loads(line)
+        json.dumps(data, allow_nan=False, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
 
 
-def _read_frame(frame: dict[str, Any], limits: Limits) -> tuple[Any, CallError | None, str]:
-    """(value, error, printed) of one frame."""
+def parse_report(report: bytes, n_calls: int) -> dict[int, dict[str, Any]]:
+    """The harness's line on each call that ended: "call", "said" and "ended". A line that was cut is dropped."""
+    lines: dict[int, dict[str, Any]] = {}
+    for line in map(_strict, report.split(b"\n")):
+        index = line.get("call") if line is not None else None
+        if line is not None and isinstance(index, int) and not isinstance(index, bool) and 0 <= index < max(n_calls, 1):
+            lines.setdefault(index, line)
+    return lines
+
+
+def read_call(line: dict[str, Any], limits: Limits) -> tuple[Any, CallError | None, str]:
+    """(value, error, printed) of one call: the first readable line that its process wrote, or how it ended."""
+    said = line.get("said")
+    if said is None and "said" in line:
+        return None, CallError("OutputLimitExceeded", f"reported more than {limits.output_bytes} bytes"), ""
+    frame = next(filter(None, map(_strict, str(said).split("\n"))), None)
+    if frame is None:
+        return None, _ended(line.get("ended"), limits.cpu_s), ""
     printed = frame.get("printed")
     printed = printed[: limits.printed_bytes] if isinstance(printed, str) else ""
     if "error" in frame:
         return None, _error_from(frame["error"]), printed
     if "refused" in frame:
         return None, CallError("SandboxError", _clean(frame["refused"])), printed
-    if "ended" in frame:
-        return None, _ended(frame["ended"], limits.cpu_s), printed
     return frame.get("value"), None, printed
 
 
@@ -133,19 +152,19 @@ def result_from(report: bytes, n_calls: int, *, limits: Limits, tier: Tier, stop
         n_calls: how many calls were asked for; with 0 the program was only loaded.
         stopped: why the parent ended the run ("time", "output"), or None.
     """
-    frames = parse_frames(report, n_calls)
+    lines = parse_report(report, n_calls)
     missing = {
         "time": CallError("TimeoutError", f"did not finish within {limits.wall_s:g} s"),
         "output": CallError("OutputLimitExceeded", f"reported more than {limits.output_bytes} bytes"),
         None: CallError("ExitedEarly", "the program ended before this call was run"),
     }[stopped]
-    out_of_cpu = any(frame.get("ended") == OUT_OF_CPU for frame in frames.values())
+    out_of_cpu = any(line.get("ended") == OUT_OF_CPU for line in lines.values())
     if out_of_cpu:
         missing = CallError("TimeoutError", "not run: an earlier call ran out of time")
     rows: list[tuple[Any, CallError | None, str]] = []
     for index in range(max(n_calls, 1)):
-        if index in frames:
-            rows.append(_read_frame(frames[index], limits))
+        if index in lines:
+            rows.append(read_call(lines[index], limits))
         else:
             rows.append((None, missing, ""))
     errors = [error for _, error, _ in rows]

@@ -4,8 +4,9 @@ Every tier also has what `child.py` applies to itself: resource limits, no capab
 no sockets, no signals. What differs is the view of the file system and of other processes:
 
 - bubblewrap: own namespaces; only the interpreter and /usr exist, read-only, and a small scratch folder in memory.
-- landlock: the real file system, of which only the interpreter, /usr and a scratch folder can be opened.
-- rlimits: the real file system, with the rights of the person who runs the workbench. Not a boundary.
+- landlock: the real file system, of which only the interpreter and /usr can be read and nothing can be written.
+- rlimits: the real file system, with the rights of the person who runs the workbench. Not a boundary: it is used
+  only where a person allows it.
 """
 
 from __future__ import annotations
@@ -15,11 +16,18 @@ import shutil
 import sys
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from workbench.tasks.sandbox.results import Tier
 
 TIERS: tuple[Tier, ...] = ("bubblewrap", "landlock", "rlimits")
+BOUNDARIES = TIERS[:2]
+SAID: dict[Tier, str] = {  # for people, with how to get a better one
+    "bubblewrap": "Model-written code runs in bubblewrap, the strongest tier: namespaces and a file system of its own.",
+    "landlock": "Model-written code runs under Landlock and a system-call filter, the second tier: it can read /usr "
+    "and this Python; for a file system of its own, install bubblewrap (apt install bubblewrap) and start again.",
+    "rlimits": "UNSAFE: model-written code runs with limits only and can read and write your files; install "
+    "bubblewrap (apt install bubblewrap) and start again without --allow-unsafe-exec.",
+}
 SCRATCH_BYTES = 16 * 2**20  # of bubblewrap's folder in memory
 _SCRATCH = "/scratch"
 
@@ -70,12 +78,11 @@ def command_for(tier: Tier) -> list[str]:
     return bubblewrap_command() if tier == "bubblewrap" else python_command()
 
 
-def landlock_rules(tier: Tier, scratch: str) -> dict[str, Any] | None:
-    """The folders that `child.py` leaves open in the landlock tier; None in the others."""
+def readable_folders(tier: Tier) -> list[str] | None:
+    """The folders that `child.py` leaves open for reading in the landlock tier; None in the others."""
     if tier != "landlock":
         return None
-    libraries = [name for name in ("/lib", "/lib64") if os.path.isdir(name)]
-    return {"readable": _system_folders() + libraries, "writable": [scratch]}
+    return _system_folders() + [name for name in ("/lib", "/lib64") if os.path.isdir(name)]
 
 
 def is_possible(tier: Tier) -> bool:
@@ -97,6 +104,7 @@ def probe(secret, landmark, check_files):
         open_doors.append(name)
     attempt("start a process", os.fork)
     attempt("signal a process", lambda: os.kill(os.getppid(), 0))
+    attempt("limit another process", lambda: __import__("resource").prlimit(os.getppid(), 4))
     attempt("open a socket", lambda: __import__("_socket").socket())
     attempt("change a mode", lambda: os.chmod(".", 0o700))
     if check_files:

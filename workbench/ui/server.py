@@ -1,0 +1,137 @@
+"""How the page is served: to whom, how much is taken from them, and what never leaves this machine.
+
+Gradio's defaults suit a demonstration; these suit a program that runs for days beside a person's files. Knows nothing
+of models and runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+import gradio as gr
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from workbench.ui.theme import head, theme
+
+LARGEST_FILE = 5 * 2**20  # bytes of an uploaded file
+LARGEST_REQUEST = LARGEST_FILE + 2**16  # bytes of any request's body; an upload has a little more than its file
+LONGEST_QUEUE = 256  # requests that may wait; those for the model wait in the desk's own, shorter queue
+SESSIONS = 1000  # whose choices are remembered; the one unused for longest is forgotten first
+UPLOADS_LIVE_S = 3600
+
+# Whatever a text might smuggle past every escape: it loads nothing from elsewhere, and no other page frames this one.
+# Gradio itself needs inline scripts and styles, and evaluates its templates.
+CONTENT_POLICY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": CONTENT_POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+
+
+class _TooLarge(Exception):
+    """The body went over the limit while it was read."""
+
+
+class Guard:
+    """Refuses what no page of ours sends, before Gradio sees it; adds the headers above to every answer.
+
+    - Another host's name (421): a site that lets its own name point to 127.0.0.1 must not reach us.
+    - Another site's origin (403): a page elsewhere may post to us without asking; the browser names it.
+    - A body over the limit (413), also one that does not say its size.
+
+    `hosts`: the names that are answered; empty for any, where the page is open to a network.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str] = (), largest: int = LARGEST_REQUEST) -> None:
+        self.app, self.hosts, self.largest = app, frozenset(hosts), largest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        refusal = self._refusal(Headers(scope=scope))
+        if refusal is not None:
+            return await refusal(scope, receive, send)
+        read, started = 0, False
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self.largest:
+                raise _TooLarge
+            return message
+
+        async def with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        try:
+            await self.app(scope, counted, with_headers)
+        except _TooLarge:
+            if not started:
+                await self._too_large()(scope, receive, send)
+
+    def _refusal(self, headers: Headers) -> PlainTextResponse | None:
+        host = headers.get("host", "")
+        if self.hosts and _name(host) not in self.hosts:
+            return PlainTextResponse("The page is not served under this name.", 421)
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != host:
+            return PlainTextResponse("Requests of other sites are not answered.", 403)
+        size = headers.get("content-length", "0")
+        return self._too_large() if not size.isdigit() or int(size) > self.largest else None
+
+    def _too_large(self) -> PlainTextResponse:
+        return PlainTextResponse(f"A request may have {self.largest:,} bytes.", 413)
+
+
+def _name(host: str) -> str:
+    """The name in a Host header, without its port and an IPv6 address's brackets."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def launch(
+    page: gr.Blocks, host: str, port: int, auth: tuple[str, str] | None = None, names: Collection[str] = ()
+) -> str:
+    """Serve the page and return its address; does not block. Raises OSError where the port is taken.
+
+    `names`: the host names under which it answers; empty for any.
+    """
+    page.delete_cache = (UPLOADS_LIVE_S, UPLOADS_LIVE_S)
+    _, address, _ = page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=None).launch(
+        server_name=host,
+        server_port=port,
+        auth=auth,
+        theme=theme(),
+        head=head(),
+        share=False,
+        quiet=True,
+        show_error=False,  # a bug's text stays in the terminal; a refusal's sentence is shown all the same
+        run_history=False,
+        ssr_mode=False,
+        mcp_server=False,
+        allowed_paths=[],
+        blocked_paths=[os.getcwd()],  # where runs, models and this code lie; Gradio would trust it
+        max_file_size=LARGEST_FILE,
+        state_session_capacity=SESSIONS,
+        enable_monitoring=False,
+        footer_links=["api"],
+        prevent_thread_lock=True,
+        app_kwargs={"middleware": [Middleware(Guard, hosts=names)]},
+    )
+    return str(address)
