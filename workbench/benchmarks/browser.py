@@ -8,9 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,31 +46,51 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+@dataclass(frozen=True, slots=True)
+class App:
+    """A running `app.py`."""
+
+    address: str
+    process: subprocess.Popen[bytes]
+    output: Path  # what it prints, both streams
+
+
 @contextmanager
-def serving(run: Path, flags: Sequence[str] = (), *, patience_s: float = 420.0) -> Iterator[str]:
-    """The address of `app.py` on this run, once it listens; the process ends with the block.
+def running(
+    run: Path, flags: Sequence[str] = (), *, patience_s: float = 420.0, env: Mapping[str, str] | None = None
+) -> Iterator[App]:
+    """`app.py` on this run, once it listens; the process ends with the block. `env`: variables beside this process's.
 
     Raises WorkbenchError, with what it said, when it ends before it listens or does not listen in time.
     """
     port = free_port()
     command = [sys.executable, str(ROOT / "app.py"), "--run", str(run), "--port", str(port), *flags]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ)
-    try:
-        deadline = time.monotonic() + patience_s
-        while not _listens(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                said = process.communicate()[0].decode(errors="replace")
-                raise WorkbenchError(f"The page did not start; it said: {said.strip() or 'nothing'}")
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    with tempfile.NamedTemporaryFile(prefix="app-", suffix=".log") as log:
+        # Into a file: nobody reads along, and a full pipe would stop it.
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **(env or {})})
+        try:
+            deadline = time.monotonic() + patience_s
+            while not _listens(port):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    said = Path(log.name).read_text(encoding="utf-8", errors="replace").strip()
+                    raise WorkbenchError(f"The page did not start; it said: {said or 'nothing'}")
+                time.sleep(0.05)
+            yield App(f"http://127.0.0.1:{port}/", process, Path(log.name))
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(60)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+@contextmanager
+def serving(run: Path, flags: Sequence[str] = (), *, patience_s: float = 420.0) -> Iterator[str]:
+    """The address of `app.py` on this run, as by `running`."""
+    with running(run, flags, patience_s=patience_s) as app:
+        yield app.address
 
 
 def _listens(port: int) -> bool:
