@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import math
+import os
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,3 +76,28 @@ def _resident(field: str) -> int | None:
     lines = _STATUS.read_text(encoding="ascii", errors="replace").splitlines()
     values = [line.split()[1] for line in lines if line.startswith(f"{field}:")]
     return int(values[0]) * 1024 if values else None
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory that a process holds now. Raises OSError when it is gone."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def slope(xs: Sequence[float], ys: Sequence[float], blocks: int = 20) -> dict[str, float]:
+    """The least-squares slope of y over x with its 95 % interval (Student's t), as {"estimate", "low", "high"}.
+
+    Over the means of at most `blocks` stretches: neighbouring measurements are alike, and taking each for a new one
+    would make the interval too narrow. NaN where there are fewer than three.
+    """
+    size = max(1, -(-len(xs) // blocks))
+    points = [
+        (statistics.fmean(xs[at : at + size]), statistics.fmean(ys[at : at + size])) for at in range(0, len(xs), size)
+    ]
+    if len(points) < 3:
+        return dict.fromkeys(("estimate", "low", "high"), math.nan)
+    from scipy import stats
+
+    found = stats.linregress(*zip(*points, strict=True))
+    half = float(stats.t.ppf(0.975, len(points) - 2) * found.stderr)
+    return {"estimate": float(found.slope), "low": float(found.slope) - half, "high": float(found.slope) + half}

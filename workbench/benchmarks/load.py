@@ -1,0 +1,277 @@
+"""Many clients at once on one real page: nobody gets another's answer, nothing acknowledged is missing, memory stays.
+
+Each client works on the tasks of a house of its own, so that an answer about another task or attempt is found out. The
+clock and the number of clients bound it. What the clients were told is compared with the run's log afterwards.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workbench.benchmarks.browser import App, running
+from workbench.benchmarks.client import Broken, Page, Refused
+from workbench.benchmarks.measure import resident_bytes, slope
+from workbench.runs import Run
+
+FIRST_HOUSE = 100
+TASKS = ("sort-take-1",)
+PACE_S = 1.0  # between two looks at the memory
+# How often a client asks for what, relative to each other.
+WEIGHTS = {
+    "sample": 8,
+    "feedback": 8,
+    "credit": 8,
+    "judge": 4,
+    "status": 4,
+    "tasks": 3,
+    "update": 4,
+    "undo": 2,
+    "redo": 1,
+    "checkout": 2,
+    "held_out": 0.5,
+    "stop": 0.5,
+}
+
+
+@dataclass
+class Told:
+    """What one client was told, for the comparison with the log."""
+
+    attempts: set[str] = field(default_factory=set)
+    feedback: set[tuple[str, str]] = field(default_factory=set)  # (attempt, text)
+    updates: set[str] = field(default_factory=set)
+    moves: int = 0  # of the head
+    measured: int = 0  # held-out pass rates
+    waits_s: dict[str, list[float]] = field(default_factory=dict)  # endpoint -> seconds until the answer
+    refused: Counter[str] = field(default_factory=Counter)
+    mixed_up: list[str] = field(default_factory=list)  # answers that were about something else
+    broken: list[str] = field(default_factory=list)
+
+
+class Client:
+    """One person at work: samples, gives feedback, looks, updates, undoes, all by chance and by the client's number."""
+
+    def __init__(self, number: int, page: Page) -> None:
+        self.page, self.told = page, Told()
+        self.task = f"house-rules@{FIRST_HOUSE + number}/{TASKS[0]}"
+        self.name = f"client {number}"
+        self.draw = random.Random(number)
+        self.newest: list[dict[str, Any]] = []  # the newest group
+        self.said: dict[str, str] = {}  # attempt -> the feedback that was acknowledged last
+
+    def work(self, until: float) -> None:
+        """Ask for one thing after the other until the clock (time.monotonic) shows `until`."""
+        while time.monotonic() < until:
+            name = self.draw.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+            if name in ("feedback", "credit", "update") and not self.newest:
+                name = "sample"
+            if name == "checkout" and not self.told.updates:
+                name = "status"
+            started = time.monotonic()
+            try:
+                getattr(self, name)()
+            except Refused as refusal:
+                self.told.refused[f"{name}: {refusal}"] += 1
+            except Broken as bug:
+                self.told.broken.append(f"{name}: {bug}")
+            self.told.waits_s.setdefault(name, []).append(time.monotonic() - started)
+
+    def check(self, holds: bool, what: str) -> None:
+        """Note an answer that was not about this client's own."""
+        if not holds:
+            self.told.mixed_up.append(f"{self.name}: {what}")
+
+    def sample(self) -> None:
+        group = self.page.ask("sample", task=self.task, n=2, max_new_tokens=48)["attempts"]
+        self.check(all(one["task_id"] == self.task for one in group), "attempts at another task")
+        self.check(len({one["group_id"] for one in group}) <= 1, "attempts of two groups")
+        self.told.attempts |= {one["id"] for one in group}
+        self.newest = group or self.newest  # a stop may leave nothing
+
+    def feedback(self) -> None:
+        attempt = self.draw.choice(self.newest)["id"]
+        text = f"{self.name} says {self.draw.random()}"
+        changed = self.page.ask("feedback", attempt=attempt, text=text)
+        self.check((changed["id"], changed["feedback"]) == (attempt, text), "another feedback")
+        self.told.feedback.add((attempt, text))
+        self.said[attempt] = text
+
+    def credit(self) -> None:
+        attempt = self.draw.choice(self.newest)
+        answer = self.page.ask("credit", attempt=attempt["id"])
+        own = [token["id"] for token in answer["tokens"]] == list(attempt["token_ids"])
+        self.check(own, "the credit of another attempt")
+        if attempt["id"] in self.said:
+            self.check(self.said[attempt["id"]] in answer["teacher_prompt"], "a teacher that read another feedback")
+
+    def judge(self) -> None:
+        verdict = self.page.ask("judge", task=self.task, text=f"def f(xs):\n    raise NameError({self.name!r})")
+        self.check(self.name in verdict["feedback"], "another verdict")
+
+    def status(self) -> None:
+        self.page.ask("status")
+
+    def tasks(self) -> None:
+        pack = self.task.partition("/")[0]
+        listed = self.page.ask("tasks", pack=pack)  # refused until the run has a task of this house
+        self.check(all(one["id"].startswith(f"{pack}/") for one in listed), "tasks of another house")
+
+    def update(self) -> None:
+        ids = [one["id"] for one in self.newest]
+        report = self.page.ask("update", attempts=ids)
+        self.check([entry["attempt_id"] for entry in report["ledger"]] == ids, "an update on other attempts")
+        self.told.updates.add(report["update_id"])
+
+    def undo(self) -> None:
+        self._move("undo")
+
+    def redo(self) -> None:
+        self._move("redo")
+
+    def checkout(self) -> None:
+        chosen = self.draw.choice(sorted(self.told.updates))
+        self.check(self._move("checkout", update_id=chosen) == chosen, "another head")
+
+    def _move(self, verb: str, **values: str) -> str:
+        head = self.page.ask(verb, **values)["head"]
+        self.told.moves += 1
+        return str(head)
+
+    def held_out(self) -> None:
+        self.page.ask("held_out")
+        self.told.measured += 1
+
+    def stop(self) -> None:
+        self.page.ask("stop")
+
+
+def load(clients: int, seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
+    """The figures of `clients` at work for `seconds` on a fresh run with the embedded policy."""
+    with tempfile.TemporaryDirectory(prefix="load-") as folder:
+        run = Path(folder) / "run"
+        with running(run) as app:
+            wait_until_ready(app)
+            told, memory = _work(app, clients, seconds, tell)
+        lost = _missing(run, told)
+    return {
+        "clients": clients,
+        "seconds": seconds,
+        **_answers(told),
+        "mixed_up": [one for client in told for one in client.mixed_up],
+        "broken": [one for client in told for one in client.broken],
+        "lost": lost,
+        **_memory(memory),
+    }
+
+
+def wait_until_ready(app: App, patience_s: float = 420.0) -> None:
+    """Return once the policy of a page is loaded. Raises Broken when that fails or takes longer."""
+    deadline = time.monotonic() + patience_s
+    with Page(app.address) as page:
+        while (state := page.ask("status")["state"]) == "loading" and time.monotonic() < deadline:
+            time.sleep(0.5)
+    if state != "ready":
+        raise Broken(f"the page's policy is {state}")
+
+
+def _work(
+    app: App, clients: int, seconds: float, tell: Callable[[str], None]
+) -> tuple[list[Told], list[tuple[float, int]]]:
+    """What each client was told, and (seconds since the start, resident bytes) of the page meanwhile."""
+    started = time.monotonic()
+    pages = [Page(app.address) for _ in range(clients)]
+    workers = [Client(number, page) for number, page in enumerate(pages)]
+    threads = [threading.Thread(target=worker.work, args=(started + seconds,), daemon=True) for worker in workers]
+    for thread in threads:
+        thread.start()
+    memory = []
+    while any(thread.is_alive() for thread in threads):
+        memory.append((time.monotonic() - started, resident_bytes(app.process.pid)))
+        answered = sum(len(waits) for worker in workers for waits in list(worker.told.waits_s.values()))
+        tell(f"{memory[-1][0]:.0f} s: {answered} answers, {memory[-1][1] / 2**20:.0f} MiB")
+        time.sleep(PACE_S)
+    for page in pages:
+        page.http.close()
+    return [worker.told for worker in workers], memory
+
+
+def _missing(run: Path, told: list[Told]) -> list[str]:
+    """What clients were told that the log does not hold."""
+    with Run.open(run, read_only=True) as opened:
+        events = opened.events()
+    data = {kind: [event.data for event in events if event.kind == kind] for kind in {event.kind for event in events}}
+    attempts = {one["id"] for one in data.get("attempt", [])}
+    feedback = {(one["attempt_id"], one["text"]) for one in data.get("feedback", [])}
+    updates = {one["update_id"] for one in data.get("update", [])}
+    lost = [f"attempt {one}" for client in told for one in client.attempts - attempts]
+    lost += [f"feedback {one}" for client in told for one in client.feedback - feedback]
+    lost += [f"update {one}" for client in told for one in client.updates - updates]
+    for kind, acknowledged in (
+        ("head", sum(client.moves for client in told)),
+        ("held-out", sum(client.measured for client in told)),
+    ):
+        logged = len(data.get(kind, []))
+        if logged < acknowledged:
+            lost.append(f"{acknowledged - logged} events of the kind {kind}")
+    return lost
+
+
+def _answers(told: list[Told]) -> dict[str, Any]:
+    """How many answers there were, and how evenly the clients waited for those that the policy is needed for."""
+    model = set(WEIGHTS) - {"status", "stop"}
+    waits = [[s for name, times in client.waits_s.items() if name in model for s in times] for client in told]
+    refused: Counter[str] = sum((client.refused for client in told), Counter())
+    by_name: dict[str, list[float]] = {}
+    for client in told:
+        for name, times in client.waits_s.items():
+            by_name.setdefault(name, []).extend(times)
+    medians = [statistics.median(times) for times in waits if times]
+    return {
+        "answers": sum(map(len, by_name.values())),
+        "answers_by_endpoint": {name: len(times) for name, times in sorted(by_name.items())},
+        "median_s_by_endpoint": {name: statistics.median(times) for name, times in sorted(by_name.items())},
+        "answers_per_client": _spread([float(len(times)) for times in waits]),
+        "wait_s_per_client": _spread(medians),  # of each client's median
+        "longest_wait_s": max(max(times) for times in by_name.values()),
+        "acknowledged": {
+            "attempts": sum(len(client.attempts) for client in told),
+            "feedback": sum(len(client.feedback) for client in told),
+            "updates": sum(len(client.updates) for client in told),
+            "moves of the head": sum(client.moves for client in told),
+            "held-out": sum(client.measured for client in told),
+        },
+        "refused": sum(refused.values()),
+        "refused_for": dict(_reasons(refused)),
+    }
+
+
+def _reasons(refused: Counter[str]) -> Counter[str]:
+    """Refusals by endpoint and the sentence's first words: ids differ, reasons do not."""
+    found: Counter[str] = Counter()
+    for sentence, count in refused.items():
+        found[" ".join(sentence.split()[:7])] += count
+    return found
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
+def _memory(samples: list[tuple[float, int]]) -> dict[str, Any]:
+    """Resident memory in MiB, and its slope over the second half, when everything has been used once."""
+    half = samples[len(samples) // 2 :]
+    found = slope([at / 60 for at, _ in half], [bytes_ / 2**20 for _, bytes_ in half])
+    return {
+        "resident_mib": {"start": samples[0][1] / 2**20, "end": samples[-1][1] / 2**20},
+        "resident_peak_mib": max(bytes_ for _, bytes_ in samples) / 2**20,
+        "slope_mib_per_minute": found,
+    }
