@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import typer
 
-from workbench.cli.bench import speed
+from workbench.cli.bench import server, speed
 
 _COMMANDS = (
     speed.round_,
     speed.credit,
     speed.loss,
     speed.start,
+    server.load,
 )
 
 

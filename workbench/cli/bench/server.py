@@ -30,10 +30,7 @@ def load(
     output.table(
         f"{clients} clients for {minutes:g} minutes",
         ("endpoint", "answers", "median seconds"),
-        [
-            (name, count, found["median_s_by_endpoint"][name])
-            for name, count in found["answers_by_endpoint"].items()
-        ],
+        [(name, count, found["median_s_by_endpoint"][name]) for name, count in found["answers_by_endpoint"].items()],
     )
     for what in ("mixed_up", "broken", "lost"):
         output.say(f"{what.replace('_', ' ')}: {len(found[what])}")
