@@ -54,6 +54,10 @@ class Attempt:
     feedback: str  # the text in force: the environment's, or what a person made of it
     feedback_source: FeedbackSource = "environment"
     details: Mapping[str, Any] = field(default_factory=dict)  # the judge's details, sandbox tier included
+    # Of an attempt that a person branched off another: that one's id, and where (tokens from 0) a token was forced.
+    # Its tokens before that place are the parent's; `sampling_logps` there are those of the parent.
+    parent_id: str | None = None
+    forced_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

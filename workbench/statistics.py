@@ -1,4 +1,4 @@
-"""Numbers about a round: held-out pass rates with intervals, and how well an update did what was predicted."""
+"""Numbers about a round: pass rates and their changes with intervals, how well an update did what was predicted."""
 
 from __future__ import annotations
 
@@ -42,6 +42,22 @@ def wilson(passed: int, total: int, z: float = 1.96) -> tuple[float, float]:
     middle = (rate + weight / 2) / (1 + weight)
     half = z * math.sqrt(rate * (1 - rate) / total + weight / (4 * total)) / (1 + weight)
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def newcombe(passed: int, total: int, passed_before: int, total_before: int, z: float = 1.96) -> tuple[float, float]:
+    """Newcombe's hybrid score interval of a difference of two independent pass rates, -1 to 1 (95 % at z = 1.96).
+
+    Source: Newcombe, Statistics in Medicine 17 (1998) 873-890, method 10: the square-and-add of both Wilson intervals.
+    """
+    if total == 0 or total_before == 0:
+        return -1.0, 1.0
+    rate, before = passed / total, passed_before / total_before
+    (low, high), (low_before, high_before) = wilson(passed, total, z), wilson(passed_before, total_before, z)
+    change = rate - before
+    return (
+        max(-1.0, change - math.hypot(rate - low, high_before - before)),
+        min(1.0, change + math.hypot(high - rate, before - low_before)),
+    )
 
 
 def agreement(predicted: Mapping[str, Sequence[float]], realised: Mapping[str, Sequence[float]]) -> tuple[float, float]:

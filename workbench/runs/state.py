@@ -7,6 +7,7 @@ Pure functions; the events' data is plain JSON:
     feedback  {"attempt_id", "text"?, "reward"?, "passed"?, "source", "mode": "replace"|"join"}
     update    {"update_id", "parent_id", "state", "report": `to_json(UpdateReport)`, "config": {...}}
     credit    an attempt's scores and what they rest on; its data and its blob are `workbench.session.credit_store`'s
+    credit-test  a token forced against the attempt's own; `workbench.session.intervention`'s
     job       {"job_id", "status": "started"|"finished"|"failed"|"interrupted", "name"?, ...}
 """
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from workbench.session.attempts import OnToken
+from workbench.session.intervention import CreditTest
 from workbench.session.run_book import TimelineNode
 from workbench.session.session import Session
 
-__all__ = ["OnToken", "Session", "TimelineNode"]
+__all__ = ["CreditTest", "OnToken", "Session", "TimelineNode"]

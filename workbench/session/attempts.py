@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workbench.config import SamplingConfig
 from workbench.policy import Policy
-from workbench.policy.prompts import Prompt, student_prompt
+from workbench.policy.prompts import student_prompt
 from workbench.policy.sampling import Sampled, sample
 from workbench.records import Attempt, Task
 from workbench.tasks import judge_many
@@ -22,7 +22,7 @@ class Written:
     """One completion of a task's prompt, not yet judged."""
 
     task: Task
-    prompt: Prompt
+    prompt_ids: tuple[int, ...]
     sampled: Sampled
     text: str
 
@@ -40,24 +40,48 @@ def write(
     Raises PromptError when a prompt cannot be rendered or does not fit.
     """
     prompts = {task.id: student_prompt(policy, task) for task in tasks}
-    so_far: list[list[int]] = [[] for _ in tasks]
-
-    def tell(index: int, token_id: int) -> None:
-        so_far[index].append(token_id)
-        assert on_token is not None
-        on_token(index, _text(policy, so_far[index]))
-
     drawn = sample(
         policy,
         [prompts[task.id].ids for task in tasks],
         sampling,
-        on_token=tell if on_token else None,
+        on_token=_teller(policy, [[] for _ in tasks], on_token),
         stop=stop.is_set if stop else None,
     )
     return [
-        Written(task, prompts[task.id], one, _text(policy, one.token_ids))
+        Written(task, prompts[task.id].ids, one, _text(policy, one.token_ids))
         for task, one in zip(tasks, drawn, strict=True)
     ]
+
+
+def continued(
+    policy: Policy,
+    task: Task,
+    prompt_ids: Sequence[int],
+    beginning: Sampled,
+    sampling: SamplingConfig,
+    n: int,
+    *,
+    on_token: OnToken | None = None,
+    stop: threading.Event | None = None,
+) -> list[Written]:
+    """`n` completions of a prompt that all begin with the same tokens, at most `sampling.max_new_tokens` with them.
+
+    Nothing is drawn where the beginning ends the attempt or fills the limit. Raises PromptError when they do not fit.
+    """
+    left = sampling.max_new_tokens - len(beginning.token_ids)
+    drawn = [Sampled((), (), beginning.finished)] * n
+    if left > 0 and not beginning.finished:
+        drawn = sample(
+            policy,
+            [[*prompt_ids, *beginning.token_ids]] * n,
+            replace(sampling, max_new_tokens=left),
+            on_token=_teller(policy, [list(beginning.token_ids) for _ in drawn], on_token),
+            stop=stop.is_set if stop else None,
+        )
+    whole = [
+        Sampled((*beginning.token_ids, *one.token_ids), (*beginning.logps, *one.logps), one.finished) for one in drawn
+    ]
+    return [Written(task, tuple(prompt_ids), one, _text(policy, one.token_ids)) for one in whole]
 
 
 def judged(written: Sequence[Written], *, temperature: float, update_id: str) -> list[Attempt]:
@@ -73,7 +97,7 @@ def judged(written: Sequence[Written], *, temperature: float, update_id: str) ->
             task_id=one.task.id,
             group_id=groups[one.task.id],
             update_id=update_id,
-            prompt_ids=one.prompt.ids,
+            prompt_ids=one.prompt_ids,
             token_ids=one.sampled.token_ids,
             text=one.text,
             sampling_logps=one.sampled.logps,
@@ -86,6 +110,18 @@ def judged(written: Sequence[Written], *, temperature: float, update_id: str) ->
         )
         for one, judgement in zip(written, judgements, strict=True)
     ]
+
+
+def _teller(policy: Policy, so_far: list[list[int]], on_token: OnToken | None) -> Callable[[int, int], None] | None:
+    """What `sample` calls with each id: passes the text of the attempt so far on to `on_token`."""
+    if on_token is None:
+        return None
+
+    def tell(index: int, token_id: int) -> None:
+        so_far[index].append(token_id)
+        on_token(index, _text(policy, so_far[index]))
+
+    return tell
 
 
 def _text(policy: Policy, token_ids: Sequence[int]) -> str:
