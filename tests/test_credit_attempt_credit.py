@@ -13,8 +13,10 @@ import torch
 from workbench.kernels.projection import given
 
 from workbench.credit import TokenCredit, token_credit
+from workbench.credit.divergence import divergence
 from workbench.errors import PolicyError
 
+SIDES = ("student", "teacher")
 WORDS = ("sorted", "(", "xs", ", reverse", ")", "\n", "`", "<b>")
 
 
@@ -94,6 +96,20 @@ def test_top_is_the_union_of_both_sides_and_the_tail_is_the_rest() -> None:
             credit.top(position)
 
 
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 0.5, 1.0])
+def test_the_push_is_the_gradient_over_the_listed_tokens_and_the_rest(alpha: float) -> None:
+    """Against autograd on the same buckets, as an update with top-K and a tail forms them."""
+    credit = made(top_k=2)
+    for position in range(5):
+        listed = credit.top(position)
+        sides = [[*(getattr(t, side) for t in listed), credit.tail(position)[k]] for k, side in enumerate(SIDES)]
+        student, teacher = (torch.tensor(side, dtype=torch.float64).log() for side in sides)
+        logits = student.clone().requires_grad_()
+        divergence(logits.log_softmax(-1), teacher, alpha).backward()
+        assert credit.push(position, alpha) == pytest.approx((-logits.grad).tolist(), abs=1e-6)
+        assert sum(credit.push(position, alpha)) == pytest.approx(0.0, abs=1e-9)
+
+
 def test_summary_says_what_is_largest() -> None:
     calm = [0.9] + [0.1 / 7] * 7
     student = [0.01, 0.01, 0.01, 0.71, 0.23, 0.01, 0.01, 0.01]
@@ -136,7 +152,11 @@ def test_payload_is_what_the_heatmap_reads() -> None:
     }
     numbers = {series["name"]: tuple(series["values"]) for series in payload["numbers"]}
     assert numbers["base"] == credit.contexts["base"] and numbers["kl"] == credit.kl
-    assert payload["top"][0][0]["student"] == credit.top(0)[0].student
+    assert [i for line in payload["lines"] for i in line] == list(range(5))
+    first = payload["top"][0]
+    assert first["ids"] == [token.id for token in credit.top(0)] and first["texts"][0] == credit.top(0)[0].text
+    assert first["student"] == [*(token.student for token in credit.top(0)), credit.tail(0)[0]]
+    assert first["push"] == list(credit.push(0))
     with pytest.raises(KeyError):
         credit.payload(view="colour")
 
@@ -146,9 +166,9 @@ def test_html_is_a_page_with_the_numbers_and_can_be_written(tmp_path) -> None:
     page = credit.to_html(tmp_path / "credit.html", theme="dark")
     assert (tmp_path / "credit.html").read_text(encoding="utf-8") == page
     assert page.lower().startswith("<!doctype html>") and 'data-theme="dark"' in page
-    assert str(credit.view("raw")[0]) in page and "Raw credit" in page
-    fragment = credit._repr_html_()
-    assert str(credit.view("raw")[0]) in fragment and "<!doctype" not in fragment.lower()
+    assert f"{credit.view('raw')[0]:.6g}" in page and "Raw credit" in page
+    frame = credit._repr_html_()
+    assert f"{credit.view('raw')[0]:.6g}" in frame and frame.startswith('<iframe sandbox="allow-scripts"')
 
 
 def test_numbers_that_are_not_finite_are_refused_with_a_sentence() -> None:

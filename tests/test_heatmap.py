@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,9 +50,11 @@ class Scripts(HTMLParser):
         self.tags: list[str] = []
         self.links: list[str] = []
         self.scripts: list[str] = []
+        self.attributes: list[dict[str, str | None]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        self.attributes.append(dict(attrs))
         self.links += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
         self.links += [name for name, _ in attrs if name.startswith("on")]
         if tag == "script":
@@ -73,13 +76,14 @@ def test_the_page_is_one_file_without_network() -> None:
     seen = parsed(page)
     assert seen.links == []
     assert "default-src 'none'" in page
-    assert not re.search(r"https?://|@import|url\(|fetch\(|XMLHttpRequest", page)
+    address = page.replace("http://www.w3.org/2000/svg", "")  # the name of SVG's elements, which nothing loads
+    assert not re.search(r"https?://|@import|url\(|fetch\(|XMLHttpRequest", address)
 
 
 def test_hostile_text_is_only_data() -> None:
     calm, hostile = (parsed(heatmap.render_page(payload(texts))) for texts in (["a"] * len(HOSTILE), HOSTILE))
     assert hostile.tags == calm.tags  # not one element more
-    assert json.loads(hostile.scripts[0])["tokens"] == [{"text": text, "id": i} for i, text in enumerate(HOSTILE)]
+    assert json.loads(hostile.scripts[0])[0]["tokens"] == [{"text": text, "id": i} for i, text in enumerate(HOSTILE)]
 
 
 @given(st.text())
@@ -89,8 +93,8 @@ def test_an_island_gives_back_any_text_and_cannot_end_its_element(text: str) -> 
     assert json.loads(island) == {"text": text}
 
 
-def test_numbers_that_json_lacks_become_null() -> None:
-    assert json.loads(heatmap.island([float("nan"), float("inf"), 1.5])) == [None, None, 1.5]
+def test_numbers_travel_with_six_digits_and_what_json_lacks_becomes_null() -> None:
+    assert json.loads(heatmap.island([float("nan"), float("inf"), 1.5, -0.123456789])) == [None, None, 1.5, -0.123457]
 
 
 def test_component_never_parses_text_as_html() -> None:
@@ -101,7 +105,7 @@ def test_component_never_parses_text_as_html() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"view": "absent"}, {"top": [[]]}, {"numbers": [{"name": "kl", "unit": "nats", "values": [1.0]}]}],
+    [{"view": "absent"}, {"top": [[]]}, {"lines": [[0], [2]]}, {"numbers": [{"name": "kl", "unit": "nats", "values": [1.0]}]}],
 )
 def test_series_that_do_not_match_the_tokens_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
@@ -124,17 +128,29 @@ def test_the_theme_must_be_known() -> None:
         heatmap.render_page(payload(["a"]), theme='x"><script>')  # type: ignore[arg-type]
 
 
-def test_the_fragment_carries_its_style_and_no_document() -> None:
-    seen = parsed(heatmap.render_fragment(payload(["a", "b"])))
-    assert "html" not in seen.tags and "body" not in seen.tags
-    assert "style" in seen.tags and len(seen.scripts) == 2
+def test_a_group_is_one_file_and_no_attempt_is_refused(tmp_path: Path) -> None:
+    class Scored:
+        def __init__(self, text: str) -> None:
+            self.text = text
+
+        def payload(self) -> dict[str, Any]:
+            return payload([self.text, "b"])
+
+    page = heatmap.to_html([Scored("one"), Scored("two")], tmp_path / "group.html")
+    assert (tmp_path / "group.html").read_text(encoding="utf-8") == page
+    attempts = json.loads(parsed(page).scripts[0])
+    assert [attempt["tokens"][0]["text"] for attempt in attempts] == ["one", "two"]
+    with pytest.raises(ValueError, match="no attempt"):
+        heatmap.to_html([])
 
 
-def test_sixteen_long_attempts_stay_small() -> None:
-    """Design limit: 16 attempts of 2,000 tokens travel in at most 3 MB (one view and both log-probabilities)."""
-    one = payload([" token"] * 2000)
-    one["views"][0]["values"] = [round(value, 4) for value in one["views"][0]["values"]]
-    assert 16 * len(heatmap.island(one)) <= 3_000_000
+def test_a_notebook_gets_the_page_in_a_frame_that_hostile_text_cannot_leave() -> None:
+    seen = parsed(heatmap.render_frame(payload([*HOSTILE, '"><script>alert(1)</script>'])))
+    assert seen.tags == ["iframe"]
+    frame = seen.attributes[0]
+    assert frame["sandbox"] == "allow-scripts"  # no same origin: it cannot reach the notebook
+    inner = parsed(str(frame["srcdoc"]))
+    assert json.loads(inner.scripts[0])[0]["tokens"][-1]["text"].startswith('"><script>')
 
 
 def _luminance(colour: str) -> float:

@@ -24,13 +24,17 @@ def payload(texts: list[str], credit: list[float], **changes: Any) -> dict[str, 
         return {"name": name, "title": name, "unit": "nats", "signed": signed, "how": f"how {name}", "values": values}
 
     top = [
-        [
-            {"text": text, "id": i, "student": 0.71, "teacher": 0.001},
-            {"text": "<b>", "id": -1, "student": 0.2, "teacher": 0.9},
-        ]
+        {
+            "ids": [i, 99],
+            "texts": [text, "<b>"],
+            "student": [0.71, 0.2, 0.09],
+            "teacher": [0.001, 0.9, 0.099],
+            "push": [-2.0, 1.5, 0.5],
+        }
         for i, text in enumerate(texts)
     ]
     base = {
+        "id": "a1",
         "title": "Attempt 1",
         "tokens": [{"text": text, "id": i} for i, text in enumerate(texts)],
         "views": [
@@ -52,9 +56,10 @@ def payload(texts: list[str], credit: list[float], **changes: Any) -> dict[str, 
 
 @pytest.fixture
 def show(new_page: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
-    def shown(data: dict[str, Any], theme: str = "light", **options: Any) -> Any:
+    def shown(data: dict[str, Any] | list[dict[str, Any]], theme: str = "light", **options: Any) -> Any:
         path = tmp_path / "heatmap.html"
-        path.write_text(heatmap.render_page(data, theme=theme), encoding="utf-8")  # type: ignore[arg-type]
+        attempts = data if isinstance(data, list) else [data]
+        path.write_text(heatmap.render_page(*attempts, theme=theme), encoding="utf-8")  # type: ignore[arg-type]
         page = new_page(**options)
         page.goto(path.as_uri())
         return page
@@ -120,9 +125,15 @@ def test_a_token_opens_with_both_distributions_and_its_formula(show: Callable[..
     page.click("[data-i='9']")
     panel = page.locator(".hm-panel")
     assert "A = log q − log π = log .001 − log .71 = −6.90 − (−0.34) = −6.56 nats" in panel.inner_text()
-    assert page.locator(".hm-alt").count() == 2 and "`<b>`" in panel.inner_text()
+    rows = [text.split() for text in page.locator(".hm-alts tbody tr").all_inner_texts()]
+    assert rows == [  # sorted by the larger of both probabilities; what is not listed comes last
+        ["`<b>`", ".20", ".90", "+1.50"],
+        ["`reverse`sampled", ".71", ".001", "−2.00"],
+        ["all", "others", ".090", ".099", "+0.50"],
+    ]
     widths = page.evaluate("[...document.querySelectorAll('.hm-alt i')].map((bar) => bar.style.width)")
-    assert widths == ["20%", "90%", "71%", "0.1%"]  # sorted by the larger of both probabilities
+    assert widths == ["20%", "90%", "71%", "0.1%", "9%", "9.9%"]
+    assert page.locator(".hm-act").count() == 0  # a file cannot run the policy
     page.click(".hm-close")
     assert panel.is_hidden()
 
@@ -155,7 +166,7 @@ def test_everything_is_reached_by_keyboard_from_one_tab_stop(show: Callable[...,
 
 
 def test_views_and_scales_change_the_colours_and_the_legend(show: Callable[..., Any]) -> None:
-    page = show(payload(TEXTS, CREDIT, limit=10.0))
+    page = show(payload(TEXTS, CREDIT, limits={"raw": 10.0}))
     assert "one scale for all attempts shown" in page.locator(".hm-legend").inner_text()
     assert "+10.0 nats" in page.locator(".hm-legend").inner_text()
     faint = style(page, 8, "backgroundColor")
@@ -200,6 +211,102 @@ def test_two_views_share_a_token_and_disagreement_is_boxed(show: Callable[..., A
     page = show(payload(TEXTS, CREDIT, against="turned"))
     assert "hm-differs" in page.locator("[data-i='9']").get_attribute("class")
     assert "gradient" in style(page, 9, "backgroundImage")
+
+
+LINES = [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9, 10, 11]]
+
+
+def group() -> list[dict[str, Any]]:
+    """Two attempts whose second line differs; the second one's credit is twice as large."""
+    doubled = [2 * value for value in CREDIT]
+    other = [text.replace("reverse", "key") for text in TEXTS]
+    first = payload(TEXTS, CREDIT, lines=LINES, label="1", passed=False)
+    second = payload(other, doubled, lines=LINES, id="a2", title="Attempt 2", label="2", passed=True, summary="Two.")
+    return [first, second]
+
+
+def test_each_line_says_what_it_adds_up_to(show: Callable[..., Any]) -> None:
+    page = show(payload(TEXTS, [0.009, *CREDIT[1:]], lines=LINES))
+    assert page.locator(".hm-sum").all_inner_texts() == ["", "−6.56"]  # 0.3 - 0.3 - 6.56; noise counts as nothing
+    page.focus(".hm-code")
+    page.keyboard.press("End")
+    assert "line 2 adds up to −6.56 nats" in page.locator(".hm-live").inner_text()
+    page.select_option(".hm-view", "size")
+    assert page.locator(".hm-sum").nth(1).inner_text() == "7.16"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_group_has_a_map_one_scale_and_its_attempts_at_hand(show: Callable[..., Any], theme: str) -> None:
+    page = show(group(), theme)
+    assert page.locator(".hm-map-label").all_inner_texts() == ["1 ✗", "2 ✓"]
+    assert "+13.1 nats one scale for all attempts shown" in " ".join(page.locator(".hm-legend").inner_text().split())
+    strong = page.evaluate("document.querySelector(\"[data-i='9']\").style.getPropertyValue('--w')")
+    assert strong == "50.0%"  # of the group's scale, which the other attempt fills
+    pixel = """(k) => {
+        const canvas = document.querySelectorAll(".hm-map canvas")[k], x = Math.floor((9.5 / 12) * canvas.width);
+        return [...canvas.getContext("2d").getImageData(x, 0, 1, 1).data.slice(0, 3)];
+    }"""
+    full = {"light": [0xF4, 0xA2, 0x59], "dark": [0xA0, 0x4E, 0x00]}[theme]
+    assert page.evaluate(pixel, 1) == pytest.approx(full, abs=3)
+    assert math.dist(page.evaluate(pixel, 0), full) > 40
+
+    page.focus(".hm-code")
+    page.keyboard.press("]")
+    assert page.locator(".hm-title").inner_text() == "Attempt 2"
+    assert page.locator(".hm-summary").inner_text() == "Two."
+    page.keyboard.press("[")
+    box = page.locator(".hm-map canvas").nth(1).bounding_box()
+    at = {"x": box["width"] * 9.5 / 12, "y": box["height"] / 2}
+    page.locator(".hm-map canvas").nth(1).hover(position=at)
+    assert "attempt 2, token 10 of 12" in page.locator(".hm-tip").inner_text()
+    page.locator(".hm-map canvas").nth(1).click(position=at)
+    assert page.locator(".hm-title").inner_text() == "Attempt 2"
+    assert page.locator(".hm-panel-tok").inner_text() == "`key`"
+
+
+def test_equal_lines_are_added_up_over_the_group(show: Callable[..., Any]) -> None:
+    page = show(group())
+    page.click(".hm-map-lines summary")
+    rows = [" ".join(text.split()) for text in page.locator(".hm-map-lines tr").all_inner_texts()[1:]]
+    assert [row.rsplit(" ", 4)[1:] for row in rows] == [
+        ["1", "of", "2", "−13.1"],
+        ["1", "of", "2", "−6.56"],
+        ["2", "of", "2", "0"],
+    ]
+
+
+def test_a_span_is_marked_by_keyboard_and_told_to_the_host(show: Callable[..., Any]) -> None:
+    page = show(payload(TEXTS, CREDIT))
+    page.evaluate("addEventListener('hm-span', (e) => { window.told = [e.detail.start, e.detail.end]; })")
+    page.focus(".hm-code")
+    page.keyboard.press("ArrowRight")
+    for _ in range(3):
+        page.keyboard.press("Shift+ArrowRight")
+    assert page.evaluate("window.told") == [1, 5] and page.locator(".hm-span").count() == 4
+    page.keyboard.press("Shift+ArrowLeft")
+    assert page.evaluate("window.told") == [1, 4]
+    page.locator("[data-i='8']").click(modifiers=["Shift"])
+    assert page.evaluate("window.told") == [1, 9] and "marked 2 to 9" in page.locator(".hm-live").inner_text()
+    page.keyboard.press("Escape")
+    assert page.evaluate("window.told") == [0, 0] and page.locator(".hm-span").count() == 0
+
+
+def test_the_evidence_is_a_curve(show: Callable[..., Any]) -> None:
+    data = payload(TEXTS, CREDIT)
+    evidence = [sum(CREDIT[: i + 1]) for i in range(len(CREDIT))]
+    data["views"].append({**data["views"][0], "name": "evidence", "title": "Evidence curve", "values": evidence})
+    page = show(data)
+    assert "Σ A −6.56 nats" in page.locator(".hm-evidence").inner_text()
+    assert page.locator(".hm-curve").get_attribute("d").count("L") == 11
+
+
+def test_a_notebook_shows_it_in_a_sandboxed_frame(new_page: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "cell.html").write_text(heatmap.render_frame(payload(HOSTILE[:6], [1.0] * 6)), encoding="utf-8")
+    page = new_page()
+    page.goto((tmp_path / "cell.html").as_uri())
+    frame = page.frame_locator("iframe")
+    frame.locator("[data-i='2']").click()
+    assert frame.locator(".hm-panel-tok").inner_text() == "`${alert(3)}`"
 
 
 HOSTILE = [

@@ -156,6 +156,14 @@ class TokenCredit:
             max(0.0, 1.0 - sum(token.teacher for token in listed)),
         )
 
+    def push(self, position: int, distillation_alpha: float = 1.0) -> tuple[float, ...]:
+        """Minus the gradient of the loss with respect to the logit of each token of `top(position)`, then of the rest.
+
+        + = a descent step raises it. Of the divergence over these tokens and the rest as one bucket, per place: an
+        update with `topk_logits` and a tail pushes so where its K ids are these. The pushes add up to 0.
+        """
+        return reading.push(self, position, distillation_alpha)
+
     def pivots(self, share: float = reading.PIVOT_SHARE) -> list[reading.Pivot]:
         """The fewest tokens above the noise floor that hold `share` of the credit there, the strongest first."""
         return reading.pivots(self, share)
@@ -178,17 +186,14 @@ class TokenCredit:
 
     def to_html(self, path: str | Path | None = None, theme: Literal["auto", "light", "dark"] = "auto") -> str:
         """One self-contained HTML page of the heatmap; also written to `path` (UTF-8) when one is given."""
-        from workbench.heatmap import render_page  # drawing is needed by few, and never by training
+        from workbench.heatmap import to_html  # drawing is needed by few, and never by training
 
-        page = render_page(self.payload(), theme)
-        if path is not None:
-            Path(path).write_text(page, encoding="utf-8")
-        return page
+        return to_html([self], path, theme)
 
     def _repr_html_(self) -> str:
-        from workbench.heatmap import render_fragment
+        from workbench.heatmap import render_frame
 
-        return render_fragment(self.payload())
+        return render_frame(self.payload())
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON-serialisable data; `from_json` gives an equal object back."""

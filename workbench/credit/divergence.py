@@ -136,11 +136,11 @@ def top_k_buckets(student_logps: Tensor, teacher_logps: Tensor, k: int, *, add_t
     ids = student_logps.topk(k, dim=-1).indices  # (N, K)
     student, teacher = student_logps.gather(-1, ids), teacher_logps.gather(-1, ids)
     has_tail = add_tail and k < student_logps.shape[-1]
-    finish = _with_tail if has_tail else log_softmax
+    finish = with_tail if has_tail else log_softmax
     return Buckets(finish(student), finish(teacher), ids, has_tail)
 
 
-def _with_tail(head_logps: Tensor) -> Tensor:
-    """Appends the log-probability of everything outside the head: (N, K) -> (N, K + 1)."""
+def with_tail(head_logps: Tensor) -> Tensor:
+    """Appends the log-probability of everything outside the head, 1e-7 at least: (N, K) -> (N, K + 1)."""
     log_head = torch.logsumexp(head_logps, dim=-1, keepdim=True).clamp(max=MAX_LOG_HEAD)
     return torch.cat([head_logps, torch.log(-torch.expm1(log_head))], dim=-1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from workbench.credit.group import per_line
 from workbench.credit.views import VIEWS, View
 
 if TYPE_CHECKING:
@@ -13,22 +14,34 @@ if TYPE_CHECKING:
 
 def payload(credit: TokenCredit, title: str, view: str) -> dict[str, Any]:
     """JSON-serialisable; views whose context is missing are not offered. Errors as `TokenCredit.view`."""
+    raw = credit.view("raw")
     credit.view(view)
     return {
+        "id": credit.attempt_id,
         "title": title or f"Credit of attempt {credit.attempt_id}",
         "tokens": [{"text": text, "id": i} for text, i in zip(credit.tokens, credit.token_ids, strict=True)],
+        "lines": [list(line.positions) for line in per_line(credit.tokens, raw, noise_floor=credit.noise_floor)],
         "views": [_view(VIEWS[name], credit) for name in credit.views()],
         "numbers": [
             {"name": name.replace("_", " "), "unit": "nats", "values": list(values)}
             for name, values in credit.numbers().items()
         ],
         "noise_floor": credit.noise_floor,
-        "top": [
-            [{"text": t.text, "id": t.id, "student": t.student, "teacher": t.teacher} for t in listed]
-            for listed in credit.alternatives
-        ],
+        "top": [alternatives(credit, position) for position in range(len(credit.token_ids))],
         "summary": credit.summary(),
         "view": view,
+    }
+
+
+def alternatives(credit: TokenCredit, position: int, distillation_alpha: float = 1.0) -> dict[str, Any]:
+    """Both sides' likeliest tokens at a position, then the rest: columns, so that long attempts stay small."""
+    listed, tail = credit.top(position), credit.tail(position)
+    return {
+        "ids": [token.id for token in listed],
+        "texts": [token.text for token in listed],
+        "student": [*(token.student for token in listed), tail[0]],
+        "teacher": [*(token.teacher for token in listed), tail[1]],
+        "push": list(credit.push(position, distillation_alpha)),
     }
 
 

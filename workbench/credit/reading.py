@@ -9,6 +9,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
+from workbench.credit.divergence import divergence_push, with_tail
 from workbench.credit.statistics import cosine, gini, strongest, top_share
 from workbench.credit.view_formulas import credit_under
 from workbench.errors import CreditError
@@ -44,6 +47,16 @@ class Concentration:
 def favourite(credit: TokenCredit, position: int) -> TopToken | None:
     """What the self-teacher would write at a position; None where no alternatives were kept."""
     return max(credit.alternatives[position], key=lambda token: token.teacher_logp, default=None)
+
+
+def push(credit: TokenCredit, position: int, distillation_alpha: float) -> tuple[float, ...]:
+    """See `TokenCredit.push`."""
+    listed = credit.top(position)
+    student, teacher = (
+        with_tail(torch.tensor([[getattr(token, side) for token in listed]], dtype=torch.float64))
+        for side in ("student_logp", "teacher_logp")
+    )
+    return tuple(divergence_push(student, teacher, distillation_alpha)[0].tolist())
 
 
 def pivots(credit: TokenCredit, share: float = PIVOT_SHARE) -> list[Pivot]:

@@ -1,21 +1,28 @@
 """The heatmap: tokens and numbers in, self-contained HTML out.
 
-Knows nothing of models, runs, records or Gradio. The payload is plain data (see `check`); the component itself
-is `heatmap.js` and `heatmap.css` beside this file, which the page, the notebooks and exported files all share.
+Knows nothing of models, runs, records or Gradio. The payload is plain data (see `check`); the component itself is
+the `.js` files and `heatmap.css` beside this file, which the page, the notebooks and exported files all share.
 Text of a model is hostile by assumption: it travels as escaped JSON and enters the page by `textContent` only.
 """
 
 from __future__ import annotations
 
+import html
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
-__all__ = ["check", "island", "render_fragment", "render_page", "script", "style"]
+__all__ = ["check", "island", "render_frame", "render_page", "script", "style", "to_html"]
 
 Theme = Literal["auto", "light", "dark"]
+Payload = Mapping[str, Any]
+
+# One script, in this order: what a later part uses stands in an earlier one.
+PARTS = ("text.js", "scale.js", "code.js", "map.js", "drawer.js", "heatmap.js")
+SIGNIFICANT_DIGITS = 6  # of every number that travels: the page shows four
 
 # Inside a <script> element only these can end it, start a comment, or (U+2028/9) end a line of old JavaScript.
 _ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
@@ -23,40 +30,58 @@ _ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
+class HasPayload(Protocol):
+    """What can be drawn: `workbench.credit.TokenCredit`, for one."""
+
+    def payload(self) -> dict[str, Any]:
+        """See `check`."""
+        ...
+
+
+def _asset(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
 def script() -> str:
     """The component's JavaScript: defines `SDPOHeatmap.mount(element, payload, options)` and `mountAll()`."""
-    return files(__package__).joinpath("heatmap.js").read_text(encoding="utf-8")
+    return '(function () {\n"use strict";\n' + "\n".join(map(_asset, PARTS)) + "})();"
 
 
 def style() -> str:
     """The component's style sheet; every rule is under `.hm`."""
-    return files(__package__).joinpath("heatmap.css").read_text(encoding="utf-8")
+    return _asset("heatmap.css")
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no NaN or infinity: they become null, which the component shows as a missing value."""
+def _travelling(value: Any) -> Any:
+    """Numbers to six significant digits. JSON has no NaN or infinity: they become null, a missing value."""
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): _travelling(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [_travelling(item) for item in value]
     return value
 
 
 def island(data: Any) -> str:
     """`data` as JSON that is safe inside a script element: no `<`, `>`, `&` or U+2028/9 is left in it."""
-    return json.dumps(_finite(data), ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)
+    return json.dumps(_travelling(data), ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)
 
 
-def check(payload: Mapping[str, Any]) -> None:
-    """Raise ValueError unless every view, number and top list of `payload` has one entry per token.
+def check(payload: Payload) -> None:
+    """Raise ValueError unless every view, number and list of alternatives of `payload` has one entry per token.
 
     A payload holds `tokens` [{"text", "id"}], `views` [{"name", "title", "unit", "signed", "how", "values"} and
     optionally "centre" (where the colours turn, 0 if absent), "range" (its two ends, null for an open one) and
-    "formula"], `numbers` [{"name", "unit", "values"}], `top` (per token, [{"text", "id", "student", "teacher"}],
-    probabilities), `noise_floor` (nats), `summary`, `title`, `view` (shown first) and optionally `limit` (the scale's
-    end, shared by all attempts shown).
+    "formula"], `numbers` [{"name", "unit", "values"}], `noise_floor` (nats), `summary`, `title`, `view` (shown
+    first), and optionally
+        id         of the attempt; `label` and `passed` where it is one of a group
+        lines      positions of the tokens of each line, which a line's sum is taken over
+        top        per token {"ids", "texts", "student", "teacher", "push"}: both sides' likeliest tokens, with the
+                   rest of the vocabulary as one more entry of the last three (probabilities, and the loss's push)
+        group      payloads of all attempts shown, or their parts `id`, `tokens`, `lines`, `views`, `noise_floor`:
+                   the map, and one scale for all of them
+        limits     {view: the scale's end}, where a host has attempts share it without a map
     """
     count = len(payload["tokens"])
     views = payload.get("views", ())
@@ -69,33 +94,49 @@ def check(payload: Mapping[str, Any]) -> None:
             raise ValueError(f"the range of {view['name']} does not hold its centre")
     if payload.get("top") and len(payload["top"]) != count:
         raise ValueError(f"top has {len(payload['top'])} entries for {count} tokens")
+    if any(not 0 <= i < count for line in payload.get("lines", ()) for i in line):
+        raise ValueError(f"a line holds a position that is not among {count} tokens")
     if views and payload.get("view") not in {None, *(view["name"] for view in views)}:
         raise ValueError(f"there is no view {payload['view']!r}")
 
 
-def _body(payload: Mapping[str, Any], theme: str) -> str:
-    check(payload)
-    return (
-        f'<div class="hm-mount" data-theme="{theme}">'
-        f'<script type="application/json">{island(payload)}</script>'
-        "<noscript>This heatmap needs JavaScript.</noscript></div>"
-        f"<script>{script()}\nSDPOHeatmap.mountAll();</script>"
-    )
+def render_page(*payloads: Payload, theme: Theme = "auto") -> str:
+    """One HTML document with the heatmap of one attempt, or of a group with its map: no other file, no network.
 
-
-def render_page(payload: Mapping[str, Any], theme: Theme = "auto") -> str:
-    """One HTML document with the heatmap of `payload`: no other file, no network; raises ValueError (see `check`)."""
+    Raises ValueError: no payload, or one that `check` refuses.
+    """
     if theme not in ("auto", "light", "dark"):
         raise ValueError(f"theme is {theme!r}; choose auto, light or dark")
+    if not payloads:
+        raise ValueError("there is no attempt to draw")
+    for payload in payloads:
+        check(payload)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Token heatmap</title><style>{style()}</style></head>"
-        f'<body class="hm-page" data-theme="{theme}">{_body(payload, theme)}</body></html>\n'
+        f'<body class="hm-page" data-theme="{theme}"><div class="hm-mount" data-theme="{theme}">'
+        f'<script type="application/json">{island(list(payloads))}</script>'
+        "<noscript>This heatmap needs JavaScript.</noscript></div>"
+        f"<script>{script()}\nSDPOHeatmap.mountAll();</script></body></html>\n"
     )
 
 
-def render_fragment(payload: Mapping[str, Any]) -> str:
-    """The heatmap as a fragment for a notebook's output cell; follows the notebook's theme."""
-    return f"<style>{style()}</style>{_body(payload, 'notebook')}"
+def to_html(credits: Sequence[HasPayload], path: str | Path | None = None, theme: Theme = "auto") -> str:
+    """The page (see `render_page`) of the credits of a group, or of one; also written to `path` (UTF-8)."""
+    page = render_page(*(credit.payload() for credit in credits), theme=theme)
+    if path is not None:
+        Path(path).write_text(page, encoding="utf-8")
+    return page
+
+
+def render_frame(*payloads: Payload) -> str:
+    """The same page for a notebook's output cell, in a frame that can neither reach the notebook nor the network."""
+    lines = max((len(payload.get("lines", ())) for payload in payloads), default=0)
+    height = min(820, max(620, 400 + 36 * lines + 16 * len(payloads)))  # pixels; the frame can be dragged larger
+    page = html.escape(render_page(*payloads), quote=True)
+    return (
+        f'<iframe sandbox="allow-scripts" title="Token heatmap" srcdoc="{page}" '
+        f'style="width:100%;height:{height}px;border:0;resize:vertical"></iframe>'
+    )

@@ -61,7 +61,7 @@ def heat(
         return {"title": title, "text": attempt.text, "empty": "Scoring: student and teacher read the same tokens …"}
     payload = {**known.payload, "title": title, "view_key": ""}
     if limit:
-        payload["limit"] = limit
+        payload["limits"] = {"raw": limit}
     return with_report(payload, attempt.id, report) if report is not None else payload
 
 

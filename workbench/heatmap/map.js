@@ -1,0 +1,105 @@
+/* The group at a glance: attempts by positions on one scale, and equal lines of code over all attempts. */
+
+/* `on`: {pick(row, index), point(row, index, x, y), leave()}. A row is an attempt's payload, or the part of it that a
+   host sends ahead: id, tokens, lines, views, noise_floor, and how it was judged (label, passed). */
+function groupMap(on) {
+  const node = el("div", "hm-map"), rows = el("div", "hm-map-rows"), shared = el("details", "hm-map-lines");
+  rows.setAttribute("role", "group");
+  rows.setAttribute("aria-label", "Attempts by positions");
+  const caption = el("p", "hm-map-title");
+  add(node, caption, rows, shared);
+  let drawn = null; // {group, looks, longest}
+
+  function strip(group, k) {
+    const one = group[k], row = el("div", "hm-map-row");
+    const mark = one.passed === undefined ? "" : one.passed ? " ✓" : " ✗";
+    const label = button("hm-map-label", `${one.label || k + 1}${mark}`, `Show attempt ${one.label || k + 1}`);
+    label.tabIndex = -1; // by keyboard: [ and ] in the code
+    label.addEventListener("click", () => on.pick(k, null));
+    const canvas = el("canvas");
+    canvas.setAttribute("aria-hidden", "true");
+    const indexAt = (event) => {
+      const box = canvas.getBoundingClientRect();
+      const i = Math.floor((event.clientX - box.left) / box.width * drawn.longest);
+      return i >= 0 && i < one.tokens.length ? i : null;
+    };
+    canvas.addEventListener("click", (event) => on.pick(k, indexAt(event)));
+    canvas.addEventListener("pointermove", (event) => {
+      const i = indexAt(event);
+      if (i === null || event.pointerType === "touch") on.leave();
+      else on.point(k, drawn.looks[k], i, event.clientX, canvas.getBoundingClientRect());
+    });
+    canvas.addEventListener("pointerleave", () => on.leave());
+    return add(row, label, canvas);
+  }
+
+  /* `state`: the group, the view and the scale in force, the payload that is shown. */
+  function draw(state) {
+    const group = state.payload.group || [];
+    node.hidden = group.length < 2;
+    if (node.hidden) return;
+    // A host may send only some views of the other attempts; of any other view the map shows the first of those.
+    const name = group.every((one) => viewOf(one, state.view)) ? state.view : group[0].views[0].name;
+    if (!drawn || drawn.group !== group) rows.replaceChildren(...group.map((_, k) => strip(group, k)));
+    drawn = { group, looks: group.map((one) => lens(one, name, state.scale, group)), longest: Math.max(1, ...group.map((one) => one.tokens.length)) };
+    group.forEach((one, k) => rows.children[k].firstChild.setAttribute("aria-pressed", String(one.id === state.payload.id)));
+    caption.textContent = `${group.length} attempts by positions: ${drawn.looks[0].view.title}`;
+    paint();
+    drawShared();
+  }
+
+  /* Where several tokens fall on one column of pixels, the strongest of them is seen. */
+  function paint() {
+    if (!drawn || node.hidden) return;
+    const style = getComputedStyle(node), hex = (name) => style.getPropertyValue(name).trim();
+    const rgb = (name) => [1, 3, 5].map((at) => parseInt(hex(name).slice(at, at + 2), 16));
+    const ground = rgb("--hm-bg"), quiet = rgb("--hm-quiet-bg"), ends = { p: rgb("--hm-pos"), n: rgb("--hm-neg"), m: rgb("--hm-mag") };
+    drawn.looks.forEach((look, k) => {
+      const canvas = rows.children[k].lastChild, width = Math.round(canvas.clientWidth * (window.devicePixelRatio || 1));
+      if (!width) return;
+      const columns = Math.min(width, Math.max(drawn.longest, 1)); // then stretched: a token is at least one column
+      canvas.width = columns; canvas.height = 1;
+      const context = canvas.getContext("2d"), image = context.createImageData(columns, 1);
+      const strongest = new Float32Array(columns).fill(-1);
+      look.values.forEach((_, i) => {
+        const kind = look.kind(i), strength = kind === "q" ? 0 : look.strength(i);
+        const from = Math.floor(i * columns / drawn.longest), to = Math.max(from + 1, Math.floor((i + 1) * columns / drawn.longest));
+        for (let x = from; x < to; x += 1) {
+          if (strength <= strongest[x]) continue;
+          strongest[x] = strength;
+          const shade = kind === "q" ? quiet : ground.map((c, j) => Math.round(c + (ends[kind][j] - c) * Math.max(strength, 0.06)));
+          image.data.set([...shade, 255], 4 * x);
+        }
+      });
+      context.putImageData(image, 0, 0);
+    });
+  }
+
+  /* Equal lines, up to white space at their ends, with what they add up to over the group. */
+  function drawShared() {
+    const found = new Map();
+    const counts = drawn.group.every((one) => one.lines) && addsUp(drawn.looks[0].view);
+    shared.hidden = !counts;
+    if (!counts) return;
+    drawn.group.forEach((one, k) => one.lines.forEach((positions) => {
+      const text = positions.map((i) => one.tokens[i].text).join("").trim();
+      if (!text) return;
+      const line = found.get(text) || { text, attempts: new Set(), total: 0 };
+      line.attempts.add(k);
+      line.total += total(drawn.looks[k], positions);
+      found.set(text, line);
+    }));
+    const listed = [...found.values()].sort((a, b) => Math.abs(b.total) - Math.abs(a.total)).slice(0, 12);
+    const table = el("table"), look = drawn.looks[0];
+    table.append(add(el("tr"), el("th", "", "line"), el("th", "", "attempts"), el("th", "", `Σ ${look.view.title}, ${look.view.unit}`)));
+    for (const line of listed) {
+      table.append(add(el("tr"), add(el("td", "hm-mono"), ...pieces({ text: line.text })), el("td", "", `${line.attempts.size} of ${drawn.group.length}`), el("td", "", plus(look, line.total) + num(line.total))));
+    }
+    shared.replaceChildren(el("summary", "", `Credit per line of code over ${drawn.group.length} attempts`), table);
+  }
+
+  new ResizeObserver(paint).observe(rows);
+  new MutationObserver(paint).observe(document.body, { attributes: true, attributeFilter: ["class", "data-theme"] });
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
+  return { node, draw };
+}
