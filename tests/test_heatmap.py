@@ -105,7 +105,12 @@ def test_component_never_parses_text_as_html() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"view": "absent"}, {"top": [[]]}, {"lines": [[0], [2]]}, {"numbers": [{"name": "kl", "unit": "nats", "values": [1.0]}]}],
+    [
+        {"view": "absent"},
+        {"top": [[]]},
+        {"lines": [[0], [2]]},
+        {"numbers": [{"name": "kl", "unit": "nats", "values": [1.0]}]},
+    ],
 )
 def test_series_that_do_not_match_the_tokens_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
