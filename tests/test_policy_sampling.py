@@ -12,7 +12,7 @@ from whole_logits import completion_logits, sampled_logps, scored_logits
 from workbench.config import SamplingConfig
 from workbench.errors import PolicyError, PromptError
 from workbench.policy import Policy
-from workbench.policy.sampling import Sampled, sample
+from workbench.policy.sampling import BASE, Sampled, sample
 
 SHORT, MIDDLE, LONG = [1, 40], [1, 40, 50, 60], [1, 30, 40, 50, 60, 70, 80, 90, 100]
 
@@ -153,7 +153,7 @@ def test_stop_keeps_what_is_there(qwen3: Policy) -> None:
 
 def test_the_base_can_be_sampled_and_leaves_the_policy_alone(qwen3: Policy) -> None:
     before = qwen3.fingerprint()
-    (attempt,) = sample(qwen3, [MIDDLE], SamplingConfig(max_new_tokens=8), use_adapter=False)
+    (attempt,) = sample(qwen3, [MIDDLE], SamplingConfig(max_new_tokens=8), weights=BASE)
     assert qwen3.fingerprint() == before
     with torch.no_grad(), qwen3.base():
         logits, ids, _ = completion_logits(qwen3.bare, [MIDDLE], [attempt.token_ids], 1.0)

@@ -20,6 +20,8 @@ from workbench.policy import Policy, load_policy
 from workbench.policy.average import Average
 from workbench.policy.contexts import credit_of
 from workbench.policy.prompts import student_prompt, teacher_prompt
+from workbench.policy.sampling import sample
+from workbench.policy.teacher import teacher_side, teacher_weights
 from workbench.records import Attempt, Task, report_from_json
 from workbench.runs import Run
 
@@ -233,6 +235,21 @@ def test_credit_and_update_hear_the_same_teacher(policy: Policy) -> None:
     logits = teacher_logits(policy, [shown.ids], [ids], teacher="ema", rate=0.05, temperature=0.8)[0]
     expected = logits.log_softmax(-1).gather(-1, torch.tensor(ids).unsqueeze(-1)).squeeze(-1)
     torch.testing.assert_close(torch.tensor(credit.contexts["teacher"]), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("teacher", "rate"), [("frozen", 0.0), ("live", 1.0), ("ema", 0.3), ("trust_region", 0.3)])
+def test_what_a_teacher_writes_is_drawn_from_what_it_scores_with(policy: Policy, teacher: str, rate: float) -> None:
+    """The log-probability of each token as it was drawn is the one that the same teacher's scoring gives it."""
+    before = policy.fingerprint()
+    sampling = SamplingConfig(temperature=0.7, max_new_tokens=6)
+    drawn = sample(policy, PROMPTS, sampling, weights=teacher_weights(teacher, rate))
+    assert policy.fingerprint() == before
+    written = [one.token_ids for one in drawn]
+    side = teacher_side(policy, PROMPTS, written, teacher=teacher, rate=rate, temperature=0.7)
+    flat = torch.tensor([token for ids in written for token in ids])
+    scored = side.logits(torch.arange(len(flat))).log_softmax(-1).gather(1, flat.unsqueeze(1)).squeeze(1)
+    logps = torch.tensor([logp for one in drawn for logp in one.logps])
+    torch.testing.assert_close(logps, scored, atol=1e-4, rtol=0)
 
 
 def test_trap_11_the_average_is_part_of_the_state(policy: Policy) -> None:

@@ -18,10 +18,10 @@ from workbench.ui import charts
 from workbench.ui.attempts import pooled_limit, strip
 from workbench.ui.credit import with_report
 from workbench.ui.forms import make_config
-from workbench.ui.moment import pick
+from workbench.ui.moment import path_to, pick
 from workbench.ui.studio import Detail, Studio
 from workbench.ui.tasks import expected
-from workbench.ui.timeline import path_to, timeline
+from workbench.ui.timeline import timeline
 from workbench.ui.worker import AHEAD, LONGEST_QUEUE, SHOWN, Desk
 
 WAIT_S = 30.0

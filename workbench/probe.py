@@ -15,7 +15,7 @@ from workbench.config import SamplingConfig
 from workbench.kernels.projection import Side
 from workbench.kernels.two_sided import two_sided
 from workbench.policy import Policy
-from workbench.policy.sampling import sample
+from workbench.policy.sampling import BASE, sample
 from workbench.policy.scoring import completion_places, student_side
 from workbench.records import SideEffects
 
@@ -37,7 +37,7 @@ class Probe:
     def __init__(self, policy: Policy, prompts: Sequence[Sequence[int]], *, max_new_tokens: int = 48) -> None:
         self._prompts = [tuple(prompt) for prompt in prompts]
         with own_randomness(policy, 0):
-            drawn = sample(policy, self._prompts, SamplingConfig(max_new_tokens=max_new_tokens), use_adapter=False)
+            drawn = sample(policy, self._prompts, SamplingConfig(max_new_tokens=max_new_tokens), weights=BASE)
         self._completions = [one.token_ids for one in drawn]
         with policy.base():
             self.base = self.measure(policy)  # the policy without its adapter, which no update changes

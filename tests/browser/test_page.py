@@ -74,7 +74,7 @@ def test_one_round(new_page: Callable[..., Any], app: str) -> None:
     page.wait_for_selector(".hm-legend:has-text('above:')")  # predicted above, realised below
     assert page.locator(".hm-view").input_value() == "predicted"
     assert page.locator(".hm-against").input_value() == "realised"
-    assert "realised agrees" in page.locator(".wb-numbers").inner_text()
+    assert "sign agreement" in page.locator(".wb-numbers").inner_text()
 
     page.click("#do-undo")
     page.wait_for_selector(".wb-node[aria-current='step'][aria-label^='root']")

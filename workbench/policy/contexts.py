@@ -6,10 +6,9 @@ one with it off or averaged where a context needs that, serve all of them. Knows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -18,8 +17,9 @@ from workbench.config import Teacher
 from workbench.credit import CONTEXTS, TokenCredit
 from workbench.errors import FeedbackError
 from workbench.kernels.projection import Side
-from workbench.policy.policy import Policy
+from workbench.policy.policy import Policy, Weights
 from workbench.policy.scoring import completion_places, null_noise_floor
+from workbench.policy.teacher import teacher_weights
 from workbench.records import Attempt
 
 Ids = Sequence[int]
@@ -77,19 +77,14 @@ def _packed(
 ) -> dict[str, Side]:
     """Every context as T rows: one pass per set of weights, with the rows of all contexts that it reads."""
     weights = {name: _weights(CONTEXTS[name].side, teacher, rate) for name in prompts}
-    switches: dict[str, Callable[[], AbstractContextManager[None]]] = {
-        "live": nullcontext,
-        "reference": policy.base,
-        "average": policy.averaged,
-    }
     scored: dict[tuple[str, str], Tensor] = {}
     with torch.no_grad(), policy.untouched():
-        for kind, switch in switches.items():
+        for kind in get_args(Weights):
             names = [name for name in prompts if kind in weights[name]]
             if not names:
                 continue
             rows = [prompts[name] for name in names]
-            with switch():
+            with policy.reading_as(kind):
                 hidden = completion_places(policy, rows, [token_ids] * len(rows)).hidden  # (B, T, H)
             scored |= {(name, kind): row for name, row in zip(names, hidden, strict=True)}
     return {
@@ -100,13 +95,11 @@ def _packed(
     }
 
 
-def _weights(side: str, teacher: Teacher, rate: float) -> tuple[str, ...]:
+def _weights(side: str, teacher: Teacher, rate: float) -> tuple[Weights, ...]:
     """Which weights read a context; two where they are mixed. What has no share in the mixture is not computed."""
-    if side == "student" or (side == "teacher" and (teacher == "live" or (teacher == "trust_region" and rate == 1.0))):
+    if side == "student":
         return ("live",)
-    if side == "base" or teacher == "frozen" or (teacher == "trust_region" and rate == 0.0):
-        return ("reference",)
-    return ("average",) if teacher == "ema" else ("reference", "live")
+    return ("reference",) if side == "base" else tuple(teacher_weights(teacher, rate))
 
 
 def token_strings(tokenizer: Any, token_ids: Sequence[int]) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ comparison must be computed in the same mode (traps 9 and 14 in docs/traps.md).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from workbench.kernels.projection import Head
 from workbench.policy.average import Average
 from workbench.policy.head import final_head
 
+Weights = Literal["live", "reference", "average"]  # the adapter as it is, off, as the `ema` teacher has it
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps per parameter
 
 
@@ -133,6 +134,12 @@ class Policy:
         yield
         if self.fingerprint() != before:
             raise AssertionError("a scoring pass changed the policy: values, trainability, active adapter or mode")
+
+    def reading_as(self, weights: Weights) -> AbstractContextManager[None]:
+        """Inside the block the model reads with these weights, without gradient; afterwards all is as before."""
+        if weights == "live":
+            return nullcontext()
+        return self.base() if weights == "reference" else self.averaged()
 
     @contextmanager
     def base(self) -> Iterator[None]:

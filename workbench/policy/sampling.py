@@ -6,9 +6,9 @@ top-p, no repetition penalty (paper, section 3). A sampled end token is kept; a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,10 +16,12 @@ from torch import Tensor
 
 from workbench.config import SamplingConfig
 from workbench.errors import PolicyError, PromptError
-from workbench.policy.policy import Policy
+from workbench.policy.policy import Policy, Weights
 
 OnToken = Callable[[int, int], None]  # (index of the prompt, token id), as soon as it is drawn
 Stop = Callable[[], bool]  # asked once per position; True ends sampling with what is there
+LIVE: Mapping[Weights, float] = MappingProxyType({"live": 1.0})
+BASE: Mapping[Weights, float] = MappingProxyType({"reference": 1.0})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +40,33 @@ def sample(
     *,
     on_token: OnToken | None = None,
     stop: Stop | None = None,
-    use_adapter: bool = True,
+    weights: Mapping[Weights, float] = LIVE,
 ) -> list[Sampled]:
     """One completion per prompt, in order.
 
     Equal prompts are read once. The same generator state, prompts and settings give the same completions.
-    `use_adapter=False` draws from the base. Raises PromptError: an empty prompt, or one that leaves no room in the
-    context for `max_new_tokens`; PolicyError: the policy's logits are not finite.
+    `weights`: with which weights the model reads, and the share of each in the exponent (`teacher_weights`); several
+    are a mixture of their tempered logits, read one after the other. Raises PromptError: an empty prompt, or one that
+    leaves no room in the context for `max_new_tokens`; PolicyError: the policy's logits are not finite.
     """
     if not prompts:
         return []
     _check(policy, prompts, config)
-    with torch.inference_mode(), nullcontext() if use_adapter else policy.base():
-        return _Batch(policy, prompts, config).run(on_token, stop)
+    with torch.inference_mode():
+        return _Batch(policy, prompts, config, weights).run(on_token, stop)
 
 
 class _Batch:
     """The rows that are still being written, and what has been written."""
 
-    def __init__(self, policy: Policy, prompts: Sequence[Sequence[int]], config: SamplingConfig) -> None:
-        self.policy, self.config = policy, config
+    def __init__(
+        self,
+        policy: Policy,
+        prompts: Sequence[Sequence[int]],
+        config: SamplingConfig,
+        weights: Mapping[Weights, float],
+    ) -> None:
+        self.policy, self.config, self.weights = policy, config, weights
         self.rows = torch.arange(len(prompts), device=policy.device)  # (R,) which prompt each live row belongs to
         self.ends = torch.tensor(policy.eos_ids, device=policy.device)
         shape = (len(prompts), config.max_new_tokens)
@@ -65,7 +74,13 @@ class _Batch:
         self.logps = torch.zeros(shape, device=policy.device)
         self.lengths = torch.zeros(len(prompts), dtype=torch.long, device=policy.device)
         self.finished = torch.zeros(len(prompts), dtype=torch.bool, device=policy.device)
-        self.logits, self.cache, self.mask, self.positions = _prefill(policy, prompts, config.max_new_tokens)
+        self.caches: dict[Weights, Any] = {}
+        read: dict[Weights, Tensor] = {}
+        for kind in weights:
+            with policy.reading_as(kind):
+                logits, cache, self.mask, self.positions = _prefill(policy, prompts, config.max_new_tokens)
+            read[kind], self.caches[kind] = logits, cache
+        self.logits = self._mixed(read)
 
     def run(self, on_token: OnToken | None, stop: Stop | None) -> list[Sampled]:
         for step in range(self.config.max_new_tokens):
@@ -101,7 +116,8 @@ class _Batch:
         keep = (~self.finished[self.rows]).nonzero().squeeze(1)
         if 2 * len(keep) > len(self.rows):
             return ids
-        self.cache.batch_select_indices(keep)
+        for cache in self.caches.values():
+            cache.batch_select_indices(keep)
         self.rows = self.rows[keep]
         if self.mask is not None:
             self.mask, self.positions = self.mask[keep], self.positions[keep]
@@ -110,12 +126,23 @@ class _Batch:
     def _forward(self, ids: Tensor) -> None:
         options: dict[str, Any] = {}
         if self.mask is not None:
-            length = self.cache.get_seq_length() + 1
+            length = next(iter(self.caches.values())).get_seq_length() + 1
             options = {"attention_mask": self.mask[:, :length], "position_ids": self.positions}
             self.positions = self.positions + 1
-        self.logits = self.policy.bare(
-            input_ids=ids, past_key_values=self.cache, use_cache=True, logits_to_keep=1, **options
-        ).logits[:, -1]
+        read: dict[Weights, Tensor] = {}
+        for kind, cache in self.caches.items():
+            with self.policy.reading_as(kind):
+                out = self.policy.bare(
+                    input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1, **options
+                )
+            read[kind] = out.logits[:, -1]
+        self.logits = self._mixed(read)
+
+    def _mixed(self, read: Mapping[Weights, Tensor]) -> Tensor:
+        """(R, V) logits of the mixture; normalising its parts would only add a constant to each row."""
+        if len(read) == 1:
+            return next(iter(read.values()))
+        return torch.stack([share * read[kind].float() for kind, share in self.weights.items()]).sum(0)
 
     def _results(self) -> list[Sampled]:
         if not torch.isfinite(self.logps).all():

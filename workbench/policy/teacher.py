@@ -16,15 +16,27 @@ redo and branches bring back the one that was there. Nothing here changes the po
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from workbench.config import Teacher
 from workbench.kernels.projection import Side
-from workbench.policy.policy import Policy
+from workbench.policy.policy import Policy, Weights
 from workbench.policy.scoring import completion_places
+
+
+def teacher_weights(teacher: Teacher, rate: float) -> Mapping[Weights, float]:
+    """Which weights the teacher reads with, and the share of each in the exponent: they sum to 1.
+
+    Weights without a share are left out: the ends of the trust region are exactly frozen and live.
+    """
+    if teacher == "ema":
+        return {"average": 1.0}
+    live = {"frozen": 0.0, "live": 1.0}.get(teacher, rate)
+    shares: dict[Weights, float] = {"reference": 1.0 - live, "live": live}
+    return {weights: share for weights, share in shares.items() if share > 0.0}
 
 
 def teacher_side(
@@ -49,15 +61,11 @@ def teacher_side(
     def scored() -> Tensor:
         return completion_places(policy, prompts, completions).rows()
 
+    parts: dict[Weights, Tensor] = {}
     with torch.no_grad(), policy.untouched():
-        if teacher == "ema":
-            with policy.averaged():
-                return Side(policy.head, scored(), temperature)
-        # Where one part has no weight it is not computed: the ends of the trust region are exactly frozen and live.
-        if teacher == "live" or (teacher == "trust_region" and rate == 1.0):
-            return Side(policy.head, scored(), temperature)
-        with policy.base():
-            reference = scored()
-        if teacher == "frozen" or rate == 0.0:
-            return Side(policy.head, reference, temperature)
-        return Side(policy.head, scored(), temperature, reference, rate)
+        for weights in teacher_weights(teacher, rate):
+            with policy.reading_as(weights):
+                parts[weights] = scored()
+    if len(parts) == 1:
+        return Side(policy.head, *parts.values(), temperature)
+    return Side(policy.head, parts["live"], temperature, parts["reference"], rate)

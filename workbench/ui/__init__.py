@@ -13,10 +13,11 @@ import gradio as gr
 
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.tasks.sandbox import confinement
-from workbench.ui import api, settings
+from workbench.ui import api
 from workbench.ui.panel import Selection
 from workbench.ui.round import Header, Round
 from workbench.ui.server import launch
+from workbench.ui.settings import SettingsPanel
 from workbench.ui.studio import Studio
 from workbench.ui.worker import Desk
 
@@ -37,11 +38,13 @@ def build_ui(desk: Desk, run: str = "") -> gr.Blocks:
         confined = confinement()
         if confined.startswith("UNSAFE"):
             gr.Markdown(f"**{confined}**", elem_id="unsafe")
-        above = Header(run)
-        with gr.Tab("Round"):
-            Round(studio, selection, above)
+        header = Header(run)
+        with gr.Tab("Round") as round_tab:
+            pass
         with gr.Tab("Settings"):
             gr.Markdown(confined, elem_id="confinement")
-            settings.build(selection)
+            settings = SettingsPanel(selection)
+        with round_tab:
+            Round(studio, selection, (header, settings))
         api.build(studio)
     return page

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from workbench.records import UpdateReport
+
 INK = "#8a93a1"  # axes and labels: 3:1 or better on both grounds
-LINE = "#3f8fc9"
+LINE = GOOD = "#3f8fc9"  # the blue and the orange of the heatmap
+BAD = "#ef8a35"
 
 
 def learning_curve(path: Sequence[Mapping[str, Any]], measured: Mapping[str, Mapping[str, Any]]) -> Any:
@@ -40,6 +43,44 @@ def learning_curve(path: Sequence[Mapping[str, Any]], measured: Mapping[str, Map
             hovertemplate="after %{x} updates: %{y:.0%}<br>%{text}<extra></extra>",
         )
     )
+    _lay_out(
+        figure,
+        x={"title": "updates", "dtick": max(1, len(path) // 10), "range": [-0.3, max(1, len(path) - 1) + 0.3]},
+        y={"title": "held-out pass rate", "range": [0, 1.02], "tickformat": ".0%"},
+    )
+    return figure
+
+
+def predicted_and_realised(report: UpdateReport | None) -> Any:
+    """Each token of the attempts that an update used: predicted push across, realised change up; None without one.
+
+    What lies in the upper right or lower left quarter went where it was predicted to.
+    """
+    if report is None:
+        return None
+    import plotly.graph_objects as go
+
+    pairs = [pair for key in report.predicted for pair in zip(report.predicted[key], report.realised[key], strict=True)]
+    figure = go.Figure(
+        go.Scatter(
+            x=[push for push, _ in pairs],
+            y=[change for _, change in pairs],
+            mode="markers",
+            marker={
+                "size": 8,
+                "color": [GOOD if push * change > 0 else BAD for push, change in pairs],
+                "opacity": 0.65,
+            },
+            hovertemplate="predicted %{x:.3g}, realised %{y:.3g} nats<extra></extra>",
+        )
+    )
+    cross = {"zeroline": True, "zerolinecolor": INK, "zerolinewidth": 1}
+    _lay_out(figure, x={"title": "predicted push", **cross}, y={"title": "realised change, nats", **cross})
+    return figure
+
+
+def _lay_out(figure: Any, x: Mapping[str, Any], y: Mapping[str, Any]) -> None:
+    """Transparent ground, quiet axes: the same on a light and on a dark page."""
     axis = {"gridcolor": "rgba(138,147,161,.22)", "zeroline": False, "linecolor": INK, "fixedrange": True}
     figure.update_layout(
         paper_bgcolor="rgba(0,0,0,0)",
@@ -48,15 +89,9 @@ def learning_curve(path: Sequence[Mapping[str, Any]], measured: Mapping[str, Map
         height=260,
         margin={"l": 54, "r": 12, "t": 12, "b": 44},
         showlegend=False,
-        xaxis={
-            **axis,
-            "title": "updates",
-            "dtick": max(1, len(path) // 10),
-            "range": [-0.3, max(1, len(path) - 1) + 0.3],
-        },
-        yaxis={**axis, "title": "held-out pass rate", "range": [0, 1.02], "tickformat": ".0%"},
+        xaxis={**axis, **x},
+        yaxis={**axis, **y},
     )
-    return figure
 
 
 def _rate(node: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) -> float | None:

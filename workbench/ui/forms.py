@@ -5,7 +5,7 @@ Knows nothing of Gradio.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -40,6 +40,18 @@ def make_config(kind: type, values: Mapping[str, Any] | None) -> Any:
         wanted = float if name in MAY_BE_EMPTY else type(defaults[name])
         made[name] = None if value is None and name in MAY_BE_EMPTY else _as(wanted, name, value)
     return kind(**made)
+
+
+def changed_setting(kind: type, given: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """Plain settings of a `kind` with one of them changed. Raises ConfigError where that is impossible."""
+    changed = {**given, name: value}
+    make_config(kind, changed)
+    return changed
+
+
+def setter(kind: type, name: str) -> Callable[[Mapping[str, Any], Any], dict[str, Any]]:
+    """The handler of one field: (settings so far, its value) -> settings."""
+    return lambda given, value: changed_setting(kind, given, name, value)
 
 
 def _as(kind: type, name: str, value: Any) -> Any:

@@ -5,11 +5,11 @@ Read once per refresh and shared by all panels, so that they never disagree. Kno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from workbench.config import SDPOConfig
+from workbench.config import SamplingConfig, SDPOConfig
 from workbench.records import Attempt, Ledger, Task, UpdateReport
 from workbench.ui.studio import Detail, Studio
 from workbench.ui.worker import PERSON
@@ -18,8 +18,8 @@ from workbench.ui.worker import PERSON
 class Moment:
     """A selection over the board. Asking for something that is not known yet puts a job for it in the queue."""
 
-    def __init__(self, studio: Studio, task_id: str, chosen: str, config: SDPOConfig) -> None:
-        self.studio, self.config = studio, config
+    def __init__(self, studio: Studio, task_id: str, chosen: str, config: SDPOConfig, sampling: SamplingConfig) -> None:
+        self.studio, self.config, self.sampling = studio, config, sampling
         self.desk, self.facts = studio.desk, studio.desk.facts
         self.task_id = task_id or self._first_task()
         self.group = studio.group(self.task_id)
@@ -77,10 +77,26 @@ class Moment:
         """The newest update on the path to the head that used the chosen attempt."""
         return self.studio.report(self.attempt) if self.attempt else None
 
+    @cached_property
+    def path(self) -> list[Mapping[str, Any]]:
+        """The nodes of the timeline from the root to the head."""
+        return path_to(self.facts.get("timeline", ()), self.facts.get("head", ""))
+
     @property
     def pending(self) -> bool:
         """Whether something that is shown will change by itself soon."""
         return self.working or None in self.found.values() or self.desk.state == "loading"
+
+
+def path_to(nodes: Sequence[Mapping[str, Any]], update_id: str) -> list[Mapping[str, Any]]:
+    """The nodes from the root to an update."""
+    known = {node["update_id"]: node for node in nodes}
+    path = []
+    here = known.get(update_id)
+    while here is not None:
+        path.append(here)
+        here = known.get(here.get("parent_id") or "")
+    return path[::-1]
 
 
 def pick(group: Sequence[Attempt], chosen: str | None) -> Attempt | None:

@@ -18,6 +18,29 @@
   const percent = (value) => `${Math.round(100 * value)} %`;
   const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
   const heading = (text) => el("h2", "wb-h", text);
+  const button = (cls, text, press) => {
+    const node = el("button", cls, text);
+    node.type = "button";
+    node.addEventListener("click", press);
+    return node;
+  };
+
+  /* A word of the field with its one-line explanation, shown on demand beside it (Escape or a click elsewhere closes). */
+  function term(name, shown) {
+    const line = window.SDPOTerms[name];
+    if (!line) return el("span", "", shown || name);
+    const word = button("wb-term", shown || name, () => {
+      let tip = document.getElementById("wb-tip");
+      if (!tip) { tip = el("div"); tip.id = "wb-tip"; tip.setAttribute("popover", "auto"); tip.setAttribute("role", "status"); document.body.append(tip); }
+      tip.textContent = line;
+      const box = word.getBoundingClientRect();
+      tip.style.left = `${Math.max(8, Math.min(box.left, window.innerWidth - 340))}px`;
+      tip.style.top = `${box.bottom + 6}px`;
+      tip.showPopover();
+    });
+    word.setAttribute("aria-haspopup", "true");
+    return word;
+  }
 
   const parts = {
     header(root, data) {
@@ -58,17 +81,6 @@
       box.open = Boolean(open);
       root.replaceChildren(box);
     },
-    update(root, data) {
-      root.replaceChildren(heading("Update"));
-      if (data.plan.empty) root.append(el("p", "wb-empty", data.plan.empty));
-      else root.append(planned(data.plan));
-      if (data.outcome) root.append(outcome(data.outcome));
-    },
-    timeline(root, data, trigger) {
-      root.replaceChildren(heading("Timeline"));
-      if (data.empty) root.append(el("p", "wb-empty", data.empty));
-      if (data.nodes.length > 1) root.append(tree(data.nodes, trigger));
-    },
     heat(root, data) {
       if (data.empty !== undefined) {
         root.heat = null;
@@ -106,60 +118,6 @@
     return add(el("li", "wb-card"), button);
   }
 
-  function planned(plan) {
-    const box = el("div", "wb-plan");
-    const text = plan.used
-      ? `${plan.used} of ${plural(plan.total, "attempt")} give signal: ${plural(plan.tokens, "token")} will be pushed, in ${plural(plan.steps, "step")} of ${plan.method.toUpperCase()} ` +
-        `with the ${plan.teacher} teacher at learning rate ${plain(String(plan.learning_rate))}.${plan.seconds ? ` The last one took ${two(plan.seconds)} s.` : ""} It can be undone exactly.`
-      : `None of the ${plural(plan.total, "attempt")} gives signal, so there is nothing to learn from. Give feedback on a failed one, or sample again.`;
-    const why = add(el("details", "wb-details"), el("summary", "", plan.used < plan.total ? `why not the other ${plan.total - plan.used}` : "what each gives"));
-    const list = el("ul", "wb-ledger");
-    for (const row of plan.rows) list.append(el("li", row.used ? "" : "wb-quiet", `${row.number}: ${row.used ? "uses " : ""}${row.reason}`));
-    return add(box, el("p", "wb-lead", text), add(why, list));
-  }
-  function outcome(after) {
-    const numbers = [["loss", after.loss, "nats per token", two], ["realised agrees", [after.agreement], "of tokens", percent],
-      ["rank correlation", [after.rank_correlation], "", two], ["KL to before", [after.kl], "nats per token", two], ["entropy", after.entropy, "nats per token", two],
-      ["gradient norm", [after.grad_norm], "", two]];
-    if (after.held_out) numbers.splice(1, 0, ["held-out", after.held_out, "pass rate", (v) => (v === null ? "–" : percent(v))]);
-    if (after.teacher_error !== null) numbers.push(["teacher's average", [after.teacher_error], "off by at most, relative", two]);
-    const list = el("dl", "wb-numbers");
-    for (const [name, values, unit, show] of numbers) {
-      const value = el("dd", "", values.map(show).join(" → "));
-      add(list, add(el("div"), el("dt", "", name), value, el("small", "", unit)));
-    }
-    return add(el("div", "wb-after"), el("p", "wb-quiet", `After the newest update of this attempt, ${after.update}`), list);
-  }
-
-  function tree(nodes, trigger) {
-    const X = 74, Y = 46, R = 9;
-    const box = el("div", "wb-tree"), svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    const width = (Math.max(...nodes.map((node) => node.x)) + 1) * X, height = (Math.max(...nodes.map((node) => node.y)) + 1) * Y + 16;
-    svg.setAttribute("width", width); svg.setAttribute("height", height); svg.setAttribute("aria-hidden", "true");
-    const at = new Map(nodes.map((node) => [node.id, node]));
-    const place = (node) => [node.x * X + 24, node.y * Y + 16];
-    for (const node of nodes) {
-      const parent = at.get(node.parent);
-      if (!parent) continue;
-      const [x1, y1] = place(parent), [x2, y2] = place(node), line = document.createElementNS("http://www.w3.org/2000/svg", "path");
-      line.setAttribute("d", y1 === y2 ? `M${x1 + R} ${y1}H${x2 - R}` : `M${x1} ${y1 + R}V${y2 - 10}q0 10 10 10H${x2 - R}`);
-      svg.append(line);
-    }
-    box.append(svg);
-    for (const node of nodes) {
-      const button = el("button", node.head ? "wb-node wb-head" : "wb-node"), [x, y] = place(node);
-      button.type = "button"; button.style.left = `${x - 22}px`; button.style.top = `${y - R - 2}px`;
-      const label = node.parent === null ? "start" : node.loss ? `${two(node.loss[0])} → ${two(node.loss[1])}` : node.id;
-      button.setAttribute("aria-label", `${node.id}${node.head ? ", the head" : ", go there"}, loss ${label}`);
-      button.title = `${node.id} · ${node.name}`;
-      if (node.head) button.setAttribute("aria-current", "step");
-      button.addEventListener("click", () => { if (!node.head) trigger("select", { id: node.id }); });
-      box.append(add(button, el("i"), el("span", "", label)));
-    }
-    box.style.minHeight = `${height + 12}px`;
-    return box;
-  }
-
   function attach(kind, element, props, watch, trigger) {
     const root = element.querySelector(".wb-part");
     let shown = -1;
@@ -174,5 +132,5 @@
     watch("value", draw);
     draw();
   }
-  window.SDPOPage = { attach };
+  window.SDPOPage = { attach, parts, kit: { el, add, plain, two, percent, plural, heading, term, button } };
 })();

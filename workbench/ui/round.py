@@ -7,16 +7,19 @@ what changed. So nobody's selection moves under their hands, and a reload shows 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import gradio as gr
 
-from workbench.config import SDPOConfig
+from workbench.config import SamplingConfig, SDPOConfig
 from workbench.ui.attempts import AttemptsPanel
 from workbench.ui.credit import CreditPanel, TeacherPanel
 from workbench.ui.feedback import FeedbackPanel
 from workbench.ui.forms import make_config
 from workbench.ui.header import header
+from workbench.ui.health import HealthPanel
 from workbench.ui.moment import Moment
 from workbench.ui.panel import QUIET, Panel, Selection
 from workbench.ui.studio import Studio
@@ -36,9 +39,9 @@ class Header(Panel):
 
 
 class Round:
-    """The tab and its refreshing; made inside its `gr.Tab`."""
+    """The tab and its refreshing; made inside its `gr.Tab`. `others`: panels elsewhere, kept in step with it."""
 
-    def __init__(self, studio: Studio, selection: Selection, above: Header) -> None:
+    def __init__(self, studio: Studio, selection: Selection, others: Sequence[Panel]) -> None:
         self.studio, self.selection = studio, selection
         with gr.Row(elem_classes="wb-main"):
             with gr.Column(scale=3, min_width=280):
@@ -50,10 +53,11 @@ class Round:
                 teacher = TeacherPanel()
         with gr.Row(elem_classes="wb-rule"):
             update = UpdatePanel(studio, selection)
+        health = HealthPanel(studio)
         with gr.Row(elem_classes="wb-rule"):
             timeline = TimelinePanel(studio)
         self.timer = gr.Timer(BUSY_S)
-        self.panels = (above, tasks, attempts, credit, feedback, teacher, update, timeline)
+        self.panels = (*others, tasks, attempts, credit, feedback, teacher, update, health, timeline)
         self._connect()
 
     def _connect(self) -> None:
@@ -62,7 +66,7 @@ class Round:
         components = [shown.component for shown in self.shown]
         show: dict[str, Any] = {
             "fn": self.refresh,
-            "inputs": [self.selection.task_id, self.selection.chosen, self.selection.config, sent],
+            "inputs": [*(getattr(self.selection, item.name) for item in fields(Selection)), sent],
             "outputs": [*components, self.timer, sent],
             **QUIET,
         }
@@ -70,13 +74,16 @@ class Round:
         for panel in self.panels:
             panel.connect(lambda event: event.then(**show))
 
-    def refresh(self, task_id: str, chosen: str, config: dict[str, Any], sent: dict[str, str]) -> list[Any]:
+    def refresh(
+        self, task_id: str, chosen: str, config: dict[str, Any], sampling: dict[str, Any], sent: dict[str, str]
+    ) -> list[Any]:
         """Everything on the tab that differs from what this session was last sent, the pace, and what was sent."""
         desk = self.studio.desk
-        stamp = f"{desk.version} {task_id} {chosen} {config}"
+        stamp = f"{desk.version} {task_id} {chosen} {config} {sampling}"
         if sent.get("stamp") == stamp and desk.current is None:
             return [gr.skip()] * (len(self.shown) + 2)
-        moment = Moment(self.studio, task_id, chosen, make_config(SDPOConfig, config))
+        made = make_config(SamplingConfig, sampling)
+        moment = Moment(self.studio, task_id, chosen, make_config(SDPOConfig, config), made)
         out, marks = [], {"stamp": stamp}
         for shown in self.shown:
             data = shown.read(moment)

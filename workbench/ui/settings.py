@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, get_args
 
@@ -9,8 +10,9 @@ import gradio as gr
 
 from workbench import config as settings
 from workbench.config import SamplingConfig, SDPOConfig
-from workbench.ui.forms import make_config
-from workbench.ui.panel import QUIET, Selection, polite
+from workbench.ui.forms import setter
+from workbench.ui.moment import Moment
+from workbench.ui.panel import QUIET, Panel, Selection, Then, polite
 
 CHOICES = {
     "method": settings.Method,
@@ -48,26 +50,39 @@ EXPLAINED = {
 }
 
 
-def build(selection: Selection) -> None:
-    """Lay the tab out and keep the session's two states in step with it; called inside a `gr.Tab`."""
-    for kind, state, title in (
-        (SamplingConfig, selection.sampling, "Sampling"),
-        (SDPOConfig, selection.config, "Update"),
-    ):
-        names, inputs = [], []
-        gr.Markdown(f"### {title}")
-        with gr.Row():
-            for item in fields(kind):
-                names.append(item.name)
-                inputs.append(_field(item.name, item.default))
-        code = gr.Code(_code(kind, {}), language="python", label="The same in Python", interactive=False)
+class SettingsPanel(Panel):
+    """Every field of sampling and of the update; what is changed here holds for this session of the page."""
 
-        def changed(*values: Any, kind: type = kind, names: list[str] = names) -> tuple[dict[str, Any], str]:
-            given = dict(zip(names, values, strict=True))
-            make_config(kind, given)  # refuses impossible values before the state changes
-            return given, _code(kind, given)
+    def __init__(self, selection: Selection) -> None:
+        super().__init__()
+        self.fields: list[tuple[type, str, Any, gr.State]] = []
+        groups = (
+            (SamplingConfig, selection.sampling, "Sampling", lambda moment: moment.sampling),
+            (SDPOConfig, selection.config, "Update", lambda moment: moment.config),
+        )
+        for kind, state, title, read in groups:
+            gr.Markdown(f"### {title}")
+            with gr.Row():
+                for item in fields(kind):
+                    made = _field(item.name, item.default)
+                    self.fields.append((kind, item.name, made, state))
+                    self.follow(f"set {item.name}", made, _value(read, item.name), lambda value: value)
+            code = gr.Code(language="python", label="The same in Python", interactive=False)
+            self.follow(f"code {title}", code, _code(read), lambda text: text)
 
-        gr.on([component.change for component in inputs], polite(changed), inputs, [state, code], **QUIET)
+    def connect(self, then: Then) -> None:
+        """A field changes its one setting: at once, or when a number is left."""
+        for kind, name, made, state in self.fields:
+            events = [made.submit, made.blur] if isinstance(made, gr.Number) else [made.input]
+            then(gr.on(events, polite(setter(kind, name)), [state, made], [state], **QUIET))
+
+
+def _value(read: Callable[[Moment], Any], name: str) -> Callable[[Moment], Any]:
+    return lambda moment: getattr(read(moment), name)
+
+
+def _code(read: Callable[[Moment], Any]) -> Callable[[Moment], str]:
+    return lambda moment: as_code(read(moment))
 
 
 def _field(name: str, default: Any) -> Any:
@@ -80,7 +95,11 @@ def _field(name: str, default: Any) -> Any:
     return gr.Number(default, precision=0 if type(default) is int else None, **options)
 
 
-def _code(kind: type, given: dict[str, Any]) -> str:
-    defaults = {item.name: item.default for item in fields(kind)}
-    changed = [f"{name}={value!r}" for name, value in given.items() if value != defaults[name]]
-    return f"{kind.__name__}({', '.join(changed)})"
+def as_code(config: Any) -> str:
+    """The Python that makes this configuration: its class, and what differs from the defaults."""
+    changed = [
+        f"{item.name}={getattr(config, item.name)!r}"
+        for item in fields(config)
+        if getattr(config, item.name) != item.default
+    ]
+    return f"{type(config).__name__}({', '.join(changed)})"

@@ -68,7 +68,9 @@ class Studio:
 
     @staticmethod
     def _publish_timeline(workbench: Any, desk: Desk) -> None:
-        desk.publish(timeline=tuple(plain(node) for node in workbench.timeline()), head=workbench.head)
+        nodes = tuple(plain(node) for node in workbench.timeline())
+        alarms = tuple(alarm.sentence for alarm in workbench.alarms())
+        desk.publish(timeline=nodes, head=workbench.head, alarms=alarms)
 
     # Reading the board -------------------------------------------------------------------------------------------
     def task(self, task_id: str) -> Task | None:
@@ -254,10 +256,40 @@ class Studio:
                 raise FeedbackError(f"There is no attempt {missing[0]!r} in this run; sample or choose another.")
             report = workbench.update([every[one] for one in ids], config, stop=job.stop)
             self._publish_timeline(workbench, self.desk)
+            self._publish_pace(workbench, [every[one] for one in ids], config, report)
             self._measure_ahead(workbench, workbench.task(every[ids[0]].task_id))
             return report
 
         return self.desk.submit("update", f"Updating on {len(ids)} attempts", run)
+
+    def _publish_pace(self, workbench: Any, attempts: Sequence[Attempt], config: SDPOConfig, report: Any) -> None:
+        """Seconds per token that an update reads, from the one just made."""
+        used = [attempt for attempt in attempts if attempt.id in report.realised]
+        reads = sum(
+            len(a.prompt_ids) + len(workbench.teacher_prompt(a, config).ids) + 2 * len(a.token_ids) for a in used
+        )
+        self.desk.publish(pace=report.seconds_s / (config.steps * reads))
+
+    def teacher_lift(self, attempt_ids: Sequence[str], config: SDPOConfig) -> Job:
+        """Pass rates of teacher and student at the tasks of these attempts; the job's result is {"student", ...}."""
+        ids = list(attempt_ids)
+        if not ids or not all(isinstance(one, str) for one in ids):
+            raise NoSignalError("There are no attempts to ask the teacher about; sample some first.")
+
+        def run(workbench: Any, job: Job) -> dict[str, Any]:
+            found = workbench.teacher_lift([find(workbench, one) for one in ids], config, stop=job.stop)
+            return {"student": rates(plain(found.student)), "teacher": rates(plain(found.teacher))}
+
+        return self.desk.submit("lift", "Measuring the teacher lift", run, key=self._lift_key(ids, config))
+
+    def known_lift(self, attempt_ids: Sequence[str], config: SDPOConfig) -> dict[str, Any] | None:
+        """What `teacher_lift` has found under the present policy and feedback, or None."""
+        found = self.desk.known(self._lift_key(list(attempt_ids), config))
+        return found if isinstance(found, dict) else None
+
+    def _lift_key(self, ids: Sequence[str], config: SDPOConfig) -> tuple[Any, ...]:
+        groups = self.desk.facts.get("groups", {}).values()
+        return self.key("lift", " ".join(ids), config, [a for group in groups for a in group if a.id in ids])
 
     def move(self, verb: str, update_id: str | None = None) -> Job:
         """`undo`, `redo` or `checkout` (with the id of an update); the job's result is the new head."""

@@ -12,6 +12,9 @@ SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Liberation Sans", "
 MONO = ["ui-monospace", "SF Mono", "Cascadia Code", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace"]
 
 
+SCRIPTS = ("terms.js", "page.js", "update.js", "timeline.js")  # page.js gives the others their tools
+
+
 def theme() -> gr.themes.Base:
     """No boxes around blocks, one ink-coloured primary button, the same spacing everywhere."""
     ground, dark = "#ffffff", "#18181b"
@@ -83,5 +86,6 @@ def _asset(name: str) -> str:
 
 def head() -> str:
     """Style and scripts of the page, inline: nothing is loaded from anywhere."""
-    style, script = heatmap.style() + _asset("page.css"), heatmap.script() + _asset("page.js")
+    style = heatmap.style() + _asset("page.css")
+    script = heatmap.script() + "\n".join(map(_asset, SCRIPTS))
     return f"<style>{style}</style><script>{script}</script>"

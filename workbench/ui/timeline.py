@@ -50,8 +50,7 @@ class TimelinePanel(Panel):
 
 
 def _curve(moment: Moment) -> Any:
-    path = path_to(moment.facts.get("timeline", ()), moment.facts.get("head", ""))
-    return charts.learning_curve(path, moment.facts.get("held_out", {}))
+    return charts.learning_curve(moment.path, moment.facts.get("held_out", {}))
 
 
 def timeline(nodes: Sequence[Mapping[str, Any]], head: str) -> dict[str, Any]:
@@ -81,14 +80,3 @@ def timeline(nodes: Sequence[Mapping[str, Any]], head: str) -> dict[str, Any]:
         below = children.get(node["update_id"], [])
         pending += [(child, depth + 1, lane if i == 0 else -1) for i, child in reversed(list(enumerate(below)))]
     return {"nodes": placed, "empty": "" if len(placed) > 1 else "No updates yet: every update will be a node here."}
-
-
-def path_to(nodes: Sequence[Mapping[str, Any]], head: str) -> list[Mapping[str, Any]]:
-    """The nodes from the root to the head."""
-    known = {node["update_id"]: node for node in nodes}
-    path = []
-    here = known.get(head)
-    while here is not None:
-        path.append(here)
-        here = known.get(here.get("parent_id") or "")
-    return path[::-1]

@@ -1,0 +1,90 @@
+"""What the update panel and the health strip say, from records alone. No browser, no model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+
+from workbench import config as settings
+from workbench.config import SDPOConfig
+from workbench.errors import ConfigError
+from workbench.records import Attempt, Ledger, SideEffects, UpdateReport
+from workbench.ui import charts
+from workbench.ui.choices import DIVERGENCES, WHY, divergence_of
+from workbench.ui.forms import changed_setting
+from workbench.ui.health import health
+from workbench.ui.settings import as_code
+from workbench.ui.studio import Detail
+from workbench.ui.update import plan
+
+
+def attempt(name: str, tokens: int) -> Attempt:
+    ids = tuple(range(tokens))
+    return Attempt(name, "p/t", "g", "root", (1, 2), ids, "text", (-0.5,) * tokens, True, 1.0, 0.0, False, "wrong")
+
+
+def report(update_id: str, parent: str, entropy: float = 0.3, kl_to_base: float | None = 0.1) -> UpdateReport:
+    effects = SideEffects(0.02, 0.4, entropy, kl_to_base=kl_to_base)
+    pushes, changes = {"a": (1.0, -1.0)}, {"a": (0.5, 0.1)}
+    return UpdateReport(update_id, parent, "sdpo", 0.4, 0.2, 1.5, pushes, changes, 0.5, 0.2, effects, (), 1.0)
+
+
+def node(update_id: str, parent: str | None) -> dict[str, Any]:
+    return {"update_id": update_id, "parent_id": parent, "report": report(update_id, parent) if parent else None}
+
+
+DETAIL = Detail({}, "prompt", (1, 2, 3), ())
+
+
+def test_the_plan_counts_signal_tokens_and_cost_before_anything_is_done() -> None:
+    group = (attempt("a", 5), attempt("b", 7))
+    ledger = (Ledger("a", True, "feedback"), Ledger("b", False, "all rewards are equal"))
+    said = plan(group, ledger, SDPOConfig(steps=4), [DETAIL, DETAIL], pace=0.01)
+    assert (said["used"], said["total"], said["tokens"]) == (1, 2, 5)
+    assert said["reads"] == 4 * (2 + 3 + 2 * 5)  # both prompts, the attempt under each, in each step
+    assert said["seconds"] == pytest.approx(0.6)
+    assert [(row["number"], row["used"], row["reason"]) for row in said["rows"]] == [
+        (1, True, "feedback"),
+        (2, False, "all rewards are equal"),
+    ]
+    assert plan(group, ledger, SDPOConfig(), [None, DETAIL])["reads"] is None  # its teacher's prompt is not known yet
+    assert plan((), None, SDPOConfig()).keys() == {"empty"}
+
+
+def test_every_choice_says_why_one_would_make_it() -> None:
+    for name, kind in (
+        ("method", settings.Method),
+        ("distillation_mode", settings.DistillationMode),
+        ("teacher", settings.Teacher),
+    ):
+        assert set(WHY[name]) == set(get_args(kind))
+    assert divergence_of(SDPOConfig().distillation_alpha) == "reverse KL" and divergence_of(0.25) == "alpha 0.25"
+    assert {SDPOConfig(distillation_alpha=alpha).distillation_alpha for alpha, _ in DIVERGENCES.values()} == {0, 0.5, 1}
+
+
+def test_a_choice_changes_one_setting_or_none() -> None:
+    given = {"steps": 2, "teacher": "ema"}
+    assert changed_setting(SDPOConfig, given, "teacher", "live") == {"steps": 2, "teacher": "live"}
+    with pytest.raises(ConfigError, match="choose one of"):
+        changed_setting(SDPOConfig, given, "teacher", "wise")
+    assert as_code(SDPOConfig(steps=2, teacher="live")) == "SDPOConfig(teacher='live', steps=2)"
+
+
+def test_the_health_strip_follows_the_path_and_shows_what_was_measured() -> None:
+    path = [node("root", None), node("u1", "root"), node("u2", "u1")]
+    said = health(path, {"u2": {"rate": 0.5}}, ["Entropy fell."])
+    curves = {curve["name"]: curve["values"] for curve in said["curves"]}
+    assert curves["entropy"] == [0.3, 0.3] and curves["length"] == [2.0, 2.0] and curves["held-out"] == [None, 0.5]
+    assert said["alarms"] == ["Entropy fell."] and said["updates"] == 2
+    path[1]["report"] = path[2]["report"] = replace(report("u", "r"), side_effects=SideEffects(0.02, 0.4, 0.3))
+    assert "KL to base" not in {curve["name"] for curve in health(path, {}, ())["curves"]}  # committed before it was
+    assert health(path[:1], {}, ()) == {"empty": True, "alarms": []}
+
+
+def test_predicted_against_realised_has_a_point_for_every_token() -> None:
+    assert charts.predicted_and_realised(None) is None
+    trace = charts.predicted_and_realised(report("u1", "root")).data[0]
+    assert list(trace.x) == [1.0, -1.0] and list(trace.y) == [0.5, 0.1]
+    assert list(trace.marker.color) == [charts.GOOD, charts.BAD]  # the second moved against its push

@@ -1,0 +1,38 @@
+"""Losses and teachers: what there is to choose from, and in one sentence each why one would. Plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+WHY: Mapping[str, Mapping[str, str]] = {
+    "method": {
+        "sdpo": "There is feedback or a passed attempt: each token gets its own credit from the self-teacher.",
+        "grpo": "There are only rewards: every token of an attempt gets its reward minus the group's mean.",
+        "blend": "The model is small or its teacher unsure: GRPO steadies the direction, SDPO says which tokens.",
+        "srpo": "Some attempts pass: failures are distilled by SDPO, the rest reinforced by GRPO.",
+        "rlsd": "You trust the reward more than the teacher: the reward decides up or down, the teacher how much.",
+    },
+    "distillation_mode": {
+        "full_logits": "The vocabulary is small: every token of it is compared, nothing is left out.",
+        "topk_logits": "The paper's choice: the student's likeliest K tokens and one bucket for all others.",
+        "argmax_token": "To reproduce the paper's token level: only the student's likeliest token is compared.",
+        "sampled_token": "To save memory: only the token that was written, as in a policy gradient.",
+        "sequence": "To see what token-wise credit is worth: one mean advantage for the whole attempt.",
+    },
+    "teacher": {
+        "frozen": "To be safe over many updates: it never drifts, and never gets better either.",
+        "live": "For one or a few updates: it knows all that was learned; over many it diverges in the paper.",
+        "ema": "For long runs: it follows the policy slowly, averaged over the updates.",
+        "trust_region": "The paper's best: between start and present, so it gets better without running away.",
+    },
+}
+DIVERGENCES: Mapping[str, tuple[float, str]] = {
+    "reverse KL": (1.0, "The paper's choice with feedback: gives up what the teacher finds unlikely."),
+    "JSD": (0.5, "The paper's choice without feedback: bounded, so one strange token cannot dominate."),
+    "forward KL": (0.0, "To cover all that the teacher would write, also what the student hardly tries."),
+}
+
+
+def divergence_of(alpha: float) -> str:
+    """The name of an alpha, or "alpha .3" where it has none."""
+    return next((name for name, (value, _) in DIVERGENCES.items() if value == alpha), f"alpha {alpha:g}")

@@ -1,0 +1,40 @@
+/* The tree of updates. */
+(function () {
+  "use strict";
+  const { el, add, two, heading } = window.SDPOPage.kit;
+
+  window.SDPOPage.parts.timeline = (root, data, trigger) => {
+    root.replaceChildren(heading("Timeline"));
+    if (data.empty) root.append(el("p", "wb-empty", data.empty));
+    if (data.nodes.length > 1) root.append(tree(data.nodes, trigger));
+  };
+
+  function tree(nodes, trigger) {
+    const X = 74, Y = 46, R = 9;
+    const box = el("div", "wb-tree"), svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    const width = (Math.max(...nodes.map((node) => node.x)) + 1) * X, height = (Math.max(...nodes.map((node) => node.y)) + 1) * Y + 16;
+    svg.setAttribute("width", width); svg.setAttribute("height", height); svg.setAttribute("aria-hidden", "true");
+    const at = new Map(nodes.map((node) => [node.id, node]));
+    const place = (node) => [node.x * X + 24, node.y * Y + 16];
+    for (const node of nodes) {
+      const parent = at.get(node.parent);
+      if (!parent) continue;
+      const [x1, y1] = place(parent), [x2, y2] = place(node), line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+      line.setAttribute("d", y1 === y2 ? `M${x1 + R} ${y1}H${x2 - R}` : `M${x1} ${y1 + R}V${y2 - 10}q0 10 10 10H${x2 - R}`);
+      svg.append(line);
+    }
+    box.append(svg);
+    for (const node of nodes) {
+      const button = el("button", node.head ? "wb-node wb-head" : "wb-node"), [x, y] = place(node);
+      button.type = "button"; button.style.left = `${x - 22}px`; button.style.top = `${y - R - 2}px`;
+      const label = node.parent === null ? "start" : node.loss ? `${two(node.loss[0])} → ${two(node.loss[1])}` : node.id;
+      button.setAttribute("aria-label", `${node.id}${node.head ? ", the head" : ", go there"}, loss ${label}`);
+      button.title = `${node.id} · ${node.name}`;
+      if (node.head) button.setAttribute("aria-current", "step");
+      button.addEventListener("click", () => { if (!node.head) trigger("select", { id: node.id }); });
+      box.append(add(button, el("i"), el("span", "", label)));
+    }
+    box.style.minHeight = `${height + 12}px`;
+    return box;
+  }
+})();

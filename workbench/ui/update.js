@@ -1,0 +1,91 @@
+/* The panel of updates: the plan with its ledger, the numbers after a step, and the health strip. */
+(function () {
+  "use strict";
+  const { el, add, plain, two, percent, plural, heading, term, button } = window.SDPOPage.kit;
+  const SVG = "http://www.w3.org/2000/svg";
+
+  window.SDPOPage.parts.update = (root, data) => {
+    const open = root.querySelector("details[open]") !== null;
+    root.replaceChildren(heading("Update"));
+    if (data.plan.empty) root.append(el("p", "wb-empty", data.plan.empty));
+    else root.append(planned(data.plan, open));
+    if (data.outcome) root.append(outcome(data.outcome));
+  };
+
+  function planned(plan, open) {
+    const box = el("div", "wb-plan");
+    const text = plan.used
+      ? `${plan.used} of ${plural(plan.total, "attempt")} give signal: ${plural(plan.tokens, "token")} will be pushed, in ${plural(plan.steps, "step")} of ${plan.method.toUpperCase()} ` +
+        `(${plan.divergence}) with the ${plan.teacher} teacher at learning rate ${plain(String(plan.learning_rate))}. It can be undone exactly.`
+      : `None of the ${plural(plan.total, "attempt")} gives signal, so there is nothing to learn from. Give feedback on a failed one, or sample again.`;
+    box.append(el("p", "wb-lead", text));
+    if (plan.used) box.append(before(plan));
+    return add(box, ledger(plan, open));
+  }
+
+  /* What it costs and what the teacher is worth, before anything is done. */
+  function before(plan) {
+    const lift = plan.lift ? `${rate(plan.lift.student)} → ${rate(plan.lift.teacher)}` : "not measured";
+    const cost = plan.reads ? `reads ${plan.reads.toLocaleString("en-US")} tokens${plan.seconds ? `, about ${two(plan.seconds)} s` : ""}` : "counting …";
+    return add(el("p", "wb-facts-line"), term("teacher lift"), ` ${lift}`, el("span", "wb-dot", " · "), term("cost"), ` ${cost}`);
+  }
+  const rate = (found) => `${two(found.rate)} (${two(found.low)} to ${two(found.high)})`;
+
+  function ledger(plan, open) {
+    const box = el("details", "wb-details"), table = el("table", "wb-table"), head = el("tr"), body = el("tbody");
+    box.open = open;
+    for (const name of ["attempt", "verdict", "tokens", "signal", "why"]) { const cell = el("th", "", name); cell.scope = "col"; head.append(cell); }
+    for (const row of plan.rows) {
+      add(body, add(el("tr", row.used ? "" : "wb-off"), el("td", "", String(row.number)), el("td", row.passed ? "wb-pass" : "wb-fail", row.passed ? "✓ passed" : "✗ failed"),
+        el("td", "wb-num", String(row.tokens)), el("td", "", row.used ? "yes" : "no"), el("td", "", row.reason)));
+    }
+    const said = plan.used < plan.total ? `who gives signal, and why not the other ${plan.total - plan.used}` : "who gives signal, and of what kind";
+    return add(box, el("summary", "", said), add(table, add(el("thead"), head), body));
+  }
+
+  function outcome(after) {
+    const numbers = [["loss", after.loss, "nats per token", two], ["sign agreement", [after.agreement], "of tokens", percent],
+      ["rank correlation", [after.rank_correlation], "", two], ["KL to before", [after.kl], "nats per token", two], ["entropy", after.entropy, "nats per token", two],
+      ["gradient norm", [after.grad_norm], "", two]];
+    if (after.held_out) numbers.splice(1, 0, ["held-out", after.held_out, "pass rate", (v) => (v === null ? "–" : percent(v))]);
+    if (after.kl_to_base !== null) numbers.push(["KL to base", [after.kl_to_base], "nats per token", two]);
+    if (after.teacher_error !== null) numbers.push(["teacher's average", [after.teacher_error], "off by at most, relative", two]);
+    const list = el("dl", "wb-numbers");
+    for (const [name, values, unit, show] of numbers) {
+      add(list, add(el("div"), add(el("dt"), term(name)), el("dd", "", values.map(show).join(" → ")), el("dd", "wb-unit", unit)));
+    }
+    const said = `Predicted against realised, and side effects on fixed probe tokens, of ${after.update} (${two(after.seconds)} s)`;
+    return add(el("div", "wb-after"), el("p", "wb-quiet", said), list);
+  }
+
+  window.SDPOPage.parts.health = (root, data, trigger) => {
+    root.replaceChildren(heading("Health"));
+    for (const sentence of data.alarms) {
+      const alarm = add(el("div", "wb-alarm"), el("p", "", sentence), button("wb-small", "Undo this update", () => trigger("select", { id: "undo" })));
+      alarm.setAttribute("role", "alert");
+      root.append(alarm);
+    }
+    if (data.empty) { root.append(el("p", "wb-empty", "After the first update: entropy, drift, length and gradient norm, update by update.")); return; }
+    if (!data.alarms.length) root.append(el("p", "wb-quiet", `No alarm after ${plural(data.updates, "update")}.`));
+    const list = el("dl", "wb-health");
+    for (const curve of data.curves) {
+      const known = curve.values.filter((value) => value !== null);
+      add(list, add(el("div"), add(el("dt"), term(curve.name)), add(el("dd"), spark(curve.values), el("span", "", two(known.at(-1)))), el("dd", "wb-unit", curve.unit)));
+    }
+    root.append(list);
+  };
+
+  /* A curve without axes: its shape is what is read, its last number stands beside it. */
+  function spark(values) {
+    const W = 92, H = 24, svg = document.createElementNS(SVG, "svg"), line = document.createElementNS(SVG, "polyline");
+    svg.setAttribute("width", W); svg.setAttribute("height", H); svg.setAttribute("aria-hidden", "true"); svg.setAttribute("class", "wb-spark");
+    const places = values.map((value, i) => [i, value]).filter(([, value]) => value !== null);
+    const sizes = places.map(([, value]) => value), low = Math.min(0, ...sizes), high = Math.max(...sizes, low + 1e-9);
+    const at = ([i, value]) => [2 + (W - 6) * (values.length > 1 ? i / (values.length - 1) : 1), H - 3 - (H - 6) * (value - low) / (high - low)];
+    line.setAttribute("points", places.map((place) => at(place).map((n) => n.toFixed(1)).join(",")).join(" "));
+    const [x, y] = at(places.at(-1)), dot = document.createElementNS(SVG, "circle");
+    dot.setAttribute("cx", x); dot.setAttribute("cy", y); dot.setAttribute("r", 2.5);
+    svg.append(line, dot);
+    return svg;
+  }
+})();
