@@ -51,7 +51,7 @@ class Average:
         """
         tensors = {name: torch.lerp(self.tensors[name], adapter[name], rate) for name in _others(adapter)}
         lost = 0.0
-        for a, b in _pairs(adapter):
+        for a, b in factor_pairs(adapter):
             left = torch.cat([(1.0 - rate) * self.tensors[b].double(), rate * adapter[b].double()], dim=1)
             right = torch.cat([self.tensors[a].double(), adapter[a].double()], dim=0)
             narrow_b, narrow_a, missing = _narrowed(left, right, RANKS * adapter[a].shape[0], adapter[a].dtype)
@@ -64,7 +64,7 @@ class Average:
         if self.tensors.keys() != adapter.keys():
             return False
         same = all(self.tensors[name].shape == adapter[name].shape for name in _others(adapter))
-        for a, b in _pairs(adapter):
+        for a, b in factor_pairs(adapter):
             mine, its = (self.tensors[b], self.tensors[a]), (adapter[b], adapter[a])
             outer = [(left.shape[0], *right.shape[1:]) for left, right in (mine, its)]
             same = same and outer[0] == outer[1] and mine[0].shape[1:] == mine[1].shape[:1]
@@ -74,13 +74,13 @@ class Average:
     def relative_error(self) -> float:
         """`error` over the norm of the average's BA, all layers together; 0 where both are 0."""
         squares = 0.0
-        for a, b in _pairs(self.tensors):
+        for a, b in factor_pairs(self.tensors):
             left, right = self.tensors[b].double(), self.tensors[a].double()
             squares += float(((left.T @ left) * (right @ right.T)).sum())  # the squared norm of BA, without making it
         return self.error / squares**0.5 if self.error else 0.0
 
 
-def _pairs(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
+def factor_pairs(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
     """The names of every A and of the B that belongs to it."""
     for name in tensors:
         other = name.replace("lora_A", "lora_B").replace("lora_embedding_A", "lora_embedding_B")
@@ -89,7 +89,7 @@ def _pairs(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
 
 
 def _others(tensors: Mapping[str, Tensor]) -> list[str]:
-    factors = {name for pair in _pairs(tensors) for name in pair}
+    factors = {name for pair in factor_pairs(tensors) for name in pair}
     return [name for name in tensors if name not in factors]
 
 

@@ -28,6 +28,7 @@ from workbench.session.comparison import Comparisons
 from workbench.session.credit_store import stored_bases
 from workbench.session.intervention import Interventions
 from workbench.session.lift import TeacherLifts
+from workbench.session.node_comparison import NodeComparisons
 from workbench.session.resuming import RANDOM, enter, load_head, resumed
 from workbench.session.selection import Spans, no_signal, selected, update_item
 from workbench.session.step import measured_step
@@ -39,7 +40,7 @@ PROBE_TASKS = 6
 HELD_OUT_TASKS = 60
 
 
-class Session(Comparisons, Interventions, TeacherLifts):
+class Session(Comparisons, Interventions, NodeComparisons, TeacherLifts):
     """A policy and its run. People use its subclass `Workbench`, which adds the experiments."""
 
     def __init__(self, run: Run, policy: Policy, config: PolicyConfig) -> None:

@@ -1,0 +1,111 @@
+"""Two nodes of the timeline side by side: the same attempt re-scored under both, their pass rates, how far apart.
+
+Both states are read from the run and the policy is put back; the head does not move and nothing is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from workbench.config import SDPOConfig
+from workbench.credit import TokenCredit
+from workbench.policy.distance import adapter_distance
+from workbench.records import Attempt
+from workbench.session.credit import CreditBook
+from workbench.statistics import HeldOut
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What is known of one state of the policy."""
+
+    update_id: str
+    held_out: HeldOut | None  # None: never measured at this node
+    written: int  # attempts that were sampled there
+    passed: int  # of those
+    credit: TokenCredit | None  # of the compared attempt under this state; None where none is compared
+
+
+@dataclass(frozen=True, slots=True)
+class NodeComparison:
+    """From one node to another."""
+
+    first: Node
+    second: Node
+    attempt_id: str | None
+    distance: float  # see `adapter_distance`
+
+    @property
+    def change(self) -> tuple[float, ...]:
+        """Log-probability of each token under the second state minus that under the first, nats."""
+        if self.first.credit is None or self.second.credit is None:
+            return ()
+        before, after = (node.credit.contexts["student"] for node in (self.first, self.second) if node.credit)
+        return tuple(y - x for x, y in zip(before, after, strict=True))
+
+    def payload(self) -> dict[str, Any]:
+        """For `workbench.heatmap`: the change, and the raw credit under each; tokens are [] without an attempt."""
+        if self.first.credit is None or self.second.credit is None:
+            return {"tokens": [], "views": []}
+        base = self.second.credit.payload()
+        raw = {name: node.credit.view("raw") for name, node in (("first", self.first), ("second", self.second))}  # type: ignore[union-attr]
+        views = [
+            _view(
+                "change",
+                "Change of log-probability",
+                "Of each token: under the second state minus the first.",
+                self.change,
+            ),
+            _view("first", f"Credit under {self.first.update_id}", "Raw credit under the first state.", raw["first"]),
+            _view(
+                "second", f"Credit under {self.second.update_id}", "Raw credit under the second state.", raw["second"]
+            ),
+        ]
+        return {"tokens": base["tokens"], "views": views, "view": "change", "noise_floor": base["noise_floor"]}
+
+
+def _view(name: str, title: str, how: str, values: Any) -> dict[str, Any]:
+    return {"name": name, "title": title, "unit": "nats", "signed": True, "how": how, "values": list(values)}
+
+
+class NodeComparisons(CreditBook):
+    """A credit book that reads an attempt under other states of the policy."""
+
+    def compare_nodes(
+        self, first: str, second: str, attempt: Attempt | None = None, config: SDPOConfig | None = None
+    ) -> NodeComparison:
+        """Two updates (ids of the timeline, "root" included) side by side; the head stays where it is.
+
+        `attempt` None compares pass rates and adapters only. Raises RunError (an unknown or damaged update),
+        FeedbackError, PromptError.
+        """
+        with self._lock:
+            known = None if attempt is None else self._known(attempt)
+            states = [self.run.blobs.get(self.run.state_blob(update_id)) for update_id in (first, second)]
+            before = self.policy.state()
+            try:
+                nodes = [
+                    self._node(update_id, state, known, config or SDPOConfig())
+                    for update_id, state in zip((first, second), states, strict=True)
+                ]
+            finally:
+                self.policy.load_state(before)
+            adapters = [
+                {name.removeprefix("adapter/"): tensor for name, tensor in state.items() if name.startswith("adapter/")}
+                for state in states
+            ]
+            return NodeComparison(*nodes, None if known is None else known.id, adapter_distance(*adapters))
+
+    def _node(self, update_id: str, state: Mapping[str, Tensor], attempt: Attempt | None, config: SDPOConfig) -> Node:
+        self.policy.load_state(state)
+        credit = None
+        if attempt is not None:
+            credit = self._scored(attempt, self._evidence(attempt, config), config, ("student", "teacher"))[0]
+        measured = [e.data for e in self.run.events("held-out") if e.data["update_id"] == update_id]
+        held_out = HeldOut(measured[-1]["passed"], measured[-1]["total"]) if measured else None
+        own = [one for one in self._attempts.values() if one.update_id == update_id]
+        return Node(update_id, held_out, len(own), sum(one.passed for one in own), credit)
