@@ -88,7 +88,7 @@ class NodeComparisons(CreditBook):
             states = [self.run.blobs.get(self.run.state_blob(update_id)) for update_id in (first, second)]
             before = self.policy.state()
             try:
-                nodes = [
+                one, other = [
                     self._node(update_id, state, known, config or SDPOConfig())
                     for update_id, state in zip((first, second), states, strict=True)
                 ]
@@ -98,7 +98,7 @@ class NodeComparisons(CreditBook):
                 {name.removeprefix("adapter/"): tensor for name, tensor in state.items() if name.startswith("adapter/")}
                 for state in states
             ]
-            return NodeComparison(*nodes, None if known is None else known.id, adapter_distance(*adapters))
+            return NodeComparison(one, other, None if known is None else known.id, adapter_distance(*adapters))
 
     def _node(self, update_id: str, state: Mapping[str, Tensor], attempt: Attempt | None, config: SDPOConfig) -> Node:
         self.policy.load_state(state)

@@ -18,7 +18,7 @@ from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, TaskError
 from workbench.records import to_json
 from workbench.tasks.sandbox import shown
-from workbench.ui.endpoints import endpoints
+from workbench.ui.endpoints import Endpoint, endpoints
 from workbench.ui.forms import is_text, make_config
 from workbench.ui.panel import polite
 from workbench.ui.studio import Studio, detail, find
@@ -103,7 +103,20 @@ def build(studio: Studio) -> None:
         """Ask what runs to stop at its next safe point."""
         return {"stopped": desk.stop()}
 
-    rounds = (tasks, sample, judge, feedback, credit, update, undo, redo, checkout, held_out, status, stop)
+    rounds: tuple[Endpoint, ...] = (
+        tasks,
+        sample,
+        judge,
+        feedback,
+        credit,
+        update,
+        undo,
+        redo,
+        checkout,
+        held_out,
+        status,
+        stop,
+    )
     for endpoint in (*rounds, *endpoints(studio, result)):
         gr.api(polite(checked(endpoint)), api_name=endpoint.__name__, concurrency_limit=None)
 
