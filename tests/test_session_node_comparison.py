@@ -42,7 +42,7 @@ def test_two_nodes_are_compared_and_the_head_stays(tmp_path: Path) -> None:
         task = workbench.add_task(prompt="Write f(xs): sort, then take 3.", environment="python", answer=IMPOSSIBLE)
         attempts = workbench.attempt(task, 2, sampling=SamplingConfig(max_new_tokens=12))
         told = [workbench.give_feedback(attempt, "sort descending.") for attempt in attempts]
-        plain = workbench.credit(told[0], SDPOConfig(teacher="live"))
+        plain = workbench.credit(told[0], SDPOConfig(teacher="live"), contexts=("student", "teacher"))
         workbench.held_out(count=2)
         report = workbench.update(told, SDPOConfig(steps=1))
         events, before = len(workbench.events()), workbench.policy.state()

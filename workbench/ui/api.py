@@ -103,21 +103,8 @@ def build(studio: Studio) -> None:
         """Ask what runs to stop at its next safe point."""
         return {"stopped": desk.stop()}
 
-    rounds: tuple[Endpoint, ...] = (
-        tasks,
-        sample,
-        judge,
-        feedback,
-        credit,
-        update,
-        undo,
-        redo,
-        checkout,
-        held_out,
-        status,
-        stop,
-    )
-    for endpoint in (*rounds, *endpoints(studio, result)):
+    named: list[Endpoint] = [tasks, sample, judge, feedback, credit, update, undo, redo, checkout, held_out]
+    for endpoint in (*named, status, stop, *endpoints(studio, result)):
         gr.api(polite(checked(endpoint)), api_name=endpoint.__name__, concurrency_limit=None)
 
 
