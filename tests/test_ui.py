@@ -21,7 +21,7 @@ from workbench.ui.forms import make_config
 from workbench.ui.moment import path_to, pick
 from workbench.ui.studio import Detail, Studio
 from workbench.ui.tasks import expected
-from workbench.ui.timeline import timeline
+from workbench.ui.timeline import branches, timeline
 from workbench.ui.worker import AHEAD, LONGEST_QUEUE, SHOWN, Desk
 
 WAIT_S = 30.0
@@ -226,11 +226,21 @@ def test_branches_get_lanes_of_their_own() -> None:
     assert [one["update_id"] for one in path_to(tree, "c")] == ["root", "a", "c"]
 
 
+def test_every_branch_is_a_path_and_that_of_the_head_comes_first() -> None:
+    tree = [node("root", None), node("a", "root"), node("b", "a"), {**node("c", "a"), "name": "JSD"}]
+    found = [(name, [one["update_id"] for one in path]) for name, path in branches(tree, "c")]
+    assert found == [("JSD", ["root", "a", "c"]), ("main", ["root", "a", "b"])]
+    assert [one["id"] for one in timeline(tree, "c")["nodes"] if one["begins"]] == ["c"]
+    measured = {key: {"passed": 6, "total": 10, "rate": 0.6, "low": 0.31, "high": 0.83} for key in "bc"}
+    drawn = charts.learning_curves(branches(tree, "c"), measured)
+    assert [(trace.name, list(trace.x)) for trace in drawn.data] == [("JSD", [2]), ("main", [2])]
+
+
 def test_the_curve_follows_the_head_and_draws_its_intervals() -> None:
     path = [node("root", None), node("a", "root")]
-    assert charts.learning_curve(path, {}) is None
+    assert charts.learning_curves([("main", path)], {}) is None
     measured = {"a": {"passed": 6, "total": 10, "rate": 0.6, "low": 0.31, "high": 0.83}}
-    trace = charts.learning_curve(path, measured).data[0]
+    trace = charts.learning_curves([("main", path)], measured).data[0]
     assert list(trace.x) == [1] and list(trace.y) == [0.6]
     assert list(trace.error_y.array) == [pytest.approx(0.23)] and list(trace.error_y.arrayminus) == [
         pytest.approx(0.29)

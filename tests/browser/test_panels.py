@@ -40,3 +40,31 @@ def test_the_update_is_explained_before_and_checked_after(new_page: Callable[...
     page.get_by_role("tab", name="Round").click()
     page.wait_for_selector(".wb-plan:has-text('in 2 steps')")
     idle(page)
+
+
+def test_branches_are_named_drawn_and_compared(new_page: Callable[..., Any], app: str) -> None:
+    page = opened(new_page, app)
+    if not page.locator(".wb-fail").count():
+        sampled(page, 4)
+    if page.locator(".wb-node").count() < 2:
+        page.click("#do-update:not([disabled])")
+        page.wait_for_selector(".wb-node >> nth=1")
+    idle(page)
+    nodes = page.locator(".wb-node").count()
+    page.click("#do-undo")
+    page.wait_for_selector(".wb-node[aria-current='step'] span:has-text('start')")
+    page.fill("#branch-name textarea, #branch-name input", "again")
+    page.click("#do-branch")
+    page.wait_for_function("document.querySelector('#branch-name textarea, #branch-name input').value === ''")
+    page.click("#do-update:not([disabled])")
+    page.wait_for_selector(f".wb-node >> nth={nodes}")
+    page.wait_for_selector(".wb-branch:has-text('again')")
+    page.get_by_role("button", name="Compare two updates").click()
+    page.wait_for_function("document.querySelector('#compare-second input').value.startsWith('again')")
+    page.click("#do-compare")
+    page.wait_for_selector(".wb-nodes .wb-numbers")
+    page.wait_for_selector(".wb-compared .hm-t")
+    assert "adapter distance" in page.locator(".wb-nodes").inner_text()
+    page.fill("#branch-name textarea, #branch-name input", "again")
+    page.click("#do-branch")
+    page.wait_for_selector("text=There already is a branch")

@@ -18,10 +18,11 @@ from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, TaskError
 from workbench.records import to_json
 from workbench.tasks.sandbox import shown
+from workbench.ui.board import find
 from workbench.ui.endpoints import Endpoint, endpoints
 from workbench.ui.forms import is_text, make_config
 from workbench.ui.panel import polite
-from workbench.ui.studio import Studio, detail, find
+from workbench.ui.studio import Studio, detail
 
 
 def build(studio: Studio) -> None:

@@ -10,45 +10,62 @@ from workbench.records import UpdateReport
 INK = "#8a93a1"  # axes and labels: 3:1 or better on both grounds
 LINE = GOOD = "#3f8fc9"  # the blue and the orange of the heatmap
 BAD = "#ef8a35"
+BRANCHES = (LINE, "#a26bd0", "#2f9e83", "#c2607a", "#8a7a2f")  # each 3:1 or better on both grounds
 
 
-def learning_curve(path: Sequence[Mapping[str, Any]], measured: Mapping[str, Mapping[str, Any]]) -> Any:
-    """Held-out pass rate along the path from the start to the head, with 95 % Wilson intervals where measured.
+def learning_curves(
+    branches: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], measured: Mapping[str, Mapping[str, Any]]
+) -> Any:
+    """Held-out pass rate along each branch from the start on, with 95 % Wilson intervals where measured.
 
-    `path`: nodes from the root on, each with `update_id` and `report`; `measured`: per update id, `rate`, `low`,
-    `high`, `passed`, `total` (rates 0 to 1). None where there is no point to draw.
+    `branches`: name and nodes (`update_id`, `report`) from the root on, the one through the head first, which is drawn
+    strong; `measured`: per update id, `rate`, `low`, `high`, `passed`, `total` (rates 0 to 1). None where there is no
+    point to draw.
     """
-    rates = [_rate(node, measured) for node in path]
-    places = [i for i, rate in enumerate(rates) if rate is not None]
-    if not places:
-        return None
     import plotly.graph_objects as go
 
-    above, below, texts = [], [], []
-    for i in places:
-        known = measured.get(path[i]["update_id"])
-        rate = rates[i] or 0.0
-        above.append(known["high"] - rate if known else 0.0)
-        below.append(rate - known["low"] if known else 0.0)
-        texts.append(f"{known['passed']} of {known['total']} held-out tasks" if known else "as the update measured it")
-    figure = go.Figure(
-        go.Scatter(
-            x=places,
-            y=[rates[i] for i in places],
+    drawn = [
+        (name, places)
+        for name, path in branches
+        if (places := [(i, found) for i, node in enumerate(path) if (found := _rate(node, measured))])
+    ]
+    if not drawn:
+        return None
+    figure = go.Figure()
+    for number, (name, places) in enumerate(drawn):
+        colour = BRANCHES[number % len(BRANCHES)]
+        error = {"type": "data", "thickness": 1.5, "width": 5, "color": colour}
+        error["array"] = [found["high"] - found["rate"] for _, found in places]
+        error["arrayminus"] = [found["rate"] - found["low"] for _, found in places]
+        figure.add_scatter(
+            x=[i for i, _ in places],
+            y=[found["rate"] for _, found in places],
+            name=name,
             mode="lines+markers",
-            line={"color": LINE, "width": 2.5},
-            marker={"size": 9},
-            error_y={"type": "data", "array": above, "arrayminus": below, "thickness": 1.5, "width": 5, "color": LINE},
-            text=texts,
-            hovertemplate="after %{x} updates: %{y:.0%}<br>%{text}<extra></extra>",
+            line={"color": colour, "width": 1.5 if number else 2.5, "dash": "dot" if number else "solid"},
+            marker={"size": 7 if number else 9},
+            error_y=error,
+            text=[found["says"] for _, found in places],
+            hovertemplate="after %{x} updates: %{y:.0%}<br>%{text}<extra>%{fullData.name}</extra>",
         )
-    )
+    longest = max(len(path) for _, path in branches)
     _lay_out(
         figure,
-        x={"title": "updates", "dtick": max(1, len(path) // 10), "range": [-0.3, max(1, len(path) - 1) + 0.3]},
+        x={"title": "updates", "dtick": max(1, longest // 10), "range": [-0.3, max(1, longest - 1) + 0.3]},
         y={"title": "held-out pass rate", "range": [0, 1.02], "tickformat": ".0%"},
     )
+    figure.update_layout(showlegend=len(drawn) > 1, legend={"orientation": "h", "y": 1.12})
     return figure
+
+
+def _rate(node: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Rate and interval at a node; what an update measured by itself has none."""
+    known = measured.get(node["update_id"])
+    if known:
+        return {**known, "says": f"{known['passed']} of {known['total']} held-out tasks"}
+    report = node.get("report")
+    rate = None if report is None else report.side_effects.held_out_after
+    return None if rate is None else {"rate": rate, "low": rate, "high": rate, "says": "as the update measured it"}
 
 
 def predicted_and_realised(report: UpdateReport | None) -> Any:
@@ -92,11 +109,3 @@ def _lay_out(figure: Any, x: Mapping[str, Any], y: Mapping[str, Any]) -> None:
         xaxis={**axis, **x},
         yaxis={**axis, **y},
     )
-
-
-def _rate(node: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) -> float | None:
-    known = measured.get(node["update_id"])
-    if known:
-        return float(known["rate"])
-    report = node.get("report")
-    return None if report is None else report.side_effects.held_out_after

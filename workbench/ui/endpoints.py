@@ -23,4 +23,13 @@ def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
         """What is worrying about the update in force, a sentence each."""
         return {"alarms": list(studio.desk.facts.get("alarms", ()))}
 
-    return (teacher_lift, alarms)
+    async def branch(name: str) -> dict:
+        """Updates from here on carry this name."""
+        return {"branch": await result(studio.branch(name))}
+
+    async def compare_nodes(first: str, second: str, attempt: str = "", config: dict | None = None) -> dict:
+        """Two updates side by side: pass rates, distance of the adapters, and an attempt re-scored under both."""
+        made = make_config(SDPOConfig, config)
+        return await result(studio.compare_nodes(first, second, attempt or None, made))
+
+    return (teacher_lift, alarms, branch, compare_nodes)

@@ -12,6 +12,7 @@ from typing import Any
 from workbench.errors import ConfigError, TaskError
 
 LONGEST_TEXT = 20_000  # characters of a prompt or a feedback
+LONGEST_NAME = 60  # characters of a branch or a pack
 # Numbers for which "none" means something.
 MAY_BE_EMPTY = ("is_clip", "advantage_clip", "teacher_update_rate", "kl_limit")
 

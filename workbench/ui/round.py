@@ -55,7 +55,7 @@ class Round:
             update = UpdatePanel(studio, selection)
         health = HealthPanel(studio)
         with gr.Row(elem_classes="wb-rule"):
-            timeline = TimelinePanel(studio)
+            timeline = TimelinePanel(studio, selection)
         self.timer = gr.Timer(BUSY_S)
         self.panels = (*others, tasks, attempts, credit, feedback, teacher, update, health, timeline)
         self._connect()

@@ -1,23 +1,24 @@
 """What people can ask for, as jobs of the desk. Page and API share it; nothing here knows of Gradio.
 
 Every method checks its input before anything is queued (TaskError, FeedbackError, ConfigError), returns the `Job`,
-and its job keeps the board's facts true: `groups` (newest attempts per task), `live` (text while it is sampled),
-`timeline`, `head`, `held_out`.
+and its job keeps the board's facts true.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from workbench.config import SamplingConfig, SDPOConfig
-from workbench.errors import ConfigError, FeedbackError, NoSignalError, TaskError
+from workbench.errors import FeedbackError, NoSignalError, TaskError
 from workbench.records import Attempt, Task
 from workbench.tasks import is_built_in
+from workbench.ui.board import find, plain, rates
 from workbench.ui.forms import LONGEST_TEXT, checked_text, is_text
-from workbench.ui.worker import AHEAD, SHOWN, Desk, Job
+from workbench.ui.timeline_jobs import TimelineJobs
+from workbench.ui.worker import AHEAD, SHOWN, Job
 
 MEASURING = "Measuring the held-out tasks"
 MOST_ATTEMPTS = 64
@@ -34,67 +35,8 @@ class Detail:
     shortened: Any
 
 
-def plain(node: Any) -> dict[str, Any]:
-    """A node of the timeline as a dict, however the run describes it."""
-    if isinstance(node, Mapping):
-        return dict(node)
-    if is_dataclass(node):
-        return {item.name: getattr(node, item.name) for item in fields(node)}
-    return dict(vars(node))
-
-
-class Studio:
+class Studio(TimelineJobs):
     """The verbs of one round over a desk."""
-
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
-
-    # Opening -----------------------------------------------------------------------------------------------------
-    @staticmethod
-    def opened(workbench: Any, desk: Desk) -> None:
-        """Fill the board from a workbench that was just opened (runs in the desk's thread)."""
-        groups: dict[str, tuple[Attempt, ...]] = {}
-        newest: dict[str, str] = {}
-        for attempt in workbench.attempts():
-            if newest.get(attempt.task_id) != attempt.group_id:
-                newest[attempt.task_id] = attempt.group_id
-                groups.pop(attempt.task_id, None)  # so that the newest group comes last
-                groups[attempt.task_id] = ()
-            groups[attempt.task_id] += (attempt,)
-        tasks = {pack: tuple(workbench.tasks(pack)) for pack in workbench.packs()}
-        measured = {e.data["update_id"]: rates(e.data) for e in workbench.events() if e.kind == "held-out"}
-        desk.publish(tasks=tasks, groups=groups, live=None, held_out=measured, policy=dict(workbench.policy.facts))
-        Studio._publish_timeline(workbench, desk)
-
-    @staticmethod
-    def _publish_timeline(workbench: Any, desk: Desk) -> None:
-        nodes = tuple(plain(node) for node in workbench.timeline())
-        alarms = tuple(alarm.sentence for alarm in workbench.alarms())
-        desk.publish(timeline=nodes, head=workbench.head, alarms=alarms)
-
-    # Reading the board -------------------------------------------------------------------------------------------
-    def task(self, task_id: str) -> Task | None:
-        """The task on the board, or None."""
-        for tasks in self.desk.facts.get("tasks", {}).values():
-            for task in tasks:
-                if task.id == task_id:
-                    return task
-        return None
-
-    def group(self, task_id: str) -> tuple[Attempt, ...]:
-        """The newest attempts at a task."""
-        return self.desk.facts.get("groups", {}).get(task_id, ())
-
-    def report(self, attempt: Attempt) -> Any:
-        """The newest update on the path to the head that used this attempt, or None."""
-        nodes = {node["update_id"]: node for node in self.desk.facts.get("timeline", ())}
-        here = nodes.get(self.desk.facts.get("head", ""))
-        while here is not None:
-            report = here.get("report")
-            if report is not None and attempt.id in report.realised:
-                return report
-            here = nodes.get(here.get("parent_id") or "")
-        return None
 
     # Tasks and attempts ------------------------------------------------------------------------------------------
     def add_task(self, prompt: str, environment: str, answer: Mapping[str, Any] | None, system: str | None) -> Job:
@@ -150,17 +92,13 @@ class Studio:
             try:
                 attempts = workbench.attempt(task, n=n, sampling=sampling, on_token=on_token, stop=job.stop)
                 if attempts:
-                    self._publish_group(task_id, tuple(attempts))
+                    self.publish_group(task_id, tuple(attempts))
             finally:
                 self.desk.publish(live=None)
             self._measure_ahead(workbench, task)
             return list(attempts)
 
         return self.desk.submit("sample", f"Sampling {n} attempts", run)
-
-    def _publish_group(self, task_id: str, attempts: tuple[Attempt, ...]) -> None:
-        groups = {name: group for name, group in self.desk.facts["groups"].items() if name != task_id}
-        self.desk.publish(groups={**groups, task_id: attempts})
 
     def judge(self, task_id: str, text: str) -> Job:
         """Judge a text as if it were an attempt; the job's result is a Judgement. Nothing is recorded."""
@@ -190,17 +128,12 @@ class Studio:
             changed = workbench.give_feedback(find(workbench, attempt_id), text=text, reward=reward, mode=mode)
             group = tuple(changed if old.id == attempt_id else old for old in self.group(changed.task_id))
             if changed in group:
-                self._publish_group(changed.task_id, group)
+                self.publish_group(changed.task_id, group)
             return changed
 
         return self.desk.submit("feedback", "Recording feedback", run)
 
     # Credit ------------------------------------------------------------------------------------------------------
-    def key(self, what: str, attempt_id: str, config: SDPOConfig, group: Sequence[Attempt]) -> tuple[Any, ...]:
-        """What the answer depends on: policy, configuration, and the feedback and verdicts of the whole group."""
-        said = tuple((attempt.id, attempt.feedback, attempt.reward) for attempt in group)
-        return (what, attempt_id, self.desk.facts.get("head"), config, said)
-
     def want_detail(self, attempt: Attempt, config: SDPOConfig, *, shown: bool) -> Detail | Exception | None:
         """The attempt's detail if it is known; otherwise None, and a job that finds it out is in the queue.
 
@@ -255,7 +188,7 @@ class Studio:
             if missing:
                 raise FeedbackError(f"There is no attempt {missing[0]!r} in this run; sample or choose another.")
             report = workbench.update([every[one] for one in ids], config, stop=job.stop)
-            self._publish_timeline(workbench, self.desk)
+            self.publish_timeline(workbench, self.desk)
             self._publish_pace(workbench, [every[one] for one in ids], config, report)
             self._measure_ahead(workbench, workbench.task(every[ids[0]].task_id))
             return report
@@ -291,18 +224,6 @@ class Studio:
         groups = self.desk.facts.get("groups", {}).values()
         return self.key("lift", " ".join(ids), config, [a for group in groups for a in group if a.id in ids])
 
-    def move(self, verb: str, update_id: str | None = None) -> Job:
-        """`undo`, `redo` or `checkout` (with the id of an update); the job's result is the new head."""
-        if verb not in ("undo", "redo", "checkout"):
-            raise ConfigError(f"{verb!r} is not a move; choose undo, redo or checkout.")
-
-        def run(workbench: Any, job: Job) -> str:
-            workbench.checkout(update_id) if verb == "checkout" else getattr(workbench, verb)()
-            self._publish_timeline(workbench, self.desk)
-            return str(workbench.head)
-
-        return self.desk.submit(verb, {"undo": "Undoing", "redo": "Redoing"}.get(verb, "Moving the head"), run)
-
     def held_out(self) -> Job:
         """Measure the held-out pass rate of the head; the job's result is {"passed", "total", "rate", ...}."""
         return self.desk.submit("held-out", MEASURING, self._measure, key=("held-out", object()))
@@ -317,22 +238,6 @@ class Studio:
         measured = rates(plain(workbench.held_out()))
         self.desk.publish(held_out={**self.desk.facts["held_out"], workbench.head: measured})
         return measured
-
-
-def rates(counts: Mapping[str, Any]) -> dict[str, Any]:
-    """Passed and total with the rate and its 95 % interval, all 0 to 1."""
-    from workbench.statistics import HeldOut  # brings torch: only in the desk's thread, not with the page
-
-    found = HeldOut(counts["passed"], counts["total"])
-    return {"passed": found.passed, "total": found.total, "rate": found.rate, "low": found.low, "high": found.high}
-
-
-def find(workbench: Any, attempt_id: str) -> Attempt:
-    """The attempt with this id; FeedbackError where there is none."""
-    for attempt in reversed(workbench.attempts()):
-        if attempt.id == attempt_id:
-            return attempt
-    raise FeedbackError(f"There is no attempt {attempt_id!r} in this run; sample or choose another.")
 
 
 def detail(workbench: Any, attempt: Attempt, config: SDPOConfig, contexts: str | Sequence[str] | None = None) -> Detail:

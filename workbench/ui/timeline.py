@@ -1,4 +1,4 @@
-"""The panel of the timeline: every update a node of a tree; undo, redo, go anywhere; the learning curve beside it."""
+"""The panel of the timeline: every update a node of a tree; undo, redo, branch, go anywhere, compare two of them."""
 
 from __future__ import annotations
 
@@ -7,28 +7,43 @@ from typing import Any
 
 import gradio as gr
 
+from workbench.config import SDPOConfig
 from workbench.ui import charts
-from workbench.ui.moment import Moment
-from workbench.ui.panel import QUIET, Panel, Then, chosen_id, polite
+from workbench.ui.forms import LONGEST_NAME, make_config
+from workbench.ui.moment import Moment, pick
+from workbench.ui.panel import QUIET, Panel, Selection, Then, chosen_id, numbered, part, polite
 from workbench.ui.studio import Studio
 
 
 class TimelinePanel(Panel):
-    """The tree of updates and the held-out pass rate along the path to the head."""
+    """The tree of updates, and the held-out pass rate along each of its branches."""
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, studio: Studio, selection: Selection) -> None:
         super().__init__()
-        self.studio = studio
+        self.studio, self.selection = studio, selection
         with gr.Column(scale=6, min_width=300):
-            read = lambda moment: timeline(moment.facts.get("timeline", ()), moment.facts.get("head", ""))  # noqa: E731
-            self.tree = self.draw("timeline", read)
+            self.tree = self.draw("timeline", lambda moment: timeline(_nodes(moment), _head(moment)))
             with gr.Row():
-                self.undo = gr.Button("Undo", size="sm", min_width=80, elem_id="do-undo")
-                self.redo = gr.Button("Redo", size="sm", min_width=80, elem_id="do-redo")
+                self.undo = gr.Button("Undo", size="sm", min_width=70, elem_id="do-undo")
+                self.redo = gr.Button("Redo", size="sm", min_width=70, elem_id="do-redo")
                 self.measure = gr.Button("Measure held-out tasks", size="sm", min_width=160, elem_id="do-measure")
+            with gr.Row(elem_classes="wb-sample"):
+                self.name = gr.Textbox(
+                    label="Name of a new branch", max_length=LONGEST_NAME, min_width=140, elem_id="branch-name"
+                )
+                self.branch = gr.Button("Branch here", size="sm", min_width=100, elem_id="do-branch")
         with gr.Column(scale=5, min_width=300):
             curve = gr.Plot(show_label=False, container=False, elem_id="curve", visible=False)
             self.follow("curve", curve, _curve, lambda drawn: gr.Plot(drawn, visible=drawn is not None))
+            with gr.Accordion("Compare two updates", open=False, visible=False, elem_id="comparing") as comparing:
+                with gr.Row(elem_classes="wb-sample"):
+                    self.first = gr.Dropdown([], label="From", min_width=120, elem_id="compare-first")
+                    self.second = gr.Dropdown([], label="To", min_width=120, elem_id="compare-second")
+                    self.compare = gr.Button("Compare", size="sm", min_width=90, elem_id="do-compare")
+                self.compared = part("nodes")
+            self.follow("comparing", comparing, lambda m: len(_nodes(m)) > 1, lambda many: gr.Accordion(visible=many))
+            self.follow("from", self.first, lambda m: (_labels(m), _before(m)), _choices)
+            self.follow("to", self.second, lambda m: (_labels(m), _head(m)), _choices)
 
     def connect(self, then: Then) -> None:
         """The head moves by the buttons, and to a node that is pressed."""
@@ -36,6 +51,10 @@ class TimelinePanel(Panel):
         then(self.redo.click(polite(lambda: self._move("redo")), None, None, **QUIET))
         then(self.tree.select(polite(self.on_node), None, None, **QUIET))
         then(self.measure.click(polite(self.on_measure), None, None, **QUIET))
+        gr.on([self.branch.click, self.name.submit], polite(self.on_branch), [self.name], [self.name], **QUIET)
+        selection = self.selection
+        asked = [self.first, self.second, selection.task_id, selection.chosen, selection.config]
+        self.compare.click(polite(self.on_compare), asked, [self.compared], **QUIET)
 
     def _move(self, verb: str) -> None:
         self.studio.move(verb)
@@ -48,9 +67,61 @@ class TimelinePanel(Panel):
         """Measure the held-out pass rate of the head."""
         self.studio.held_out()
 
+    def on_branch(self, name: str) -> str:
+        """Updates from the head on carry this name; the field is empty again."""
+        self.studio.branch(name or "").future.result()
+        return ""
+
+    def on_compare(self, first: str, second: str, task_id: str, chosen: str, config: dict[str, Any]) -> str:
+        """Two nodes side by side, with the chosen attempt re-scored under both."""
+        attempt = pick(self.studio.group(task_id), chosen)
+        made = make_config(SDPOConfig, config)
+        found = self.studio.compare_nodes(first, second, attempt.id if attempt else None, made).future.result()
+        return numbered(found)
+
+
+def _nodes(moment: Moment) -> Sequence[Mapping[str, Any]]:
+    found: Sequence[Mapping[str, Any]] = moment.facts.get("timeline", ())
+    return found
+
+
+def _head(moment: Moment) -> str:
+    return str(moment.facts.get("head", ""))
+
+
+def _before(moment: Moment) -> str:
+    """The node before the head: what one compares it with first."""
+    return str(moment.path[-2]["update_id"]) if len(moment.path) > 1 else _head(moment)
+
+
+def _labels(moment: Moment) -> list[tuple[str, str]]:
+    return [(label(node), node["update_id"]) for node in _nodes(moment)]
+
+
+def _choices(value: tuple[list[tuple[str, str]], str]) -> gr.Dropdown:
+    return gr.Dropdown(value[0], value=value[1] or None)
+
 
 def _curve(moment: Moment) -> Any:
-    return charts.learning_curve(moment.path, moment.facts.get("held_out", {}))
+    return charts.learning_curves(branches(_nodes(moment), _head(moment)), moment.facts.get("held_out", {}))
+
+
+def label(node: Mapping[str, Any]) -> str:
+    """A node as people find it in a list: its branch, and its id."""
+    return "start" if node.get("parent_id") is None else f"{node.get('name') or ''} · {node['update_id']}"
+
+
+def branches(nodes: Sequence[Mapping[str, Any]], head: str) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """Every path from the root to a last update, with the name of its branch; that through the head comes first."""
+    known = {node["update_id"]: node for node in nodes}
+    parents = {node.get("parent_id") for node in nodes}
+    paths = []
+    for leaf in (node for node in nodes if node["update_id"] not in parents):
+        path = [leaf]
+        while path[-1].get("parent_id") in known:
+            path.append(known[path[-1]["parent_id"]])
+        paths.append((str(leaf.get("name") or ""), path[::-1]))
+    return sorted(paths, key=lambda one: not any(node["update_id"] == head for node in one[1]))
 
 
 def timeline(nodes: Sequence[Mapping[str, Any]], head: str) -> dict[str, Any]:
@@ -58,6 +129,7 @@ def timeline(nodes: Sequence[Mapping[str, Any]], head: str) -> dict[str, Any]:
     children: dict[str | None, list[Mapping[str, Any]]] = {}
     for node in nodes:
         children.setdefault(node.get("parent_id"), []).append(node)
+    names = {node["update_id"]: node.get("name") for node in nodes}
     placed: list[dict[str, Any]] = []
     lanes = 0
     pending = [(node, 0, -1) for node in reversed(children.get(None, []))]
@@ -65,14 +137,15 @@ def timeline(nodes: Sequence[Mapping[str, Any]], head: str) -> dict[str, Any]:
         node, depth, lane = pending.pop()
         if lane < 0:
             lane, lanes = lanes, lanes + 1
-        report = node.get("report")
+        report, parent = node.get("report"), node.get("parent_id")
         placed.append(
             {
                 "id": node["update_id"],
-                "parent": node.get("parent_id"),
+                "parent": parent,
                 "x": depth,
                 "y": lane,
                 "name": node.get("name") or "",
+                "begins": parent is not None and node.get("name") != names.get(parent),
                 "head": node["update_id"] == head,
                 "loss": None if report is None else [report.loss_before, report.loss],
             }

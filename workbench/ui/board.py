@@ -1,0 +1,106 @@
+"""The board of the desk as the page reads it, and what every job keeps true on it.
+
+Facts: `tasks` (by pack), `groups` (newest attempts per task), `live` (text while it is sampled), `timeline`, `head`,
+`alarms`, `held_out` (by update), `policy`. Knows nothing of Gradio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from workbench.config import SDPOConfig
+from workbench.errors import FeedbackError
+from workbench.records import Attempt, Task
+from workbench.ui.worker import Desk
+
+
+class Board:
+    """What is published of a workbench. The jobs of people are its subclasses."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    # Opening -----------------------------------------------------------------------------------------------------
+    @staticmethod
+    def opened(workbench: Any, desk: Desk) -> None:
+        """Fill the board from a workbench that was just opened (runs in the desk's thread)."""
+        groups: dict[str, tuple[Attempt, ...]] = {}
+        newest: dict[str, str] = {}
+        for attempt in workbench.attempts():
+            if newest.get(attempt.task_id) != attempt.group_id:
+                newest[attempt.task_id] = attempt.group_id
+                groups.pop(attempt.task_id, None)  # so that the newest group comes last
+                groups[attempt.task_id] = ()
+            groups[attempt.task_id] += (attempt,)
+        tasks = {pack: tuple(workbench.tasks(pack)) for pack in workbench.packs()}
+        measured = {e.data["update_id"]: rates(e.data) for e in workbench.events() if e.kind == "held-out"}
+        desk.publish(tasks=tasks, groups=groups, live=None, held_out=measured, policy=dict(workbench.policy.facts))
+        Board.publish_timeline(workbench, desk)
+
+    @staticmethod
+    def publish_timeline(workbench: Any, desk: Desk) -> None:
+        """The tree, the head and what is worrying about it."""
+        nodes = tuple(plain(node) for node in workbench.timeline())
+        alarms = tuple(alarm.sentence for alarm in workbench.alarms())
+        desk.publish(timeline=nodes, head=workbench.head, alarms=alarms)
+
+    # Reading the board -------------------------------------------------------------------------------------------
+    def task(self, task_id: str) -> Task | None:
+        """The task on the board, or None."""
+        for tasks in self.desk.facts.get("tasks", {}).values():
+            for task in tasks:
+                if task.id == task_id:
+                    return task
+        return None
+
+    def group(self, task_id: str) -> tuple[Attempt, ...]:
+        """The newest attempts at a task."""
+        return self.desk.facts.get("groups", {}).get(task_id, ())
+
+    def report(self, attempt: Attempt) -> Any:
+        """The newest update on the path to the head that used this attempt, or None."""
+        nodes = {node["update_id"]: node for node in self.desk.facts.get("timeline", ())}
+        here = nodes.get(self.desk.facts.get("head", ""))
+        while here is not None:
+            report = here.get("report")
+            if report is not None and attempt.id in report.realised:
+                return report
+            here = nodes.get(here.get("parent_id") or "")
+        return None
+
+    def key(self, what: str, attempt_id: str, config: SDPOConfig, group: Sequence[Attempt]) -> tuple[Any, ...]:
+        """What the answer depends on: policy, configuration, and the feedback and verdicts of the whole group."""
+        said = tuple((attempt.id, attempt.feedback, attempt.reward) for attempt in group)
+        return (what, attempt_id, self.desk.facts.get("head"), config, said)
+
+    def publish_group(self, task_id: str, attempts: tuple[Attempt, ...]) -> None:
+        """These are now the newest attempts at a task."""
+        groups = {name: group for name, group in self.desk.facts["groups"].items() if name != task_id}
+        self.desk.publish(groups={**groups, task_id: attempts})
+
+
+def plain(node: Any) -> dict[str, Any]:
+    """A node of the timeline as a dict, however the run describes it."""
+    if isinstance(node, Mapping):
+        return dict(node)
+    if is_dataclass(node):
+        return {item.name: getattr(node, item.name) for item in fields(node)}
+    return dict(vars(node))
+
+
+def rates(counts: Mapping[str, Any]) -> dict[str, Any]:
+    """Passed and total with the rate and its 95 % interval, all 0 to 1."""
+    from workbench.statistics import HeldOut  # brings torch: only in the desk's thread, not with the page
+
+    found = HeldOut(counts["passed"], counts["total"])
+    return {"passed": found.passed, "total": found.total, "rate": found.rate, "low": found.low, "high": found.high}
+
+
+def find(workbench: Any, attempt_id: str) -> Attempt:
+    """The attempt with this id; FeedbackError where there is none."""
+    for attempt in reversed(workbench.attempts()):
+        if attempt.id == attempt_id:
+            return attempt
+    raise FeedbackError(f"There is no attempt {attempt_id!r} in this run; sample or choose another.")
