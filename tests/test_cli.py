@@ -156,6 +156,10 @@ MISTAKES = [
     (["import", "absent.zip", "there"], "absent.zip"),
     (["learn", "nonsense"], "not a house-rules pack"),
     (["learn", "--rounds", "0"], "rounds is 0"),
+    (["learn", "--seeds", "0"], "--seeds is 0"),
+    (["learn", "--methods", "sdpo,ppo"], "method is 'ppo'"),
+    (["ablate", "luck"], "no ablation 'luck'"),
+    (["report", "absent"], "There is no experiment"),
     (["evaluate", "./absent"], "no model directory"),
     (["evaluate", "--stages", "some"], "--stages is 'some'"),
     (["bench", "nonsense"], "No such command"),
@@ -186,7 +190,7 @@ def test_python_m_workbench_is_the_same_program(tmp_path: Path) -> None:
 def test_help_names_every_command_without_loading_a_model(command: Commands) -> None:
     status, out, _ = command("--help")
     names = {info.name for info in build_app().registered_commands}
-    assert status == 0 and all(str(name) in out for name in names) and len(names) == 14
+    assert status == 0 and all(str(name) in out for name in names) and len(names) == 15
     code = (
         "import sys, workbench.cli\n"
         "slow = {'torch', 'transformers', 'peft', 'gradio', 'bitsandbytes'} & set(sys.modules)\n"
@@ -236,7 +240,10 @@ def test_learning_prints_its_curve(command: Commands, tmp_path: Path) -> None:
     last = summary["points"][-1]
     assert last["generations"] == 3 and last["held_out"]["low"] <= last["held_out"]["rate"] <= last["held_out"]["high"]
     status, out, err = command("learn", *small, "--run", run)
-    assert (status, out) == (2, "") and "already holds a run" in err
+    assert (status, out) == (2, "") and "begun with other settings" in err and "pack" in err
+    events, again = command.json("learn", "house-rules@2:remark", *small, "--lr", "5e-3", "--run", run)
+    assert events == [] and again["points"] == summary["points"]  # it is all there
+    assert json.loads((run / "report.json").read_text())["points"]["0"]["sdpo"][1]["held_out"]["total"] == 3
 
 
 def test_evaluation_gives_every_cell_with_its_interval(command: Commands) -> None:

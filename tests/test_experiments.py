@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from workbench import Workbench
+from workbench.config import SDPOConfig
 from workbench.errors import ConfigError
-from workbench.experiments.learn import LearnSettings, to_json
+from workbench.experiments.arms import ABLATIONS, Arm, ablation
+from workbench.experiments.journal import Journal, read
+from workbench.experiments.learn import LearnPoint, LearnSettings, to_json
 from workbench.experiments.localise import localise, wrong_tokens
+from workbench.runs import Run
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = LearnSettings(rounds=2, questions=2, attempts=4, held_out=4, measure_every=2)
+
+
+@pytest.fixture(scope="module")
+def workbench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
+    """One policy for the tests that leave it as it was, or say in which state they begin."""
+    with Workbench.open(tmp_path_factory.mktemp("experiments") / "run") as opened:
+        yield opened
 
 
 @pytest.mark.parametrize(
@@ -37,12 +60,101 @@ def test_negative_credit_finds_the_wrong_token(tmp_path: Path) -> None:
             localise(workbench, "gossip")
 
 
-def test_a_learning_run_yields_a_point_per_round_and_updates_the_policy(tmp_path: Path) -> None:
-    with Workbench.open(tmp_path / "run") as workbench:
-        settings = LearnSettings(rounds=2, questions=2, attempts=4, held_out=6, measure_every=2)
-        points = list(workbench.learn("house-rules@11:remark", settings=settings))
-        assert [point.round for point in points] == [0, 1, 2]
-        assert [point.generations for point in points] == [0, 8, 16]
-        assert points[0].held_out is not None and points[1].held_out is None and points[2].held_out is not None
-        assert workbench.head == points[2].update_id != "root"
-        assert to_json(points[2])["held_out"]["total"] == 6
+def test_a_learning_run_yields_a_point_per_round_and_updates_the_policy(workbench: Workbench) -> None:
+    workbench.checkout("root")
+    points = list(workbench.learn("house-rules@11:remark", settings=SMALL))
+    assert [point.round for point in points] == [0, 1, 2]
+    assert [point.generations for point in points] == [0, 8, 16]
+    assert points[0].held_out is not None and points[1].held_out is None and points[2].held_out is not None
+    assert workbench.head == points[2].update_id != "root"
+    assert to_json(points[2])["held_out"]["total"] == 4
+    assert points[0].kl_to_base == pytest.approx(0.0, abs=1e-5) and points[2].kl_to_base > 1e-4
+
+
+def test_arms_begin_alike_and_none_stays_in_force(workbench: Workbench) -> None:
+    workbench.checkout("root")
+    arms = [Arm("silent", SDPOConfig(steps=1), "none"), Arm("grpo", SDPOConfig(method="grpo", steps=1), attempts=2)]
+    settings = LearnSettings(rounds=1, questions=2, attempts=4, held_out=2, measure_every=0)
+    points = {
+        (one.arm, one.round): one
+        for one in workbench.compare_learning(arms, "house-rules@11:remark", settings=settings)
+    }
+    assert workbench.head == "root"
+    start, other_start = points["silent", 0], points["grpo", 0]
+    assert (start.held_out, start.entropy, start.update_id) == (other_start.held_out, other_start.entropy, "root")
+    groups: dict[str, int] = {}
+    for attempt in workbench.attempts()[-8:]:
+        groups[attempt.group_id] = groups.get(attempt.group_id, 0) + 1
+    assert list(groups.values()) == [2, 2, 2, 2]  # the same 8 attempts a round, in groups of 2
+    silent = [one for one in workbench.attempts()[-16:-8] if not one.passed]
+    assert silent and all(one.feedback == "" for one in silent)
+
+
+def test_every_ablation_has_arms_that_differ(workbench: Workbench) -> None:
+    for name in ABLATIONS:
+        arms = ablation(name, SDPOConfig(steps=1))
+        assert len({arm.name for arm in arms}) == len(arms) > 1
+        assert len({json.dumps(asdict(arm) | {"name": ""}) for arm in arms}) == len(arms)
+    with pytest.raises(ConfigError, match="no ablation 'luck'"):
+        ablation("luck", SDPOConfig())
+
+
+def test_a_stopped_step_counts_for_nothing(workbench: Workbench) -> None:
+    workbench.checkout("root")
+    stop, points = threading.Event(), []
+    for point in workbench.learn("house-rules@11:remark", settings=SMALL, name="stopped", stop=stop):
+        points.append(point)
+        if point.round == 1:
+            stop.set()
+    assert [point.round for point in points] == [0, 1]
+    assert len(read(workbench.events())["stopped"].arms["sdpo"]) == 2
+
+
+def test_a_name_resumes_only_the_same_settings(workbench: Workbench) -> None:
+    workbench.checkout("root")
+    journal = Journal(workbench, "numbers", {"size": 1}, kind="test", seed=0)
+    drawn: list[float] = []
+
+    def work(step: int) -> dict[str, Any]:
+        import torch
+
+        drawn.append(float(torch.rand(1, generator=workbench.policy.generator)))
+        return {"drawn": drawn[-1]}
+
+    first = list(journal.run_arm("a", 2, work))
+    again = Journal(workbench, "numbers", {"size": 1}, kind="test", seed=0)
+    assert list(again.run_arm("a", 2, work)) == first and len(drawn) == 2  # nothing is made again
+    assert [one.data for one in again.run_arm("b", 2, work)] == [one.data for one in first]  # the same random numbers
+    assert drawn[0] != drawn[1]
+    with pytest.raises(ConfigError, match="size 1, not 2"):
+        Journal(workbench, "numbers", {"size": 2}, kind="test", seed=0)
+
+
+def _comparable(point: LearnPoint) -> dict[str, Any]:
+    """What must not depend on a kill: all but ids and times."""
+    return asdict(point) | {"update_id": None, "seconds_s": None}
+
+
+def test_a_killed_experiment_has_the_points_of_one_that_was_not(tmp_path: Path) -> None:
+    """SIGKILL in the middle of the second round, after an attempt of it and before its point is on disk."""
+    command = [sys.executable, "-m", "workbench", "learn", "house-rules@11:remark", "--rounds", "2", "--questions", "2"]
+    command += ["--attempts", "4", "--held-out", "4", "--measure-every", "2", "--run", str(tmp_path / "run"), "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    kinds = []
+    for line in process.stdout:
+        kinds.append(json.loads(line).get("kind"))
+        if kinds.count("point") == 2 and kinds[-1] == "attempt":
+            process.send_signal(signal.SIGKILL)
+            break
+    process.stdout.close()
+    assert process.wait() == -signal.SIGKILL
+    with Run.open(tmp_path / "run", read_only=True) as run:
+        assert len(read(run.events())["learn"].arms["sdpo"]) == 2
+    with Workbench.open(tmp_path / "run") as killed:
+        resumed = list(killed.learn("house-rules@11:remark", settings=SMALL, name="learn"))
+    with Workbench.open(tmp_path / "whole") as whole:
+        straight = list(whole.learn("house-rules@11:remark", settings=SMALL, name="learn"))
+    assert [_comparable(point) for point in resumed] == [_comparable(point) for point in straight]
+    assert straight[-1].loss is not None

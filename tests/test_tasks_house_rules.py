@@ -175,7 +175,7 @@ def test_what_is_said_of_a_failure_is_true_and_of_the_chosen_kind(kind: str) -> 
         for xs in checks
     ]
     words = remark(specification, right)
-    assert said == "\n".join({"examples": examples, "remark": [words], "both": [*examples, words]}[kind])
+    assert said == "\n".join({"examples": examples, "remark": [words], "both": [*examples, words], "none": []}[kind])
 
 
 def test_truth_values_and_fractions_are_not_the_numbers_they_equal() -> None:

@@ -1,10 +1,17 @@
-"""Numbers about a round: pass rates and their changes with intervals, how well an update did what was predicted."""
+"""Numbers about rounds and experiments: rates and means with intervals, and how well an update did what was predicted.
+
+Three kinds of interval, each where it holds: Wilson's for one proportion; Student's t for a mean over few seeds, where
+a bootstrap of five values would be too narrow; the percentile bootstrap over tasks or seeds for what is no mean (the
+attempts needed to reach a rate, ratios of them).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
 
 from workbench.credit.statistics import rank_correlation, sign_agreement
 
@@ -33,6 +40,11 @@ class HeldOut:
         """Upper end of the interval."""
         return wilson(self.passed, self.total)[1]
 
+    def to_json(self) -> dict[str, float]:
+        """Plain data, the interval spelled out."""
+        counted = {"passed": self.passed, "total": self.total}
+        return {**counted, "rate": self.rate, "low": self.low, "high": self.high}
+
 
 def wilson(passed: int, total: int, z: float = 1.96) -> tuple[float, float]:
     """Wilson's score interval of a proportion (95 % at z = 1.96); (0, 1) of nothing."""
@@ -58,6 +70,47 @@ def newcombe(passed: int, total: int, passed_before: int, total_before: int, z: 
         max(-1.0, change - math.hypot(rate - low, high_before - before)),
         min(1.0, change + math.hypot(high - rate, before - low_before)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with the ends of its interval; NaN where nothing can be said, infinite where it was not reached."""
+
+    value: float
+    low: float
+    high: float
+    count: int  # what it was estimated from: seeds, tasks, ...
+
+    def to_json(self) -> dict[str, float | None]:
+        """Plain data; what is not a finite number becomes None."""
+        return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
+
+
+def mean_estimate(values: Sequence[float], level: float = 0.95) -> Estimate:
+    """The mean of independent values, with Student's t interval; without an interval (NaN) for fewer than two."""
+    count = len(values)
+    mean = float(np.mean(values)) if count else math.nan
+    if count < 2:
+        return Estimate(mean, math.nan, math.nan, count)
+    from scipy.special import stdtrit  # quantiles of Student's t; slow to import, and no session needs it
+
+    half = float(stdtrit(count - 1, (1 + level) / 2)) * float(np.std(values, ddof=1)) / math.sqrt(count)
+    return Estimate(mean, mean - half, mean + half, count)
+
+
+def bootstrap(
+    count: int, statistic: Callable[[Sequence[int]], float], level: float = 0.9, *, draws: int = 2000, seed: int = 0
+) -> Estimate:
+    """A statistic of `count` independent units (its argument: their indices), with its percentile interval."""
+    generator = np.random.default_rng(seed)
+    drawn = [statistic(generator.integers(count, size=count).tolist()) for _ in range(draws if count > 1 else 0)]
+    value = statistic(range(count)) if count else math.nan
+    known = [number for number in drawn if not math.isnan(number)]
+    if not known:
+        return Estimate(value, math.nan, math.nan, count)
+    # "lower" and "higher" never interpolate, which between a number and infinity would make NaN.
+    low = float(np.quantile(known, (1 - level) / 2, method="lower"))
+    return Estimate(value, low, float(np.quantile(known, (1 + level) / 2, method="higher")), count)
 
 
 def agreement(predicted: Mapping[str, Sequence[float]], realised: Mapping[str, Sequence[float]]) -> tuple[float, float]:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from threading import Event
 
 from workbench.config import Method, SDPOConfig
+from workbench.experiments.arms import Arm
 from workbench.experiments.learn import LearnPoint, LearnSettings, learn
 from workbench.session import Session
 
 
 class Workbench(Session):
-    """One run directory and one policy. Use `Workbench.open`; see `Session` for the steps of a round."""
+    """One run directory and one policy. Use `Workbench.open`; see `Session` for the steps of a round.
+
+    Experiments yield their points as they are made, and each is on disk before it is yielded. They share three
+    arguments: `seed` of their tasks and random numbers; `name`, which resumes an experiment of this run (None begins
+    a new one); `stop`, an event that ends them after the present step of a batch or an update.
+    """
 
     def learn(
         self,
@@ -20,10 +27,29 @@ class Workbench(Session):
         config: SDPOConfig | None = None,
         settings: LearnSettings | None = None,
         seed: int = 0,
+        name: str | None = None,
+        stop: Event | None = None,
     ) -> Iterator[LearnPoint]:
         """Round after round on a pack, yielding the learning curve as it grows.
 
         `config` None takes the defaults of `method`, with one optimiser step a round. Raises TaskError for an
         unknown pack.
         """
-        return learn(self, pack, config or SDPOConfig(method=method, steps=1), settings, seed=seed)
+        config = config or SDPOConfig(method=method, steps=1)
+        return learn(self, pack, [Arm(config.method, config)], settings, seed=seed, name=name, stop=stop)
+
+    def compare_learning(
+        self,
+        arms: Sequence[Arm],
+        pack: str = "house-rules",
+        *,
+        settings: LearnSettings | None = None,
+        seed: int = 0,
+        name: str | None = None,
+        stop: Event | None = None,
+    ) -> Iterator[LearnPoint]:
+        """The learning curves of several arms (`workbench.experiments.arms`), one after the other, from this state.
+
+        The policy is afterwards what it was before. Raises TaskError for an unknown pack.
+        """
+        return learn(self, pack, arms, settings, seed=seed, name=name, stop=stop)

@@ -19,7 +19,7 @@ from workbench.cli.output import (
     find_attempt,
     opened,
 )
-from workbench.cli.rounds import TeacherOption
+from workbench.cli.settings import TeacherOption
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError
 

@@ -20,24 +20,7 @@ from workbench.cli.output import (
     find_attempt,
     opened,
 )
-from workbench.cli.settings import (
-    DEFAULTS,
-    AdvantageClipOption,
-    AlphaOption,
-    EntropyBetaOption,
-    EvidenceClipOption,
-    GrpoWeightOption,
-    KlLimitOption,
-    MethodOption,
-    ModeOption,
-    NormalisedOption,
-    RateOption,
-    SpanOption,
-    TailOption,
-    TeacherOption,
-    TopkOption,
-    parsed_spans,
-)
+from workbench.cli.settings import SpanOption, parsed_spans, takes_config
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import NoSignalError, TaskError
 
@@ -154,28 +137,10 @@ def feedback(
     output.summary({"attempt": _shown(changed)})
 
 
+@takes_config()
 def update(
+    config: SDPOConfig,
     attempts: Annotated[list[str] | None, typer.Argument(help="Ids of attempts; the newest group if none.")] = None,
-    method: MethodOption = DEFAULTS.method,
-    learning_rate: RateOption = DEFAULTS.learning_rate,
-    steps: Annotated[int, typer.Option(help="Optimiser steps on the same attempts.")] = DEFAULTS.steps,
-    distillation_mode: ModeOption = DEFAULTS.distillation_mode,
-    distillation_alpha: AlphaOption = DEFAULTS.distillation_alpha,
-    distillation_topk: TopkOption = DEFAULTS.distillation_topk,
-    tail: TailOption = DEFAULTS.distillation_add_tail,
-    normalised: NormalisedOption = DEFAULTS.distillation_normalised,
-    advantage_clip: AdvantageClipOption = DEFAULTS.advantage_clip,
-    grpo_weight: GrpoWeightOption = DEFAULTS.grpo_weight,
-    entropy_beta: EntropyBetaOption = DEFAULTS.entropy_beta,
-    evidence_clip: EvidenceClipOption = DEFAULTS.evidence_clip,
-    teacher: TeacherOption = DEFAULTS.teacher,
-    teacher_update_rate: Annotated[
-        float | None,
-        typer.Option(help="The live policy's share in the teacher; 0.5 for trust_region and 0.05 for ema if none."),
-    ] = None,
-    kl_limit: KlLimitOption = DEFAULTS.kl_limit,
-    demonstrations: Annotated[bool, typer.Option(help="Show the teacher passed attempts of the group.")] = True,
-    failed_attempt: Annotated[bool, typer.Option(help="Show the teacher the failed attempt itself.")] = False,
     span: SpanOption = None,
     run: RunOption = DEFAULT_RUN,
     model: ModelOption = "embedded",
@@ -185,25 +150,6 @@ def update(
 ) -> None:
     """Make one update on attempts; undo takes it back."""
     output = Output(as_json)
-    config = SDPOConfig(
-        method=method,  # type: ignore[arg-type]  # these three are checked by the config itself
-        distillation_mode=distillation_mode,  # type: ignore[arg-type]
-        distillation_alpha=distillation_alpha,
-        distillation_topk=distillation_topk,
-        distillation_add_tail=tail,
-        distillation_normalised=normalised,
-        advantage_clip=advantage_clip,
-        grpo_weight=grpo_weight,
-        entropy_beta=entropy_beta,
-        evidence_clip=evidence_clip,
-        teacher=teacher,  # type: ignore[arg-type]
-        teacher_update_rate=teacher_update_rate,
-        learning_rate=learning_rate,
-        steps=steps,
-        kl_limit=kl_limit,
-        use_demonstrations=demonstrations,
-        include_failed_attempt=failed_attempt,
-    )
     spans = parsed_spans(span)
     with opened(output, run, model=model, quantization=quantization, device=device) as workbench:
         report = workbench.update(_chosen(workbench, attempts or []), config, spans=spans)

@@ -2,52 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, get_args
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, Any, TypeVar, get_args
 
 import typer
 
 from workbench.config import DistillationMode, Method, SDPOConfig, Teacher
 from workbench.errors import ConfigError
 
-DEFAULTS = SDPOConfig()
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _names(choices: object) -> str:
     return ", ".join(get_args(choices))
 
 
-MethodOption = Annotated[str, typer.Option("--method", help=f"One of {_names(Method)}.")]
-RateOption = Annotated[float, typer.Option("--learning-rate", "--lr", help="Of AdamW on the adapter.")]
-TeacherOption = Annotated[str, typer.Option("--teacher", help=f"One of {_names(Teacher)}.")]
-ModeOption = Annotated[str, typer.Option("--distillation-mode", help=f"One of {_names(DistillationMode)}.")]
-AlphaOption = Annotated[
-    float, typer.Option("--distillation-alpha", help="0 forward KL, 1 reverse KL, between generalised JSD.")
-]
-TopkOption = Annotated[int, typer.Option("--distillation-topk", help="K of the student's likeliest tokens.")]
-TailOption = Annotated[
-    bool, typer.Option("--tail/--no-tail", help="One bucket for the rest of the vocabulary, in topk_logits.")
-]
-NormalisedOption = Annotated[
-    bool, typer.Option("--normalised", help="Divide by alpha (1 - alpha): no jump at the ends of alpha.")
-]
-AdvantageClipOption = Annotated[
-    float | None, typer.Option("--advantage-clip", help="Nats; limit of the credit per token, alpha 1 only.")
-]
-GrpoWeightOption = Annotated[float, typer.Option("--grpo-weight", help="blend: share of GRPO's advantage.")]
-EntropyBetaOption = Annotated[
-    float, typer.Option("--entropy-beta", help="srpo: beta of e^(-beta H), H the teacher's entropy.")
-]
-EvidenceClipOption = Annotated[
-    float, typer.Option("--evidence-clip", help="rlsd: the teacher's weights stay within 1 +- this.")
-]
-KlLimitOption = Annotated[
-    float | None, typer.Option("--kl-limit", help="Nats per token on the probe; an update beyond it is taken back.")
-]
+TeacherOption = Annotated[str, typer.Option(help=f"One of {_names(Teacher)}.")]
+
+# Field of SDPOConfig -> its option. The fields that are absent here have no option.
+CONFIG_OPTIONS: Mapping[str, Any] = MappingProxyType(
+    {
+        "method": Annotated[str, typer.Option(help=f"One of {_names(Method)}.")],
+        "learning_rate": Annotated[float, typer.Option("--learning-rate", "--lr", help="Of AdamW on the adapter.")],
+        "steps": Annotated[int, typer.Option(help="Optimiser steps per update, on the same attempts.")],
+        "distillation_mode": Annotated[str, typer.Option(help=f"One of {_names(DistillationMode)}.")],
+        "distillation_alpha": Annotated[
+            float, typer.Option(help="0 forward KL, 1 reverse KL, between generalised JSD.")
+        ],
+        "distillation_topk": Annotated[int, typer.Option(help="K of the student's likeliest tokens.")],
+        "distillation_add_tail": Annotated[
+            bool, typer.Option("--tail/--no-tail", help="One bucket for the rest of the vocabulary, in topk_logits.")
+        ],
+        "distillation_normalised": Annotated[
+            bool, typer.Option("--normalised", help="Divide by alpha (1 - alpha): no jump at the ends of alpha.")
+        ],
+        "advantage_clip": Annotated[
+            float | None, typer.Option(help="Nats; limit of the credit per token, alpha 1 only.")
+        ],
+        "grpo_weight": Annotated[float, typer.Option(help="blend: share of GRPO's advantage.")],
+        "entropy_beta": Annotated[float, typer.Option(help="srpo: beta of e^(-beta H), H the teacher's entropy.")],
+        "evidence_clip": Annotated[float, typer.Option(help="rlsd: the teacher's weights stay within 1 +- this.")],
+        "teacher": TeacherOption,
+        "teacher_update_rate": Annotated[
+            float | None,
+            typer.Option(help="The live policy's share in the teacher; 0.5 for trust_region and 0.05 for ema if none."),
+        ],
+        "kl_limit": Annotated[
+            float | None, typer.Option(help="Nats per token on the probe; an update beyond it is taken back.")
+        ],
+        "use_demonstrations": Annotated[
+            bool,
+            typer.Option("--demonstrations/--no-demonstrations", help="Show the teacher passed attempts of the group."),
+        ],
+        "include_failed_attempt": Annotated[
+            bool, typer.Option("--failed-attempt", help="Show the teacher the failed attempt itself.")
+        ],
+    }
+)
+
 SpanOption = Annotated[
     list[str] | None,
     typer.Option("--span", help="ATTEMPT:START:END, the only tokens of it that count, END excluded; repeatable."),
 ]
+
+
+def takes_config(**changed: Any) -> Callable[[Command], Command]:
+    """Gives a command the options of `CONFIG_OPTIONS` in the place of its parameter `config: SDPOConfig`.
+
+    `changed`: defaults that differ from `SDPOConfig`'s own. A bad value raises ConfigError before the command begins.
+    """
+    defaults = SDPOConfig(**changed)
+
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        parameters = [p for name, p in signature.parameters.items() if name != "config"]
+        parameters += [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=getattr(defaults, name), annotation=option)
+            for name, option in CONFIG_OPTIONS.items()
+        ]
+
+        @functools.wraps(command)
+        def run(**given: Any) -> Any:
+            config = SDPOConfig(**{name: given.pop(name) for name in CONFIG_OPTIONS})
+            return command(config=config, **given)
+
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # what typer reads
+        run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
+        return run  # type: ignore[return-value]
+
+    return decorate
 
 
 def parsed_spans(texts: Sequence[str] | None) -> dict[str, list[tuple[int, int]]]:

@@ -1,20 +1,27 @@
 """Learning runs: round after round on fresh tasks of one house, with the held-out pass rate after each.
 
 A round draws `questions` training tasks, samples `attempts` of each, and makes one update on all of them (paper,
-section 4.1 in small). Knows nothing of pages.
+section 4.1 in small). Arms are compared at equal numbers of attempts, on the same tasks. Knows nothing of pages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from threading import Event
 from typing import Any
 
 from workbench.config import SDPOConfig
-from workbench.errors import ConfigError, NoSignalError
+from workbench.errors import ConfigError, NoSignalError, UpdateError
+from workbench.experiments.arms import Arm
+from workbench.experiments.journal import Journal, Point
+from workbench.records import Attempt, UpdateReport
 from workbench.session import Session
 from workbench.statistics import HeldOut
-from workbench.tasks.house_rules.pack import house_tasks
+from workbench.tasks.house_rules.pack import house_tasks, pack_name, parse_name
+
+MOST_TASKS = 240  # a longer run sees them again: of short specifications there are not many more
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,74 +39,159 @@ class LearnSettings:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
 
+    @property
+    def generations(self) -> int:
+        """Attempts per round."""
+        return self.questions * self.attempts
+
 
 @dataclass(frozen=True, slots=True)
 class LearnPoint:
     """One round: what its attempts were like, what the update did, how the policy does on held-out tasks."""
 
+    arm: str
     round: int  # 0 is before the first update
     generations: int  # attempts sampled so far, held-out ones not counted
     update_id: str
     pass_rate: float | None  # of the round's own attempts, 0 to 1
     tokens: float | None  # mean length of the round's attempts
-    loss: float | None  # nats per token, before the step
-    entropy: float | None  # nats per token on the probe, after the step
-    kl_to_before: float | None  # nats per token on the probe
+    loss: float | None  # nats per token, before the step; None where there was no update
+    grad_norm: float | None
+    refused: str | None  # why there was no update in this round: no signal, or it was taken back
+    kl_to_before: float | None  # nats per token on the probe: KL(before || after) of this round's update
+    kl_to_base: float  # nats per token on the probe: KL(base || now)
+    entropy: float  # nats per token on the probe
+    seconds_s: float  # of the round, its held-out measurement not counted
     held_out: HeldOut | None
 
 
 def learn(
     session: Session,
     pack: str,
-    config: SDPOConfig | None = None,
+    arms: Sequence[Arm],
     settings: LearnSettings | None = None,
     *,
     seed: int = 0,
+    name: str | None = None,
+    stop: Event | None = None,
 ) -> Iterator[LearnPoint]:
-    """Yields a point before the first round and one after each; everything in between is on disk.
+    """Yields, arm by arm, a point before the first round and one after each; everything in between is on disk.
 
-    A round in which no attempt gives signal makes no update. Raises TaskError for an unknown pack.
+    Every arm begins where the policy is now. Of several arms none stays in force; one alone does. A round without
+    signal makes no update, nor does one whose update is taken back (not finite, beyond `kl_limit`). `name` resumes an
+    experiment; see `Journal`. Raises TaskError for an unknown pack, ConfigError for arms that cannot spend the same
+    number of attempts.
     """
-    config, settings = config or SDPOConfig(steps=1), settings or LearnSettings()
-    count = settings.rounds * settings.questions
-    tasks = house_tasks(pack, count, held_out=False, seed=1 + seed)
-    measured = session.held_out(pack, count=settings.held_out)
-    yield LearnPoint(0, 0, session.head, None, None, None, None, None, measured)
-    for number in range(1, settings.rounds + 1):
-        questions = tasks[(number - 1) * settings.questions : number * settings.questions]
-        attempts = session.attempt_many(questions, settings.attempts)
-        try:
-            report = session.update(attempts, config)
-        except NoSignalError:
-            report = None
-        due = settings.measure_every and number % settings.measure_every == 0
-        measured_now = session.held_out(pack, count=settings.held_out) if due or number == settings.rounds else None
-        yield LearnPoint(
-            round=number,
-            generations=number * settings.questions * settings.attempts,
-            update_id=session.head,
-            pass_rate=sum(attempt.passed for attempt in attempts) / len(attempts),
-            tokens=sum(len(attempt.token_ids) for attempt in attempts) / len(attempts),
-            loss=report.loss_before if report else None,
-            entropy=report.side_effects.entropy_after if report else None,
-            kl_to_before=report.side_effects.kl_to_before if report else None,
-            held_out=measured_now,
+    settings = settings or LearnSettings()
+    packs = {arm.name: _pack(pack, arm) for arm in arms}
+    for arm in arms:  # what is wrong is found before anything is written
+        _shape(arm, settings)
+        house_tasks(packs[arm.name], 0, held_out=False)
+    plain = {"pack": pack, "arms": [asdict(arm) for arm in arms], **asdict(settings)}
+    journal = Journal(session, name, plain, kind="learn", seed=seed, stop=stop)
+    for arm in arms:
+        rounds = _Rounds(session, pack, packs[arm.name], arm, settings, seed, journal.stop)
+        for point in journal.run_arm(arm.name, 1 + settings.rounds, rounds.measured):
+            yield from_point(point, settings.generations)
+        if journal.stop.is_set():
+            return
+    if len(arms) > 1:
+        journal.back()
+
+
+class _Rounds:
+    """The rounds of one arm: `measured(0)` is before the first."""
+
+    def __init__(
+        self, session: Session, held_out: str, pack: str, arm: Arm, settings: LearnSettings, seed: int, stop: Event
+    ) -> None:
+        self.session, self.held_out_pack, self.config, self.settings, self.stop = (
+            session,
+            held_out,
+            arm.config,
+            settings,
+            stop,
         )
+        self.questions, self.attempts = _shape(arm, settings)
+        count = min(settings.rounds * self.questions, max(MOST_TASKS, self.questions))
+        self.tasks = house_tasks(pack, count, held_out=False, seed=1 + seed)
+
+    def measured(self, number: int) -> dict[str, Any]:
+        """One round, and what was measured of it and after it."""
+        own: dict[str, Any] = {"pass_rate": None, "tokens": None, "seconds_s": 0.0}
+        report, refused = None, None
+        if number > 0:
+            started = time.monotonic()
+            places = range((number - 1) * self.questions, number * self.questions)
+            tasks = [self.tasks[place % len(self.tasks)] for place in places]
+            group = self.session.attempt_many(tasks, self.attempts, stop=self.stop)
+            report, refused = _updated(self.session, group, self.config, self.stop)
+            own = {
+                "pass_rate": sum(one.passed for one in group) / len(group),
+                "tokens": sum(len(one.token_ids) for one in group) / len(group),
+                "seconds_s": time.monotonic() - started,
+            }
+        drift = self.session.drift()
+        return {
+            **own,
+            "loss": report and report.loss_before,
+            "grad_norm": report and report.grad_norm,
+            "kl_to_before": report and report.side_effects.kl_to_before,
+            "refused": refused,
+            "kl_to_base": drift.kl_to_base,
+            "entropy": drift.entropy_after,
+            "held_out": self._held_out(number),
+        }
+
+    def _held_out(self, number: int) -> dict[str, int] | None:
+        every = self.settings.measure_every
+        if number not in (0, self.settings.rounds) and not (every and number % every == 0):
+            return None
+        measured = self.session.held_out(self.held_out_pack, count=self.settings.held_out)
+        return {"passed": measured.passed, "total": measured.total}
+
+
+def _updated(
+    session: Session, attempts: list[Attempt], config: SDPOConfig, stop: Event
+) -> tuple[UpdateReport | None, str | None]:
+    """One update's report, or None and why there was none: no signal, taken back, or stopped."""
+    try:
+        return session.update(attempts, config, stop=stop), None
+    except (NoSignalError, UpdateError) as error:
+        return None, str(error)
+
+
+def from_point(point: Point, generations: int) -> LearnPoint:
+    """A point of the journal as a round; `generations`: attempts per round."""
+    data = dict(point.data)
+    held_out = data.pop("held_out")
+    return LearnPoint(
+        arm=point.arm,
+        round=point.step,
+        generations=point.step * generations,
+        update_id=point.update_id,
+        held_out=held_out and HeldOut(held_out["passed"], held_out["total"]),
+        **data,
+    )
 
 
 def to_json(point: LearnPoint) -> dict[str, Any]:
     """A point as plain data, the interval spelled out."""
-    measured = point.held_out
-    rates = (
-        None
-        if measured is None
-        else {
-            "passed": measured.passed,
-            "total": measured.total,
-            "rate": measured.rate,
-            "low": measured.low,
-            "high": measured.high,
-        }
-    )
-    fields = ("round", "generations", "update_id", "pass_rate", "tokens", "loss", "entropy", "kl_to_before")
-    return {name: getattr(point, name) for name in fields} | {"held_out": rates}
+    data = asdict(point)
+    return data | {"held_out": point.held_out and point.held_out.to_json()}
+
+
+def _pack(pack: str, arm: Arm) -> str:
+    parsed = parse_name(pack)
+    return pack if arm.feedback is None or parsed is None else pack_name(parsed[0], arm.feedback)
+
+
+def _shape(arm: Arm, settings: LearnSettings) -> tuple[int, int]:
+    """(tasks per round, attempts per task) of an arm."""
+    attempts = arm.attempts or settings.attempts
+    if settings.generations % attempts:
+        raise ConfigError(
+            f"{settings.generations} attempts a round cannot be shared out in groups of {attempts} ({arm.name}); "
+            "change the number of questions or attempts."
+        )
+    return settings.generations // attempts, attempts

@@ -18,8 +18,8 @@ from workbench.policy import Policy, load_policy
 from workbench.policy.adapter import export_adapter
 from workbench.policy.merging import export_merged
 from workbench.policy.prompts import student_prompt
-from workbench.probe import Probe, own_randomness
-from workbench.records import Attempt, Ledger, Task, UpdateReport, to_json
+from workbench.probe import Probe, own_randomness, side_effects
+from workbench.records import Attempt, Ledger, SideEffects, Task, UpdateReport, to_json
 from workbench.runs import Run
 from workbench.runs.archive import export_run, import_run
 from workbench.runs.store import Listener
@@ -211,7 +211,7 @@ class Session(Comparisons, Interventions, NodeComparisons, TeacherLifts):
         if self._probe is None:
             tasks = (
                 house_tasks(PACK, PROBE_TASKS, held_out=True)
-                if self.config.model == "embedded"
+                if self.config.model == "embedded" or not attempts
                 else [self.task(task_id) for task_id in dict.fromkeys(a.task_id for a in attempts)]
             )
             self._probe = Probe(self.policy, [student_prompt(self.policy, task).ids for task in tasks])
@@ -233,6 +233,12 @@ class Session(Comparisons, Interventions, NodeComparisons, TeacherLifts):
             measured = HeldOut(passed, len(tasks))
             self.run.append("held-out", {"update_id": self.head, "passed": passed, "total": len(tasks)})
             return measured
+
+    def drift(self) -> SideEffects:
+        """How far the policy is from its base (adapter off) on the probe: KL(base || now), entropies of both; nats."""
+        with self._lock:
+            probe = self._get_probe(list(self._attempts.values()))
+            return side_effects(probe.base, probe.measure(self.policy), probe.base)
 
     # Timeline ----------------------------------------------------------------------------------------------------
     def undo(self) -> str:

@@ -19,7 +19,8 @@ from workbench.tasks.house_rules.world import House, Specification, parse_specif
 from workbench.tasks.sandbox import SandboxResult
 
 PACK = "house-rules"
-KINDS = ("examples", "remark", "both")  # what the checker says of a program that runs but fails
+# What the checker says of a program that runs but fails; "none" is silent about errors too: the reward is all there is.
+KINDS = ("examples", "remark", "both", "none")
 DEFAULT_KIND = "both"
 DEFAULT_HOUSE = 3
 EXAMPLES_SHOWN = 2
@@ -33,6 +34,11 @@ def parse_name(name: str) -> tuple[House, str] | None:
     if not match:
         return None
     return House(int(match.group(1) or DEFAULT_HOUSE)), match.group(2) or DEFAULT_KIND
+
+
+def pack_name(house: House, kind: str) -> str:
+    """The name that `parse_name` reads."""
+    return f"{PACK}@{house.seed}:{kind}"
 
 
 def make_task(
@@ -119,8 +125,9 @@ def verdict(task: Task, result: SandboxResult) -> Judgement:
     right = House(int(task.answer["house"])).choices(specification)
     expected = [specification.outputs(xs)[right] for xs in _checks(task)]
     details = {"tier": result.tier, "outputs": list(result.outputs), "expected": expected}
+    kind = task.answer.get("feedback", DEFAULT_KIND)
     if result.error is not None:
-        return Judgement(0.0, False, result.error, details)
+        return Judgement(0.0, False, "" if kind == "none" else result.error, details)
     wrong = [
         example_line(tuple(xs), returned, wanted)
         for xs, returned, wanted in zip(_checks(task), result.outputs, expected, strict=True)
@@ -128,9 +135,8 @@ def verdict(task: Task, result: SandboxResult) -> Judgement:
     ]
     if not wrong:
         return Judgement(1.0, True, "", details)
-    kind = task.answer.get("feedback", DEFAULT_KIND)
-    lines = [] if kind == "remark" else wrong[:EXAMPLES_SHOWN]
-    if kind != "examples":
+    lines = wrong[:EXAMPLES_SHOWN] if kind in ("examples", "both") else []
+    if kind in ("remark", "both"):
         lines.append(remark(specification, right))
     return Judgement(0.0, False, "\n".join(lines), details)
 

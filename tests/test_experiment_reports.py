@@ -1,0 +1,133 @@
+"""Findings on made-up points whose answer is known, and what a report looks like on disk."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from workbench.cli.reports import _filled
+from workbench.errors import ConfigError
+from workbench.experiments.findings import make_report
+from workbench.experiments.findings.learn import reached
+from workbench.experiments.journal import Point, Record
+from workbench.experiments.report import shown
+from workbench.statistics import Estimate, bootstrap, mean_estimate
+
+
+def test_a_mean_has_the_interval_of_students_t() -> None:
+    values = [0.9, 0.7, 0.8, 0.95, 0.65]
+    found = mean_estimate(values)
+    low, high = stats.t.interval(0.95, 4, loc=np.mean(values), scale=stats.sem(values))
+    assert (found.value, found.low, found.high) == pytest.approx((np.mean(values), low, high))
+    assert mean_estimate([0.5]).value == 0.5 and math.isnan(mean_estimate([0.5]).low)
+
+
+def test_a_bootstrap_covers_as_often_as_it_says() -> None:
+    generator, covered = np.random.default_rng(0), 0
+    for trial in range(200):
+        sample = generator.normal(1.0, 1.0, size=40)
+
+        def mean(chosen: Any, sample: np.ndarray = sample) -> float:
+            return float(sample[list(chosen)].mean())
+
+        found = bootstrap(40, mean, level=0.9, draws=300, seed=trial)
+        covered += found.low <= 1.0 <= found.high
+    assert 0.8 < covered / 200 < 0.97  # 0.9 in the limit
+
+
+def test_a_bootstrap_with_what_was_not_reached_keeps_infinity() -> None:
+    values = [10.0, math.inf, 20.0]
+    found = bootstrap(3, lambda chosen: sorted(values[index] for index in chosen)[1])
+    assert (found.value, found.high) == (20.0, math.inf)
+    assert shown(found).startswith("20 (10 to not reached")
+
+
+def test_a_rate_is_reached_where_the_mean_curve_crosses_it() -> None:
+    several = [{0: 0.2, 100: 0.4, 200: 0.8}, {0: 0.4, 100: 0.6, 200: 1.0}]  # means .3, .5, .9
+    assert reached(several, 0.3) == 0 and reached(several, 0.7) == pytest.approx(150)
+    assert reached(several, 0.95) == math.inf
+
+
+def learned(seed: int, rates: dict[str, list[int]]) -> Record:
+    """A comparison with made-up held-out counts of 10, 8 attempts a round."""
+    data = {"pass_rate": 0.5, "tokens": 30.0, "seconds_s": 1.0, "entropy": 0.4, "kl_to_base": 0.1}
+    arms = {
+        arm: [
+            Point(arm, step, "u", {**data, "held_out": {"passed": passed, "total": 10}})
+            for step, passed in enumerate(counts)
+        ]
+        for arm, counts in rates.items()
+    }
+    settings = {"kind": "learn", "seed": seed, "pack": "house-rules@<b>", "questions": 2, "attempts": 4}
+    return Record("learn", settings, "root", arms)
+
+
+RATES = {"sdpo": [2, 6, 8, 9, 9], "grpo": [2, 3, 4, 5, 6]}
+
+
+def test_learning_is_compared_with_grpo() -> None:
+    report = make_report([learned(0, RATES), learned(1, RATES)], {"cores": 2}).to_json()
+    tables = {table["title"]: table for table in report["tables"]}
+    (row,) = tables["Attempts until grpo's final rate"]["rows"]
+    assert row[0] == "sdpo" and row[1] == pytest.approx(0.6)
+    assert (row[2]["value"], row[3]["value"]) == (pytest.approx(8.0), pytest.approx(4.0))  # 8 attempts against 32
+    ends = {row[0]: row for row in tables["How the arms end"]["rows"]}
+    assert ends["sdpo"][3] == {
+        "value": pytest.approx(0.9),
+        "low": pytest.approx(0.9),
+        "high": pytest.approx(0.9),
+        "count": 2,
+    }
+    assert report["points"]["1"]["grpo"][4]["held_out"]["passed"] == 6
+    json.dumps(report, allow_nan=False)
+
+
+class _Tags(HTMLParser):
+    """Every tag with its attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def test_the_page_is_whole_in_itself_and_escapes_text(tmp_path: Path) -> None:
+    page = make_report([learned(0, RATES)], {}).to_html()
+    tags = _Tags()
+    tags.feed(page)
+    assert not any("src" in attributes or tag in ("link", "iframe", "b") for tag, attributes in tags.found)
+    assert page.count("plotly.js v") == 1 and page.count("Plotly.newPlot(") >= 4
+    titles = re.findall(r'"title":\{"text":"([^"]+)"\}', page)
+    assert "attempts" in titles and "held-out pass rate" in titles and any("nats" in title for title in titles)
+
+
+def test_records_that_do_not_belong_together_are_refused() -> None:
+    with pytest.raises(ConfigError, match="no experiment"):
+        make_report([], {})
+    with pytest.raises(ConfigError, match="different experiments, or two with one seed"):
+        make_report([learned(0, RATES), learned(0, RATES)], {})
+
+
+def test_tables_fill_their_block_of_a_page_again_and_again() -> None:
+    page = "before\n<!-- learn -->\nold\n<!-- /learn -->\nafter\n"
+    filled = _filled(page, "learn", "| new |")
+    assert filled == "before\n<!-- learn -->\n\n| new |\n\n<!-- /learn -->\nafter\n"
+    assert _filled(filled, "learn", "| new |") == filled
+    with pytest.raises(ConfigError, match="no block of discover"):
+        _filled(page, "discover", "")
+
+
+def test_cells_are_worded_for_people() -> None:
+    assert shown(Estimate(0.5, 0.25, 0.75, 4)) == "0.5 (0.25 to 0.75)"
+    assert shown(Estimate(math.inf, math.inf, math.inf, 4)) == "not reached (not reached to not reached)"
+    assert shown(Estimate(0.5, math.nan, math.nan, 1)) == "0.5" and shown(None) == ""

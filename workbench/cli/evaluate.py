@@ -1,0 +1,96 @@
+"""The command `evaluate`: what a policy can do in house rules."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from workbench.cli.output import (
+    DeviceOption,
+    JsonOption,
+    Output,
+    QuantizationOption,
+    opened,
+)
+from workbench.config import PolicyConfig
+from workbench.errors import ConfigError
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="'embedded', a local directory, or a hub id.")] = "embedded",
+    count: Annotated[int, typer.Option(help="Cases per cell.")] = 200,
+    stages: Annotated[str, typer.Option(help="Numbers of stages, with commas.")] = "1,2,3,4",
+    localise: Annotated[int, typer.Option(help="Programs on which to measure where credit lands; 0: none.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the cases and of sampling.")] = 0,
+    quantization: QuantizationOption = "auto",
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a policy in house rules: student, and self-teacher under each kind of evidence, on held-out cases."""
+    output = Output(as_json)
+    numbers = _stages(stages)
+    if count < 1 or localise < 0:
+        raise ConfigError("--count must be at least 1, and --localise 0 or more.")
+    config = PolicyConfig(model, quantization, device, seed=seed)  # type: ignore[arg-type]  # checks itself
+    from workbench.embedded.evaluate import evaluate as measure
+    from workbench.policy import load_policy
+
+    table = measure(load_policy(config), count=count, stages=numbers, progress=output.say, seed=seed)
+    cells = {
+        cell: {number: _interval(*counted) for number, counted in by_stages.items()}
+        for cell, by_stages in table.items()
+    }
+    output.table(
+        f"Pass rates of {model}",
+        ("cell", *(f"{number} stages" for number in numbers)),
+        [(cell, *(_shown(row[str(number)]) for number in numbers)) for cell, row in cells.items()],
+    )
+    located = _localised(output, config, localise, seed) if localise else {}
+    output.summary(cells | ({"localise": located} if localise else {}))
+
+
+def _shown(measured: dict[str, Any]) -> str:
+    return f"{measured['rate']:.2f} ({measured['low']:.2f} to {measured['high']:.2f})"
+
+
+def _stages(text: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise ConfigError(f"--stages is {text!r}; write numbers with commas, such as 1,2,3.")
+    return numbers
+
+
+def _interval(passed: int, total: int) -> dict[str, Any]:
+    from workbench.statistics import HeldOut
+
+    return HeldOut(passed, total).to_json()
+
+
+def _localised(output: Output, config: PolicyConfig, count: int, seed: int) -> dict[str, dict[str, float]]:
+    """Where credit lands, under each kind of evidence, in a run that is thrown away."""
+    from workbench.experiments.localise import KINDS
+    from workbench.experiments.localise import localise as locate
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        opened(
+            Output(False),
+            Path(folder) / "run",
+            model=config.model,
+            quantization=config.quantization,
+            device=config.device,
+        ) as workbench,
+    ):
+        located = {kind: locate(workbench, kind, count=count, seed=seed) for kind in KINDS}
+    output.table(
+        "Where credit lands: programs with one wrong stage",
+        ("evidence", "AUROC", "worst token is wrong", "programs"),
+        [(kind, *(found[name] for name in ("auroc", "worst_is_wrong", "programs"))) for kind, found in located.items()],
+    )
+    return located

@@ -1,0 +1,80 @@
+"""Arms: the ways of learning that are compared with each other, and the tables of the paper's ablations.
+
+Every arm of a table spends the same number of attempts per round. Knows nothing of how an arm is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import get_args
+
+from workbench.config import Method, SDPOConfig
+from workbench.errors import ConfigError
+
+METHODS: tuple[str, ...] = get_args(Method)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way of learning."""
+
+    name: str
+    config: SDPOConfig
+    feedback: str | None = None  # kind of house-rules feedback; None = the pack's own
+    attempts: int | None = None  # per task, with as many tasks as give the same number in all; None = the settings'
+
+
+def methods(config: SDPOConfig, names: tuple[str, ...] = METHODS) -> list[Arm]:
+    """The methods, all else alike. Raises ConfigError for an unknown one."""
+    return [Arm(name, replace(config, method=name)) for name in names]  # type: ignore[arg-type]  # it checks itself
+
+
+def _feedback(config: SDPOConfig) -> list[Arm]:
+    """What the teacher is shown (paper, Table 6): `examples` are the environment's output."""
+    with_own, without = replace(config, use_demonstrations=True), replace(config, use_demonstrations=False)
+    return [
+        Arm("own solution", with_own, "none"),
+        Arm("examples", without, "examples"),
+        Arm("examples and own solution", with_own, "examples"),
+        Arm("the same and the failed attempt", replace(with_own, include_failed_attempt=True), "examples"),
+        Arm("remark", without, "remark"),
+        Arm("remark and own solution", with_own, "remark"),
+    ]
+
+
+def _teacher(config: SDPOConfig) -> list[Arm]:
+    """Who teaches (paper, Table 4)."""
+    names = ("live", "frozen", "ema", "trust_region")
+    return [Arm(name, replace(config, teacher=name, teacher_update_rate=None)) for name in names]  # type: ignore[arg-type]
+
+
+def _granularity(config: SDPOConfig) -> list[Arm]:
+    """How finely credit is given: the whole distribution, one token's, one number per attempt, the reward alone."""
+    modes = {"logit": "full_logits", "top-k logit": "topk_logits", "token": "argmax_token"}
+    modes |= {"sampled token": "sampled_token", "sequence": "sequence"}
+    arms = [Arm(name, replace(config, distillation_mode=mode)) for name, mode in modes.items()]  # type: ignore[arg-type]
+    return [*arms, Arm("grpo", replace(config, method="grpo"))]
+
+
+def _group(config: SDPOConfig) -> list[Arm]:
+    """How many attempts at one task make a group."""
+    return [Arm(f"G = {size}", config, attempts=size) for size in (2, 4, 8, 16, 32)]
+
+
+def _topk(config: SDPOConfig) -> list[Arm]:
+    """Of how many tokens the distillation sees the probabilities, beside the tail."""
+    return [Arm(f"K = {k}", replace(config, distillation_topk=k)) for k in (1, 5, 20, 100)]
+
+
+ABLATIONS: Mapping[str, Callable[[SDPOConfig], list[Arm]]] = MappingProxyType(
+    {"feedback": _feedback, "teacher": _teacher, "granularity": _granularity, "group": _group, "topk": _topk}
+)
+
+
+def ablation(name: str, config: SDPOConfig) -> list[Arm]:
+    """The arms of one table. Raises ConfigError for an unknown one."""
+    if name not in ABLATIONS:
+        raise ConfigError(f"There is no ablation {name!r}; there are {', '.join(ABLATIONS)}.")
+    return ABLATIONS[name](config)

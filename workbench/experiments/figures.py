@@ -1,0 +1,92 @@
+"""Figures of reports: Plotly charts of estimates with their intervals. Pure functions of plain data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from workbench.statistics import Estimate
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart; black and yellow do not read on every ground.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+DASHES = ("solid", "dash", "dot")  # for what comes after the colours
+GREY = "#8a93a1"
+
+Series = Mapping[str, Sequence[tuple[float, Estimate]]]  # name -> (x, estimate of y), in order of x
+
+
+def curves(series: Series, *, x: str, y: str, y_range: tuple[float, float] | None = None, steps: bool = False) -> Any:
+    """Lines with shaded intervals; `x` and `y` name the axes with their units. `steps`: constant between points."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for number, (name, points) in enumerate(series.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        line = {"color": colour, "width": 2.5, "dash": DASHES[number // len(COLOURS) % len(DASHES)]}
+        line |= {"shape": "hv"} if steps else {}
+        known = [(at, one) for at, one in points if not math.isnan(one.low)]
+        if known:
+            places = [at for at, _ in known]
+            figure.add_scatter(
+                x=[*places, *reversed(places)],
+                y=[*(one.high for _, one in known), *(one.low for _, one in reversed(known))],
+                fill="toself",
+                fillcolor=_faint(colour),
+                line={"width": 0, "shape": "linear"},
+                hoverinfo="skip",
+                legendgroup=name,
+                showlegend=False,
+            )
+        figure.add_scatter(
+            x=[at for at, _ in points],
+            y=[one.value for _, one in points],
+            name=name,
+            legendgroup=name,
+            mode="lines" if steps or len(points) > 40 else "lines+markers",
+            line=line,
+            hovertemplate=f"{name}<br>%{{x}}: %{{y:.3g}}<extra></extra>",
+        )
+    return _laid_out(figure, x, y, y_range)
+
+
+def bars(values: Mapping[str, Estimate], *, x: str, y: str, y_range: tuple[float, float] | None = None) -> Any:
+    """One marker per name with its interval, from left to right."""
+    import plotly.graph_objects as go
+
+    known = [0.0 if math.isnan(one.low) else 1.0 for one in values.values()]
+    figure = go.Figure(
+        go.Scatter(
+            x=list(values),
+            y=[one.value for one in values.values()],
+            mode="markers",
+            marker={"size": 10, "color": COLOURS[0]},
+            error_y={
+                "type": "data",
+                "array": [k and one.high - one.value for k, one in zip(known, values.values(), strict=True)],
+                "arrayminus": [k and one.value - one.low for k, one in zip(known, values.values(), strict=True)],
+                "color": COLOURS[0],
+            },
+        )
+    )
+    return _laid_out(figure, x, y, y_range)
+
+
+def _laid_out(figure: Any, x: str, y: str, y_range: tuple[float, float] | None) -> Any:
+    axis = {"gridcolor": "rgba(138,147,161,.22)", "zeroline": False, "linecolor": GREY}
+    figure.update_layout(
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": GREY, "size": 13},
+        height=380,
+        margin={"l": 60, "r": 12, "t": 12, "b": 50},
+        legend={"orientation": "h", "y": 1.12},
+        xaxis={**axis, "title": {"text": x}},
+        yaxis={**axis, "title": {"text": y}} | ({"range": list(y_range)} if y_range else {}),
+    )
+    return figure
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},.18)"

@@ -1,0 +1,164 @@
+"""What learning runs show: curves over attempts, how they end, and how many attempts each arm needs for a rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from workbench.experiments.figures import curves
+from workbench.experiments.journal import Record
+from workbench.experiments.report import Cell, Table
+from workbench.statistics import Estimate, bootstrap, mean_estimate
+
+RATES = (0.5, 0.6, 0.7, 0.8, 0.9)
+BASELINE = "grpo"
+_ONE_SEED = "One seed: means without intervals."
+_SEEDS = "Means over seeds with Student's 95 % interval; attempts needed: 90 % bootstrap over seeds."
+MEASURES = (
+    ("tokens", "mean length of attempts, tokens"),
+    ("entropy", "entropy on the probe, nats per token"),
+    ("kl_to_base", "KL(base || policy) on the probe, nats per token"),
+)
+Curve = dict[int, float]  # attempts so far -> rate or another measure, in order
+
+
+def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tuple[str, Any]]]:
+    """Title, tables and figures of a comparison of arms; arms that only some seeds have are compared on those."""
+    arms = list(dict.fromkeys(arm for record in records.values() for arm in record.arms))
+    rates = {arm: _curves(records, arm, _rate) for arm in arms}
+    note = _SEEDS if len(records) > 1 else _ONE_SEED
+    tables = [Table("How the arms end", _END_COLUMNS, [_end(records, arm) for arm in arms], note)]
+    tables.append(
+        Table("Attempts until the mean held-out rate is reached", ("arm", *map(str, RATES)), _reach(rates), note)
+    )
+    if BASELINE in rates and len(rates) > 1:
+        tables.append(_against_baseline(rates, note))
+    figures = [
+        (f"Held-out pass rate. {note}", curves(_series(rates), x="attempts", y="held-out pass rate", y_range=(0, 1)))
+    ]
+    for name, label in MEASURES:
+        series = _series({arm: _curves(records, arm, lambda data, name=name: data[name]) for arm in arms})
+        figures.append((f"{label.capitalize()}. {note}", curves(series, x="attempts", y=label)))
+    packs = sorted({record.settings["pack"] for record in records.values()})
+    return f"Learning: {', '.join(arms)} on {', '.join(packs)}", tables, figures
+
+
+_END_COLUMNS = (
+    "arm",
+    "seeds",
+    "held-out rate, first",
+    "held-out rate, last",
+    "tokens, first round",
+    "tokens, last round",
+    "entropy, last",
+    "KL to base, last",
+    "seconds a round",
+)
+
+
+def _rate(data: Mapping[str, Any]) -> float | None:
+    held_out = data["held_out"]
+    return held_out and held_out["passed"] / held_out["total"]
+
+
+def _curves(records: Mapping[int, Record], arm: str, of: Any) -> list[Curve]:
+    """One curve per seed that has the arm, of what was measured."""
+    found = []
+    for record in records.values():
+        per_round = record.settings["questions"] * record.settings["attempts"]
+        values = {point.step * per_round: of(point.data) for point in record.arms.get(arm, ())}
+        curve = {at: float(value) for at, value in values.items() if value is not None}
+        if curve:
+            found.append(curve)
+    return found
+
+
+def _places(several: Sequence[Curve]) -> list[int]:
+    """Where all of the curves were measured."""
+    return [at for at in several[0] if all(at in curve for curve in several)] if several else []
+
+
+def _series(by_arm: Mapping[str, Sequence[Curve]]) -> dict[str, list[tuple[float, Estimate]]]:
+    return {
+        arm: [(at, mean_estimate([curve[at] for curve in several])) for at in _places(several)]
+        for arm, several in by_arm.items()
+    }
+
+
+def _end(records: Mapping[int, Record], arm: str) -> list[Cell]:
+    mine = [record.arms[arm] for record in records.values() if arm in record.arms]
+    measured = [[rate for point in points if (rate := _rate(point.data)) is not None] for points in mine]
+
+    def last(name: str) -> Estimate:
+        return mean_estimate([points[-1].data[name] for points in mine])
+
+    rounds = [points[1:] for points in mine if len(points) > 1]
+    return [
+        arm,
+        len(mine),
+        mean_estimate([rates[0] for rates in measured if rates]),
+        mean_estimate([rates[-1] for rates in measured if rates]),
+        mean_estimate([points[0].data["tokens"] for points in rounds]),
+        mean_estimate([points[-1].data["tokens"] for points in rounds]),
+        last("entropy"),
+        last("kl_to_base"),
+        mean_estimate([sum(p.data["seconds_s"] for p in points) / len(points) for points in rounds]),
+    ]
+
+
+def reached(several: Sequence[Curve], rate: float) -> float:
+    """Attempts at which the mean of the curves first reaches a rate, between measurements by a straight line.
+
+    Infinite where it never does.
+    """
+    before: tuple[int, float] | None = None
+    for at in _places(several):
+        mean = _mean(several, at)
+        if mean >= rate:
+            share = 0.0 if before is None else (rate - before[1]) / (mean - before[1])
+            return at if before is None else before[0] + share * (at - before[0])
+        before = (at, mean)
+    return math.inf
+
+
+def _mean(several: Sequence[Curve], at: int) -> float:
+    return sum(curve[at] for curve in several) / len(several)
+
+
+def _reach(rates: Mapping[str, list[Curve]]) -> list[list[Cell]]:
+    rows: list[list[Cell]] = []
+    for arm, several in rates.items():
+        row: list[Cell] = [arm]
+        for rate in RATES:
+
+            def needed(chosen: Sequence[int], several: list[Curve] = several, rate: float = rate) -> float:
+                return reached([several[index] for index in chosen], rate)
+
+            row.append(bootstrap(len(several), needed))
+        rows.append(row)
+    return rows
+
+
+def _against_baseline(rates: Mapping[str, list[Curve]], note: str) -> Table:
+    """How many times fewer attempts than the baseline an arm needs for the baseline's own final rate."""
+    base = rates[BASELINE]
+    spent = _places(base)[-1]
+    rows: list[list[Cell]] = []
+    for arm, several in rates.items():
+        if arm == BASELINE:
+            continue
+
+        def final(chosen: Sequence[int]) -> float:
+            return _mean([base[index] for index in chosen], spent)
+
+        def needed(chosen: Sequence[int], several: list[Curve] = several) -> float:
+            return reached([several[index] for index in chosen], final(chosen))
+
+        def fewer(chosen: Sequence[int], several: list[Curve] = several) -> float:
+            return spent / max(needed(chosen, several), 1.0)
+
+        count = min(len(several), len(base))
+        rows.append([arm, final(range(count)), bootstrap(count, needed), bootstrap(count, fewer)])
+    columns = ("arm", f"final rate of {BASELINE}", "attempts to reach it", f"times fewer than {BASELINE} spent")
+    return Table(f"Attempts until {BASELINE}'s final rate", columns, rows, note)

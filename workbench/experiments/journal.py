@@ -1,0 +1,148 @@
+"""The journal of an experiment: its points, in the log of the run on which it is made, so that a killed one goes on.
+
+An experiment is a set of *arms*, an arm a sequence of *steps*, and a step ends in a *point*: plain data, committed with
+the state of the policy that the step led to. Two kinds of event:
+
+    experiment  {"name", "settings": {...}, "start": update id}            the state from which every arm begins
+    point       {"experiment", "arm", "step", "update_id", "data": {...}}  a finished step
+
+A step begins from the state of the point before it, with random numbers that depend on the experiment's seed and the
+number of the step alone. So what a killed step has left behind does not matter, and an experiment that was killed and
+resumed has the points of one that never was. Arms share these random numbers: their first attempts at a task are the
+same, and their differences are less noisy for it. Knows nothing of what is measured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any, Protocol
+
+from workbench.errors import ConfigError
+from workbench.session import Session
+
+EXPERIMENT, POINT = "experiment", "point"
+Data = Mapping[str, Any]  # JSON-serialisable
+
+
+class LogEvent(Protocol):
+    """An event of a run's log."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def data(self) -> Data: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A finished step of an arm."""
+
+    arm: str
+    step: int  # from 0
+    update_id: str  # the policy's state after it
+    data: Data
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a log holds of one experiment."""
+
+    name: str
+    settings: Data  # "kind" and "seed" among them
+    start: str  # the policy's state in which every arm begins
+    arms: dict[str, list[Point]] = field(default_factory=dict)  # by name, in the order of their first points
+
+    @property
+    def seed(self) -> int:
+        """Of its tasks and random numbers."""
+        return int(self.settings["seed"])
+
+
+def read(events: Iterable[LogEvent]) -> dict[str, Record]:
+    """The experiments in a log (its events oldest first), by name, in the order in which they were begun."""
+    records: dict[str, Record] = {}
+    for event in events:
+        if event.kind == EXPERIMENT:
+            record = Record(event.data["name"], event.data["settings"], event.data["start"])
+            records[record.name] = record
+        elif event.kind == POINT:
+            point = Point(event.data["arm"], event.data["step"], event.data["update_id"], event.data["data"])
+            records[event.data["experiment"]].arms.setdefault(point.arm, []).append(point)
+    return records
+
+
+class Journal:
+    """One experiment of a run, begun or resumed."""
+
+    def __init__(
+        self, session: Session, name: str | None, settings: Data, *, kind: str, seed: int, stop: Event | None = None
+    ) -> None:
+        """`name` None begins a new experiment, called after its `kind`; a name that the run knows resumes that one.
+
+        Raises ConfigError when it was begun with other settings.
+        """
+        settings = json.loads(json.dumps({"kind": kind, "seed": seed, **settings}))
+        known = read(session.run.events())
+        name = name or next(free for n in range(1, len(known) + 2) if (free := f"{kind}-{n}") not in known)
+        if name not in known:
+            known[name] = Record(name, settings, session.head)
+            session.run.append(EXPERIMENT, {"name": name, "settings": settings, "start": session.head})
+        elif known[name].settings != settings:
+            raise ConfigError(
+                f"The experiment {name!r} in {session.run.path} was begun with other settings "
+                f"({_differences(known[name].settings, settings)}); give it those, or another run directory."
+            )
+        self.session, self.seed, self.stop = session, seed, stop or Event()
+        self._record = known[name]
+
+    def points(self, arm: str) -> list[Point]:
+        """What is known of an arm, in order."""
+        return list(self._record.arms.get(arm, ()))
+
+    def run_arm(
+        self, arm: str, steps: int, work: Callable[[int], Data], *, start: str | None = None
+    ) -> Iterator[Point]:
+        """The points of an arm: those that are known, then `work(step)` for each of the others, committed.
+
+        `start`: the state in which it begins; None: the experiment's. Where `stop` is set in the course of a step,
+        that step counts for nothing, and the arm ends.
+        """
+        known = self.points(arm)
+        yield from known
+        if len(known) < steps and not self.stop.is_set():
+            self._go(known[-1].update_id if known else (start or self._record.start))
+        for step in range(len(known), steps):
+            if self.stop.is_set():
+                return
+            self.session.policy.generator.manual_seed(_number(f"{self.seed} {step}"))
+            data = work(step)
+            if self.stop.is_set():
+                return
+            point = Point(arm, step, self.session.head, data)
+            self._record.arms.setdefault(arm, []).append(point)
+            event = {"experiment": self._record.name, "arm": arm, "step": step, "update_id": point.update_id}
+            self.session.run.append(POINT, event | {"data": dict(data)})
+            yield point
+
+    def back(self) -> None:
+        """Puts the policy where the experiment found it."""
+        self._go(self._record.start)
+
+    def _go(self, update_id: str) -> None:
+        if self.session.head != update_id:
+            self.session.checkout(update_id)
+
+
+def _differences(before: Data, now: Data) -> str:
+    """The settings that differ, for people: "rounds 15, not 20"."""
+    keys = sorted({*before, *now})
+    return ", ".join(f"{key} {before.get(key)}, not {now.get(key)}" for key in keys if before.get(key) != now.get(key))
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")

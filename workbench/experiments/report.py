@@ -1,0 +1,138 @@
+"""Reports: what an experiment found, as tables and figures, written as JSON, as one HTML file, and as Markdown tables.
+
+The HTML file needs no network: plotly.js stands in it once. Knows nothing of what the numbers mean.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.statistics import Estimate, HeldOut
+
+Cell = str | int | float | bool | None | Estimate | HeldOut
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
+table {{ border-collapse: collapse; margin: 1rem 0; }}
+th, td {{ text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #8886; }}
+div.table {{ overflow-x: auto; }}
+pre {{ white-space: pre-wrap; }}
+</style>{plotly}</head><body>
+<h1>{title}</h1>
+{body}
+<details><summary>Settings and hardware</summary><pre>{settings}</pre></details>
+</body></html>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under columns; `note` says what the intervals are and what is to be read."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an experiment found."""
+
+    name: str  # of the experiment: "learn", "ablate-teacher", ...
+    title: str
+    settings: Mapping[str, Any]
+    tables: Sequence[Table]
+    figures: Sequence[tuple[str, Any]]  # (caption, Plotly figure)
+    points: Mapping[str, Any]  # what the tables were made of: seed -> arm -> data of its steps
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; numbers that are not finite become None."""
+        tables = [
+            {
+                "title": table.title,
+                "note": table.note,
+                "columns": list(table.columns),
+                "rows": [[_plain(cell) for cell in row] for row in table.rows],
+            }
+            for table in self.tables
+        ]
+        told = {"experiment": self.name, "title": self.title, "settings": self.settings}
+        return {**told, "tables": tables, "points": _plain(self.points)}
+
+    def to_html(self) -> str:
+        """One self-contained page."""
+        from plotly.offline import get_plotlyjs
+
+        parts = []
+        for caption, figure in self.figures:
+            drawn = figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
+            parts.append(f"<figure>{drawn}<figcaption>{html.escape(caption)}</figcaption></figure>")
+        parts += [_html_table(table) for table in self.tables]
+        return _PAGE.format(
+            title=html.escape(self.title),
+            plotly=f"<script>{get_plotlyjs()}</script>" if self.figures else "",
+            body="\n".join(parts),
+            settings=html.escape(json.dumps(self.settings, indent=1)),
+        )
+
+    def to_markdown(self) -> str:
+        """The tables."""
+        return "\n\n".join(_markdown_table(table) for table in self.tables)
+
+
+def shown(cell: Cell) -> str:
+    """A cell for people: intervals in brackets, infinity as what was not reached."""
+    if isinstance(cell, HeldOut):
+        return f"{_number(cell.rate)} ({_number(cell.low)} to {_number(cell.high)})"
+    if isinstance(cell, Estimate):
+        ends = (cell.low, cell.high)
+        return _number(cell.value) + ("" if math.isnan(sum(ends)) else f" ({_number(ends[0])} to {_number(ends[1])})")
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    return _number(cell) if isinstance(cell, float) else "" if cell is None else str(cell)
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "not reached"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Estimate | HeldOut):
+        return _plain(value.to_json())
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _html_table(table: Table) -> str:
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in table.columns)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(shown(cell))}</td>" for cell in row) + "</tr>" for row in table.rows
+    )
+    note = f"<p>{html.escape(table.note)}</p>" if table.note else ""
+    return f'<h2>{html.escape(table.title)}</h2>{note}<div class="table"><table><tr>{head}</tr>{rows}</table></div>'
+
+
+def _markdown_table(table: Table) -> str:
+    def row(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+    lines = [f"**{table.title}**", *([table.note] if table.note else []), ""]
+    lines += [row(list(table.columns)), "|" + "---|" * len(table.columns)]
+    return "\n".join([*lines, *(row([shown(cell) for cell in cells]) for cells in table.rows)])
