@@ -7,7 +7,17 @@ from threading import Event
 
 from workbench.config import Method, SDPOConfig
 from workbench.experiments.arms import Arm
+from workbench.experiments.discover import (
+    DEFAULT_METHODS,
+    TEST_TIME,
+    DiscoveryPoint,
+    DiscoverySettings,
+    ScreenedTask,
+    discover,
+    screen,
+)
 from workbench.experiments.learn import LearnPoint, LearnSettings, learn
+from workbench.records import Task
 from workbench.session import Session
 
 
@@ -53,3 +63,37 @@ class Workbench(Session):
         The policy is afterwards what it was before. Raises TaskError for an unknown pack.
         """
         return learn(self, pack, arms, settings, seed=seed, name=name, stop=stop)
+
+    def hard_tasks(
+        self,
+        count: int,
+        *,
+        feedback: str = "examples",
+        stages: Sequence[int] = (4, 5),
+        attempts: int = 256,
+        seed: int = 0,
+        name: str | None = None,
+        stop: Event | None = None,
+    ) -> Iterator[ScreenedTask]:
+        """Measures fresh house-rules tasks until `count` hard ones are found; yields all (see `is_hard`)."""
+        return screen(self, count, feedback=feedback, stages=stages, attempts=attempts, seed=seed, name=name, stop=stop)
+
+    def discover(
+        self,
+        tasks: Task | ScreenedTask | Sequence[Task | ScreenedTask],
+        methods: Sequence[str] = DEFAULT_METHODS,
+        budget: int = 160,
+        *,
+        group: int = 8,
+        config: SDPOConfig = TEST_TIME,
+        seed: int = 0,
+        name: str | None = None,
+        stop: Event | None = None,
+    ) -> Iterator[DiscoveryPoint]:
+        """How soon each method finds a solution of a task (or of several), with at most `budget` attempts.
+
+        `group`: attempts between two updates of test-time SDPO. The policy is afterwards what it was before. Raises
+        ConfigError for an unknown method.
+        """
+        given = [tasks] if isinstance(tasks, Task | ScreenedTask) else list(tasks)
+        return discover(self, given, methods, DiscoverySettings(budget, group), config, seed=seed, name=name, stop=stop)

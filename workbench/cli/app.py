@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from workbench.cli import bench, credit, doctor, evaluate, experiments, reports, rounds, runs
+from workbench.cli import bench, credit, discovery, doctor, evaluate, learning, reports, rounds, runs
 from workbench.errors import WorkbenchError
 
 # What a wrong option raises; some versions of typer take it from click, others bring their own.
@@ -22,8 +22,9 @@ _COMMANDS = (
     runs.undo,
     runs.redo,
     runs.events,
-    experiments.learn,
-    experiments.ablate,
+    learning.learn,
+    learning.ablate,
+    discovery.discover,
     reports.report,
     evaluate.evaluate,
     runs.export,

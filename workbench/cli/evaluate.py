@@ -14,6 +14,7 @@ from workbench.cli.output import (
     Output,
     QuantizationOption,
     opened,
+    whole_numbers,
 )
 from workbench.config import PolicyConfig
 from workbench.errors import ConfigError
@@ -31,7 +32,7 @@ def evaluate(
 ) -> None:
     """Measure a policy in house rules: student, and self-teacher under each kind of evidence, on held-out cases."""
     output = Output(as_json)
-    numbers = _stages(stages)
+    numbers = whole_numbers(stages, "--stages")
     if count < 1 or localise < 0:
         raise ConfigError("--count must be at least 1, and --localise 0 or more.")
     config = PolicyConfig(model, quantization, device, seed=seed)  # type: ignore[arg-type]  # checks itself
@@ -54,16 +55,6 @@ def evaluate(
 
 def _shown(measured: dict[str, Any]) -> str:
     return f"{measured['rate']:.2f} ({measured['low']:.2f} to {measured['high']:.2f})"
-
-
-def _stages(text: str) -> list[int]:
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if not numbers or min(numbers) < 1:
-        raise ConfigError(f"--stages is {text!r}; write numbers with commas, such as 1,2,3.")
-    return numbers
 
 
 def _interval(passed: int, total: int) -> dict[str, Any]:

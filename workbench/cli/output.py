@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.errors import FeedbackError
+from workbench.errors import ConfigError, FeedbackError
 
 if TYPE_CHECKING:
     from workbench import Workbench
@@ -110,3 +110,14 @@ def find_attempt(workbench: Workbench, attempt_id: str) -> Attempt:
         if attempt.id == attempt_id:
             return attempt
     raise FeedbackError(f"There is no attempt {attempt_id!r} in this run; sample one, or see the list of events.")
+
+
+def whole_numbers(text: str, option: str) -> list[int]:
+    """The numbers of an option such as "1,2,3", each at least 1. Raises ConfigError."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise ConfigError(f"{option} is {text!r}; write numbers with commas, such as 1,2,3.")
+    return numbers

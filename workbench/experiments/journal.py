@@ -97,7 +97,8 @@ class Journal:
                 f"The experiment {name!r} in {session.run.path} was begun with other settings "
                 f"({_differences(known[name].settings, settings)}); give it those, or another run directory."
             )
-        self.session, self.seed, self.stop = session, seed, stop or Event()
+        self.session, self.stop = session, stop or Event()
+        self._randomness = f"{kind} {seed}"
         self._record = known[name]
 
     def points(self, arm: str) -> list[Point]:
@@ -109,17 +110,17 @@ class Journal:
     ) -> Iterator[Point]:
         """The points of an arm: those that are known, then `work(step)` for each of the others, committed.
 
-        `start`: the state in which it begins; None: the experiment's. Where `stop` is set in the course of a step,
-        that step counts for nothing, and the arm ends.
+        `start`: the state in which it begins; None: the experiment's. A point whose data has a true "done" is the
+        arm's last. Where `stop` is set in the course of a step, that step counts for nothing, and the arm ends.
         """
         known = self.points(arm)
         yield from known
-        if len(known) < steps and not self.stop.is_set():
+        if len(known) < steps and not self.stop.is_set() and not (known and _is_last(known[-1])):
             self._go(known[-1].update_id if known else (start or self._record.start))
         for step in range(len(known), steps):
-            if self.stop.is_set():
+            if self.stop.is_set() or (self.points(arm) and _is_last(self.points(arm)[-1])):
                 return
-            self.session.policy.generator.manual_seed(_number(f"{self.seed} {step}"))
+            self.session.policy.generator.manual_seed(_number(f"{self._randomness} {step}"))
             data = work(step)
             if self.stop.is_set():
                 return
@@ -136,6 +137,10 @@ class Journal:
     def _go(self, update_id: str) -> None:
         if self.session.head != update_id:
             self.session.checkout(update_id)
+
+
+def _is_last(point: Point) -> bool:
+    return bool(point.data.get("done"))
 
 
 def _differences(before: Data, now: Data) -> str:

@@ -10,6 +10,7 @@ Source: algorithm, section 4 (the paper's reprompt). The sentence before a faile
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,8 @@ FAILED_ATTEMPT = "\nYour earlier attempt:\n\n{}\n\n"
 FEEDBACK = "\nThe following is feedback from your unsuccessful earlier attempt:\n\n{}\n\n"
 ENDING = "\n\nCorrectly solve the original question.\n"
 CUT = "\n[...]\n"  # stands where the middle of a field was left out
+
+Turn = tuple[str, str]  # an earlier attempt's text, and the feedback on it
 
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 
@@ -50,6 +53,25 @@ def student_prompt(policy: Policy, task: Task, *, max_tokens: int | None = None)
             "fewer new tokens."
         )
     return prompt
+
+
+def conversation_prompt(policy: Policy, task: Task, turns: Sequence[Turn], *, max_tokens: int | None = None) -> Prompt:
+    """The question, then each earlier attempt with the feedback on it, in the words of the self-teacher's prompt.
+
+    An empty attempt or feedback leaves no trace. Where not all turns fit into `max_tokens` (None: the model's
+    context), the oldest are left out; without turns it is the student's prompt. Raises PromptError as that does.
+    """
+    limit = _limit(policy, max_tokens)
+    fitting = student_prompt(policy, task, max_tokens=max_tokens)
+    said = ""
+    for turn in reversed(turns):
+        filled = (_filled(template, text) for template, text in zip((FAILED_ATTEMPT, FEEDBACK), turn, strict=True))
+        said = "".join(filled) + said
+        prompt = _render(policy, task, _question(task) + said + ENDING)
+        if len(prompt.ids) > limit:
+            break
+        fitting = prompt
+    return fitting
 
 
 def teacher_prompt(
@@ -106,12 +128,14 @@ def teacher_prompt(
 
 def teacher_text(question: str, demonstration: str = "", failed_attempt: str = "", feedback: str = "") -> str:
     """The user's turn of the self-teacher, by literal concatenation (trap 4); empty fields leave no trace."""
-    parts = [question]
-    for template, text in ((SOLUTION, demonstration), (FAILED_ATTEMPT, failed_attempt), (FEEDBACK, feedback)):
-        if text:
-            before, after = template.split("{}")
-            parts += [before, text, after]
-    return "".join([*parts, ENDING])
+    fields = ((SOLUTION, demonstration), (FAILED_ATTEMPT, failed_attempt), (FEEDBACK, feedback))
+    return "".join([question, *(_filled(template, text) for template, text in fields), ENDING])
+
+
+def _filled(template: str, text: str) -> str:
+    """A template with a text in its place; nothing for an empty text."""
+    before, after = template.split("{}")
+    return before + text + after if text else ""
 
 
 def strip_thoughts(text: str) -> str:

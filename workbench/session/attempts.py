@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from workbench.config import SamplingConfig
 from workbench.policy import Policy
-from workbench.policy.prompts import student_prompt
+from workbench.policy.prompts import Turn, conversation_prompt, student_prompt
 from workbench.policy.sampling import Sampled, sample
 from workbench.records import Attempt, Task
 from workbench.tasks import judge_many
@@ -32,14 +32,20 @@ def write(
     tasks: Sequence[Task],
     sampling: SamplingConfig,
     *,
+    turns: Sequence[Turn] = (),
     on_token: OnToken | None = None,
     stop: threading.Event | None = None,
 ) -> list[Written]:
     """One completion for each task (a task may stand there several times), sampled in one batch.
 
-    Raises PromptError when a prompt cannot be rendered or does not fit.
+    `turns`: what was tried before and stays in the prompt, the oldest left out where they do not fit. Raises
+    PromptError when a prompt cannot be rendered or does not fit.
     """
-    prompts = {task.id: student_prompt(policy, task) for task in tasks}
+    room = policy.context_length - sampling.max_new_tokens
+    prompts = {
+        task.id: conversation_prompt(policy, task, turns, max_tokens=room) if turns else student_prompt(policy, task)
+        for task in tasks
+    }
     drawn = sample(
         policy,
         [prompts[task.id].ids for task in tasks],

@@ -17,7 +17,7 @@ from workbench.errors import NoSignalError, TaskError
 from workbench.policy import Policy, load_policy
 from workbench.policy.adapter import export_adapter
 from workbench.policy.merging import export_merged
-from workbench.policy.prompts import student_prompt
+from workbench.policy.prompts import Turn, student_prompt
 from workbench.probe import Probe, own_randomness, side_effects
 from workbench.records import Attempt, Ledger, SideEffects, Task, UpdateReport, to_json
 from workbench.runs import Run
@@ -98,15 +98,17 @@ class Session(Comparisons, Interventions, NodeComparisons, TeacherLifts):
         n: int = 8,
         *,
         sampling: SamplingConfig | None = None,
+        turns: Sequence[Turn] = (),
         on_token: OnToken | None = None,
         stop: threading.Event | None = None,
     ) -> list[Attempt]:
         """Sample a group of `n` attempts, run and judge them; all are on disk when they are returned.
 
+        `turns`: (attempt, feedback) pairs that stay in the prompt, for a baseline that learns from nothing else.
         `on_token(index, text so far)` is called while they are written; setting `stop` keeps what is there.
         Raises TaskError, PromptError, SandboxError.
         """
-        return self.attempt_many([task], n, sampling=sampling, on_token=on_token, stop=stop)
+        return self.attempt_many([task], n, sampling=sampling, turns=turns, on_token=on_token, stop=stop)
 
     def attempt_many(
         self,
@@ -114,6 +116,7 @@ class Session(Comparisons, Interventions, NodeComparisons, TeacherLifts):
         n: int = 8,
         *,
         sampling: SamplingConfig | None = None,
+        turns: Sequence[Turn] = (),
         on_token: OnToken | None = None,
         stop: threading.Event | None = None,
     ) -> list[Attempt]:
@@ -125,9 +128,8 @@ class Session(Comparisons, Interventions, NodeComparisons, TeacherLifts):
             tasks = [self._keep(check_task(task)) for task in tasks]
             before = self.policy.generator.get_state()
             try:
-                written = write(
-                    self.policy, [task for task in tasks for _ in range(n)], sampling, on_token=on_token, stop=stop
-                )
+                asked = [task for task in tasks for _ in range(n)]
+                written = write(self.policy, asked, sampling, turns=turns, on_token=on_token, stop=stop)
                 attempts = judged(written, temperature=sampling.temperature, update_id=self.head)
                 random = self.run.blobs.put({RANDOM: self.policy.generator.get_state()})
             except BaseException:

@@ -9,13 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from workbench.errors import ConfigError
-from workbench.experiments.findings import learn
+from workbench.experiments.findings import discover, learn
 from workbench.experiments.journal import Record
 from workbench.experiments.report import Report, Table
 
 Findings = tuple[str, Sequence[Table], Sequence[tuple[str, Any]]]  # title, tables, (caption, figure)
 
-_KINDS: Mapping[str, Callable[[Mapping[int, Record]], Findings]] = {"learn": learn.findings}
+_KINDS: Mapping[str, Callable[[Mapping[int, Record]], Findings]] = {
+    "learn": learn.findings,
+    "discover": discover.findings,
+}
 
 
 def make_report(records: Sequence[Record], hardware: Mapping[str, Any]) -> Report:

@@ -41,6 +41,12 @@ def pack_name(house: House, kind: str) -> str:
     return f"{PACK}@{house.seed}:{kind}"
 
 
+def check_kind(kind: str) -> None:
+    """Raises TaskError for an unknown kind of feedback."""
+    if kind not in KINDS:
+        raise TaskError(f"House rules have no feedback {kind!r}; they have {', '.join(KINDS)}.")
+
+
 def make_task(
     name: str, specification: Specification, checks: Sequence[Sequence[int]], house: House, kind: str
 ) -> Task:

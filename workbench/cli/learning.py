@@ -1,88 +1,22 @@
-"""Commands that make experiments: learn and ablate. Each is resumed by the same command on the same directory.
-
-One seed is one run. With several, the directory holds a run for each, `seed-0`, `seed-1` and so on. At the end (and by
-`report`, also while an experiment runs) what was found is written beside them: `report.json` and `report.html`.
-"""
+"""The commands learn and ablate: learning runs side by side, over several seeds."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli.output import DeviceOption, JsonOption, ModelOption, Output, QuantizationOption, opened
+from workbench.cli.output import DeviceOption, JsonOption, ModelOption, Output, QuantizationOption
+from workbench.cli.place import DirectoryOption, PackArgument, Place, SeedOption, SeedsOption, fresh_pack, place
 from workbench.cli.reports import write_report
 from workbench.cli.settings import takes_config
 from workbench.config import SDPOConfig
-from workbench.errors import ConfigError
 
 if TYPE_CHECKING:
     from workbench import Workbench
     from workbench.experiments.arms import Arm
     from workbench.experiments.learn import LearnPoint
-
-FIRST_FRESH_HOUSE = 200_000  # no setting was chosen on these
-
-DirectoryOption = Annotated[
-    Path | None, typer.Option("--run", help="Directory of the experiment, resumed if it holds one; a new one if none.")
-]
-SeedOption = Annotated[int, typer.Option("--seed", help="The first seed: of adapter, sampling and choice of tasks.")]
-SeedsOption = Annotated[int, typer.Option("--seeds", help="How many seeds, one run each.")]
-PackArgument = Annotated[
-    str, typer.Argument(help="house-rules[@SEED][:KIND]; without @SEED each seed has a fresh house of its own.")
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an experiment is made, and with which policy."""
-
-    kind: str
-    directory: Path
-    seeds: tuple[int, ...]
-    model: str
-    quantization: str
-    device: str
-
-    def run_of(self, seed: int) -> Path:
-        """The run directory of one seed."""
-        return self.directory if len(self.seeds) == 1 else self.directory / f"seed-{seed}"
-
-    def points(
-        self, output: Output, begin: Callable[[Workbench, int], Iterator[Any]], tell: Callable[[Any], str]
-    ) -> Iterator[Any]:
-        """Makes the experiment with every seed: `begin(workbench, seed)` gives its points, `tell` words them."""
-        policy = {"model": self.model, "quantization": self.quantization, "device": self.device}
-        for seed in self.seeds:
-            with opened(output, self.run_of(seed), seed=seed, **policy) as workbench:
-                for point in begin(workbench, seed):
-                    prefix = f"Seed {seed}, " if len(self.seeds) > 1 else ""
-                    output.say(prefix + tell(point))
-                    yield seed, point
-
-
-def place(kind: str, run: Path | None, seed: int, seeds: int, *, model: str, quantization: str, device: str) -> Place:
-    """Where to make an experiment. Raises ConfigError for no seeds."""
-    if seeds < 1:
-        raise ConfigError(f"--seeds is {seeds}; it must be at least 1.")
-    free = (path for n in itertools.count(1) if not (path := Path(f"runs/{kind}-{n}")).exists())
-    return Place(kind, run or next(free), tuple(range(seed, seed + seeds)), model, quantization, device)
-
-
-def fresh_pack(pack: str, seed: int) -> str:
-    """The pack of one seed: a house that the pack names, or a fresh one. Raises TaskError for an unknown pack."""
-    from workbench.tasks.house_rules.pack import DEFAULT_KIND, PACK, house_tasks, pack_name, parse_name
-    from workbench.tasks.house_rules.world import House
-
-    house_tasks(pack, 0, held_out=False)  # raises for an unknown pack
-    parsed = parse_name(pack)
-    if parsed is None or pack.startswith(f"{PACK}@"):
-        return pack
-    return pack_name(House(FIRST_FRESH_HOUSE + seed), parsed[1] or DEFAULT_KIND)
 
 
 @takes_config(steps=1)

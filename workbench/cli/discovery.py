@@ -1,0 +1,80 @@
+"""The command discover: how soon hard tasks are solved, by test-time SDPO and by what it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench.cli.output import (
+    DeviceOption,
+    JsonOption,
+    ModelOption,
+    Output,
+    QuantizationOption,
+    opened,
+    whole_numbers,
+)
+from workbench.cli.place import DirectoryOption, SeedOption, SeedsOption, place
+from workbench.cli.reports import write_report
+from workbench.cli.settings import takes_config
+from workbench.config import SDPOConfig
+
+if TYPE_CHECKING:
+    from workbench import Workbench
+    from workbench.experiments.discover import DiscoveryPoint
+
+
+@takes_config(advantage_clip=5.0)  # `TEST_TIME` of the experiment
+def discover(
+    config: SDPOConfig,
+    tasks: Annotated[int, typer.Option(help="Hard tasks, found by measuring before the first seed.")] = 30,
+    methods: Annotated[str, typer.Option(help="With commas.")] = "sdpo,best_of_k,multi_turn,multi_turn_feedback",
+    budget: Annotated[int, typer.Option(help="Attempts per task, of every method.")] = 160,
+    group: Annotated[int, typer.Option(help="Attempts between two updates of test-time SDPO.")] = 8,
+    feedback: Annotated[str, typer.Option(help="What the checker says: examples, remark, both or none.")] = "examples",
+    stages: Annotated[str, typer.Option(help="Stages of the tasks that are tried, with commas.")] = "4,5",
+    screened: Annotated[int, typer.Option(help="Attempts that measure whether a task is hard.")] = 256,
+    screen_seed: Annotated[int, typer.Option(help="Of the choice of tasks.")] = 0,
+    seed: SeedOption = 0,
+    seeds: SeedsOption = 1,
+    run: DirectoryOption = None,
+    model: ModelOption = "embedded",
+    quantization: QuantizationOption = "auto",
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Time how many attempts each method needs until a hard task is solved for the first time."""
+    from workbench.experiments.discover import DiscoverySettings, check_methods
+    from workbench.tasks.house_rules.pack import check_kind
+
+    output, names = Output(as_json), tuple(methods.split(","))
+    check_methods(names)
+    check_kind(feedback)
+    DiscoverySettings(budget, group)  # checks itself
+    numbers = whole_numbers(stages, "--stages")
+    where = place("discover", run, seed, seeds, model=model, quantization=quantization, device=device)
+    hard = []
+    with opened(output, where.directory / "screen", model=model, quantization=quantization, device=device) as workbench:
+        for one in workbench.hard_tasks(
+            tasks, feedback=feedback, stages=numbers, attempts=screened, seed=screen_seed, name="screen"
+        ):
+            output.say(f"{one.task.prompt} {one.pass_rate.passed} of {one.pass_rate.total} attempts pass")
+            hard += [one] if one.is_hard else []
+
+    def begin(workbench: Workbench, number: int) -> Iterator[DiscoveryPoint]:
+        return workbench.discover(hard, names, budget, group=group, config=config, seed=number, name="discover")
+
+    points = [{"seed": number, **asdict(point)} for number, point in where.points(output, begin, _told)]
+    report = write_report(output, where.directory)
+    found = [point for point in points if point["done"]]
+    output.summary({"discover": len(hard), "run": str(where.directory), "points": found, "report": report})
+
+
+def _told(point: DiscoveryPoint) -> str:
+    if not point.done:
+        return ""  # multi-turn has a point for every attempt
+    ending = f"found at {point.found_at}" if point.found_at else f"not found in {point.generations}"
+    return f"{point.task_id}, {point.method}: {ending}"

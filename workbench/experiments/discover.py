@@ -1,0 +1,194 @@
+"""Discovery: how many attempts until one passes, on tasks that the policy hardly ever solves (paper, section 5).
+
+Test-time SDPO updates on its own failures after each group; best-of-k samples independently; multi-turn keeps what was
+tried and what was said of it in the prompt (the oldest turns are left out first), or only what was said of it. Each
+spends at most the same number of attempts. Knows nothing of pages.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from threading import Event
+from typing import Any
+
+from workbench.config import SDPOConfig
+from workbench.errors import ConfigError, NoSignalError, UpdateError
+from workbench.experiments.journal import Journal
+from workbench.records import Attempt, Task, task_from_json, to_json
+from workbench.session import Session
+from workbench.statistics import HeldOut
+from workbench.tasks.house_rules.checks import draw_valid
+from workbench.tasks.house_rules.pack import make_task, pack_name
+from workbench.tasks.house_rules.world import House
+
+METHODS = ("sdpo", "best_of_k", "multi_turn", "multi_turn_feedback")
+DEFAULT_METHODS = METHODS[:3]
+TEST_TIME = SDPOConfig(advantage_clip=5.0)  # the paper's limit of the credit at test time
+HARD = 0.03  # pass rate of one attempt, below which a task counts as hard
+FIRST_SCREENED_HOUSE = 300_000
+BATCH = 32  # attempts of best-of-k that are sampled at once
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoverySettings:
+    """How much is spent on a task."""
+
+    budget: int = 160  # attempts, of every method
+    group: int = 8  # attempts between two updates of test-time SDPO
+
+    def __post_init__(self) -> None:
+        for name in ("budget", "group"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryPoint:
+    """Where one method stands on one task."""
+
+    task_id: str
+    method: str
+    generations: int  # attempts so far
+    found_at: int | None  # the first that passed, counted from 1
+    done: bool  # found, or the budget is spent
+    update_id: str
+    seconds_s: float  # of the attempts and updates since the point before
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenedTask:
+    """A task with the pass rate of the policy's single attempts at it."""
+
+    task: Task
+    pass_rate: HeldOut
+
+    @property
+    def is_hard(self) -> bool:
+        """Whether a discovery is worth timing on it."""
+        return self.pass_rate.rate < HARD
+
+
+def screen(
+    session: Session,
+    count: int,
+    *,
+    feedback: str = "examples",
+    stages: Sequence[int] = (4, 5),
+    attempts: int = 256,
+    seed: int = 0,
+    name: str | None = None,
+    stop: Event | None = None,
+) -> Iterator[ScreenedTask]:
+    """Draws held-out tasks, each in a house of its own, and measures them until `count` hard ones are found.
+
+    Yields every task that was measured; `feedback`: the kind that its checker gives. Discoveries on the hard ones use
+    other random numbers, so that no method is favoured by how they were chosen.
+    """
+    plain = {"count": count, "feedback": feedback, "stages": list(stages), "attempts": attempts}
+    journal = Journal(session, name, plain, kind="screen", seed=seed, stop=stop)
+
+    def work(step: int) -> dict[str, Any]:
+        generator = random.Random(f"screen {seed} {step}")
+        specification, checks = draw_valid(stages[step % len(stages)], generator, held_out=True)
+        house = House(FIRST_SCREENED_HOUSE + 10_000 * seed + step)
+        task = make_task(f"{pack_name(house, feedback)}/hard-{step}", specification, checks, house, feedback)
+        passed = sum(one.passed for one in session.attempt(task, attempts, stop=journal.stop))
+        found = sum(_screened(point.data).is_hard for point in journal.points("screen")) + (passed < HARD * attempts)
+        return {"task": to_json(task), "passed": passed, "total": attempts, "done": found >= count}
+
+    for point in journal.run_arm("screen", 1000 * count, work):
+        yield _screened(point.data)
+
+
+def _screened(data: Mapping[str, Any]) -> ScreenedTask:
+    return ScreenedTask(task_from_json(data["task"]), HeldOut(data["passed"], data["total"]))
+
+
+def check_methods(methods: Sequence[str]) -> None:
+    """Raises ConfigError for an unknown method."""
+    for method in methods:
+        if method not in METHODS:
+            raise ConfigError(f"There is no way of discovering called {method!r}; there are {', '.join(METHODS)}.")
+
+
+def discover(
+    session: Session,
+    tasks: Sequence[Task | ScreenedTask],
+    methods: Sequence[str] = DEFAULT_METHODS,
+    settings: DiscoverySettings | None = None,
+    config: SDPOConfig = TEST_TIME,
+    *,
+    seed: int = 0,
+    name: str | None = None,
+    stop: Event | None = None,
+) -> Iterator[DiscoveryPoint]:
+    """Task by task and method by method, a point after every group (of multi-turn: every attempt).
+
+    Each begins where the policy is now, and that is where it is left. Raises ConfigError for an unknown method.
+    """
+    settings = settings or DiscoverySettings()
+    check_methods(methods)
+    screened = [one if isinstance(one, ScreenedTask) else ScreenedTask(one, HeldOut(0, 0)) for one in tasks]
+    listed = [{"id": one.task.id, "prompt": one.task.prompt, **asdict(one.pass_rate)} for one in screened]
+    plain = {"tasks": listed, "methods": list(methods), "config": asdict(config), **asdict(settings)}
+    journal = Journal(session, name, plain, kind="discover", seed=seed, stop=stop)
+    for one in screened:
+        for method in methods:
+            search = _Search(journal, one.task, method, settings, config)
+            for point in journal.run_arm(search.arm, settings.budget, search.step):
+                told = {key: point.data[key] for key in ("generations", "found_at", "done", "seconds_s")}
+                yield DiscoveryPoint(one.task.id, method, update_id=point.update_id, **told)
+            if journal.stop.is_set():
+                return
+    journal.back()
+
+
+class _Search:
+    """One method at one task; its memory is what the journal has of it."""
+
+    def __init__(
+        self, journal: Journal, task: Task, method: str, settings: DiscoverySettings, config: SDPOConfig
+    ) -> None:
+        self.journal, self.task, self.method, self.settings, self.config = journal, task, method, settings, config
+        self.arm = f"{method} {task.id}"
+
+    def step(self, _: int) -> dict[str, Any]:
+        """The next attempts, and for SDPO the update on them."""
+        started = time.monotonic()
+        known = self.journal.points(self.arm)
+        spent = known[-1].data["generations"] if known else 0
+        left = self.settings.budget - spent
+        ways: dict[str, Callable[[int], list[Attempt]]] = {"sdpo": self._group, "best_of_k": self._batch}
+        attempts = ways.get(self.method, self._turn)(left)
+        found = next((spent + place for place, one in enumerate(attempts, 1) if one.passed), None)
+        spent += len(attempts)
+        done = found is not None or spent >= self.settings.budget
+        if self.method == "sdpo" and not done:
+            self._update(attempts)
+        ids = [one.id for one in attempts]
+        told = {"method": self.method, "task": self.task.id, "generations": spent, "found_at": found, "done": done}
+        return {**told, "attempts": ids, "seconds_s": time.monotonic() - started}
+
+    def _group(self, left: int) -> list[Attempt]:
+        return self.journal.session.attempt(self.task, min(self.settings.group, left), stop=self.journal.stop)
+
+    def _batch(self, left: int) -> list[Attempt]:
+        return self.journal.session.attempt(self.task, min(BATCH, left), stop=self.journal.stop)
+
+    def _turn(self, _: int) -> list[Attempt]:
+        """One attempt after all that were made so far."""
+        session = self.journal.session
+        ids = [one for point in self.journal.points(self.arm) for one in point.data["attempts"]]
+        made = {one.id: one for one in session.attempts(self.task)}
+        with_attempt = self.method == "multi_turn"
+        turns = [(made[one].text if with_attempt else "", made[one].feedback) for one in ids]
+        return session.attempt(self.task, 1, turns=turns, stop=self.journal.stop)
+
+    def _update(self, attempts: list[Attempt]) -> None:
+        # Without an update the policy stays what it was, and the next group is drawn from it.
+        with suppress(NoSignalError, UpdateError):
+            self.journal.session.update(attempts, self.config, stop=self.journal.stop)
