@@ -159,6 +159,10 @@ MISTAKES = [
     (["learn", "--seeds", "0"], "--seeds is 0"),
     (["learn", "--methods", "sdpo,ppo"], "method is 'ppo'"),
     (["ablate", "luck"], "no ablation 'luck'"),
+    (["discover", "--methods", "luck"], "no way of discovering called 'luck'"),
+    (["discover", "--feedback", "praise"], "no feedback 'praise'"),
+    (["study", "update", "--learning-rates", "fast"], "--learning-rates is 'fast'"),
+    (["study", "credit", "--programs", "0"], "programs is 0"),
     (["report", "absent"], "There is no experiment"),
     (["evaluate", "./absent"], "no model directory"),
     (["evaluate", "--stages", "some"], "--stages is 'some'"),
@@ -190,7 +194,7 @@ def test_python_m_workbench_is_the_same_program(tmp_path: Path) -> None:
 def test_help_names_every_command_without_loading_a_model(command: Commands) -> None:
     status, out, _ = command("--help")
     names = {info.name for info in build_app().registered_commands}
-    assert status == 0 and all(str(name) in out for name in names) and len(names) == 15
+    assert status == 0 and all(str(name) in out for name in names) and len(names) == 16
     code = (
         "import sys, workbench.cli\n"
         "slow = {'torch', 'transformers', 'peft', 'gradio', 'bitsandbytes'} & set(sys.modules)\n"

@@ -16,6 +16,7 @@ from scipy import stats
 from workbench.cli.reports import _filled
 from workbench.errors import ConfigError
 from workbench.experiments.findings import make_report
+from workbench.experiments.findings.discover import attempts_for, discovery_at
 from workbench.experiments.findings.learn import reached
 from workbench.experiments.journal import Point, Record
 from workbench.experiments.report import shown
@@ -58,10 +59,15 @@ def test_a_rate_is_reached_where_the_mean_curve_crosses_it() -> None:
 
 def learned(seed: int, rates: dict[str, list[int]]) -> Record:
     """A comparison with made-up held-out counts of 10, 8 attempts a round."""
-    data = {"pass_rate": 0.5, "tokens": 30.0, "seconds_s": 1.0, "entropy": 0.4, "kl_to_base": 0.1}
+    data = {"pass_rate": 0.5, "tokens": 30.0, "seconds_s": 1.0, "entropy": 0.4, "kl_to_base": 0.1, "refused": None}
     arms = {
         arm: [
-            Point(arm, step, "u", {**data, "held_out": {"passed": passed, "total": 10}})
+            Point(
+                arm,
+                step,
+                "u",
+                {**data, "held_out": {"passed": passed, "total": 10}, "alarms": ["kl"] if step > 2 else []},
+            )
             for step, passed in enumerate(counts)
         ]
         for arm, counts in rates.items()
@@ -86,8 +92,43 @@ def test_learning_is_compared_with_grpo() -> None:
         "high": pytest.approx(0.9),
         "count": 2,
     }
+    alarms = {row[0]: row for row in tables["Alarms"]["rows"]}["grpo"]
+    assert alarms[2] == "kl 4" and [alarms[n]["value"] for n in (3, 4, 5, 6)] == pytest.approx([3.0, 0.4, 0.6, 0.6])
     assert report["points"]["1"]["grpo"][4]["held_out"]["passed"] == 6
     json.dumps(report, allow_nan=False)
+
+
+def searched(seed: int, found: dict[str, list[int | None]]) -> Record:
+    """Discoveries with a budget of 20: per method, where each task was solved."""
+    tasks = [{"id": f"t/{number}", "prompt": "Q", "passed": 1, "total": 100} for number in range(4)]
+    arms = {
+        f"{method} {task['id']}": [Point("", 0, "u", {"found_at": at, "done": True})]
+        for method, row in found.items()
+        for task, at in zip(tasks, row, strict=True)
+    }
+    settings = {"kind": "discover", "seed": seed, "tasks": tasks, "methods": list(found), "budget": 20}
+    return Record("discover", settings, "root", arms)
+
+
+def test_discoveries_are_compared_at_equal_shares() -> None:
+    found: dict[str, list[int | None]] = {"sdpo": [2, 4, 6, None], "best_of_k": [6, 18, None, None]}
+    report = make_report([searched(0, found), searched(1, found)], {}).to_json()
+    shares, each = report["tables"]
+    best = {row[0]: row for row in shares["rows"]}["best_of_k"]
+    assert (best[1]["value"], best[2]["value"], best[3]["value"], best[4]["value"]) == (0.5, 6.0, 18.0, None)
+    assert best[5]["value"] == pytest.approx(18 / 4)  # both methods' attempts for the half that best-of-k solves
+    assert [row[-1] for row in each["rows"]] == ["", "", "", ""] and each["rows"][2][3:5] == [
+        "6 (2 of 2)",
+        "– (0 of 2)",
+    ]
+    lost = make_report([searched(0, {"sdpo": [9, 4, 6, 7], "best_of_k": [3, 18, 19, 19]})], {}).to_json()
+    assert lost["tables"][1]["rows"][0][-1] == "best_of_k"
+
+
+def test_discovery_at_k_counts_what_was_found_by_then() -> None:
+    times = np.array([[1.0, 3.0], [math.inf, 5.0]])
+    assert [discovery_at(times, k).value for k in (1, 3, 5)] == [0.25, 0.5, 0.75]
+    assert [attempts_for(times, share) for share in (0.25, 0.5, 0.75, 1.0)] == [1.0, 3.0, 5.0, math.inf]
 
 
 class _Tags(HTMLParser):

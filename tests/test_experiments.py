@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -18,10 +19,13 @@ import pytest
 from workbench import Workbench
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError
-from workbench.experiments.arms import ABLATIONS, Arm, ablation
+from workbench.experiments.arms import ABLATIONS, Arm, ablation, stability
+from workbench.experiments.credit_study import CreditStudySettings
 from workbench.experiments.journal import Journal, read
 from workbench.experiments.learn import LearnPoint, LearnSettings, to_json
-from workbench.experiments.localise import localise, wrong_tokens
+from workbench.experiments.localise import Located, localise, locate, wrong_tokens
+from workbench.experiments.update_study import LOSSES, UpdateStudySettings
+from workbench.records import Attempt
 from workbench.runs import Run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +52,12 @@ def test_wrong_tokens_are_those_that_differ_by_alignment(
     attempt: list[int], right: list[int], wrong: list[bool]
 ) -> None:
     assert wrong_tokens(attempt, right) == wrong
+
+
+def test_blame_is_measured_against_the_wrong_tokens() -> None:
+    wrong = [False, True, True, False]
+    assert locate([0.0, 1.0, 3.0, 2.0], wrong) == Located(0.75, 1.0, 0.0)
+    assert locate([0.0, 0.0, 0.0, 0.0], wrong) == Located(0.5, 0.5, 0.25)  # a constant finds what chance finds
 
 
 def test_negative_credit_finds_the_wrong_token(tmp_path: Path) -> None:
@@ -95,6 +105,8 @@ def test_every_ablation_has_arms_that_differ(workbench: Workbench) -> None:
         arms = ablation(name, SDPOConfig(steps=1))
         assert len({arm.name for arm in arms}) == len(arms) > 1
         assert len({json.dumps(asdict(arm) | {"name": ""}) for arm in arms}) == len(arms)
+    defaults, reckless = stability(SDPOConfig(steps=1))
+    assert defaults.config == SDPOConfig(steps=1) and reckless.config.kl_limit is None
     with pytest.raises(ConfigError, match="no ablation 'luck'"):
         ablation("luck", SDPOConfig())
 
@@ -158,3 +170,71 @@ def test_a_killed_experiment_has_the_points_of_one_that_was_not(tmp_path: Path) 
         straight = list(whole.learn("house-rules@11:remark", settings=SMALL, name="learn"))
     assert [_comparable(point) for point in resumed] == [_comparable(point) for point in straight]
     assert straight[-1].loss is not None
+
+
+def test_a_hard_task_is_searched_by_every_method(workbench: Workbench) -> None:
+    workbench.checkout("root")
+    screened = list(workbench.hard_tasks(1, stages=(5,), attempts=40, name="screen"))
+    assert all(one.pass_rate.total == 40 for one in screened) and [one.is_hard for one in screened].count(True) == 1
+    hard = screened[-1]
+    assert hard.is_hard and hard.task.prompt.count("then") >= 4
+    methods = ("sdpo", "best_of_k", "multi_turn", "multi_turn_feedback")
+    points = list(workbench.discover(hard, methods, budget=6, group=3, name="searched"))
+    ends = {point.method: point for point in points if point.done}
+    assert list(ends) == list(methods) and workbench.head == "root"
+    for method, end in ends.items():
+        found = [one.passed for one in _made(workbench, f"{method} {hard.task.id}")]
+        assert len(found) == end.generations <= 6 and (end.found_at is None) == (True not in found)
+        assert end.found_at is None or found.index(True) + 1 == end.found_at
+    if ends["sdpo"].generations == 6:  # nothing in the first group: the second was drawn after an update
+        first, second = (one.update_id for one in _made(workbench, f"sdpo {hard.task.id}")[2:4])
+        assert first == "root" != second
+    turns = _made(workbench, f"multi_turn {hard.task.id}")
+    for earlier, later in itertools.pairwise(turns):  # the prompt grows by what was tried
+        assert len(later.prompt_ids) > len(earlier.prompt_ids)
+        assert earlier.text in workbench.policy.tokenizer.decode(list(later.prompt_ids))
+    again = list(workbench.discover(hard, methods, budget=6, group=3, name="searched"))
+    assert again == points
+    with pytest.raises(ConfigError, match="no way of discovering called 'luck'"):
+        list(workbench.discover(hard, ("luck",)))
+
+
+def _made(workbench: Workbench, arm: str) -> list[Attempt]:
+    """The attempts of an arm of the search, in order."""
+    known = {one.id: one for one in workbench.attempts()}
+    points = read(workbench.events())["searched"].arms[arm]
+    return [known[one] for point in points for one in point.data["attempts"]]
+
+
+def test_the_study_of_credit_reads_programs_in_every_way(workbench: Workbench) -> None:
+    workbench.checkout("root")
+    settings = CreditStudySettings(programs=2, rounds=1, programs_per_teacher=1, tests=1, continuations=2)
+    points = list(workbench.study_credit(settings, name="credit"))
+    arms = {arm: [point for point in points if point.arm == arm] for arm in dict.fromkeys(p.arm for p in points)}
+    assert list(arms) == ["views", *(f"teacher {name}" for name in ("frozen", "trust_region", "ema", "live")), "causal"]
+    programs = arms["views"][0].data["programs"]
+    assert len(programs) == 2
+    for program in programs:
+        assert program.keys() == {"remark", "demonstration", "examples", "own words"}
+        assert program["remark"]["raw"]["auroc"] > program["remark"]["grpo"]["auroc"] == 0.5
+        assert {"centred", "control", "divergence", "random", "low probability"} <= program["remark"].keys()
+    frozen = arms["teacher frozen"]
+    assert frozen[0].data == {"programs": [], "learned": True} and frozen[0].update_id == frozen[1].update_id != "root"
+    exchanged = arms["causal"][-1].data["exchanged"]
+    assert exchanged and all(-1 <= one["change"] <= 1 for one in exchanged) and workbench.head == "root"
+    assert exchanged[0]["credit"] == min(one["credit"] for one in exchanged)
+
+
+def test_the_study_of_updates_makes_each_from_one_state(workbench: Workbench) -> None:
+    workbench.checkout("root")
+    settings = UpdateStudySettings(groups=1, attempts=3, learning_rates=(2e-3,))
+    (point,) = workbench.study_update(settings, name="update")
+    assert point.update_id == workbench.head == "root" and [one["loss"] for one in point.data["updates"]] == list(
+        LOSSES
+    )
+    made = [one for one in point.data["updates"] if "refused" not in one]
+    assert made and all(0.0 <= one["agreement"] <= 1.0 and one["kl_to_before"] > 0.0 for one in made)
+    nodes = [node for node in workbench.timeline() if node.parent_id == "root"][-len(made) :]
+    assert [node.report.side_effects.kl_to_before for node in nodes if node.report] == [
+        one["kl_to_before"] for one in made
+    ]

@@ -11,7 +11,14 @@ from policy_factory import THINK, make_policy
 
 from workbench.errors import PromptError
 from workbench.policy import Policy, prompts
-from workbench.policy.prompts import shorten, strip_thoughts, student_prompt, teacher_prompt, teacher_text
+from workbench.policy.prompts import (
+    conversation_prompt,
+    shorten,
+    strip_thoughts,
+    student_prompt,
+    teacher_prompt,
+    teacher_text,
+)
 from workbench.records import Task
 
 QUESTION = "Write f(xs): sort, then take 3, then pick the best."
@@ -150,3 +157,18 @@ def test_shorten_keeps_both_ends() -> None:
     assert shorten("abcdef", 6) == "abcdef"
     assert shorten("abcdef", 0) == ""
     assert re.fullmatch(r"ab\n\[\.\.\.\]\nf", shorten("abcdef", 3))
+
+
+def test_a_conversation_loses_its_oldest_turns_first(policy: Policy) -> None:
+    turns = [(f"attempt {number}", f"<|end|> wrong {number}") for number in range(4)]
+    assert conversation_prompt(policy, TASK, []) == student_prompt(policy, TASK)
+    whole = conversation_prompt(policy, TASK, turns)
+    places = [whole.text.index(text) for turn in turns for text in turn]
+    assert places == sorted(places) and control_ids(policy, whole.ids) == CONTROL
+    assert conversation_prompt(policy, TASK, turns, max_tokens=len(whole.ids)) == whole
+    cut = conversation_prompt(policy, TASK, turns, max_tokens=len(whole.ids) - 1)
+    assert "wrong 0" not in cut.text and "attempt 1" in cut.text and "wrong 3" in cut.text and QUESTION in cut.text
+    assert "attempt" not in conversation_prompt(policy, TASK, [("", "wrong")]).text
+    assert conversation_prompt(policy, TASK, turns, max_tokens=len(student_prompt(policy, TASK).ids)) == student_prompt(
+        policy, TASK
+    )

@@ -7,6 +7,7 @@ from threading import Event
 
 from workbench.config import Method, SDPOConfig
 from workbench.experiments.arms import Arm
+from workbench.experiments.credit_study import CreditStudySettings, study_credit
 from workbench.experiments.discover import (
     DEFAULT_METHODS,
     TEST_TIME,
@@ -16,7 +17,9 @@ from workbench.experiments.discover import (
     discover,
     screen,
 )
+from workbench.experiments.journal import Point
 from workbench.experiments.learn import LearnPoint, LearnSettings, learn
+from workbench.experiments.update_study import UpdateStudySettings, study_update
 from workbench.records import Task
 from workbench.session import Session
 
@@ -97,3 +100,25 @@ class Workbench(Session):
         """
         given = [tasks] if isinstance(tasks, Task | ScreenedTask) else list(tasks)
         return discover(self, given, methods, DiscoverySettings(budget, group), config, seed=seed, name=name, stop=stop)
+
+    def study_credit(
+        self,
+        settings: CreditStudySettings | None = None,
+        *,
+        seed: int = 0,
+        name: str | None = None,
+        stop: Event | None = None,
+    ) -> Iterator[Point]:
+        """Where credit lands, by evidence, view and teacher, and whether exchanging the token agrees."""
+        return study_credit(self, settings, seed=seed, name=name, stop=stop)
+
+    def study_update(
+        self,
+        settings: UpdateStudySettings | None = None,
+        *,
+        seed: int = 0,
+        name: str | None = None,
+        stop: Event | None = None,
+    ) -> Iterator[Point]:
+        """Predicted against realised, over many updates from this state, by loss and learning rate."""
+        return study_update(self, settings, seed=seed, name=name, stop=stop)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from workbench.cli import bench, credit, discovery, doctor, evaluate, learning, reports, rounds, runs
+from workbench.cli import bench, credit, discovery, doctor, evaluate, learning, reports, rounds, runs, studies
 from workbench.errors import WorkbenchError
 
 # What a wrong option raises; some versions of typer take it from click, others bring their own.
@@ -39,6 +39,7 @@ def build_app() -> typer.Typer:
     for command in _COMMANDS:
         app.command(name=command.__name__.rstrip("_"))(command)
     app.add_typer(bench.build(), name="bench")
+    app.add_typer(studies.build(), name="study")
     return app
 
 

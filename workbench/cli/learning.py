@@ -45,7 +45,7 @@ def learn(
     names = (config.method,) if methods is None else arms.METHODS if methods == "all" else tuple(methods.split(","))
     where = place("learn", run, seed, seeds, model=model, quantization=quantization, device=device)
     shape = (rounds, questions, attempts, held_out, measure_every)
-    _compare(Output(as_json), where, pack, arms.methods(config, names), shape)
+    compare(Output(as_json), where, pack, arms.methods(config, names), shape)
 
 
 @takes_config(steps=1)
@@ -70,12 +70,13 @@ def ablate(
     from workbench.experiments.arms import ablation
 
     where = place(f"ablate-{name}", run, seed, seeds, model=model, quantization=quantization, device=device)
-    _compare(
+    compare(
         Output(as_json), where, pack, ablation(name, config), (rounds, questions, attempts, held_out, measure_every)
     )
 
 
-def _compare(output: Output, where: Place, pack: str, arms: list[Arm], shape: tuple[int, int, int, int, int]) -> None:
+def compare(output: Output, where: Place, pack: str, arms: list[Arm], shape: tuple[int, int, int, int, int]) -> None:
+    """Makes learning runs, writes their report and prints what they found."""
     from workbench.experiments.learn import LearnSettings, learn, to_json
 
     settings = LearnSettings(*shape)

@@ -50,7 +50,10 @@ class Place:
     def points(
         self, output: Output, begin: Callable[[Workbench, int], Iterator[Any]], tell: Callable[[Any], str]
     ) -> Iterator[Any]:
-        """Makes the experiment with every seed: `begin(workbench, seed)` gives its points, `tell` words them, or gives ''."""
+        """Makes the experiment with every seed: `begin(workbench, seed)` gives its points.
+
+        `tell` words a point; "" is not printed.
+        """
         policy = {"model": self.model, "quantization": self.quantization, "device": self.device}
         for seed in self.seeds:
             with opened(output, self.run_of(seed), seed=seed, **policy) as workbench:

@@ -68,6 +68,12 @@ def _topk(config: SDPOConfig) -> list[Arm]:
     return [Arm(f"K = {k}", replace(config, distillation_topk=k)) for k in (1, 5, 20, 100)]
 
 
+def stability(config: SDPOConfig) -> list[Arm]:
+    """The defaults, and a recipe under which a policy is lost: steps ten times as long, towards its own live self."""
+    reckless = replace(config, teacher="live", learning_rate=10 * config.learning_rate, kl_limit=None)
+    return [Arm("defaults", config), Arm("reckless", reckless)]
+
+
 ABLATIONS: Mapping[str, Callable[[SDPOConfig], list[Arm]]] = MappingProxyType(
     {"feedback": _feedback, "teacher": _teacher, "granularity": _granularity, "group": _group, "topk": _topk}
 )

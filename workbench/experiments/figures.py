@@ -16,8 +16,19 @@ GREY = "#8a93a1"
 Series = Mapping[str, Sequence[tuple[float, Estimate]]]  # name -> (x, estimate of y), in order of x
 
 
-def curves(series: Series, *, x: str, y: str, y_range: tuple[float, float] | None = None, steps: bool = False) -> Any:
-    """Lines with shaded intervals; `x` and `y` name the axes with their units. `steps`: constant between points."""
+def curves(
+    series: Series,
+    *,
+    x: str,
+    y: str,
+    y_range: tuple[float, float] | None = None,
+    steps: bool = False,
+    logarithmic: bool = False,
+) -> Any:
+    """Lines with shaded intervals; `x` and `y` name the axes with their units.
+
+    `steps`: constant between points; `logarithmic`: the x axis.
+    """
     import plotly.graph_objects as go
 
     figure = go.Figure()
@@ -47,7 +58,10 @@ def curves(series: Series, *, x: str, y: str, y_range: tuple[float, float] | Non
             line=line,
             hovertemplate=f"{name}<br>%{{x}}: %{{y:.3g}}<extra></extra>",
         )
-    return _laid_out(figure, x, y, y_range)
+    figure = _laid_out(figure, x, y, y_range)
+    if logarithmic:
+        figure.update_xaxes(type="log")
+    return figure
 
 
 def bars(values: Mapping[str, Estimate], *, x: str, y: str, y_range: tuple[float, float] | None = None) -> Any:
@@ -70,6 +84,17 @@ def bars(values: Mapping[str, Estimate], *, x: str, y: str, y_range: tuple[float
         )
     )
     return _laid_out(figure, x, y, y_range)
+
+
+def scatter(points: Sequence[tuple[float, float]], *, x: str, y: str) -> Any:
+    """One marker per point."""
+    import plotly.graph_objects as go
+
+    marker = {"size": 8, "color": COLOURS[0], "opacity": 0.6}
+    figure = go.Figure(
+        go.Scatter(x=[one for one, _ in points], y=[one for _, one in points], mode="markers", marker=marker)
+    )
+    return _laid_out(figure, x, y, None)
 
 
 def _laid_out(figure: Any, x: str, y: str, y_range: tuple[float, float] | None) -> Any:

@@ -18,6 +18,7 @@ from workbench.experiments.arms import Arm
 from workbench.experiments.journal import Journal, Point
 from workbench.records import Attempt, UpdateReport
 from workbench.session import Session
+from workbench.session.health import alarms
 from workbench.statistics import HeldOut
 from workbench.tasks.house_rules.pack import house_tasks, pack_name, parse_name
 
@@ -61,6 +62,7 @@ class LearnPoint:
     kl_to_before: float | None  # nats per token on the probe: KL(before || after) of this round's update
     kl_to_base: float  # nats per token on the probe: KL(base || now)
     entropy: float  # nats per token on the probe
+    alarms: tuple[str, ...]  # names of the alarms of health that this round's update raised
     seconds_s: float  # of the round, its held-out measurement not counted
     held_out: HeldOut | None
 
@@ -90,7 +92,7 @@ def learn(
     plain = {"pack": pack, "arms": [asdict(arm) for arm in arms], **asdict(settings)}
     journal = Journal(session, name, plain, kind="learn", seed=seed, stop=stop)
     for arm in arms:
-        rounds = _Rounds(session, pack, packs[arm.name], arm, settings, seed, journal.stop)
+        rounds = _Rounds(journal, pack, packs[arm.name], arm, settings, seed)
         for point in journal.run_arm(arm.name, 1 + settings.rounds, rounds.measured):
             yield from_point(point, settings.generations)
         if journal.stop.is_set():
@@ -103,15 +105,11 @@ class _Rounds:
     """The rounds of one arm: `measured(0)` is before the first."""
 
     def __init__(
-        self, session: Session, held_out: str, pack: str, arm: Arm, settings: LearnSettings, seed: int, stop: Event
+        self, journal: Journal, held_out: str, pack: str, arm: Arm, settings: LearnSettings, seed: int
     ) -> None:
-        self.session, self.held_out_pack, self.config, self.settings, self.stop = (
-            session,
-            held_out,
-            arm.config,
-            settings,
-            stop,
-        )
+        self.journal, self.session, self.stop = journal, journal.session, journal.stop
+        self.arm, self.config, self.settings = arm.name, arm.config, settings
+        self.held_out_pack = held_out
         self.questions, self.attempts = _shape(arm, settings)
         count = min(settings.rounds * self.questions, max(MOST_TASKS, self.questions))
         self.tasks = house_tasks(pack, count, held_out=False, seed=1 + seed)
@@ -138,10 +136,17 @@ class _Rounds:
             "grad_norm": report and report.grad_norm,
             "kl_to_before": report and report.side_effects.kl_to_before,
             "refused": refused,
+            "alarms": [] if report is None else [alarm.name for alarm in alarms(report, self._history())],
             "kl_to_base": drift.kl_to_base,
             "entropy": drift.entropy_after,
             "held_out": self._held_out(number),
         }
+
+    def _history(self) -> list[UpdateReport]:
+        """The reports of the arm's updates so far, oldest first."""
+        reports = {node.update_id: node.report for node in self.session.timeline()}
+        ids = dict.fromkeys(point.update_id for point in self.journal.points(self.arm))
+        return [report for one in ids if (report := reports.get(one)) is not None]
 
     def _held_out(self, number: int) -> dict[str, int] | None:
         every = self.settings.measure_every
@@ -164,12 +169,13 @@ def _updated(
 def from_point(point: Point, generations: int) -> LearnPoint:
     """A point of the journal as a round; `generations`: attempts per round."""
     data = dict(point.data)
-    held_out = data.pop("held_out")
+    held_out, raised = data.pop("held_out"), tuple(data.pop("alarms"))
     return LearnPoint(
         arm=point.arm,
         round=point.step,
         generations=point.step * generations,
         update_id=point.update_id,
+        alarms=raised,
         held_out=held_out and HeldOut(held_out["passed"], held_out["total"]),
         **data,
     )

@@ -15,23 +15,56 @@ from difflib import SequenceMatcher
 from workbench.config import SDPOConfig
 from workbench.credit.statistics import auroc
 from workbench.errors import ConfigError
-from workbench.records import Attempt, Task
+from workbench.records import Attempt
 from workbench.session import Session
 from workbench.tasks.house_rules.checks import draw_valid, failed_examples
 from workbench.tasks.house_rules.pack import EXAMPLES_SHOWN, PACK, make_task
-from workbench.tasks.house_rules.remarks import remark
+from workbench.tasks.house_rules.remarks import own_words, remark
 from workbench.tasks.house_rules.world import House, Specification
 
 KINDS = ("remark", "demonstration", "examples")
+EVERY_KIND = (*KINDS, "own words")
 STAGES = (1, 2, 3)
+DRAWN = 24  # attempts that are sampled at once
 
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """One program: how well its wrong tokens are found."""
+    """How well a blame, one number per token, finds the wrong ones."""
 
-    auroc: float  # of minus the raw credit, wrong tokens against right ones; 0.5 = chance
-    worst_is_wrong: bool  # the token with the most negative credit is a wrong one
+    auroc: float  # wrong tokens against right ones; 0.5 = chance
+    worst_is_wrong: float  # chance that the most blamed token is a wrong one; equal blames share it
+    worst_is_first: float  # the same for the first wrong token
+
+
+@dataclass(frozen=True, slots=True)
+class OneWrong:
+    """An attempt of which exactly one stage is wrong, and the program that would have been right."""
+
+    attempt: Attempt
+    specification: Specification
+    checks: tuple[tuple[int, ...], ...]
+    written: tuple[int, ...]
+    right: tuple[int, ...]
+
+    def evidence(self, kind: str) -> dict[str, str]:
+        """What the self-teacher is shown, as `what_if` takes it. Raises ConfigError for an unknown kind."""
+        if kind == "remark":
+            return {"feedback": remark(self.specification, self.right)}
+        if kind == "demonstration":
+            return {"demonstration": self.specification.program(self.right)}
+        if kind == "examples":
+            lines = failed_examples(self.specification, self.right, self.written, self.checks, EXAMPLES_SHOWN)
+            return {"feedback": "\n".join(lines)}
+        if kind == "own words":
+            generator = random.Random(f"own words {self.attempt.text} {self.right}")
+            return {"feedback": own_words(self.specification, self.right, generator, held_out=True)}
+        raise ConfigError(f"{kind!r} is no kind of evidence; choose one of {', '.join(EVERY_KIND)}.")
+
+    def wrong(self, session: Session) -> list[bool]:
+        """Which tokens are wrong, those that end the attempt left out."""
+        right_ids = session.policy.tokenizer(self.specification.program(self.right))["input_ids"]
+        return wrong_tokens([i for i in self.attempt.token_ids if i not in session.policy.eos_ids], right_ids)
 
 
 def wrong_tokens(attempt_ids: Sequence[int], right_ids: Sequence[int]) -> list[bool]:
@@ -48,15 +81,30 @@ def wrong_tokens(attempt_ids: Sequence[int], right_ids: Sequence[int]) -> list[b
     return wrong
 
 
+def locate(blame: Sequence[float], wrong: Sequence[bool]) -> Located:
+    """How well a blame finds the wrong tokens, of which there are some, but not only."""
+    worst = [place for place, value in enumerate(blame) if value == max(blame)]
+    hits = sum(wrong[place] for place in worst)
+    return Located(auroc(blame, wrong), hits / len(worst), (list(wrong).index(True) in worst) / len(worst))
+
+
 def localise(session: Session, kind: str, *, count: int = 300, seed: int = 0) -> dict[str, float]:
     """{"auroc", "worst_is_wrong", "programs"}: means over `count` programs.
 
     `kind`: "remark", "demonstration" or "examples" (two failed ones). Nothing is updated. Raises ConfigError for an
     unknown kind.
     """
-    if kind not in KINDS:
-        raise ConfigError(f"{kind!r} is no kind of evidence; choose one of {', '.join(KINDS)}.")
-    found = [located for _, located in zip(range(count), _each(session, kind, seed), strict=False)]
+    if kind not in EVERY_KIND:
+        raise ConfigError(f"{kind!r} is no kind of evidence; choose one of {', '.join(EVERY_KIND)}.")
+    config = SDPOConfig(teacher="frozen", use_demonstrations=kind == "demonstration")
+    generator = random.Random(f"localise {seed}")
+    found: list[Located] = []
+    while len(found) < count:
+        for one in draw_one_wrong(session, generator):
+            wrong = one.wrong(session)
+            raw = session.what_if(one.attempt, **one.evidence(kind), config=config).view("raw")
+            found.append(locate([-value for value in raw][: len(wrong)], wrong))
+    found = found[:count]
     return {
         "auroc": sum(one.auroc for one in found) / len(found),
         "worst_is_wrong": sum(one.worst_is_wrong for one in found) / len(found),
@@ -64,24 +112,23 @@ def localise(session: Session, kind: str, *, count: int = 300, seed: int = 0) ->
     }
 
 
-def _each(session: Session, kind: str, seed: int) -> Iterator[Located]:
-    generator = random.Random(f"localise {seed}")
-    while True:
-        cases = [draw_valid(STAGES[turn % 3], generator, held_out=True) for turn in range(24)]
-        # Unique names: two specifications may read alike and differ in their checks.
-        tasks = [
-            make_task(f"{PACK}@0/localise-{generator.getrandbits(48):x}", specification, checks, House(0), "examples")
-            for specification, checks in cases
-        ]
-        attempts = session.attempt_many(tasks, 1)
-        for task, attempt, (specification, checks) in zip(tasks, attempts, cases, strict=True):
-            written = _choices(specification, attempt.text)
-            if written is None:
-                continue  # a slip: not a wrong convention
-            right = _one_other(specification, written, generator)
-            located = _locate(session, task, attempt, specification, checks, written, right, kind)
-            if located is not None:
-                yield located
+def draw_one_wrong(session: Session, generator: random.Random) -> Iterator[OneWrong]:
+    """Samples `DRAWN` attempts, and chooses a house for each of which one stage of it is wrong; slips are left out."""
+    cases = [draw_valid(STAGES[turn % len(STAGES)], generator, held_out=True) for turn in range(DRAWN)]
+    # Unique names: two specifications may read alike and differ in their checks.
+    tasks = [
+        make_task(f"{PACK}@0/localise-{generator.getrandbits(48):x}", specification, checks, House(0), "examples")
+        for specification, checks in cases
+    ]
+    attempts = session.attempt_many(tasks, 1)
+    for attempt, (specification, checks) in zip(attempts, cases, strict=True):
+        written = _choices(specification, attempt.text)
+        if written is None:
+            continue  # a slip: not a wrong convention
+        one = OneWrong(attempt, specification, checks, written, _one_other(specification, written, generator))
+        wrong = one.wrong(session)
+        if any(wrong) and not all(wrong):
+            yield one
 
 
 def _choices(specification: Specification, text: str) -> tuple[int, ...] | None:
@@ -96,32 +143,3 @@ def _one_other(specification: Specification, written: tuple[int, ...], generator
     index = generator.choice(specification.open_steps)
     others = [c for c in range(len(specification.steps[index].kind.choices)) if c != written[index]]
     return (*written[:index], generator.choice(others), *written[index + 1 :])
-
-
-def _locate(
-    session: Session,
-    task: Task,
-    attempt: Attempt,
-    specification: Specification,
-    checks: Sequence[tuple[int, ...]],
-    written: tuple[int, ...],
-    right: tuple[int, ...],
-    kind: str,
-) -> Located | None:
-    program = specification.program(right)
-    config = SDPOConfig(teacher="frozen", use_demonstrations=kind == "demonstration")
-    if kind == "demonstration":
-        credit = session.what_if(attempt, feedback="", demonstration=program, config=config)
-    elif kind == "remark":
-        credit = session.what_if(attempt, feedback=remark(specification, right), config=config)
-    else:
-        lines = failed_examples(specification, right, written, checks, EXAMPLES_SHOWN)
-        credit = session.what_if(attempt, feedback="\n".join(lines), config=config)
-    right_ids = session.policy.tokenizer(program)["input_ids"]
-    body = [i for i in attempt.token_ids if i not in session.policy.eos_ids]
-    wrong = wrong_tokens(body, right_ids)
-    blame = [-float(value) for value in credit.view("raw")][: len(body)]
-    if not any(wrong) or all(wrong):
-        return None
-    worst = max(range(len(blame)), key=blame.__getitem__)
-    return Located(auroc(blame, wrong), wrong[worst])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from workbench.errors import ConfigError
-from workbench.experiments.findings import discover, learn
+from workbench.experiments.findings import credit, discover, learn, update
 from workbench.experiments.journal import Record
 from workbench.experiments.report import Report, Table
 
@@ -18,6 +18,8 @@ Findings = tuple[str, Sequence[Table], Sequence[tuple[str, Any]]]  # title, tabl
 _KINDS: Mapping[str, Callable[[Mapping[int, Record]], Findings]] = {
     "learn": learn.findings,
     "discover": discover.findings,
+    "credit": credit.findings,
+    "update": update.findings,
 }
 
 

@@ -32,6 +32,7 @@ def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tupl
     tables.append(
         Table("Attempts until the mean held-out rate is reached", ("arm", *map(str, RATES)), _reach(rates), note)
     )
+    tables.append(Table("Alarms", _ALARM_COLUMNS, [_alarms(records, arm) for arm in arms], note))
     if BASELINE in rates and len(rates) > 1:
         tables.append(_against_baseline(rates, note))
     figures = [
@@ -124,6 +125,41 @@ def reached(several: Sequence[Curve], rate: float) -> float:
 
 def _mean(several: Sequence[Curve], at: int) -> float:
     return sum(curve[at] for curve in several) / len(several)
+
+
+_ALARM_COLUMNS = (
+    "arm",
+    "rounds without update",
+    "alarms: rounds of each",
+    "round of the first alarm",
+    "held-out rate measured last before it",
+    "best held-out rate",
+    "last held-out rate",
+)
+
+
+def _alarms(records: Mapping[int, Record], arm: str) -> list[Cell]:
+    """Which alarms an arm raised, and what the policy could still do when the first one came."""
+    mine = [record.arms[arm] for record in records.values() if arm in record.arms]
+    raised: dict[str, int] = {}
+    for name in (name for points in mine for point in points for name in point.data["alarms"]):
+        raised[name] = raised.get(name, 0) + 1
+    first = [next((p.step for p in points if p.data["alarms"]), None) for points in mine]
+    measured = [{p.step: rate for p in points if (rate := _rate(p.data)) is not None} for points in mine]
+    then = [
+        [rate for step, rate in rates.items() if step < alarm][-1]
+        for rates, alarm in zip(measured, first, strict=True)
+        if alarm is not None
+    ]
+    return [
+        arm,
+        sum(point.data["refused"] is not None for points in mine for point in points),
+        ", ".join(f"{name} {count}" for name, count in raised.items()),
+        mean_estimate([float(one) for one in first if one is not None]),
+        mean_estimate(then),
+        mean_estimate([max(rates.values()) for rates in measured]),
+        mean_estimate([list(rates.values())[-1] for rates in measured]),
+    ]
 
 
 def _reach(rates: Mapping[str, list[Curve]]) -> list[list[Cell]]:

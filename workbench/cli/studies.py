@@ -1,0 +1,104 @@
+"""The commands `study credit`, `study update` and `study stability`: what credit, updates and long runs really do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench.cli.learning import compare
+from workbench.cli.output import DeviceOption, JsonOption, ModelOption, Output, QuantizationOption
+from workbench.cli.place import DirectoryOption, PackArgument, Place, SeedOption, SeedsOption, place
+from workbench.cli.reports import write_report
+from workbench.cli.settings import takes_config
+from workbench.config import SDPOConfig
+from workbench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from workbench import Workbench
+    from workbench.experiments.journal import Point
+
+
+def build() -> typer.Typer:
+    """The studies under their names."""
+    app = typer.Typer(help="Ask what credit, updates and long runs really do.")
+    for command in (credit, update, stability):
+        app.command(name=command.__name__)(command)
+    return app
+
+
+def credit(
+    programs: Annotated[int, typer.Option(help="With one wrong stage, read in every way.")] = 300,
+    rounds: Annotated[int, typer.Option(help="That each teacher teaches before its credit is read.")] = 5,
+    programs_per_teacher: Annotated[int, typer.Option(help="Read under each teacher.")] = 100,
+    tests: Annotated[int, typer.Option(help="Failed attempts of which four tokens each are exchanged.")] = 60,
+    continuations: Annotated[int, typer.Option(help="From each of both tokens.")] = 16,
+    seed: SeedOption = 0,
+    seeds: SeedsOption = 1,
+    run: DirectoryOption = None,
+    model: ModelOption = "embedded",
+    quantization: QuantizationOption = "auto",
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Where credit lands, by evidence, view and teacher, and whether exchanging the token agrees."""
+    from workbench.experiments.credit_study import CreditStudySettings
+
+    settings = CreditStudySettings(programs, rounds, programs_per_teacher, tests, continuations)
+    where = place("study-credit", run, seed, seeds, model=model, quantization=quantization, device=device)
+    _study(Output(as_json), where, lambda wb, number: wb.study_credit(settings, seed=number, name=where.kind))
+
+
+def update(
+    groups: Annotated[int, typer.Option(help="Each is updated on once per loss and learning rate.")] = 10,
+    attempts: Annotated[int, typer.Option(help="Per group.")] = 8,
+    learning_rates: Annotated[str, typer.Option(help="With commas.")] = "0.0005,0.002,0.005,0.02",
+    seed: SeedOption = 0,
+    seeds: SeedsOption = 1,
+    run: DirectoryOption = None,
+    model: ModelOption = "embedded",
+    quantization: QuantizationOption = "auto",
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Predicted against realised, over many updates from one state, by loss and learning rate."""
+    from workbench.experiments.update_study import UpdateStudySettings
+
+    try:
+        rates = tuple(float(part) for part in learning_rates.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--learning-rates is {learning_rates!r}; write numbers with commas.") from error
+    settings = UpdateStudySettings(groups, attempts, rates)
+    where = place("study-update", run, seed, seeds, model=model, quantization=quantization, device=device)
+    _study(Output(as_json), where, lambda wb, number: wb.study_update(settings, seed=number, name=where.kind))
+
+
+@takes_config(steps=1)
+def stability(
+    config: SDPOConfig,
+    pack: PackArgument = "house-rules",
+    rounds: Annotated[int, typer.Option(help="Of each recipe.")] = 500,
+    questions: Annotated[int, typer.Option(help="Tasks per round.")] = 4,
+    attempts: Annotated[int, typer.Option(help="Attempts per task.")] = 8,
+    held_out: Annotated[int, typer.Option(help="Held-out tasks per measurement.")] = 60,
+    measure_every: Annotated[int, typer.Option(help="Rounds between measurements.")] = 10,
+    seed: SeedOption = 0,
+    seeds: SeedsOption = 1,
+    run: DirectoryOption = None,
+    model: ModelOption = "embedded",
+    quantization: QuantizationOption = "auto",
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Many rounds under the defaults, and under a recipe that loses the policy: what the alarms say, and when."""
+    from workbench.experiments.arms import stability as arms
+
+    where = place("study-stability", run, seed, seeds, model=model, quantization=quantization, device=device)
+    compare(Output(as_json), where, pack, arms(config), (rounds, questions, attempts, held_out, measure_every))
+
+
+def _study(output: Output, where: Place, begin: Callable[[Workbench, int], Iterator[Point]]) -> None:
+    count = sum(1 for _ in where.points(output, begin, lambda point: f"{point.arm}: step {point.step}"))
+    report = write_report(output, where.directory)
+    output.summary({"study": where.kind, "run": str(where.directory), "points": count, "report": report})

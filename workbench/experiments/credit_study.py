@@ -1,0 +1,178 @@
+"""Where credit lands, by evidence, view and teacher, against baselines; and whether a change of the token agrees.
+
+The arm "views" scores programs with one wrong stage in the policy's present state, where all teachers are one. An arm
+"teacher NAME" first learns some rounds under that teacher and then scores with it. The arm "causal" takes failed
+attempts in fresh houses and puts the teacher's alternative in the place of tokens (`Session.test_credit`): does the
+pass rate change where the credit says so? Knows nothing of pages.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from threading import Event
+from typing import Any
+
+from workbench.config import SDPOConfig
+from workbench.credit import TokenCredit
+from workbench.credit.contexts import Contexts
+from workbench.errors import ConfigError, NoSignalError, UpdateError
+from workbench.experiments.journal import Journal, Point
+from workbench.experiments.localise import EVERY_KIND, OneWrong, draw_one_wrong, locate
+from workbench.records import Attempt
+from workbench.session import Session
+from workbench.tasks.house_rules.pack import house_tasks, pack_name
+from workbench.tasks.house_rules.world import House
+
+TEACHERS = ("frozen", "trust_region", "ema", "live")
+BLAMED = ("raw", "centred", "control", "control_wrong", "contrastive")  # views whose negative numbers blame
+SUSPECT = ("divergence", "jsd", "entropy_teacher", "entropy_student")  # views whose large numbers do
+FIRST_HOUSE = 400_000  # of the causal tests and the learning rounds
+
+
+@dataclass(frozen=True, slots=True)
+class CreditStudySettings:
+    """How much is measured."""
+
+    programs: int = 300  # with one wrong stage, for the views
+    rounds: int = 5  # that each teacher teaches first
+    programs_per_teacher: int = 100
+    tests: int = 60  # attempts of which tokens are exchanged, four each
+    continuations: int = 16  # from each of both tokens
+
+    def __post_init__(self) -> None:
+        for name in ("programs", "rounds", "programs_per_teacher", "tests", "continuations"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+
+
+def study_credit(
+    session: Session,
+    settings: CreditStudySettings | None = None,
+    *,
+    seed: int = 0,
+    name: str | None = None,
+    stop: Event | None = None,
+) -> Iterator[Point]:
+    """The points of all arms; the policy is afterwards what it was before."""
+    settings = settings or CreditStudySettings()
+    journal = Journal(session, name, asdict(settings), kind="credit", seed=seed, stop=stop)
+    taught = [_Taught(journal, seed, settings, teacher) for teacher in TEACHERS]
+    arms: list[_Views | _Causal] = [_Views(journal, seed, settings.programs), *taught, _Causal(journal, seed, settings)]
+    for arm in arms:
+        yield from journal.run_arm(arm.name, 100_000, arm.step)
+        if journal.stop.is_set():
+            return
+    journal.back()
+
+
+class _Views:
+    """Programs with one wrong stage, read in every way."""
+
+    name = "views"
+
+    def __init__(self, journal: Journal, seed: int, programs: int) -> None:
+        self.journal, self.session, self.seed, self.programs = journal, journal.session, seed, programs
+        self.config = SDPOConfig()
+        self.contexts: Contexts = "all"
+
+    def step(self, step: int) -> dict[str, Any]:
+        """As many programs as one batch of attempts gives."""
+        left = self.programs - sum(len(point.data["programs"]) for point in self.journal.points(self.name))
+        generator = random.Random(f"credit {self.seed} {step}")
+        programs: list[dict[str, Any]] = []
+        for one in draw_one_wrong(self.session, generator):
+            if len(programs) < left and not self.journal.stop.is_set():
+                programs.append({kind: self._scores(one, kind, generator) for kind in EVERY_KIND})
+        return {"programs": programs, "done": len(programs) >= left}
+
+    def _scores(self, one: OneWrong, kind: str, generator: random.Random) -> dict[str, dict[str, float]]:
+        wrong = one.wrong(self.session)
+        shown = one.evidence(kind)
+        credit = self.session.what_if(one.attempt, **shown, config=self.config, contexts=self.contexts)
+        return {
+            name: asdict(locate(blame[: len(wrong)], wrong)) for name, blame in self._blames(credit, generator).items()
+        }
+
+    def _blames(self, credit: TokenCredit, generator: random.Random) -> dict[str, list[float]]:
+        readable = credit.views()
+        blames = {name: [-value for value in credit.view(name)] for name in BLAMED if name in readable}
+        blames |= {name: list(credit.view(name)) for name in SUSPECT if name in readable}
+        blames["grpo"] = [0.0] * len(credit.token_ids)  # the same number for every token of an attempt
+        blames["random"] = [generator.random() for _ in credit.token_ids]
+        blames["low probability"] = [-value for value in credit.contexts["student"]]
+        return blames
+
+
+class _Taught(_Views):
+    """Raw credit under one teacher, after it has taught."""
+
+    def __init__(self, journal: Journal, seed: int, settings: CreditStudySettings, teacher: str) -> None:
+        super().__init__(journal, seed, settings.programs_per_teacher)
+        self.name = f"teacher {teacher}"
+        self.rounds = settings.rounds
+        self.config = SDPOConfig(teacher=teacher, steps=1)  # type: ignore[arg-type]  # it checks itself
+        self.contexts = ()
+        self.tasks = house_tasks(_pack(seed), 4 * settings.rounds, held_out=False, seed=1 + seed)
+
+    def step(self, step: int) -> dict[str, Any]:
+        """A round of learning at first, then programs."""
+        if step >= self.rounds:
+            return super().step(step)
+        group = self.session.attempt_many(self.tasks[4 * step : 4 * step + 4], 8, stop=self.journal.stop)
+        learned = _update(self.session, group, self.config, self.journal.stop)
+        return {"programs": [], "learned": learned}
+
+    def _blames(self, credit: TokenCredit, generator: random.Random) -> dict[str, list[float]]:
+        return {"raw": [-value for value in credit.view("raw")]}
+
+
+class _Causal:
+    """Failed attempts in fresh houses; of each, the two most blamed tokens and two others are exchanged."""
+
+    name = "causal"
+
+    def __init__(self, journal: Journal, seed: int, settings: CreditStudySettings) -> None:
+        self.journal, self.session, self.seed, self.settings = journal, journal.session, seed, settings
+        self.config = replace(SDPOConfig(), use_demonstrations=False)
+
+    def step(self, step: int) -> dict[str, Any]:
+        """One task, and its first failed attempt, if there is one."""
+        made = sum(bool(point.data["exchanged"]) for point in self.journal.points(self.name))
+        generator = random.Random(f"causal {self.seed} {step}")
+        (task,) = house_tasks(_pack(self.seed, 1 + step), 1, held_out=True, stages=(1 + step % 3,))
+        attempts = self.session.attempt(task, 8, stop=self.journal.stop)
+        failed = next((one for one in attempts if not one.passed and one.finished and one.feedback), None)
+        if failed is None or self.journal.stop.is_set():
+            return {"exchanged": []}
+        credit = self.session.credit(failed, self.config)
+        body = [place for place, i in enumerate(failed.token_ids) if i not in self.session.policy.eos_ids]
+        raw = credit.view("raw")
+        order = sorted(body, key=lambda place: raw[place])
+        chosen = [*order[:2], *generator.sample(order[2:], min(2, len(order[2:])))]
+        exchanged = []
+        for place in chosen:
+            if not self.journal.stop.is_set():
+                exchanged.append(self._exchanged(failed, credit, place))
+        return {"exchanged": exchanged, "done": made + 1 >= self.settings.tests}
+
+    def _exchanged(self, attempt: Attempt, credit: TokenCredit, place: int) -> dict[str, Any]:
+        own = credit.token_ids[place]
+        other = max((one for one in credit.top(place) if one.id != own), key=lambda one: one.teacher_logp)
+        n = self.settings.continuations
+        test = self.session.test_credit(attempt, place, other.id, n)
+        gain = other.teacher_logp - other.student_logp - credit.view("raw")[place]
+        return {"credit": credit.view("raw")[place], "gain": gain, "change": test.change}
+
+
+def _pack(seed: int, number: int = 0) -> str:
+    return pack_name(House(FIRST_HOUSE + 10_000 * seed + number), "both")
+
+
+def _update(session: Session, attempts: Sequence[Attempt], config: SDPOConfig, stop: Event) -> bool:
+    try:
+        session.update(attempts, config, stop=stop)
+    except (NoSignalError, UpdateError):
+        return False
+    return True

@@ -1,0 +1,49 @@
+"""What the study of updates shows: predicted against realised, and side effects, by loss and learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from workbench.experiments.figures import curves
+from workbench.experiments.journal import Record
+from workbench.experiments.report import Cell, Table
+from workbench.statistics import mean_estimate
+
+_NOTE = "Means over groups with Student's 95 % interval; every update is made from the same state."
+MEASURES = (
+    ("agreement", "signs as predicted"),
+    ("rank_correlation", "rank correlation"),
+    ("loss_fell", "loss fell"),
+    ("kl_to_before", "KL to before, nats per token"),
+    ("entropy_change", "change of entropy, nats per token"),
+)
+
+
+def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tuple[str, Any]]]:
+    """Title, tables and figures, over the groups of all seeds."""
+    cells: dict[str, dict[float, list[Mapping[str, Any]]]] = {}
+    for record in records.values():
+        for point in record.arms.get("updates", ()):
+            for made in point.data["updates"]:
+                cells.setdefault(made["loss"], {}).setdefault(made["learning_rate"], []).append(made)
+    rows: list[list[Cell]] = []
+    count = 0
+    for loss, by_rate in cells.items():
+        for rate, updates in sorted(by_rate.items()):
+            made = [one for one in updates if "refused" not in one]
+            count += len(made)
+            rows.append([loss, rate, len(made), *(mean_estimate([one[name] for one in made]) for name, _ in MEASURES)])
+    columns = ("loss", "learning rate", "updates", *(label for _, label in MEASURES))
+    figures = []
+    for name, label in MEASURES[:2]:
+        series = {
+            loss: [
+                (rate, mean_estimate([one[name] for one in updates if "refused" not in one]))
+                for rate, updates in sorted(by_rate.items())
+            ]
+            for loss, by_rate in cells.items()
+        }
+        figure = curves(series, x="learning rate", y=label, y_range=(0, 1), logarithmic=True)
+        figures.append((f"{label.capitalize()}. {_NOTE}", figure))
+    return f"What an update does: {count} updates", [Table("Predicted against realised", columns, rows, _NOTE)], figures

@@ -1,0 +1,101 @@
+"""What an update does: predicted against realised, by loss and learning rate, over many updates from one state.
+
+Each step samples one group at a fresh task and makes every update of the table on it, each from the same state: so the
+updates of a row differ in nothing but the loss and the learning rate. Knows nothing of pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from threading import Event
+from types import MappingProxyType
+from typing import Any
+
+from workbench.config import SDPOConfig
+from workbench.errors import ConfigError, NoSignalError, UpdateError
+from workbench.experiments.journal import Journal, Point
+from workbench.records import Attempt
+from workbench.session import Session
+from workbench.tasks.house_rules.pack import house_tasks, pack_name
+from workbench.tasks.house_rules.world import House
+
+FIRST_HOUSE = 500_000
+BASE = SDPOConfig(steps=1, kl_limit=None)  # no update is taken back: what large steps do is part of the question
+LOSSES: Mapping[str, SDPOConfig] = MappingProxyType(
+    {
+        "reverse KL, top 20": BASE,
+        "reverse KL, all": replace(BASE, distillation_mode="full_logits"),
+        "JSD": replace(BASE, distillation_alpha=0.5),
+        "forward KL": replace(BASE, distillation_alpha=0.0),
+        "sampled token": replace(BASE, distillation_mode="sampled_token"),
+        "sequence": replace(BASE, distillation_mode="sequence"),
+        "blend": replace(BASE, method="blend"),
+        "srpo": replace(BASE, method="srpo"),
+        "rlsd": replace(BASE, method="rlsd"),
+        "grpo": replace(BASE, method="grpo"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateStudySettings:
+    """How much is measured."""
+
+    groups: int = 10  # each is updated on once per loss and learning rate
+    attempts: int = 8  # per group
+    learning_rates: tuple[float, ...] = (5e-4, 2e-3, 5e-3, 2e-2)
+
+    def __post_init__(self) -> None:
+        for name in ("groups", "attempts"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        for rate in self.learning_rates:
+            replace(BASE, learning_rate=rate)  # raises for a bad one
+
+
+def study_update(
+    session: Session,
+    settings: UpdateStudySettings | None = None,
+    *,
+    seed: int = 0,
+    name: str | None = None,
+    stop: Event | None = None,
+) -> Iterator[Point]:
+    """A point per group: {"updates": [...]}, one entry per loss and learning rate. The policy is left as it was."""
+    settings = settings or UpdateStudySettings()
+    plain = {**asdict(settings), "losses": list(LOSSES)}
+    journal = Journal(session, name, plain, kind="update", seed=seed, stop=stop)
+    start = session.head
+
+    def work(step: int) -> dict[str, Any]:
+        house = House(FIRST_HOUSE + 10_000 * seed + step)
+        (task,) = house_tasks(pack_name(house, "both"), 1, held_out=True, stages=(1 + step % 3,))
+        group = session.attempt(task, settings.attempts, stop=journal.stop)
+        updates = []
+        for loss, config in LOSSES.items():
+            for rate in settings.learning_rates:
+                if not journal.stop.is_set():
+                    made = _measured(session, group, replace(config, learning_rate=rate), journal.stop)
+                    updates.append({"loss": loss, "learning_rate": rate, **made})
+                    if session.head != start:
+                        session.checkout(start)
+        return {"task": task.prompt, "passed": sum(one.passed for one in group), "updates": updates}
+
+    yield from journal.run_arm("updates", settings.groups, work)
+
+
+def _measured(session: Session, group: list[Attempt], config: SDPOConfig, stop: Event) -> dict[str, Any]:
+    try:
+        report = session.update(group, config, stop=stop)
+    except (NoSignalError, UpdateError) as error:
+        return {"refused": str(error)}
+    effects = report.side_effects
+    return {
+        "agreement": report.agreement,
+        "rank_correlation": report.rank_correlation,
+        "loss_fell": report.loss < report.loss_before,
+        "kl_to_before": effects.kl_to_before,
+        "entropy_change": effects.entropy_after - effects.entropy_before,
+        "seconds_s": report.seconds_s,
+    }
