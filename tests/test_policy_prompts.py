@@ -168,7 +168,7 @@ def test_a_conversation_loses_its_oldest_turns_first(policy: Policy) -> None:
     assert conversation_prompt(policy, TASK, turns, max_tokens=len(whole.ids)) == whole
     cut = conversation_prompt(policy, TASK, turns, max_tokens=len(whole.ids) - 1)
     assert "wrong 0" not in cut.text and "attempt 1" in cut.text and "wrong 3" in cut.text and QUESTION in cut.text
-    assert "attempt" not in conversation_prompt(policy, TASK, [("", "wrong")]).text
+    assert "Your earlier attempt" not in conversation_prompt(policy, TASK, [("", "wrong")]).text
     assert conversation_prompt(policy, TASK, turns, max_tokens=len(student_prompt(policy, TASK).ids)) == student_prompt(
         policy, TASK
     )
