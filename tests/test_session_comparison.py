@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,12 +109,27 @@ def test_two_runs_are_read_from_their_logs_while_one_is_open(workbench: Workbenc
             (one.id, one.prompt, [3, 2])
         ]
         assert found.settings["config.seed"] == (0, 7)
-        assert found.settings["update.learning_rate"] == ("not set", 0.001)
+        assert not any(name.startswith("update.") for name in found.settings)  # one of them made none yet
         assert "config.model" not in found.settings  # the same in both
         assert "run, 0 updates: its held-out pass rate was not measured." in found.summary()
         assert found.payload()["runs"][1]["curve"][1]["passed"] == after.passed
+        assert workbench.runs_beside() == [] and other.runs_beside() == []
+        other.update(attempts, SDPOConfig(learning_rate=0.002))
+        again = compare_runs(other.run.path, copied(other.run.path, tmp_path / "copy", attempts))
+        assert again.settings == {"update.learning_rate": (0.002, 0.003)}
+        assert other.runs_beside() == ["copy"] and other.compare_runs("copy").settings == again.settings
+        with pytest.raises(RunError, match="beside this one; there are: copy"):
+            other.compare_runs("../run")
     with pytest.raises(RunError, match="There is no run"):
         compare_runs(workbench.run.path, tmp_path / "nowhere")
+
+
+def copied(run: Path, to: Path, attempts: list[Attempt]) -> Path:
+    """A copy of a run with one more update."""
+    shutil.copytree(run, to)
+    with Workbench.open(to) as workbench:
+        workbench.update(attempts, SDPOConfig(learning_rate=0.003))
+    return to
 
 
 def test_an_undone_run_is_compared_where_it_was_measured(tmp_path: Path) -> None:

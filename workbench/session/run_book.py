@@ -10,12 +10,13 @@ from workbench import evidence
 from workbench.config import SDPOConfig
 from workbench.credit import DEFAULT_CONTEXTS, VIEWS
 from workbench.credit.contexts import chosen
-from workbench.errors import ConfigError, FeedbackError
+from workbench.errors import ConfigError, FeedbackError, RunError
 from workbench.records import Attempt, Ledger, Task, UpdateReport
 from workbench.runs import Event, Run
 from workbench.runs.timeline import path_to_root
 from workbench.session import credit_store
 from workbench.session.health import Alarm, alarms
+from workbench.session.run_comparison import RunComparison, compare_runs, runs_beside
 from workbench.session.selection import Spans, selected
 from workbench.session.tasks import TaskBook
 
@@ -51,6 +52,18 @@ class RunBook(TaskBook):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    # Other runs --------------------------------------------------------------------------------------------------
+    def runs_beside(self) -> list[str]:
+        """The names of the other runs in this run's directory's parent."""
+        return runs_beside(self.run.path)
+
+    def compare_runs(self, other: str) -> RunComparison:
+        """This run beside another one of `runs_beside`, from what is on disk. Raises RunError where there is none."""
+        if other not in self.runs_beside():
+            named = ", ".join(self.runs_beside()) or "none"
+            raise RunError(f"There is no run {other!r} beside this one; there are: {named}.")
+        return compare_runs(self.run.path, self.run.path.absolute().parent / other)
 
     # Attempts ----------------------------------------------------------------------------------------------------
     def attempts(self, task: Task | None = None) -> list[Attempt]:

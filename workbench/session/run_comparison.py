@@ -12,6 +12,7 @@ from typing import Any
 
 from workbench.records import Attempt
 from workbench.runs import Event, Run
+from workbench.runs.run import LOG_NAME
 from workbench.runs.timeline import Timeline, path_to_root
 from workbench.statistics import HeldOut
 
@@ -95,6 +96,12 @@ class RunComparison:
         }
 
 
+def runs_beside(path: Path) -> list[str]:
+    """The names of the runs that lie in the same directory as this one, which is left out."""
+    own = path.absolute()
+    return sorted(log.parent.name for log in own.parent.glob(f"*/{LOG_NAME}") if log.parent != own)
+
+
 def compare_runs(first: str | Path, second: str | Path) -> RunComparison:
     """Two run directories, opened read-only. Raises RunError where one of them is no run or cannot be read."""
     read = [_read(Path(path)) for path in (first, second)]
@@ -103,6 +110,11 @@ def compare_runs(first: str | Path, second: str | Path) -> RunComparison:
     tasks = [
         SharedTask(task_id, groups_1[task_id][0], (groups_1[task_id][1], groups_2[task_id][1])) for task_id in shared
     ]
+    if not all(facts.updates for facts in (facts_1, facts_2)):  # there are no settings of an update to compare
+        settings_1, settings_2 = (
+            {name: value for name, value in known.items() if not name.startswith("update.")}
+            for known in (settings_1, settings_2)
+        )
     names = [*settings_1, *(name for name in settings_2 if name not in settings_1)]
     pairs = {name: (settings_1.get(name, UNSET), settings_2.get(name, UNSET)) for name in names}
     differing = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

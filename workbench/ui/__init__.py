@@ -14,6 +14,7 @@ import gradio as gr
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.tasks.sandbox import confinement
 from workbench.ui import api
+from workbench.ui.compare import ComparePanel
 from workbench.ui.panel import Selection
 from workbench.ui.round import Header, Round
 from workbench.ui.server import launch
@@ -41,10 +42,12 @@ def build_ui(desk: Desk, run: str = "") -> gr.Blocks:
         header = Header(run)
         with gr.Tab("Round") as round_tab:
             pass
+        with gr.Tab("Compare"):
+            compare = ComparePanel(studio, selection)
         with gr.Tab("Settings"):
             gr.Markdown(confined, elem_id="confinement")
             settings = SettingsPanel(selection)
         with round_tab:
-            Round(studio, selection, (header, settings))
+            Round(studio, selection, (header, compare, settings))
         api.build(studio)
     return page

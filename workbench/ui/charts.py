@@ -96,6 +96,39 @@ def predicted_and_realised(report: UpdateReport | None) -> Any:
     return figure
 
 
+def rank_correlations(names: Sequence[str], rho: Sequence[Sequence[float | None]]) -> Any:
+    """Spearman's rho of each pair of rows; "–" where one of them ranks nothing. None for fewer than two rows.
+
+    The tiles are light on both grounds, so that the same dark figures read on them.
+    """
+    if len(names) < 2:
+        return None
+    import plotly.graph_objects as go
+
+    figure = go.Figure(
+        go.Heatmap(
+            z=rho,
+            x=list(names),
+            y=list(names),
+            text=[["–" if value is None else f"{value:.2f}".replace("-", "−") for value in line] for line in rho],
+            texttemplate="%{text}",
+            textfont={"color": "#111827", "size": 12},
+            colorscale=[[0.0, "#f4a259"], [0.5, "#e9ecf0"], [1.0, "#6baed6"]],
+            zmin=-1,
+            zmax=1,
+            xgap=2,
+            ygap=2,
+            showscale=False,
+            hovertemplate="%{y} and %{x}: ρ %{text}<extra></extra>",
+            hoverongaps=False,
+        )
+    )
+    _lay_out(figure, x={"tickangle": -40, "showgrid": False}, y={"autorange": "reversed", "showgrid": False})
+    size = len(names)
+    figure.update_layout(width=220 + 64 * size, height=150 + 30 * size, margin={"l": 200, "r": 12, "t": 12, "b": 130})
+    return figure
+
+
 def _lay_out(figure: Any, x: Mapping[str, Any], y: Mapping[str, Any]) -> None:
     """Transparent ground, quiet axes: the same on a light and on a dark page."""
     axis = {"gridcolor": "rgba(138,147,161,.22)", "zeroline": False, "linecolor": INK, "fixedrange": True}

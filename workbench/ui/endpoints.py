@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from workbench.config import SDPOConfig
+from workbench.ui import compare_jobs
 from workbench.ui.forms import make_config
 from workbench.ui.studio import Studio
 
@@ -32,4 +33,21 @@ def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
         made = make_config(SDPOConfig, config)
         return await result(studio.compare_nodes(first, second, attempt or None, made))
 
-    return (teacher_lift, alarms, branch, compare_nodes)
+    async def compare(
+        attempt: str,
+        by: str = "estimators",
+        config: dict | None = None,
+        view: str = "raw",
+        feedback: str = "",
+        demonstration: str = "",
+    ) -> dict:
+        """An attempt under several estimators, teachers or feedbacks, on one scale, with rank correlations."""
+        made = make_config(SDPOConfig, config)
+        job = compare_jobs.compare(studio, attempt, by, made, view=view, feedback=feedback, demonstration=demonstration)
+        return await result(job)
+
+    async def compare_runs(other: str) -> dict:
+        """This run beside another one of the same directory: pass rates, learning curves, settings that differ."""
+        return await result(compare_jobs.compare_runs(studio, other))
+
+    return (teacher_lift, alarms, branch, compare_nodes, compare, compare_runs)

@@ -12,7 +12,8 @@ SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Liberation Sans", "
 MONO = ["ui-monospace", "SF Mono", "Cascadia Code", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace"]
 
 
-SCRIPTS = ("terms.js", "page.js", "update.js", "timeline.js")  # page.js gives the others their tools
+STYLES = ("page.css", "compare.css")
+SCRIPTS = ("terms.js", "page.js", "update.js", "timeline.js", "compare.js")  # page.js gives the others their tools
 
 
 def theme() -> gr.themes.Base:
@@ -86,6 +87,6 @@ def _asset(name: str) -> str:
 
 def head() -> str:
     """Style and scripts of the page, inline: nothing is loaded from anywhere."""
-    style = heatmap.style() + _asset("page.css")
+    style = heatmap.style() + "".join(map(_asset, STYLES))
     script = heatmap.script() + "\n".join(map(_asset, SCRIPTS))
     return f"<style>{style}</style><script>{script}</script>"
