@@ -1,7 +1,8 @@
 """Trains the embedded policy from nothing, on the CPU, resumably: `python -m workbench.embedded.train`.
 
 Warm-up, a plateau, then a linear decay of the learning rate over the last `--decay` steps: the plateau can be
-continued for as long as there is time. Muon for matrices, AdamW for the rest; loss on the answer, and a little on
+continued for as long as there is time, or left and taken up again from the published weights (`--from-weights`). Muon
+for matrices, AdamW for the rest; loss on the answer, and a little on
 the outputs in failed examples; no padding mask, because right padding is harmless to a causal model. Every `--every`
 steps the state is saved under `--out` and a line goes to its log; the finished weights go to `weights/` in half
 precision.
@@ -148,9 +149,9 @@ def build_optimizers(model: Qwen3ForCausalLM) -> list[torch.optim.Optimizer]:
     ]
 
 
-def schedule(step: int, steps: int, decay: int, warmup: int = 100) -> float:
-    """Factor on the learning rate."""
-    return min(1.0, (step + 1) / warmup, max(0.02, (steps - step) / max(decay, 1)))
+def schedule(step: int, first: int, steps: int, decay: int, warmup: int = 100) -> float:
+    """Factor on the learning rate; the warm-up begins at step `first`, the decay ends at step `steps`."""
+    return min(1.0, (step - first + 1) / warmup, max(0.02, (steps - step) / max(decay, 1)))
 
 
 def save(path: Path, model: Qwen3ForCausalLM, optimizers: list[torch.optim.Optimizer], step: int) -> None:
@@ -179,11 +180,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--from-weights", type=int, default=0, metavar="STEP", help="go on from weights/, which were made in STEP steps"
+    )
     return parser.parse_args()
 
 
 def main() -> None:
-    """Trains, or goes on from the checkpoint in `--out`."""
+    """Trains; goes on from the checkpoint in `--out` where there is one."""
     options = parse()
     options.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(options.seed)
@@ -194,7 +198,9 @@ def main() -> None:
         tokenizer.save_pretrained(WEIGHTS)
     model = build_model(tokenizer)
     optimizers = build_optimizers(model)
-    checkpoint, step = options.out / "checkpoint.pt", 0
+    checkpoint, step = options.out / "checkpoint.pt", options.from_weights
+    if step:
+        model.load_state_dict(Qwen3ForCausalLM.from_pretrained(WEIGHTS, dtype=torch.float32).state_dict())
     if checkpoint.exists():
         state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(state["model"])
@@ -211,7 +217,7 @@ def main() -> None:
     nats: dict[str, list[float]] = {}
     tokens, started = 0, time.monotonic()
     while step < options.steps:
-        factor = schedule(step, options.steps, options.decay)
+        factor = schedule(step, options.from_weights, options.steps, options.decay)
         for optimizer, rate in zip(optimizers, (MUON_RATE, ADAMW_RATE), strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
