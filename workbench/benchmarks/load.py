@@ -32,6 +32,7 @@ WEIGHTS = {
     "credit": 8,
     "judge": 4,
     "status": 4,
+    "alarms": 2,
     "tasks": 3,
     "update": 4,
     "undo": 2,
@@ -120,6 +121,9 @@ class Client:
     def status(self) -> None:
         self.page.ask("status")
 
+    def alarms(self) -> None:
+        self.page.ask("alarms")
+
     def tasks(self) -> None:
         pack = self.task.partition("/")[0]
         listed = self.page.ask("tasks", pack=pack)  # refused until the run has a task of this house
@@ -160,11 +164,14 @@ def load(clients: int, seconds: float, tell: Callable[[str], None]) -> dict[str,
         run = Path(folder) / "run"
         with running(run) as app:
             wait_until_ready(app)
+            with Page(app.address) as page:
+                not_asked = sorted({name.strip("/") for name in page.endpoints()} - set(WEIGHTS))
             told, memory = _work(app, clients, seconds, tell)
         lost = _missing(run, told)
     return {
         "clients": clients,
         "seconds": seconds,
+        "endpoints_not_asked": not_asked,
         **_answers(told),
         "mixed_up": [one for client in told for one in client.mixed_up],
         "broken": [one for client in told for one in client.broken],
@@ -227,7 +234,7 @@ def _missing(run: Path, told: list[Told]) -> list[str]:
 
 def _answers(told: list[Told]) -> dict[str, Any]:
     """How many answers there were, and how evenly the clients waited for those that the policy is needed for."""
-    model = set(WEIGHTS) - {"status", "stop"}
+    model = set(WEIGHTS) - {"status", "alarms", "stop"}
     waits = [[s for name, times in client.waits_s.items() if name in model for s in times] for client in told]
     refused: Counter[str] = sum((client.refused for client in told), Counter())
     by_name: dict[str, list[float]] = {}
