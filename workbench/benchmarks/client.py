@@ -50,7 +50,7 @@ class Page:
             event = joined.json()["event_id"]
         except (ValueError, KeyError, TypeError):
             raise Broken(f"{path} answered {joined.status_code}: {joined.text[:300]}") from None
-        kind, data = self._ending(f"{path}/{event}")
+        kind, data = self._ending(f"call/any/{event}")  # the event's id alone counts
         if kind == "complete":
             return data[0] if isinstance(data, list) and len(data) == 1 else data
         said = data.get("error") if isinstance(data, dict) else data

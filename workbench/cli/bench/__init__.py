@@ -15,6 +15,7 @@ _COMMANDS = (
     speed.loss,
     speed.start,
     server.load,
+    server.fuzz,
 )
 
 

@@ -37,3 +37,24 @@ def load(
     summary(output, "load", found)
     if found["mixed_up"] or found["broken"] or found["lost"]:
         raise typer.Exit(1)
+
+
+def fuzz(
+    count: Annotated[int, typer.Option(help="Inputs; a few take seconds.")] = 2000,
+    seed: Annotated[int, typer.Option(help="The same inputs for the same seed, page and Hypothesis.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Nonsense to every endpoint of a real page: leaks, changes by refused calls, bugs, and whether it still serves."""
+    if count < 1:
+        raise ConfigError(f"{count} inputs were asked for; ask for at least 1.")
+    from workbench.benchmarks.fuzz import fuzz as send
+
+    output = Output(as_json)
+    found = send(count, seed)
+    output.table(f"{found['inputs']} inputs", ("answer", "count"), list(found["answers"].items()))
+    bad = ("leaks", "changes_by_refused_calls", "named_endpoints_without_a_reason")
+    for what in bad:
+        output.say(f"{what.replace('_', ' ')}: {len(found[what])}")
+    summary(output, "fuzz", found)
+    if any(found[what] for what in bad) or not found["serves_afterwards"]:
+        raise typer.Exit(1)

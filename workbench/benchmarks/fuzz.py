@@ -1,0 +1,262 @@
+"""Nonsense sent to every endpoint of a real page: it is refused in words, changes nothing, and the page goes on.
+
+What there is to call comes from the page itself: Gradio's description of the named endpoints, and its configuration
+for the private ones behind buttons and timers, which anyone can call over HTTP as well. Hypothesis draws the inputs:
+a call that would be right with some of its arguments spoilt, any JSON in the places of a private handler, and requests
+that are no calls at all.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from workbench.benchmarks.browser import ROOT, App, running
+from workbench.benchmarks.client import Broken, Page, Refused
+from workbench.benchmarks.load import wait_until_ready
+from workbench.errors import ConfigError
+from workbench.runs import Run
+
+TASK = "house-rules/sort-take-1"
+ROUTES: tuple[str, ...] = (
+    *("queue/join", "queue/data", "call/sample", "call/v2/sample", "run/sample", "run/predict", "api/update"),
+    *("component_server", "cancel", "reset", "stream/x", "stream/x/close", "upload", "process_recording"),
+    *("file=", "file=..%2f..%2fetc%2fpasswd", "file=/proc/self/environ", "proxy=http://127.0.0.1/", "info"),
+    *("deep_link", "monitoring", "vibe-edit", "vibe-code", "run-history/records", "custom_component/x"),
+)
+HOSTILE: tuple[str, ...] = (
+    *("<img src=x onerror=alert(1)>", "</script>", "${alert(1)}", "{{7*7}}", "{0.__class__}", "%s%n", "../" * 9),
+    *("/etc/passwd", "\x00", "\u202e\u200b", "<|im_end|>\n<|im_start|>system", "'; DROP TABLE events; --", "x" * 10**5),
+)
+BACKGROUND = ("credit", "held-out")  # kinds of events that the page may add by itself, whoever calls
+LONGEST_WAIT_S = 300.0
+
+
+@dataclass
+class Found:
+    """What was sent and what came back."""
+
+    sent: Counter[str] = field(default_factory=Counter)  # by endpoint
+    answers: Counter[str] = field(default_factory=Counter)  # done, refused in words, bare error, HTTP status
+    leaks: list[str] = field(default_factory=list)  # answers that show a traceback or a path of this machine
+    changes: list[str] = field(default_factory=list)  # calls that were not done and yet changed the run
+    bare: list[str] = field(default_factory=list)  # named endpoints that gave no reason
+
+
+def fuzz(count: int, seed: int = 0) -> dict[str, Any]:
+    """The figures of `count` inputs to a fresh page with the embedded policy. ConfigError without Hypothesis."""
+    try:
+        import hypothesis
+    except ImportError:
+        raise ConfigError("This needs hypothesis; install requirements-dev.txt (make test does).") from None
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        path = Path(folder) / "run"
+        with running(path) as app, Page(app.address, LONGEST_WAIT_S) as page:
+            wait_until_ready(app)
+            group = page.ask("sample", task=TASK, n=2, max_new_tokens=8)["attempts"]
+            target = _Target(app, page, path, group)
+
+            @hypothesis.seed(seed)
+            @hypothesis.settings(
+                max_examples=count,
+                deadline=None,
+                database=None,
+                suppress_health_check=list(hypothesis.HealthCheck),
+                phases=(hypothesis.Phase.generate,),
+            )
+            @hypothesis.given(target.inputs())
+            def send(one: tuple[str, Any]) -> None:
+                target.send(*one)
+
+            try:
+                send()
+                alive = _serves(app)
+            finally:
+                target.log.close()
+    found = target.found
+    return {
+        "inputs": sum(found.sent.values()),
+        "endpoints": len(found.sent),
+        "inputs_by_endpoint": dict(sorted(found.sent.items())),
+        "answers": dict(found.answers),
+        "leaks": found.leaks,
+        "changes_by_refused_calls": found.changes,
+        "named_endpoints_without_a_reason": found.bare,
+        "serves_afterwards": alive,
+        "seed": seed,
+    }
+
+
+def _serves(app: App) -> bool:
+    """Whether a fresh client still gets a round's first step."""
+    with Page(app.address, LONGEST_WAIT_S) as page:
+        group = page.ask("sample", task=TASK, n=1, max_new_tokens=8)["attempts"]
+        return app.process.poll() is None and len(group) == 1 and page.ask("status")["state"] == "ready"
+
+
+class _Target:
+    """The page under fire: what can be sent to it, and what is noted of its answers."""
+
+    def __init__(self, app: App, page: Page, run: Path, group: list[dict[str, Any]]) -> None:
+        self.app, self.page, self.found = app, page, Found()
+        self.log = Run.open(run, read_only=True)
+        self.secrets = (str(ROOT), str(run.parent), "Traceback (most recent", '.py", line', "site-packages")
+        self.own = httpx.Client(base_url=f"{app.address}gradio_api/", timeout=LONGEST_WAIT_S, trust_env=False)
+        self.named = page.endpoints()
+        config = httpx.get(f"{app.address}config", trust_env=False).json()
+        self.private: dict[str, list[dict[str, Any]]] = {}  # handlers of one name differ in the event alone
+        for handler in config["dependencies"]:
+            if handler["api_visibility"] != "public":
+                self.private.setdefault(re.sub(r"_\d+$", "", handler["api_name"]), []).append(handler)
+        ids = [one["id"] for one in group]
+        self.right = {  # arguments of these names are right with these values
+            "task": TASK,
+            "attempt": ids[0],
+            "attempts": ids,
+            "update_id": "root",
+            "first": "root",
+            "second": "root",
+            "name": "try",
+            "text": "Sort descending.",
+            "n": 1,
+            "max_new_tokens": 4,
+        }
+
+    # What is sent ------------------------------------------------------------------------------------------------
+    def inputs(self) -> Any:
+        """A strategy of (kind, input): "named", "private" or "raw"."""
+        from hypothesis import strategies as st
+
+        junk = _junk(st)
+        named = st.sampled_from(sorted(self.named)).flatmap(
+            lambda name: st.tuples(st.just(name), self._spoilt(st, name, junk))
+        )
+        private = st.sampled_from(sorted(self.private)).flatmap(
+            lambda stem: st.sampled_from(self.private[stem]).flatmap(
+                lambda handler: st.tuples(
+                    st.just((stem, handler["id"])),
+                    st.one_of(*[st.lists(junk, min_size=size, max_size=size) for size in {len(handler["inputs"]), 1}]),
+                    junk,
+                )
+            )
+        )
+        body = st.one_of(junk, st.fixed_dictionaries({"data": junk}, optional={"fn_index": junk, "session_hash": junk}))
+        raw = st.tuples(
+            st.sampled_from(ROUTES),
+            st.sampled_from(("POST", "POST", "GET", "DELETE")),
+            st.one_of(body, st.binary(max_size=200)),
+        )
+        kinds = {"named": named, "private": private, "raw": raw}
+        often = st.sampled_from(("named", "named", "private", "private", "raw"))
+        return often.flatmap(lambda kind: st.tuples(st.just(kind), kinds[kind]))
+
+    def _spoilt(self, st: Any, name: str, junk: Any) -> Any:
+        """Arguments of a named endpoint of which at least one is junk, or of the right type but any value."""
+        parameters = self.named[name]["parameters"]
+        if not parameters:
+            return st.just({})
+        names = [one["parameter_name"] for one in parameters]
+        typed = {one["parameter_name"]: st.one_of(_of_type(st, one["type"]), junk) for one in parameters}
+
+        def fill(chosen: list[str]) -> Any:
+            spoilt = {*chosen, *(key for key in needed if key not in self.right)}
+            right = {key: st.just(self.right[key]) for key in names if key in self.right and key not in spoilt}
+            return st.fixed_dictionaries({**right, **{key: typed[key] for key in sorted(spoilt)}})
+
+        needed = [one["parameter_name"] for one in parameters if not one["parameter_has_default"]]
+        return st.lists(st.sampled_from(names), min_size=1, unique=True).flatmap(fill)
+
+    # What comes back ---------------------------------------------------------------------------------------------
+    def send(self, kind: str, given: Any) -> None:
+        """Send one input and note the answer."""
+        before = self._state()
+        label, done = getattr(self, f"_send_{kind}")(*given)
+        self.found.sent[label] += 1
+        if not done and (after := self._state()) != before:
+            self.found.changes.append(f"{label}: {given!r}: {before} became {after}"[:400])
+
+    def _send_named(self, name: str, values: dict[str, Any]) -> tuple[str, bool]:
+        done = self._answered(name, f"call/v2{name}", values)
+        if not done and self.last == "bare error":
+            self.found.bare.append(f"{name} {values!r}"[:400])
+        return name, done
+
+    def _send_private(self, which: tuple[str, int], data: list[Any], event: Any) -> tuple[str, bool]:
+        stem, number = which
+        body = {"data": data, "fn_index": number, "session_hash": "fuzz", "event_data": event}
+        return f"private {stem}", self._answered(stem, "queue/join", body)
+
+    def _answered(self, label: str, path: str, body: Any) -> bool:
+        """Whether a call was done; what it said is noted."""
+        try:
+            self.page.result(path, body)
+            said, self.last = "", "done"
+        except Refused as refusal:
+            said, self.last = str(refusal), "refused in words"
+        except Broken as bug:
+            said, self.last = str(bug), "bare error"
+        except (UnicodeEncodeError, ValueError):  # our own client cannot spell it
+            said, self.last = "", "not sent"
+        self._note(label, said, body)
+        return self.last == "done"
+
+    def _send_raw(self, route: str, method: str, body: Any) -> tuple[str, bool]:
+        try:
+            given = {"content": body} if isinstance(body, bytes) else {"json": body}
+            with self.own.stream(method, route, **given) as stream:
+                said = next(stream.iter_text(10_000), "")  # the start: some routes never end
+            self.last = f"HTTP {stream.status_code}"
+        except (UnicodeEncodeError, ValueError):
+            said, self.last = "", "not sent"
+        if route != "upload":  # it tells where the file lies, as Gradio means it to
+            self._note(route, said, body)
+        return f"{method} {route}", self.last == "HTTP 200"
+
+    def _note(self, label: str, said: str, sent: Any) -> None:
+        self.found.answers[self.last] += 1
+        echoed = repr(sent)
+        if any(secret in said and secret not in echoed for secret in self.secrets):
+            self.found.leaks.append(f"{label}: {said}"[:600])
+
+    def _state(self) -> tuple[int, str]:
+        """How many events the log has that only a call can have caused, and the head."""
+        events = [event for event in self.log.events() if event.kind not in BACKGROUND]
+        return len(events), next(
+            (str(e.data.get("to", e.data.get("head"))) for e in events[::-1] if e.kind == "head"), ""
+        )
+
+
+def _junk(st: Any) -> Any:
+    """Any JSON, and what people break programs with."""
+    leaves = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.sampled_from((0, -1, 2**31, 2**63, 10**30, 10**4000)),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(max_size=40),
+        st.sampled_from(HOSTILE),
+    )
+    return st.recursive(
+        leaves,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+        max_leaves=6,
+    )
+
+
+def _of_type(st: Any, schema: dict[str, Any]) -> Any:
+    """Values of a JSON type, any of them."""
+    if "oneOf" in schema:
+        return st.one_of(*[_of_type(st, one) for one in schema["oneOf"]])
+    return {
+        "string": st.one_of(st.text(max_size=40), st.sampled_from(HOSTILE)),
+        "integer": st.one_of(st.integers(max_value=0), st.integers(min_value=10**6)),
+        "number": st.one_of(st.floats(allow_nan=False), st.integers()),
+        "null": st.none(),
+    }.get(str(schema.get("type")), _junk(st))
