@@ -1,9 +1,10 @@
 """How strongly a program is confined: the command line of each tier, from the strongest to the weakest.
 
 Every tier also has what `child.py` applies to itself: resource limits, no capabilities, no new processes or threads,
-no sockets, no signals. What differs is the view of the file system and of other processes:
+no sockets, no signals. None of the two that confine leaves a place to write: it would outlive the call, and
+carry what one call saw to the next. What differs is the view of the file system and of other processes:
 
-- bubblewrap: own namespaces; only the interpreter and /usr exist, read-only, and a small scratch folder in memory.
+- bubblewrap: own namespaces; only the interpreter and /usr exist, read-only.
 - landlock: the real file system, of which only the interpreter and /usr can be read and nothing can be written.
 - rlimits: the real file system, with the rights of the person who runs the workbench. Not a boundary: it is used
   only where a person allows it.
@@ -28,8 +29,6 @@ SAID: dict[Tier, str] = {  # for people, with how to get a better one
     "rlimits": "UNSAFE: model-written code runs with limits only and can read and write your files; install "
     "bubblewrap (apt install bubblewrap) and start again without --allow-unsafe-exec.",
 }
-SCRATCH_BYTES = 16 * 2**20  # of bubblewrap's folder in memory
-_SCRATCH = "/scratch"
 
 
 @lru_cache(maxsize=1)
@@ -69,8 +68,7 @@ def bubblewrap_command() -> list[str]:
         elif os.path.isdir(name):
             command += ["--ro-bind", name, name]
     command += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
-    command += ["--size", str(SCRATCH_BYTES), "--tmpfs", _SCRATCH, "--chdir", _SCRATCH, "--remount-ro", "/", "--"]
-    return command + python_command()
+    return [*command, "--remount-ro", "/", "--chdir", "/", "--", *python_command()]
 
 
 def command_for(tier: Tier) -> list[str]:
