@@ -58,6 +58,9 @@ def test_blame_is_measured_against_the_wrong_tokens() -> None:
     wrong = [False, True, True, False]
     assert locate([0.0, 1.0, 3.0, 2.0], wrong) == Located(0.75, 1.0, 0.0)
     assert locate([0.0, 0.0, 0.0, 0.0], wrong) == Located(0.5, 0.5, 0.25)  # a constant finds what chance finds
+    choices = [False, True, True, True]
+    assert locate([9.0, 1.0, 3.0, 2.0], wrong, choices).auroc_choices == 0.5  # the first token chooses nothing
+    assert locate([0.0, 1.0, 3.0, 2.0], wrong, wrong).auroc_choices is None
 
 
 def test_negative_credit_finds_the_wrong_token(tmp_path: Path) -> None:
@@ -218,6 +221,8 @@ def test_the_study_of_credit_reads_programs_in_every_way(workbench: Workbench) -
         assert program.keys() == {"remark", "demonstration", "examples", "own words"}
         assert program["remark"]["raw"]["auroc"] > program["remark"]["grpo"]["auroc"] == 0.5
         assert {"centred", "control", "divergence", "random", "low probability"} <= program["remark"].keys()
+    among = [one["remark"]["raw"]["auroc_choices"] for one in programs]
+    assert all(one is None or one >= 0.5 for one in among) and any(among)  # of two choices the wrong one is blamed
     frozen = arms["teacher frozen"]
     assert frozen[0].data == {"programs": [], "learned": True} and frozen[0].update_id == frozen[1].update_id != "root"
     exchanged = arms["causal"][-1].data["exchanged"]

@@ -19,7 +19,7 @@ from workbench.credit import TokenCredit
 from workbench.credit.contexts import Contexts
 from workbench.errors import ConfigError, NoSignalError, UpdateError
 from workbench.experiments.journal import Journal, Point
-from workbench.experiments.localise import EVERY_KIND, OneWrong, draw_one_wrong, locate
+from workbench.experiments.localise import DRAWN, EVERY_KIND, OneWrong, draw_one_wrong, locate
 from workbench.records import Attempt
 from workbench.session import Session
 from workbench.tasks.house_rules.pack import house_tasks, pack_name
@@ -82,17 +82,18 @@ class _Views:
         left = self.programs - sum(len(point.data["programs"]) for point in self.journal.points(self.name))
         generator = random.Random(f"credit {self.seed} {step}")
         programs: list[dict[str, Any]] = []
-        for one in draw_one_wrong(self.session, generator):
+        for one in draw_one_wrong(self.session, generator, min(DRAWN, 2 * left + 1)):
             if len(programs) < left and not self.journal.stop.is_set():
                 programs.append({kind: self._scores(one, kind, generator) for kind in EVERY_KIND})
         return {"programs": programs, "done": len(programs) >= left}
 
     def _scores(self, one: OneWrong, kind: str, generator: random.Random) -> dict[str, dict[str, float]]:
-        wrong = one.wrong(self.session)
+        wrong, choices = one.wrong(self.session), one.choices(self.session)
         shown = one.evidence(kind)
         credit = self.session.what_if(one.attempt, **shown, config=self.config, contexts=self.contexts)
         return {
-            name: asdict(locate(blame[: len(wrong)], wrong)) for name, blame in self._blames(credit, generator).items()
+            name: asdict(locate(blame[: len(wrong)], wrong, choices))
+            for name, blame in self._blames(credit, generator).items()
         }
 
     def _blames(self, credit: TokenCredit, generator: random.Random) -> dict[str, list[float]]:

@@ -7,6 +7,7 @@ each is wrong. Knows nothing of pages.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ class Located:
     auroc: float  # wrong tokens against right ones; 0.5 = chance
     worst_is_wrong: float  # chance that the most blamed token is a wrong one; equal blames share it
     worst_is_first: float  # the same for the first wrong token
+    # AUROC among the tokens in which a convention is chosen, wrong choices against right ones. All other tokens are
+    # certain, so mere doubt already tells them apart; None where all choices are wrong.
+    auroc_choices: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,21 @@ class OneWrong:
 
     def wrong(self, session: Session) -> list[bool]:
         """Which tokens are wrong, those that end the attempt left out."""
-        right_ids = session.policy.tokenizer(self.specification.program(self.right))["input_ids"]
-        return wrong_tokens([i for i in self.attempt.token_ids if i not in session.policy.eos_ids], right_ids)
+        return self._differing(session, self.right)
+
+    def choices(self, session: Session) -> list[bool]:
+        """Which tokens choose a convention: those that some other choice at one stage would change."""
+        marked = [False] * len(self.wrong(session))
+        for index in self.specification.open_steps:
+            for choice in range(len(self.specification.steps[index].kind.choices)):
+                other = (*self.written[:index], choice, *self.written[index + 1 :])
+                differs = self._differing(session, other)
+                marked = [one or two for one, two in zip(marked, differs, strict=True)]
+        return marked
+
+    def _differing(self, session: Session, choices: tuple[int, ...]) -> list[bool]:
+        ids = session.policy.tokenizer(self.specification.program(choices))["input_ids"]
+        return wrong_tokens([i for i in self.attempt.token_ids if i not in session.policy.eos_ids], ids)
 
 
 def wrong_tokens(attempt_ids: Sequence[int], right_ids: Sequence[int]) -> list[bool]:
@@ -81,11 +98,21 @@ def wrong_tokens(attempt_ids: Sequence[int], right_ids: Sequence[int]) -> list[b
     return wrong
 
 
-def locate(blame: Sequence[float], wrong: Sequence[bool]) -> Located:
-    """How well a blame finds the wrong tokens, of which there are some, but not only."""
+def locate(blame: Sequence[float], wrong: Sequence[bool], choices: Sequence[bool] = ()) -> Located:
+    """How well a blame finds the wrong tokens, of which there are some, but not only.
+
+    `choices`: the tokens in which a convention is chosen; without them `auroc_choices` stays None.
+    """
     worst = [place for place, value in enumerate(blame) if value == max(blame)]
     hits = sum(wrong[place] for place in worst)
-    return Located(auroc(blame, wrong), hits / len(worst), (list(wrong).index(True) in worst) / len(worst))
+    places = [place for place, chosen in enumerate(choices) if chosen]
+    among = auroc([blame[place] for place in places], [wrong[place] for place in places])
+    return Located(
+        auroc(blame, wrong),
+        hits / len(worst),
+        (list(wrong).index(True) in worst) / len(worst),
+        None if math.isnan(among) else among,
+    )
 
 
 def localise(session: Session, kind: str, *, count: int = 300, seed: int = 0) -> dict[str, float]:
@@ -112,9 +139,9 @@ def localise(session: Session, kind: str, *, count: int = 300, seed: int = 0) ->
     }
 
 
-def draw_one_wrong(session: Session, generator: random.Random) -> Iterator[OneWrong]:
-    """Samples `DRAWN` attempts, and chooses a house for each of which one stage of it is wrong; slips are left out."""
-    cases = [draw_valid(STAGES[turn % len(STAGES)], generator, held_out=True) for turn in range(DRAWN)]
+def draw_one_wrong(session: Session, generator: random.Random, drawn: int = DRAWN) -> Iterator[OneWrong]:
+    """Samples `drawn` attempts, and chooses a house for each of which one stage of it is wrong; slips are left out."""
+    cases = [draw_valid(STAGES[turn % len(STAGES)], generator, held_out=True) for turn in range(drawn)]
     # Unique names: two specifications may read alike and differ in their checks.
     tasks = [
         make_task(f"{PACK}@0/localise-{generator.getrandbits(48):x}", specification, checks, House(0), "examples")

@@ -15,12 +15,16 @@ from workbench.statistics import Estimate, bootstrap
 
 BASELINES = ("grpo", "random", "entropy_student", "low probability")
 MEASURES = (
-    ("auroc", "AUROC, wrong tokens against right ones"),
+    ("auroc", "AUROC, wrong tokens against all others"),
+    ("auroc_choices", "AUROC among the tokens that choose a convention"),
     ("worst_is_wrong", "most blamed token is a wrong one"),
     ("worst_is_first", "most blamed token is the first wrong one"),
 )
-_NOTE = "Means over programs with one wrong stage; 95 % bootstrap over programs. Baselines see no feedback."
-Program = Mapping[str, Mapping[str, Mapping[str, float]]]  # evidence -> reading -> measure
+_NOTE = (
+    "Means over programs with one wrong stage; 95 % bootstrap over programs. Baselines see no feedback: doubt alone "
+    "finds the tokens that choose a convention, but not which of the choices is wrong."
+)
+Program = Mapping[str, Mapping[str, Mapping[str, float | None]]]  # evidence -> reading -> measure
 
 
 def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tuple[str, Any]]]:
@@ -30,10 +34,11 @@ def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tupl
     tables, figures = [], []
     if views:
         tables.append(_by_reading(views))
-        kinds = {kind: _mean([one[kind]["raw"]["auroc"] for one in views]) for kind in views[0]}
-        baselines = {name: _mean([one["remark"][name]["auroc"] for one in views]) for name in BASELINES}
-        figure = bars(kinds | baselines, x="raw credit by evidence, and baselines", y="AUROC", y_range=(0, 1))
-        figures.append((f"Where raw credit lands. {_NOTE}", figure))
+        for measure, label in MEASURES:
+            kinds = {kind: _mean([one[kind]["raw"][measure] for one in views]) for kind in views[0]}
+            baselines = {name: _mean([one["remark"][name][measure] for one in views]) for name in BASELINES}
+            figure = bars(kinds | baselines, x="raw credit by evidence, and baselines", y=label, y_range=(0, 1.02))
+            figures.append((f"{label}. {_NOTE}", figure))
     taught = {arm: found for arm, found in programs.items() if arm.startswith("teacher ") and found}
     if taught:
         tables.append(_by_teacher(taught))
@@ -64,8 +69,9 @@ def _programs(records: Mapping[int, Record], arm: str) -> list[Program]:
     ]
 
 
-def _mean(values: Sequence[float]) -> Estimate:
-    array = np.array(values)
+def _mean(values: Sequence[float | None]) -> Estimate:
+    """Of the values that there are."""
+    array = np.array([value for value in values if value is not None])
     return bootstrap(len(array), lambda chosen: float(array[list(chosen)].mean()), level=0.95, draws=500)
 
 
