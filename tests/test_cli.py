@@ -248,6 +248,11 @@ def test_learning_prints_its_curve(command: Commands, tmp_path: Path) -> None:
     events, again = command.json("learn", "house-rules@2:remark", *small, "--lr", "5e-3", "--run", run)
     assert events == [] and again["points"] == summary["points"]  # it is all there
     assert json.loads((run / "report.json").read_text())["points"]["0"]["sdpo"][1]["held_out"]["total"] == 3
+    page = tmp_path / "page.md"
+    page.write_text("<!-- learned -->\n<!-- /learned -->\n")
+    command.json("report", run, "--into", page)
+    assert "| sdpo | 1 |" in page.read_text() and "](page/learned-1.png)" in page.read_text()
+    assert (tmp_path / "page" / "learned.json").read_text() == (run / "report.json").read_text()
 
 
 def test_evaluation_gives_every_cell_with_its_interval(command: Commands) -> None:

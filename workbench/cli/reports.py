@@ -28,8 +28,9 @@ def report(
 def write_report(output: Output, directory: Path, into: Path | None = None) -> dict[str, str]:
     """Writes the report beside the runs, prints its tables, and names its files.
 
-    `into`: a page with the lines `<!-- KIND -->` and `<!-- /KIND -->`, KIND being the experiment's name; what stands
-    between them is replaced by the tables. Raises ConfigError where there is no experiment, or no such block.
+    `into`: a page with the lines `<!-- NAME -->` and `<!-- /NAME -->`, NAME being the directory's; what stands between
+    them is replaced by the tables, and the JSON is written to NAME.json in the folder beside the page that is called
+    like it. Raises ConfigError where there is no experiment, or no such block.
     """
     from workbench.experiments.findings import make_report
     from workbench.experiments.journal import Record, read
@@ -46,12 +47,15 @@ def write_report(output: Output, directory: Path, into: Path | None = None) -> d
     for table in made.tables:
         output.table(table.title, table.columns, [[shown(cell) for cell in row] for row in table.rows])
     files = {"json": directory / "report.json", "html": directory / "report.html"}
+    data, name = json.dumps(made.to_json(), indent=1) + "\n", directory.resolve().name
     try:
-        files["json"].write_text(json.dumps(made.to_json(), indent=1) + "\n", encoding="utf-8")
+        files["json"].write_text(data, encoding="utf-8")
         files["html"].write_text(made.to_html(), encoding="utf-8")
         if into is not None:
             page = into.read_text(encoding="utf-8")
-            into.write_text(_filled(page, made.name, made.to_markdown()), encoding="utf-8")
+            into.write_text(_filled(page, name, made.to_markdown(f"{into.stem}/{name}")), encoding="utf-8")
+            into.with_suffix("").mkdir(exist_ok=True)
+            (into.with_suffix("") / f"{name}.json").write_text(data, encoding="utf-8")
     except OSError as error:
         raise RunError(f"The report of {directory} cannot be written: {error}.") from error
     output.say(f"Report: {files['html']}")

@@ -85,9 +85,11 @@ class Report:
             settings=html.escape(json.dumps(self.settings, indent=1)),
         )
 
-    def to_markdown(self) -> str:
-        """The tables."""
-        return "\n\n".join(_markdown_table(table) for table in self.tables)
+    def to_markdown(self, images: str) -> str:
+        """The tables, and links to pictures of the figures: `images`-1.png and so on (tests/browser/figures.py)."""
+        parts = [_markdown_table(table) for table in self.tables]
+        parts += [f"![{caption}]({images}-{number}.png)" for number, (caption, _) in enumerate(self.figures, 1)]
+        return "\n\n".join(parts)
 
 
 def shown(cell: Cell) -> str:
