@@ -29,6 +29,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help=f"ask for these before showing the page; others on this machine see flags, so rather set {AUTH}",
     )
     flags.add_argument("--run", metavar="DIR", default="runs/demo", help="directory of the run; resumed if it exists")
+    flags.add_argument("--replay", metavar="DIR", help="look at a stored run, without its model and without a lock")
     flags.add_argument("--model", default="embedded", help="'embedded', a local directory or a hub id")
     flags.add_argument("--quantization", default="auto", choices=["auto", "nf4", "int8", "none"])
     flags.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
@@ -71,12 +72,14 @@ def serve(flags: argparse.Namespace) -> None:
     def opener() -> Any:
         from workbench import Workbench
 
+        if flags.replay:
+            return Workbench.replay(flags.replay)
         return Workbench.open(
             flags.run, model=flags.model, quantization=flags.quantization, device=flags.device, seed=flags.seed
         )
 
     desk = open_desk(opener)
-    page = build_ui(desk, Path(flags.run).name)
+    page = build_ui(desk, Path(flags.replay or flags.run).absolute().name, replay=bool(flags.replay))
     try:
         auth = tuple(flags.auth.split(":", 1)) if flags.auth else None
         names = LOOPBACK if flags.host in LOOPBACK else ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from threading import Event
 
 from workbench.config import Method, SDPOConfig
@@ -22,6 +23,7 @@ from workbench.experiments.learn import LearnPoint, LearnSettings, learn
 from workbench.experiments.update_study import UpdateStudySettings, study_update
 from workbench.records import Task
 from workbench.session import Session
+from workbench.session.replay import Replay
 
 
 class Workbench(Session):
@@ -31,6 +33,11 @@ class Workbench(Session):
     arguments: `seed` of their tasks and random numbers; `name`, which resumes an experiment of this run (None begins
     a new one); `stop`, an event that ends them after the present step of a batch or an update.
     """
+
+    @staticmethod
+    def replay(run: str | Path) -> Replay:
+        """A stored run to look at, without its model, also while another process writes to it. Raises RunError."""
+        return Replay.open(run)
 
     def learn(
         self,

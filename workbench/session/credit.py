@@ -47,8 +47,10 @@ class CreditBook(RunBook):
         config = config or SDPOConfig()
         with self._lock:
             attempt = self._known(attempt)
-            credit, prompts = self._scored(attempt, self._evidence(attempt, config), config, contexts)
-            basis = credit_store.Basis(self.run.head, config.teacher, config.teacher_rate, prompts)
+            shown = self._evidence(attempt, config)
+            credit, prompts = self._scored(attempt, shown, config, contexts)
+            said = self._teacher_prompt(attempt, shown).text
+            basis = credit_store.Basis(self.run.head, config.teacher, config.teacher_rate, prompts, said)
             credit_store.put(self.run, credit, basis, self._stored)
             return credit
 

@@ -5,7 +5,7 @@ The event's data is what the scores depend on; the prompts' ids and the scores t
                "contexts": [name, ...], "prompts_sha256", "absent": {name: reason}, "advantage": float | null}
     tensors   prompt/<context> (S,) int32, token_ids (T,) int32, logps/<context>, kl, jsd, entropy_* (T,) float32,
               top/ids (T, K) int32 padded with -1, top/student_logps, top/teacher_logps (T, K) float32
-    metadata  {"tokens": [display text, ...], "texts": {id: display text}}
+    metadata  {"tokens": [display text, ...], "texts": {id: display text}, "teacher_prompt": text}
 `update_id` names the state of the adapter under which all of it was scored. Knows nothing of models.
 """
 
@@ -37,6 +37,7 @@ class Basis:
     teacher: Teacher
     rate: float  # of the trust region
     prompts: Mapping[str, Sequence[int]]  # ids by context
+    teacher_text: str = ""  # the teacher's prompt as people read it; "" where an older version stored the credit
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,9 @@ def put(run: Run, credit: TokenCredit, basis: Basis, known: set[str]) -> None:
     if key in known:
         return
     texts = {str(token.id): token.text for listed in credit.alternatives for token in listed}
-    blob = run.blobs.put(_tensors(credit, ids), {"tokens": credit.tokens, "texts": texts})
+    blob = run.blobs.put(
+        _tensors(credit, ids), {"tokens": credit.tokens, "texts": texts, "teacher_prompt": basis.teacher_text}
+    )
     run.append(KIND, data, (blob,))
     known.add(key)
 
@@ -138,7 +141,9 @@ def _read(run: Run, event: Event) -> StoredCredit:
             **{name: tuple(tensors[name].tolist()) for name in QUANTITIES},
         )
         prompts = {name: tuple(tensors[f"prompt/{name}"].tolist()) for name in names}
-        basis = Basis(data["update_id"], data["teacher"], data["teacher_update_rate"], prompts)
+        basis = Basis(
+            data["update_id"], data["teacher"], data["teacher_update_rate"], prompts, metadata.get("teacher_prompt", "")
+        )
         return StoredCredit(event.id, basis, credit)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise RunError(

@@ -16,6 +16,7 @@ from workbench.tasks.sandbox import confinement
 from workbench.ui import api
 from workbench.ui.compare import ComparePanel
 from workbench.ui.panel import Selection
+from workbench.ui.replay import switch_off
 from workbench.ui.round import Header, Round
 from workbench.ui.server import launch
 from workbench.ui.settings import SettingsPanel
@@ -30,8 +31,8 @@ def open_desk(opener: Callable[[], Any]) -> Desk:
     return Desk(opener, Studio.opened).start()
 
 
-def build_ui(desk: Desk, run: str = "") -> gr.Blocks:
-    """The whole page over a desk; `run` is the name shown at the top."""
+def build_ui(desk: Desk, run: str = "", *, replay: bool = False) -> gr.Blocks:
+    """The whole page over a desk; `run` is the name shown at the top; `replay`: the desk has no model, only the run."""
     with gr.Blocks(title="SDPO Workbench", analytics_enabled=False, fill_width=True) as page:
         config, sampling = gr.State(asdict(SDPOConfig())), gr.State(asdict(SamplingConfig()))
         selection = Selection(gr.State(""), gr.State(""), config, sampling)
@@ -50,4 +51,6 @@ def build_ui(desk: Desk, run: str = "") -> gr.Blocks:
         with round_tab:
             Round(studio, selection, (header, compare, settings))
         api.build(studio)
+        if replay:
+            switch_off(page)
     return page

@@ -1,7 +1,7 @@
 """The board of the desk as the page reads it, and what every job keeps true on it.
 
 Facts: `tasks` (by pack), `groups` (newest attempts per task), `live` (text while it is sampled), `timeline`, `head`,
-`alarms`, `held_out` (by update), `policy`. Knows nothing of Gradio.
+`alarms`, `held_out` (by update), `policy`, `read_only` (a replay). Knows nothing of Gradio.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Board:
         tasks = {pack: tuple(workbench.tasks(pack)) for pack in workbench.packs()}
         measured = {e.data["update_id"]: rates(e.data) for e in workbench.events() if e.kind == "held-out"}
         desk.publish(tasks=tasks, groups=groups, live=None, held_out=measured, policy=dict(workbench.policy.facts))
+        desk.publish(read_only=workbench.run.read_only)
         Board.publish_timeline(workbench, desk)
 
     @staticmethod

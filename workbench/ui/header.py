@@ -26,6 +26,7 @@ def header(desk: Desk, run: str) -> dict[str, Any]:
         "seconds": int(time.monotonic() - busy.started) if busy else 0,
         "waiting": desk.waiting() - (1 if busy else 0),
         "problem": desk.problem,
+        "replay": bool(desk.facts.get("read_only")),
     }
 
 

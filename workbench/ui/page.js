@@ -42,6 +42,8 @@
     return word;
   }
 
+  const REPLAY = "Replay: what this run held on disk when the page was started. No model is loaded, so nothing can be sampled, scored, said or updated here; open the run itself for that.";
+
   const parts = {
     header(root, data) {
       const facts = [`run ${data.run}`].concat(data.facts).join(" · ");
@@ -54,6 +56,9 @@
       theme.type = "button"; theme.setAttribute("aria-label", "Light or dark");
       theme.addEventListener("click", () => { document.body.classList.toggle("dark"); });
       root.replaceChildren(el("h1", "wb-brand", "SDPO Workbench"), el("span", "wb-facts", facts), state, theme);
+      document.body.classList.toggle("wb-replay", data.replay);
+      if (data.replay) root.append(el("p", "wb-note", REPLAY));
+      if (data.replay) document.querySelectorAll("button:disabled, textarea:disabled, input:disabled").forEach((control) => { control.title = REPLAY; });
       if (data.problem) { const note = el("p", "wb-problem", data.problem); note.setAttribute("role", "alert"); root.append(note); }
     },
     task(root, data) {

@@ -22,6 +22,7 @@ from workbench.ui.header import header
 from workbench.ui.health import HealthPanel
 from workbench.ui.moment import Moment
 from workbench.ui.panel import QUIET, Panel, Selection
+from workbench.ui.replay import still_off
 from workbench.ui.studio import Studio
 from workbench.ui.tasks import TaskPanel
 from workbench.ui.timeline import TimelinePanel
@@ -88,7 +89,8 @@ class Round:
         for shown in self.shown:
             data = shown.read(moment)
             marks[shown.name] = hashlib.sha256(repr(data).encode()).hexdigest()
-            out.append(gr.skip() if sent.get(shown.name) == marks[shown.name] else shown.render(data))
+            update = gr.skip() if sent.get(shown.name) == marks[shown.name] else shown.render(data)
+            out.append(still_off(update) if moment.facts.get("read_only") else update)
         pace = BUSY_S if moment.pending else IDLE_S
         marks["pace"] = str(pace)
         return [*out, gr.skip() if sent.get("pace") == marks["pace"] else gr.Timer(pace), marks]

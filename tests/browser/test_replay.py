@@ -1,0 +1,79 @@
+"""The page over a stored run, without a model, while the session that writes it is still open."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbench import Workbench
+from workbench.benchmarks.browser import serving
+from workbench.config import SamplingConfig, SDPOConfig
+from workbench.records import Attempt
+
+pytestmark = pytest.mark.browser
+
+NEVER = {"tests": [{"function": "f", "args": [[3, 1, 2]], "expected": "nothing"}]}
+
+
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Workbench, list[Attempt]]]:
+    """The address of a replay, the session that holds its run, and the attempts in it."""
+    path = tmp_path_factory.mktemp("runs") / "lecture"
+    with Workbench.open(path) as workbench:
+        task = workbench.add_task(prompt="Write f(xs): sort, then take 3.", environment="python", answer=NEVER)
+        group = workbench.attempt(task, 3, sampling=SamplingConfig(max_new_tokens=24))
+        group = [workbench.give_feedback(one, f"remark {place}.") for place, one in enumerate(group)]
+        workbench.update(group, SDPOConfig(steps=1))
+        for attempt in group:
+            workbench.credit(attempt, contexts="all")
+        with serving(path, ["--replay", str(path)]) as address:
+            yield address, workbench, group
+
+
+def test_the_round_is_shown_and_what_needs_the_model_is_off_and_says_why(
+    new_page: Callable[..., Any], replayed: tuple[str, Workbench, list[Attempt]]
+) -> None:
+    address, workbench, _ = replayed
+    before = len(workbench.events())
+    page = new_page()
+    page.goto(address)
+    page.wait_for_selector(".wb-note:has-text('No model is loaded')")
+    page.wait_for_selector(".hm-t")
+    assert page.locator(".wb-card-button").count() == 3 and page.locator(".wb-node").count() == 2
+    assert page.locator("#feedback textarea").input_value() == "remark 0."
+    page.click(".wb-teacher summary")
+    assert "remark 0." in page.locator(".wb-teacher").inner_text()
+    for control in ("#do-sample", "#do-stop", "#do-update", "#do-undo", "#give-feedback", "#feedback textarea"):
+        assert page.locator(control).is_disabled(), control
+    assert "No model is loaded" in page.locator("#do-sample").get_attribute("title")
+    page.click(".wb-card:nth-child(2) .wb-card-button")
+    page.wait_for_selector(".hm-title:has-text('Attempt 2 of')")
+    page.get_by_role("tab", name="Compare").click()
+    page.click("#do-compare:not([disabled])")
+    page.wait_for_selector(".cmp-block")
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.get_by_role("tab", name="Round").click()
+        page.screenshot(path=Path(folder) / "replay.png", full_page=True)
+    assert len(workbench.events()) == before
+
+
+def test_a_program_is_refused_with_the_same_reason(replayed: tuple[str, Workbench, list[Attempt]]) -> None:
+    address, workbench, group = replayed
+    gradio_client = pytest.importorskip("gradio_client")
+    client = gradio_client.Client(address, verbose=False)
+    before = len(workbench.events())
+    for name, values in (
+        ("sample", {"task": group[0].task_id, "n": 1}),
+        ("update", {"attempts": [group[0].id]}),
+        ("undo", {}),
+        ("feedback", {"attempt": group[0].id, "text": "words"}),
+    ):
+        with pytest.raises(gradio_client.exceptions.AppError, match="replay of a stored run"):
+            client.predict(api_name=f"/{name}", **values)
+    scored = client.predict(api_name="/credit", attempt=group[1].id, contexts=["all"])
+    assert [token["id"] for token in scored["tokens"]] == list(group[1].token_ids)
+    assert len(workbench.events()) == before

@@ -1,0 +1,92 @@
+"""A stored run without its model: everything that is on disk can be looked at, nothing can be done.
+
+Needs no lock, so that it works while another process writes to the run; shows what was on disk when it was opened.
+Knows nothing of pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from workbench.config import SDPOConfig
+from workbench.credit import DEFAULT_CONTEXTS, TokenCredit
+from workbench.credit.comparison import By, Comparison, of_estimators
+from workbench.credit.contexts import Contexts, chosen
+from workbench.errors import CreditError, RunError
+from workbench.policy.prompts import Prompt
+from workbench.records import Attempt
+from workbench.runs import Run
+from workbench.session.credit_store import StoredCredit
+from workbench.session.run_book import RunBook
+from workbench.session.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPolicy:
+    """What the run says of the policy that it was made with."""
+
+    facts: Mapping[str, Any]
+
+
+class Replay(RunBook):
+    """A run, read only. What it cannot do without a model it refuses with one sentence (RunError)."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self.policy = StoredPolicy(dict((run.state().opened or {}).get("policy", {})))
+
+    @classmethod
+    def open(cls, run: str | Path) -> Self:
+        """Open a run to look at it. Raises RunError where there is none, or it is damaged."""
+        return cls(Run.open(run, read_only=True))
+
+    def credit(
+        self, attempt: Attempt, config: SDPOConfig | None = None, *, contexts: Contexts = DEFAULT_CONTEXTS
+    ) -> TokenCredit:
+        """The stored credit of an attempt that comes nearest to what is asked for, the newest of several such.
+
+        Nearest: scored under the head, by the same self-teacher, under as many of the contexts as possible. Raises
+        CreditError where none is stored, ConfigError for an unknown context.
+        """
+        return self._nearest(attempt, config or SDPOConfig(), set(chosen(contexts))).credit
+
+    def teacher_prompt(self, attempt: Attempt, config: SDPOConfig | None = None) -> Prompt:
+        """What the self-teacher read for the credit that `credit` gives. Raises CreditError where none is stored."""
+        basis = self._nearest(attempt, config or SDPOConfig(), set(DEFAULT_CONTEXTS)).basis
+        return Prompt(tuple(basis.prompts["teacher"]), basis.teacher_text)
+
+    def compare(self, attempt: Attempt, by: By = "estimators", **asked: Any) -> Comparison:
+        """The estimators of a stored credit side by side; other comparisons need the model (RunError)."""
+        if by != "estimators":
+            raise _needs_model(f"comparing {by}")
+        return of_estimators(self.credit(attempt, asked.get("config"), contexts="all"))
+
+    def _nearest(self, attempt: Attempt, config: SDPOConfig, names: set[str]) -> StoredCredit:
+        def nearness(stored: StoredCredit) -> tuple[bool, bool, int, int]:
+            basis = stored.basis
+            same = (basis.teacher, basis.rate) == (config.teacher, config.teacher_rate)
+            return basis.update_id == self.head, same, len(names & stored.credit.contexts.keys()), stored.event_id
+
+        found = self.credits(attempt)
+        if not found:
+            raise CreditError(
+                f"No credit of attempt {attempt.id} is stored in this run; open the run with its model to score it."
+            )
+        return max(found, key=nearness)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        # Only what is not defined here comes this way: the methods of a session that need its policy.
+        if name.startswith("_") or not callable(getattr(Session, name, None)):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+        def refuse(*_: Any, **__: Any) -> Any:
+            raise _needs_model(name.replace("_", " "))
+
+        return refuse
+
+
+def _needs_model(what: str) -> RunError:
+    return RunError(f"This is a replay of a stored run, without its model: {what} needs it; open the run itself.")
