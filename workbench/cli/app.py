@@ -22,6 +22,7 @@ _COMMANDS = (
     runs.undo,
     runs.redo,
     runs.events,
+    runs.verify,
     learning.learn,
     learning.ablate,
     discovery.discover,

@@ -1,8 +1,10 @@
-"""Commands on a run as it lies on disk: undo, redo, events, export, import. None of them loads a model."""
+"""Commands on a run as it lies on disk: undo, redo, events, verify, export, import. None of them loads a model."""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,7 @@ import typer
 from workbench.cli.output import DEFAULT_RUN, JsonOption, Output, RunOption
 from workbench.errors import RunError
 from workbench.runs import Run
+from workbench.runs import verify as verify_run
 from workbench.runs.archive import export_run, import_run
 
 
@@ -76,6 +79,18 @@ def import_(
     made = import_run(archive, target)
     output.say(f"The run is in {made}.")
     output.summary({"import": str(made)})
+
+
+def verify(run: RunOption = DEFAULT_RUN, as_json: JsonOption = False) -> int:
+    """Check every blob's hash and every event of a run, also while another process holds it; 2 if anything is wrong."""
+    output = Output(as_json)
+    found = verify_run(run)
+    for problem in found.problems:
+        print(problem, file=sys.stderr)
+    if found.sound:
+        output.say(f"{run} is sound: {found.events} events, {found.blobs} blobs, the head is {found.head}.")
+    output.summary(asdict(found))
+    return 0 if found.sound else 2
 
 
 def _must_exist(path: Path) -> None:

@@ -59,7 +59,7 @@ class Run:
         """
         path = Path(path)
         try:
-            _check_directory(path, read_only)
+            check_directory(path, read_only)
         except OSError as error:
             raise disk_error(path, error) from error
         lock = None if read_only else _claim(path, fail_point)
@@ -217,7 +217,8 @@ class Run:
             self.append("job", {**started, "job_id": job_id, "status": "interrupted"})
 
 
-def _check_directory(path: Path, read_only: bool) -> None:
+def check_directory(path: Path, read_only: bool) -> None:
+    """Raise RunError where no run can be opened or started; OSError where the directory cannot be looked at."""
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is a file, not a run's directory; choose another place.")
     log = path / LOG_NAME

@@ -102,6 +102,17 @@ class Store:
         query = "SELECT b.event_id, e.kind, b.sha256 FROM event_blobs b JOIN events e ON e.id = b.event_id"
         return self._call(lambda connection: connection.execute(f"{query} ORDER BY 1, b.position").fetchall())
 
+    def problems(self) -> list[str]:
+        """What SQLite finds wrong with the file, one sentence each: pages, indexes, rows without an event."""
+
+        def look(connection: sqlite3.Connection) -> list[str]:
+            pages = [found for (found,) in connection.execute("PRAGMA integrity_check") if found != "ok"]
+            strays = connection.execute("PRAGMA foreign_key_check").fetchall()
+            found = [*pages, *(f"row {row} of {table} belongs to no event" for table, row, *_ in strays)]
+            return [f"{self._path} is damaged ({one}); restore it from a copy." for one in found]
+
+        return self._call(look)
+
     def add_listener(self, listener: Listener) -> None:
         """Call `listener` with every event committed from now on."""
         self._listeners.append(listener)

@@ -281,6 +281,10 @@ class Session(Comparisons, Interventions, NodeComparisons, TeacherLifts):
         with self._lock:
             return export_merged(self.policy, self.config, Path(path))
 
+    def verify(self) -> Verification:
+        """Check every blob and every event of the run as it lies on disk."""
+        return verify(self.run.path)
+
     def export_run(self, path: str | Path) -> Path:
         """Write the run as one archive."""
         with self._lock:
