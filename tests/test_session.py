@@ -351,7 +351,8 @@ def test_a_failing_update_leaves_everything_as_before(
         with pytest.raises(RunError):
             shared.update(attempts)
         monkeypatch.undo()
-    assert equal(copied(shared), before) and shared.head == head and len(shared.events()) == events
+    assert equal(copied(shared), before) and shared.head == head and len(shared.events()) == events + 1
+    assert shared.events()[-1].kind == "failed"  # what was tried is on record
     assert shared.update(attempts).parent_id == head
 
 

@@ -19,6 +19,7 @@ from workbench.errors import UpdateError
 from workbench.kernels.learning import learn, losses_of
 from workbench.kernels.projection import Side
 from workbench.kernels.two_sided import sampled_logps
+from workbench.policy.memory import free_bytes, gigabytes
 from workbench.policy.objective import (
     MicroBatch,
     Plan,
@@ -92,8 +93,8 @@ def sdpo_step(
         if size == 1:
             longest = max(len(items[i].token_ids) + len(items[i].teacher_prompt_ids or ()) for i in used)
             raise UpdateError(
-                f"There is not enough GPU memory for one attempt of {longest} tokens, prompt included; sample fewer "
-                "new tokens, use quantization 'nf4' or a smaller model. The policy is unchanged."
+                f"There is not enough memory for one attempt of {longest} tokens, prompt included{_room(policy)}; "
+                "sample fewer new tokens, use quantization 'nf4' or a smaller model. The policy is unchanged."
             )
         size = max(1, size // 2)
 
@@ -244,6 +245,15 @@ def _fitting(policy: Policy, items: Sequence[UpdateItem]) -> int:
     config = policy.bare.config.get_text_config()
     kept = 34 * config.num_hidden_layers * config.hidden_size + policy.width
     return max(1, min(len(items), _KEPT_NUMBERS // (kept * longest)))
+
+
+def _room(policy: Policy) -> str:
+    """What would fit, by the estimate that was made when the model was loaded; "" where the system does not say."""
+    free, planned = free_bytes(policy.device), policy.facts["memory"]
+    if free is None:
+        return ""
+    fits = max(0, free - planned["logits_bytes"]) * planned["tokens"] // planned["activations_bytes"]
+    return f" ({gigabytes(free)} are free on {policy.device}, enough for {fits} tokens at most)"
 
 
 def _by_item(batch: MicroBatch, values: Tensor) -> list[Tensor]:

@@ -24,7 +24,7 @@ from workbench.runs.failpoints import FailPoint, no_fail_point
 from workbench.runs.files import disk_error, read_only_error, sync_directory
 from workbench.runs.lock import RunLock
 from workbench.runs.schema import check_header
-from workbench.runs.store import Event, Listener, Store
+from workbench.runs.store import Entry, Event, Listener, Store
 from workbench.runs.timeline import TREE_KINDS, Timeline
 
 LOG_NAME = "run.sqlite"
@@ -115,21 +115,28 @@ class Run:
         Raises RunError (FeedbackError for kind "feedback") when the event does not fit the run, a blob is not there,
         the run is closed or read-only, or the disk refuses; in each case nothing was committed.
         """
+        return self.append_all([(kind, data, blobs)])[0]
+
+    def append_all(self, entries: Sequence[Entry]) -> list[Event]:
+        """Commit several events at once, all or none of them; otherwise as `append`. One at most shapes the tree."""
         if self.read_only:
             raise read_only_error(self.path)
+        with self._moves:
+            for kind, data, blobs in entries:
+                self._check(kind, data, blobs)
+            return self._store.append_all(entries)
+
+    def _check(self, kind: str, data: Mapping[str, Any], blobs: Sequence[str]) -> None:
         for sha256 in blobs:
             if not self.blobs.exists(sha256):
                 raise RunError(f"Blob {sha256} is not in this run; put it before the event that names it.")
         if kind == "feedback":
             attempts = (event.data.get("id") for event in self.events("attempt"))
             state.check_feedback(data.get("attempt_id") in attempts, data)
-        if kind not in TREE_KINDS:
-            return self._store.append(kind, data, blobs)
         if kind in ("root", "update") and data.get("state") not in blobs:
             raise RunError(f"The state of this {kind} is not among its blobs; put it first and name it in both.")
-        with self._moves:
+        if kind in TREE_KINDS:
             timeline.check(self.timeline, kind, data)
-            return self._store.append(kind, data, blobs)
 
     def commit_root(self, state_blob: str) -> Event:
         """Commit the policy's state before any update (update id "root")."""

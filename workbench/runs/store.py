@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +37,9 @@ class Event:
     blobs: tuple[str, ...] = ()  # SHA-256 of each blob that the event needs
 
 
+Entry = tuple[str, Mapping[str, Any], Sequence[str]]  # what is appended: kind, data, the blobs it needs
 Listener = Callable[[Event], None]
+_Row = tuple[str, str, tuple[str, ...]]  # the same as the file has it
 _Work = tuple[Callable[[sqlite3.Connection], Any], Future[Any]]
 
 
@@ -71,20 +74,19 @@ class Store:
         opened.result()
 
     def append(self, kind: str, data: Mapping[str, Any], blobs: Sequence[str] = ()) -> Event:
-        """Commit one event and return it once it is durable.
+        """Commit one event and return it once it is durable. Raises as `append_all`."""
+        return self.append_all([(kind, data, blobs)])[0]
+
+    def append_all(self, entries: Sequence[Entry]) -> list[Event]:
+        """Commit events in one transaction, all or none, and return them once they are durable.
 
         Raises RunError when the store is closed or read-only, the data is not JSON (NaN and infinity included),
         or the disk refuses; in each case nothing was written.
         """
         if self._read_only:
             raise read_only_error(self._path.parent)
-        if not kind:
-            raise RunError("An event needs a kind; give it a name such as 'note'.")
-        try:
-            text = json.dumps(data, allow_nan=False)  # escaped to ASCII: any str comes back, lone surrogates too
-        except (TypeError, ValueError) as error:
-            raise RunError(f"The event {kind!r} is not plain JSON ({error}); leave that value out.") from error
-        return self._call(lambda connection: self._commit(connection, kind, text, tuple(blobs)))
+        rows = [(kind, _text(kind, data), tuple(blobs)) for kind, data, blobs in entries]
+        return self._call(lambda connection: self._commit(connection, rows))
 
     def restore(self, events: Sequence[Event]) -> None:
         """Commit the events of another run as they are, ids and times included, in one transaction.
@@ -140,6 +142,9 @@ class Store:
             raise log_error(self._path, error) from error
         except OSError as error:
             raise disk_error(self._path, error) from error
+        except KeyboardInterrupt:
+            wait([answer])  # it is in the queue and will be done: whoever cleans up must find it settled
+            raise
 
     def _serve(self, migrations: Sequence[Migration], opened: Future[None]) -> None:
         try:
@@ -159,17 +164,21 @@ class Store:
             del item, work, answer  # an idle thread must not keep the last answer alive
         connection.close()
 
-    def _commit(self, connection: sqlite3.Connection, kind: str, text: str, blobs: tuple[str, ...]) -> Event:
+    def _commit(self, connection: sqlite3.Connection, rows: Sequence[_Row]) -> list[Event]:
         created = datetime.now(UTC).isoformat(timespec="microseconds")
+        events: list[Event] = []
         connection.execute("BEGIN IMMEDIATE")
         try:
             self._fail_point("event.started")
-            row = connection.execute("INSERT INTO events (kind, created, data) VALUES (?, ?, ?)", (kind, created, text))
-            event_id = int(row.lastrowid or 0)
-            connection.executemany(
-                "INSERT INTO event_blobs (event_id, position, sha256) VALUES (?, ?, ?)",
-                [(event_id, position, sha256) for position, sha256 in enumerate(blobs)],
-            )
+            for kind, text, blobs in rows:
+                values = (kind, created, text)
+                row = connection.execute("INSERT INTO events (kind, created, data) VALUES (?, ?, ?)", values)
+                event_id = int(row.lastrowid or 0)
+                connection.executemany(
+                    "INSERT INTO event_blobs (event_id, position, sha256) VALUES (?, ?, ?)",
+                    [(event_id, position, sha256) for position, sha256 in enumerate(blobs)],
+                )
+                events.append(Event(event_id, kind, created, json.loads(text), blobs))
             self._fail_point("event.inserted")
             connection.execute("COMMIT")
         except BaseException:
@@ -177,14 +186,22 @@ class Store:
                 connection.execute("ROLLBACK")
             raise
         self._fail_point("event.committed")
-        event = Event(event_id, kind, created, json.loads(text), blobs)
-        for listener in tuple(self._listeners):
+        for event, listener in itertools.product(events, tuple(self._listeners)):
             try:
                 listener(event)
-            except Exception:
+            except BaseException:
                 # The event is durable: a caller that saw an exception here would take back what was committed.
-                logging.getLogger(__name__).exception("a listener failed on event %d", event_id)
-        return event
+                logging.getLogger(__name__).exception("a listener failed on event %d", event.id)
+        return events
+
+
+def _text(kind: str, data: Mapping[str, Any]) -> str:
+    if not kind:
+        raise RunError("An event needs a kind; give it a name such as 'note'.")
+    try:
+        return json.dumps(data, allow_nan=False)  # escaped to ASCII: any str comes back, lone surrogates too
+    except (TypeError, ValueError) as error:
+        raise RunError(f"The event {kind!r} is not plain JSON ({error}); leave that value out.") from error
 
 
 def _select(connection: sqlite3.Connection, kinds: Collection[str] | None, after: int) -> list[Event]:

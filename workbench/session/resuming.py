@@ -96,13 +96,13 @@ def _check(run: Run, what: str, given: object, made_with: object) -> None:
         )
 
 
-def load_head(policy: Policy, run: Run, *, undone: str | None = None) -> None:
-    """Puts the policy where the head is, bit for bit. Raises RunError, PolicyError.
+def load_update(policy: Policy, run: Run, update_id: str, *, undone: str | None = None) -> None:
+    """Puts the policy where an update left it, bit for bit. Raises RunError, PolicyError, with nothing changed.
 
-    `undone`: the update that an undo has just left. The random state is then the one before that update, not the
-    one that the update before it left: what was sampled in between was not undone.
+    `undone`: the update that is undone by going there. The random state is then the one before that update, not the
+    one that the update before it left: what was sampled in between is not undone.
     """
-    policy.load_state(run.blobs.get(run.state_blob(run.head)))
+    policy.load_state(run.blobs.get(run.state_blob(update_id)))
     if undone is not None:
         try:
             # An update draws nothing: what was saved with it is what was there before it.
@@ -123,12 +123,12 @@ def load_latest(policy: Policy, run: Run) -> None:
         if event.id in damaged:
             continue
         if event.kind == "attempt" and event.blobs:
-            load_head(policy, run)
+            load_update(policy, run, run.head)
             policy.generator.set_state(run.blobs.get(event.blobs[0])[RANDOM])
             return
         if event.kind == "head" and event.data["why"] == "undo" and timeline.position == timeline.head:
-            load_head(policy, run, undone=timeline.left.get(timeline.head))
+            load_update(policy, run, run.head, undone=timeline.left.get(timeline.head))
             return
         if event.kind in ("update", "head", "root"):
             break
-    load_head(policy, run)
+    load_update(policy, run, run.head)

@@ -12,7 +12,7 @@ from workbench.credit import DEFAULT_CONTEXTS, VIEWS
 from workbench.credit.contexts import chosen
 from workbench.errors import ConfigError, FeedbackError, RunError
 from workbench.records import Attempt, Ledger, Task, UpdateReport
-from workbench.runs import Event, Run
+from workbench.runs import Event, Run, Verification, verify
 from workbench.runs.timeline import path_to_root
 from workbench.session import credit_store
 from workbench.session.health import Alarm, alarms
@@ -137,3 +137,7 @@ class RunBook(TaskBook):
             path = path_to_root(self.run.timeline, self.head if update_id is None else update_id)
             reports = [self._reports[step] for step in reversed(path) if step in self._reports]
             return alarms(reports[-1], reports[:-1]) if path[0] in self._reports else []
+
+    def verify(self) -> Verification:
+        """Check every blob and every event of the run as it lies on disk."""
+        return verify(self.run.path)

@@ -6,14 +6,15 @@ Every call may come from any thread; calls wait for each other. Knows nothing of
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
 from workbench import evidence
 from workbench.config import LoraSettings, PolicyConfig, SamplingConfig, SDPOConfig
-from workbench.errors import NoSignalError, TaskError
+from workbench.errors import NoSignalError, RunError, TaskError, WorkbenchError
 from workbench.policy import Policy, load_policy
 from workbench.policy.adapter import export_adapter
 from workbench.policy.merging import export_merged
@@ -23,15 +24,17 @@ from workbench.records import Attempt, Ledger, SideEffects, Task, UpdateReport, 
 from workbench.runs import Run
 from workbench.runs.archive import export_run, import_run
 from workbench.runs.store import Listener
+from workbench.runs.timeline import checkout_target, redo_target, undo_target
 from workbench.session.attempts import OnToken, judged, write
 from workbench.session.comparison import Comparisons
 from workbench.session.credit_store import stored_bases
 from workbench.session.intervention import Interventions
 from workbench.session.lift import TeacherLifts
 from workbench.session.node_comparison import NodeComparisons
-from workbench.session.resuming import RANDOM, enter, load_head, resumed
+from workbench.session.resuming import RANDOM, enter, load_update, resumed
 from workbench.session.selection import Spans, no_signal, selected, update_item
 from workbench.session.step import measured_step
+from workbench.session.transaction import transaction
 from workbench.statistics import HeldOut
 from workbench.tasks import check_task, judge_many
 from workbench.tasks.house_rules.pack import PACK, house_tasks
@@ -132,12 +135,12 @@ class Session(Comparisons, Interventions, NodeComparisons, TeacherLifts):
                 written = write(self.policy, asked, sampling, turns=turns, on_token=on_token, stop=stop)
                 attempts = judged(written, temperature=sampling.temperature, update_id=self.head)
                 random = self.run.blobs.put({RANDOM: self.policy.generator.get_state()})
+                last = attempts[-1]
+                self.run.append_all([("attempt", to_json(a), (random,) if a is last else ()) for a in attempts])
             except BaseException:
                 self.policy.generator.set_state(before)  # nothing was drawn that anyone will see
                 raise
-            for attempt in attempts:
-                self.run.append("attempt", to_json(attempt), (random,) if attempt is attempts[-1] else ())
-                self._attempts[attempt.id] = attempt
+            self._attempts |= {attempt.id: attempt for attempt in attempts}
             return attempts
 
     def give_feedback(
@@ -170,8 +173,8 @@ class Session(Comparisons, Interventions, NodeComparisons, TeacherLifts):
         of the attempt count, none for an empty list; an attempt that is not named counts whole.
 
         Raises NoSignalError (with the ledger's reasons), ConfigError (a span that does not fit), UpdateError
-        (cancelled, not finite, out of memory), RunError (disk). Whatever is raised, policy and run are what they were
-        before.
+        (cancelled, not finite, out of memory, moved too far), RunError (disk). Whatever is raised, the policy is what
+        it was before, and so is the run but for a "failed" event that says why.
         """
         config = config or SDPOConfig()
         with self._lock:
@@ -183,24 +186,31 @@ class Session(Comparisons, Interventions, NodeComparisons, TeacherLifts):
             prompts = [self._taught(a, entry, config) for a, entry in zip(known, entries, strict=True)]
             items = [update_item(a, ids, chosen.get(a.id)) for a, ids in zip(known, prompts, strict=True)]
             probe = self._get_probe(known)
-            before = self.policy.state()
             try:
-                report = measured_step(
-                    self.policy,
-                    known,
-                    items,
-                    entries,
-                    config,
-                    probe,
-                    parent_id=self.head,
-                    cancel=stop.is_set if stop else None,
-                )
-                self.run.commit_update(report, self.run.blobs.put(self.policy.state()), config=asdict(config))
-            except BaseException:
-                self.policy.load_state(before)
+                with transaction(self.policy, self.run):
+                    report = measured_step(
+                        self.policy,
+                        known,
+                        items,
+                        entries,
+                        config,
+                        probe,
+                        parent_id=self.head,
+                        cancel=stop.is_set if stop else None,
+                    )
+                    self.run.commit_update(report, self.run.blobs.put(self.policy.state()), config=asdict(config))
+            except BaseException as error:
+                self._note_failure(known, config, error)
                 raise
             self._reports[report.update_id] = report
             return report
+
+    def _note_failure(self, attempts: Sequence[Attempt], config: SDPOConfig, error: BaseException) -> None:
+        """Why an update failed, for whoever reads the log later; a disk that refuses this too is no second failure."""
+        why = str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
+        data = {"what": "update", "attempts": [one.id for one in attempts], "method": config.method, "why": why}
+        with suppress(RunError):
+            self.run.append("failed", data)
 
     def _taught(self, attempt: Attempt, entry: Ledger, config: SDPOConfig) -> tuple[int, ...] | None:
         """The teacher's prompt of an attempt, where an update needs one."""
@@ -246,24 +256,24 @@ class Session(Comparisons, Interventions, NodeComparisons, TeacherLifts):
     def undo(self) -> str:
         """Back to the state before the last update, bit for bit; returns the new head. Raises RunError at the root."""
         with self._lock:
-            undone = self.head
-            head = self.run.undo()
-            load_head(self.policy, self.run, undone=undone)
-            return head
+            return self._move(undo_target(self.run.timeline), self.run.undo, undone=self.head)
 
     def redo(self) -> str:
         """Forward to the update last undone; returns the new head. Raises RunError when there is none."""
         with self._lock:
-            head = self.run.redo()
-            load_head(self.policy, self.run)
-            return head
+            return self._move(redo_target(self.run.timeline), self.run.redo)
 
     def checkout(self, update_id: str) -> str:
         """To any update (or branch) of the timeline; returns the new head. Raises RunError when it is unknown."""
         with self._lock:
-            head = self.run.checkout(update_id)
-            load_head(self.policy, self.run)
-            return head
+            target, _ = checkout_target(self.run.timeline, update_id)
+            return self._move(target, lambda: self.run.checkout(update_id))
+
+    def _move(self, target: str, move: Callable[[], str], *, undone: str | None = None) -> str:
+        """The state is loaded before the log says so: a blob that was damaged meanwhile moves nothing."""
+        with transaction(self.policy, self.run):
+            load_update(self.policy, self.run, target, undone=undone)
+            return move()
 
     def branch(self, name: str) -> None:
         """Updates from here on carry this name. Raises RunError when the name is empty or taken."""
@@ -280,10 +290,6 @@ class Session(Comparisons, Interventions, NodeComparisons, TeacherLifts):
         """Write base and adapter as one unquantised model. Raises PolicyError where it cannot be written."""
         with self._lock:
             return export_merged(self.policy, self.config, Path(path))
-
-    def verify(self) -> Verification:
-        """Check every blob and every event of the run as it lies on disk."""
-        return verify(self.run.path)
 
     def export_run(self, path: str | Path) -> Path:
         """Write the run as one archive."""
