@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from workbench.cli.bench import server, speed
+from workbench.cli.bench import endurance, server, speed
 
 _COMMANDS = (
     speed.round_,
@@ -16,6 +16,7 @@ _COMMANDS = (
     speed.start,
     server.load,
     server.fuzz,
+    endurance.kills,
 )
 
 
