@@ -17,6 +17,8 @@ _COMMANDS = (
     server.load,
     server.fuzz,
     endurance.kills,
+    endurance.soak,
+    endurance.store,
 )
 
 

@@ -34,3 +34,40 @@ def kills(
     for problem in found["problems"]:
         print(problem, file=sys.stderr)
     return 2 if found["problems"] else 0
+
+
+def soak(
+    updates: Annotated[int, typer.Option(help="Updates in a row.")] = 500,
+    as_json: JsonOption = False,
+) -> None:
+    """Updates in a row on the embedded policy: memory, file handles, the time to open the run, alarms."""
+    if updates < 10:
+        raise ConfigError(f"{updates} updates were asked for; a slope needs at least 10.")
+    from workbench.benchmarks.soak import bench_soak
+
+    output = Output(as_json)
+    found = bench_soak(updates, lambda line: print(line, file=sys.stderr, flush=True))
+    rows = [
+        (name, f"{one['slope']:.3g} ({one['low']:.3g} to {one['high']:.3g})")
+        for name, one in found["per_update"].items()
+    ]
+    output.table(f"Growth per update, after {updates}", ("what", "slope (95 % interval)"), rows)
+    output.say(f"The run opens in {found['open_s']:.2f} s; alarms: {found['alarms_on_gentle_updates'] or 'none'}.")
+    summary(output, "soak", found)
+
+
+def store(
+    attempts: Annotated[int, typer.Option(help="Attempts in the run.")] = 10_000,
+    as_json: JsonOption = False,
+) -> None:
+    """A run of thousands of attempts: append, open, page through, memory."""
+    if attempts < 1000:
+        raise ConfigError(f"{attempts} attempts were asked for; the figures need at least 1000.")
+    from workbench.benchmarks.store import bench_store
+
+    output = Output(as_json)
+    found = bench_store(attempts)
+    rows = [(name, f"{1000 * seconds:.2f}") for name, seconds in found["append_s"].items()]
+    rows += [(name, f"{1000 * found[f'{name}_s']:.0f}") for name in ("open", "page_through", "reconstruct")]
+    output.table(f"A run of {attempts} attempts", ("append, then the rest", "milliseconds"), rows)
+    summary(output, "store", found)
