@@ -34,7 +34,7 @@ def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tupl
     if not finished:
         return title, [], []
     series = {method: [(k, discovery_at(times, k)) for k in _places(budget)] for method, times in found.items()}
-    figure = curves(series, x="attempts k", y="discovery@k", y_range=(0, 1), steps=True)
+    figure = curves(series, x="attempts k", y="discovery@k", y_range=(0, 1.02), steps=True)
     return title, [_shares(found, budget), _each(finished, found)], [(f"Discovery@k. {_NOTE}", figure)]
 
 

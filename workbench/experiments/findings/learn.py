@@ -36,7 +36,7 @@ def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tupl
     if BASELINE in rates and len(rates) > 1:
         tables.append(_against_baseline(rates, note))
     figures = [
-        (f"Held-out pass rate. {note}", curves(_series(rates), x="attempts", y="held-out pass rate", y_range=(0, 1)))
+        (f"Held-out pass rate. {note}", curves(_series(rates), x="attempts", y="held-out pass rate", y_range=(0, 1.02)))
     ]
     for name, label in MEASURES:
         series = _series({arm: _curves(records, arm, lambda data, name=name: data[name]) for arm in arms})

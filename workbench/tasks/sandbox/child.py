@@ -21,7 +21,10 @@ import resource
 import signal
 import struct
 import sys
-from typing import Any
+
+TYPE_CHECKING = False  # to import `typing` would take a ninth of the start
+if TYPE_CHECKING:
+    from typing import Any
 
 SOURCE = "<attempt>"
 
