@@ -14,6 +14,7 @@ import gradio as gr
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.tasks.sandbox import confinement
 from workbench.ui import api
+from workbench.ui.classroom import ClassroomPanel
 from workbench.ui.compare import ComparePanel
 from workbench.ui.panel import Selection
 from workbench.ui.replay import switch_off
@@ -41,6 +42,7 @@ def build_ui(desk: Desk, run: str = "", *, replay: bool = False) -> gr.Blocks:
         if confined.startswith("UNSAFE"):
             gr.Markdown(f"**{confined}**", elem_id="unsafe")
         header = Header(run)
+        classroom = ClassroomPanel(studio, selection)
         with gr.Tab("Round") as round_tab:
             pass
         with gr.Tab("Compare"):
@@ -49,7 +51,7 @@ def build_ui(desk: Desk, run: str = "", *, replay: bool = False) -> gr.Blocks:
             gr.Markdown(confined, elem_id="confinement")
             settings = SettingsPanel(selection)
         with round_tab:
-            Round(studio, selection, (header, compare, settings))
+            Round(studio, selection, (header, classroom, compare, settings))
         api.build(studio)
         if replay:
             switch_off(page)

@@ -55,7 +55,10 @@
       const theme = el("button", "wb-theme", "◐");
       theme.type = "button"; theme.setAttribute("aria-label", "Light or dark");
       theme.addEventListener("click", () => { document.body.classList.toggle("dark"); });
-      root.replaceChildren(el("h1", "wb-brand", "SDPO Workbench"), el("span", "wb-facts", facts), state, theme);
+      const focused = document.activeElement;
+      root.aids = root.aids || window.SDPOPage.aids();
+      root.replaceChildren(el("h1", "wb-brand", "SDPO Workbench"), el("span", "wb-facts", facts), state, ...root.aids, theme);
+      if (root.contains(focused)) focused.focus();
       document.body.classList.toggle("wb-replay", data.replay);
       if (data.replay) root.append(el("p", "wb-note", REPLAY));
       if (data.replay) document.querySelectorAll("button:disabled, textarea:disabled, input:disabled").forEach((control) => { control.title = REPLAY; });

@@ -12,8 +12,16 @@ SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Liberation Sans", "
 MONO = ["ui-monospace", "SF Mono", "Cascadia Code", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace"]
 
 
-STYLES = ("page.css", "compare.css")
-SCRIPTS = ("terms.js", "page.js", "update.js", "timeline.js", "compare.js")  # page.js gives the others their tools
+STYLES = ("page.css", "compare.css", "tour.css")
+# page.js gives the later ones their tools.
+SCRIPTS = (
+    "terms.js",
+    "page.js",
+    "update.js",
+    "timeline.js",
+    "compare.js",
+    "tour.js",
+)  # page.js gives the others their tools
 
 
 def theme() -> gr.themes.Base:

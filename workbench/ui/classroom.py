@@ -1,0 +1,96 @@
+"""Prepared rounds for a lecture: a task, attempts at it, and words for the one that failed, at one press.
+
+Each shows one thing that is true of self-teaching whatever the policy's weights are; what is seen is computed live.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import gradio as gr
+
+from workbench.config import SamplingConfig
+from workbench.errors import TaskError
+from workbench.ui.forms import make_config
+from workbench.ui.panel import QUIET, Panel, Selection, Then, chosen_id, polite
+from workbench.ui.studio import Studio
+from workbench.ui.worker import Job
+
+ATTEMPTS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """One prepared round."""
+
+    name: str
+    title: str
+    shows: str  # what to look at, in one sentence
+    task_id: str
+    feedback: str | None  # given to the first attempt that did not pass; None: the environment's stays
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "blame",
+            "Which token is to blame?",
+            "The sandbox says what came out wrong; the teacher finds the token that made it so.",
+            "house-rules/sort-take-1",
+            None,
+        ),
+        Preset(
+            "words",
+            "Two words are enough",
+            "A person says only “largest first”; see how much of the credit these words move, and where to.",
+            "house-rules/sort-take-1",
+            "largest first",
+        ),
+        Preset(
+            "nothing",
+            "Words that mean nothing",
+            "The feedback has nothing to do with the task: what is left of the credit is due to being told anything.",
+            "house-rules/sort-take-1",
+            "The meeting has been moved to Tuesday.",
+        ),
+    )
+}
+
+
+class ClassroomPanel(Panel):
+    """The prepared rounds; the page shows them in classroom mode only."""
+
+    def __init__(self, studio: Studio, selection: Selection) -> None:
+        super().__init__()
+        self.studio, self.selection = studio, selection
+        rows = [asdict(preset) for preset in PRESETS.values()]
+        self.rounds = self.draw("presets", lambda m: {"presets": rows, "off": bool(m.facts.get("read_only"))})
+
+    def connect(self, then: Then) -> None:
+        """A prepared round is started by pressing it; its task becomes the chosen one."""
+        chosen = [self.selection.task_id, self.selection.chosen]
+        then(self.rounds.select(polite(self.on_preset), [self.selection.sampling], chosen, **QUIET))
+
+    def on_preset(self, sampling: dict[str, Any], event: gr.EventData) -> tuple[str, str]:
+        """Attempts first, the words as soon as they are judged."""
+        preset = PRESETS.get(chosen_id(event))
+        if preset is None:
+            raise TaskError(f"There is no such prepared round; there are {', '.join(PRESETS)}.")
+        start(self.studio, preset, make_config(SamplingConfig, sampling))
+        return preset.task_id, ""
+
+
+def start(studio: Studio, preset: Preset, sampling: SamplingConfig) -> Job:
+    """The job that samples; where words belong to the round, another one follows it and gives them."""
+    job = studio.sample(preset.task_id, ATTEMPTS, sampling)
+    if preset.feedback is not None:
+        job.future.add_done_callback(lambda done: None if done.exception() else _say(studio, preset, done.result()))
+    return job
+
+
+def _say(studio: Studio, preset: Preset, attempts: Any) -> None:
+    failed = next((attempt for attempt in attempts if not attempt.passed), None)
+    if failed is not None:
+        studio.feedback(failed.id, preset.feedback, None)
