@@ -39,6 +39,7 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
         (["--host", "0.0.0.0"], "add --auth"),
         (["--port", "99999"], "cannot be used"),
         (["--auth", "nobody"], "NAME:PASSWORD"),
+        (["--host", "0.0.0.0", "--auth", "a:b", "--allow-unsafe-exec"], "forbids --allow-unsafe-exec"),
         (["--quantization", "int3"], "invalid choice"),
     ],
 )

@@ -214,6 +214,8 @@ class _Target:
             self.last = f"HTTP {stream.status_code}"
         except (UnicodeEncodeError, ValueError):
             said, self.last = "", "not sent"
+        except httpx.TransportError:  # a server may hang up on a body that it does not want
+            said, self.last = "", "connection closed"
         if route != "upload":  # it tells where the file lies, as Gradio means it to
             self._note(route, said, body)
         return f"{method} {route}", self.last == "HTTP 200"
