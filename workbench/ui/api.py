@@ -96,16 +96,25 @@ def build(studio: Studio) -> None:
             "state": desk.state,
             "job": job.label if job else "",
             "waiting": desk.waiting(),
+            "queue": [
+                {"id": job.number, "kind": job.kind, "label": job.label, "position": position}
+                for position, job in enumerate(desk.line())
+            ],
             "head": desk.facts.get("head", ""),
             "problem": desk.problem,
         }
 
-    async def stop() -> dict:
-        """Ask what runs to stop at its next safe point."""
-        return {"stopped": desk.stop()}
+    async def stop(job: int | None = None) -> dict:
+        """Stop a job by its id in the queue, also one that waits; without an id, what runs, at its next safe point."""
+        return {"stopped": desk.stop(job)}
+
+    async def reopen() -> dict:
+        """After a failure: open the run again where its log ends."""
+        desk.reopen()
+        return {"state": desk.state}
 
     named: list[Endpoint] = [tasks, sample, judge, feedback, credit, update, undo, redo, checkout, held_out]
-    for endpoint in (*named, status, stop, *endpoints(studio, result)):
+    for endpoint in (*named, status, stop, reopen, *endpoints(studio, result)):
         gr.api(polite(checked(endpoint)), api_name=endpoint.__name__, concurrency_limit=None)
 
 

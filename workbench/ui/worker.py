@@ -6,8 +6,8 @@ asked for it is still open. Pages read the board (what is true now) and never ca
 
 from __future__ import annotations
 
+import bisect
 import itertools
-import queue
 import threading
 import time
 import traceback
@@ -29,7 +29,7 @@ class Job:
     """One piece of work for the workbench's thread; `future` holds its result or its exception."""
 
     priority: int
-    number: int
+    number: int  # its id
     kind: str = field(compare=False)  # "sample", "update", ...
     label: str = field(compare=False)  # for people: "Sampling 8 attempts"
     run: Callable[[Any, Job], Any] = field(compare=False)
@@ -43,24 +43,26 @@ class Job:
 class Desk:
     """Opens the workbench in the background and does one job after the other.
 
-    `opener` is called once, in the desk's own thread; `on_open(workbench)` may fill the board's `facts`.
+    `opener` is called in the desk's own thread, once per opening; `on_open(workbench)` may fill the board's `facts`.
+    Should the thread end for any other reason than `close`, the run is given back, everything that waits is told why,
+    and `reopen` starts again from what the run has on disk.
     """
 
     def __init__(self, opener: Callable[[], Any], on_open: Callable[[Any, Desk], None] | None = None) -> None:
         self._opener, self._on_open = opener, on_open
-        self._queue: queue.PriorityQueue[Job] = queue.PriorityQueue()
-        self._numbers = itertools.count()
+        self._numbers = itertools.count(1)
         self._lock = threading.Lock()
+        self._turn = threading.Condition(self._lock)
+        self._line: list[Job] = []  # what waits, in the order in which it will run
         self._keyed: dict[Hashable, Job] = {}
         self._results: OrderedDict[Hashable, Any] = OrderedDict()
-        self._waiting = 0
         self.current: Job | None = None
         self.version = 0  # changes whenever anything on the board may have changed
         self.facts: dict[str, Any] = {}  # published state; values are replaced, never changed in place
         self.state = "loading"  # "loading", "ready", "failed", "closed"
         self.problem = ""  # one sentence: why the last thing a person asked for failed
-        self.failure: Exception | None = None  # why the workbench could not be opened
-        self.settled = threading.Event()  # set once opening has succeeded or failed
+        self.failure: BaseException | None = None  # why the workbench could not be opened, or stopped
+        self.settled = threading.Event()  # set once the first opening has succeeded or failed
         self.workbench: Any = None  # for the desk's thread and for tests
         self._thread = threading.Thread(target=self._work, name="workbench-desk", daemon=True)
 
@@ -68,6 +70,17 @@ class Desk:
         """Start the thread; returns at once."""
         self._thread.start()
         return self
+
+    def reopen(self) -> None:
+        """Open the run again, where its log ends, after a failure; returns at once. RunError where nothing failed."""
+        with self._turn:
+            if self.state != "failed":
+                raise RunError("The run is not in a state to be opened again; only a failed one is.")
+            self.state, self.problem, self.failure = "loading", "", None
+            self._results.clear()
+            self.version += 1
+            self._thread = threading.Thread(target=self._work, name="workbench-desk", daemon=True)
+            self._thread.start()
 
     def submit(
         self,
@@ -83,19 +96,21 @@ class Desk:
         Raises:
             RunError: when the workbench could not be opened, is closed, or too much is waiting already.
         """
-        with self._lock:
+        with self._turn:
             if self.state in ("failed", "closed"):
                 raise RunError(self.problem or "The workbench is closed; start it again.")
             if key is not None and key in self._keyed:
                 return self._keyed[key]
-            if priority == PERSON and self._waiting >= LONGEST_QUEUE:
-                raise RunError(f"{self._waiting} jobs are waiting already; let some of them finish first.")
+            waiting = self._asked_for()
+            if priority == PERSON and waiting >= LONGEST_QUEUE:
+                raise RunError(f"{waiting} jobs are waiting already; let some of them finish first.")
             job = Job(priority, next(self._numbers), kind, label, run, key)
+            job.future.set_running_or_notify_cancel()  # a caller that loses interest cannot cancel it: `stop` does
             if key is not None:
                 self._keyed[key] = job
-            self._waiting += priority == PERSON
-            self._queue.put(job)
+            bisect.insort(self._line, job)
             self.version += 1
+            self._turn.notify()
             return job
 
     def known(self, key: Hashable) -> Any:
@@ -111,24 +126,42 @@ class Desk:
             self.facts = {**self.facts, **facts}
             self.version += 1
 
-    def stop(self) -> bool:
-        """Ask the running job to stop at its next safe point; False when nothing runs."""
-        job = self.current
-        if job is None:
-            return False
-        job.stop.set()
+    def stop(self, number: int | None = None) -> bool:
+        """Stop a job by its number (None: the running one); False where there is no such job.
+
+        One that runs is asked to stop at its next safe point; one that waits leaves the queue and fails with RunError.
+        """
+        with self._lock:
+            if self.current is not None and number in (None, self.current.number):
+                self.current.stop.set()
+                return True
+            waiting = next((job for job in self._line if job.number == number), None)
+            if waiting is None:
+                return False
+            self._line.remove(waiting)
+            self._forget(waiting)
+            self.version += 1
+        waiting.stop.set()
+        waiting.future.set_exception(RunError("This was stopped before it began; ask for it again if you need it."))
         return True
 
+    def line(self) -> list[Job]:
+        """What people asked for in the order in which it is done, the running job first: positions 0, 1, ..."""
+        with self._lock:
+            jobs = [*([] if self.current is None else [self.current]), *self._line]
+            return [job for job in jobs if job.priority == PERSON]
+
     def waiting(self) -> int:
-        """How many jobs that people asked for are waiting."""
-        return self._waiting
+        """How many jobs that people asked for wait or run."""
+        return len(self.line())
 
     def close(self, timeout_s: float = 30.0) -> None:
         """Finish the running job, drop the rest, close the workbench."""
         self.stop()
-        with self._lock:
+        with self._turn:
             self.state = "closed" if self.state != "failed" else "failed"
-        self._queue.put(Job(-1, -1, "close", "", lambda workbench, job: None))
+            self._turn.notify()
+        self._fail_waiting(RunError("The workbench was closed; start it again."))
         self._thread.join(timeout_s)
 
     def _work(self) -> None:
@@ -136,26 +169,41 @@ class Desk:
             self.workbench = self._opener()
             if self._on_open is not None:
                 self._on_open(self.workbench, self)
-        except Exception as error:
-            self.problem, self.state, self.failure = sentence(error), "failed", error
-            self._fail_waiting(error)
+            with self._lock:
+                self.state = "ready" if self.state == "loading" else self.state
+                self.version += 1
             self.settled.set()
-            return
-        with self._lock:
-            self.state = "ready" if self.state == "loading" else self.state
-            self.version += 1
-        self.settled.set()
-        while self.state != "closed":
-            job = self._queue.get()
-            if job.kind != "close":
+            while (job := self._next()) is not None:
                 self._do(job)
-        self._fail_waiting(RunError("The workbench was closed; start it again."))
-        self.workbench.close()
+        except BaseException as error:  # whatever it is, nobody may wait for a thread that is gone
+            opened = self.workbench is not None
+            self._release()
+            self._fail(error, opened)
+        else:
+            self._release()
+        self.settled.set()
+
+    def _release(self) -> None:
+        """Give the run back, so that it can be opened again."""
+        workbench, self.workbench = self.workbench, None
+        try:
+            if workbench is not None:
+                workbench.close()
+        except Exception as error:  # it is given back when the process ends
+            traceback.print_exception(error)
+
+    def _next(self) -> Job | None:
+        """The next job, made the current one; None once the desk is closed."""
+        with self._turn:
+            self._turn.wait_for(lambda: self._line or self.state == "closed")
+            if self.state == "closed":
+                return None
+            self.current = self._line.pop(0)
+            self.current.started = time.monotonic()
+            self.version += 1
+            return self.current
 
     def _do(self, job: Job) -> None:
-        job.started = time.monotonic()
-        self.current = job
-        self.version += 1
         try:
             result: Any = job.run(self.workbench, job)
         except Exception as error:
@@ -175,21 +223,39 @@ class Desk:
         else:
             job.future.set_result(result)
 
+    def _asked_for(self) -> int:
+        running = self.current is not None and self.current.priority == PERSON
+        return running + sum(job.priority == PERSON for job in self._line)
+
     def _forget(self, job: Job) -> None:
-        self._waiting -= job.priority == PERSON
         if job.key is not None:
             self._keyed.pop(job.key, None)
 
+    def _fail(self, error: BaseException, opened: bool) -> None:
+        """The thread is about to end without having been asked to; `opened`: the workbench was open."""
+        said = sentence(error)
+        with self._lock:
+            job, self.current = self.current, None
+            if job is not None:
+                self._forget(job)
+            self.failure = error
+            self.problem = (
+                f"The worker stopped: {said} Open the run again; all that was shown is on disk." if opened else said
+            )
+            self.state = "failed"
+            self.version += 1
+        stopped = RunError(self.problem)
+        if job is not None:
+            job.future.set_exception(stopped)
+        self._fail_waiting(error if not opened and isinstance(error, Exception) else stopped)
+
     def _fail_waiting(self, error: Exception) -> None:
-        while True:
-            try:
-                job = self._queue.get_nowait()
-            except queue.Empty:
-                return
-            if job.kind != "close":
-                with self._lock:
-                    self._forget(job)
-                job.future.set_exception(error)
+        with self._lock:
+            jobs, self._line = self._line, []
+            for job in jobs:
+                self._forget(job)
+        for job in jobs:
+            job.future.set_exception(error)
 
 
 def sentence(error: BaseException) -> str:
