@@ -24,7 +24,7 @@ from workbench.ui.tasks import expected
 from workbench.ui.timeline import branches, timeline
 from workbench.ui.worker import AHEAD, LONGEST_QUEUE, SHOWN, Desk
 
-WAIT_S = 30.0
+WAIT_S = 300.0
 
 
 class Closable:
