@@ -137,3 +137,12 @@ def test_whom_the_teacher_is_asked_about(method: str, failed: bool, passed: bool
     assert is_taught(FAILED, gather(FAILED, [FAILED], config), config) is failed
     assert is_taught(PASSED, gather(PASSED, [PASSED, SECOND], config), config) is passed
     assert not is_taught(MUTE, gather(MUTE, [MUTE], config), config)
+
+
+def test_a_demonstration_that_a_person_chose_counts_whatever_the_settings_say() -> None:
+    told = attempt("told", passed=False, demonstration_id="other")
+    group = [told, OTHER_FAILED, PASSED]
+    assert gather(told, group, SDPO).demonstration == "text of other"  # it may have failed: the person decides
+    assert gather(told, group, SDPOConfig(use_demonstrations=False)).demonstration == "text of other"
+    judged = attempt("judged", passed=True, feedback="Too long.", feedback_source="judge")
+    assert gather(judged, [], SDPO).feedback == "Too long."  # another model's words count like a person's

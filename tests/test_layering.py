@@ -27,7 +27,7 @@ EDGES: dict[str, set[str]] = {
     "evidence": {"credit", *BASE},
     "statistics": {"credit"},
     "probe": {"kernels", "policy", *BASE},
-    "session": {"evidence", "probe", "statistics", "runs", "policy", "tasks", "credit", *BASE},
+    "session": {"evidence", "probe", "statistics", "runs", "policy", "tasks", "credit", "heatmap", *BASE},
     "experiments": {"session", "statistics", "embedded", "tasks", "credit", *BASE},
     "workbench": {"experiments", "session", *BASE},
     "ui": {"experiments", "workbench", "statistics", "tasks", "credit", "heatmap", *BASE},

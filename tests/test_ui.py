@@ -19,8 +19,8 @@ from workbench.ui.attempts import pooled_limit, strip
 from workbench.ui.credit import with_report
 from workbench.ui.forms import make_config
 from workbench.ui.moment import path_to, pick
+from workbench.ui.own_task import expected
 from workbench.ui.studio import Detail, Studio
-from workbench.ui.tasks import expected
 from workbench.ui.timeline import branches, timeline
 from workbench.ui.worker import AHEAD, LONGEST_QUEUE, SHOWN, Desk
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import shlex
+from dataclasses import fields, replace
 from typing import Any, get_args
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from workbench import config as settings
-from workbench.config import SDPOConfig
+from workbench.cli.settings import CONFIG_OPTIONS, takes_config
+from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError
 from workbench.records import Attempt, Ledger, SideEffects, UpdateReport
 from workbench.ui import charts
 from workbench.ui.choices import DIVERGENCES, WHY, divergence_of
+from workbench.ui.explained import EXPLAINED
 from workbench.ui.forms import changed_setting
 from workbench.ui.health import health
-from workbench.ui.settings import as_code
+from workbench.ui.settings import NO_OPTION, as_code, as_command
 from workbench.ui.studio import Detail
 from workbench.ui.update import plan
 
@@ -88,3 +93,32 @@ def test_predicted_against_realised_has_a_point_for_every_token() -> None:
     trace = charts.predicted_and_realised(report("u1", "root")).data[0]
     assert list(trace.x) == [1.0, -1.0] and list(trace.y) == [0.5, 0.1]
     assert list(trace.marker.color) == [charts.GOOD, charts.BAD]  # the second moved against its push
+
+
+def test_every_setting_says_what_it_is_and_where_it_comes_from() -> None:
+    names = {item.name for kind in (SDPOConfig, SamplingConfig) for item in fields(kind)}
+    assert set(EXPLAINED) == names and all(said.what and said.source for said in EXPLAINED.values())
+
+
+def test_the_command_line_shown_makes_the_same_configuration() -> None:
+    """Typer itself reads the options back, so a renamed or missing option fails here."""
+    seen: list[SDPOConfig] = []
+    app = typer.Typer()
+
+    @app.command()
+    @takes_config()
+    def update(config: SDPOConfig, run: str = "") -> None:
+        seen.append(config)
+
+    changed = SDPOConfig(
+        method="blend", teacher="ema", teacher_update_rate=0.02, steps=2, learning_rate=0.001, distillation_alpha=0.5,
+        distillation_topk=5, distillation_add_tail=False, distillation_normalised=True, use_demonstrations=False,
+        include_failed_attempt=True, grpo_weight=0.3, kl_limit=0.4,
+    )  # fmt: skip
+    line = as_command(changed, "demo")
+    assert line.startswith("python -m workbench update --run runs/demo ")
+    result = CliRunner().invoke(app, shlex.split(line.removeprefix("python -m workbench update ")))
+    assert result.exit_code == 0, result.output
+    assert seen == [changed]
+    assert set(NO_OPTION) == {item.name for item in fields(SDPOConfig)} - set(CONFIG_OPTIONS)
+    assert "weight_decay: use Python" in as_command(SDPOConfig(weight_decay=0.5), "demo")

@@ -97,6 +97,14 @@ class SamplingConfig:
         _check(self.max_new_tokens >= 1, f"max_new_tokens is {self.max_new_tokens}; it must be at least 1.")
 
 
+# The teacher's prompt (paper's code; the sentence before a failed attempt is this project's own): after the question
+# each field that is not empty, in this order, then the ending. "{}" is where the field's text stands.
+TEMPLATE_SOLUTION = "\nCorrect solution:\n\n{}\n\n"
+TEMPLATE_FAILED_ATTEMPT = "\nYour earlier attempt:\n\n{}\n\n"
+TEMPLATE_FEEDBACK = "\nThe following is feedback from your unsuccessful earlier attempt:\n\n{}\n\n"
+TEMPLATE_ENDING = "\n\nCorrectly solve the original question.\n"
+
+
 @dataclass(frozen=True, slots=True)
 class SDPOConfig:
     """One update. Defaults follow the paper's rich-feedback setting, with the learning rate of LoRA."""
@@ -128,6 +136,10 @@ class SDPOConfig:
     kl_limit: float | None = 1.0
     use_demonstrations: bool = True  # a passed attempt of the group is shown to the teacher of a failed one
     include_failed_attempt: bool = False  # shows the teacher the failed attempt; anchors it (paper, Table 6)
+    template_solution: str = TEMPLATE_SOLUTION  # of a demonstration
+    template_failed_attempt: str = TEMPLATE_FAILED_ATTEMPT
+    template_feedback: str = TEMPLATE_FEEDBACK
+    template_ending: str = TEMPLATE_ENDING
 
     def __post_init__(self) -> None:
         _check_choice("method", self.method, Method)
@@ -139,6 +151,9 @@ class SDPOConfig:
         for name in ("distillation_topk", "steps"):
             value = getattr(self, name)
             _check(isinstance(value, int) and value >= 1, f"{name} is {value}; it must be a whole number, at least 1.")
+        for name in ("template_solution", "template_failed_attempt", "template_feedback"):
+            count = getattr(self, name).count("{}")
+            _check(count == 1, f"{name} holds {{}} {count} times; write it once, where the text should stand.")
         rate = self.teacher_rate
         _check(0.0 <= rate <= 1.0, f"teacher_update_rate is {rate}; it must lie between 0 and 1.")
         _check(

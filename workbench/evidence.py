@@ -36,13 +36,15 @@ class Evidence:
 
 
 def gather(attempt: Attempt, group: Sequence[Attempt], config: SDPOConfig) -> Evidence:
-    """The evidence on one attempt of a group (the attempt itself may be in it)."""
+    """The evidence on one attempt of a group (the attempt itself may be in it, and one that a person chose to show)."""
     others = [other for other in group if other.passed and other.id != attempt.id and other.task_id == attempt.task_id]
     # A passed attempt that says the same thing would only confirm it; prefer another one.
     others.sort(key=lambda other: other.text == attempt.text)
-    demonstration = others[0].text if config.use_demonstrations and others else ""
-    # A person's words count even on an attempt that passed: they were typed to be heard.
-    heard = attempt.feedback if not attempt.passed or attempt.feedback_source == "person" else ""
+    shown = others[0] if config.use_demonstrations and others else None
+    # What a person chose counts, whatever the settings say; so do words on an attempt that passed.
+    shown = next((other for other in group if other.id == attempt.demonstration_id), shown)
+    demonstration = "" if shown is None else shown.text
+    heard = attempt.feedback if not attempt.passed or attempt.feedback_source != "environment" else ""
     failed = attempt.text if config.include_failed_attempt and not attempt.passed else ""
     return Evidence(heard.strip(), demonstration, failed)
 

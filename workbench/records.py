@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-FeedbackSource = Literal["environment", "person", "demonstration"]
+FeedbackSource = Literal["environment", "person", "demonstration", "judge"]  # judge: another model
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ class Attempt:
     # Its tokens before that place are the parent's; `sampling_logps` there are those of the parent.
     parent_id: str | None = None
     forced_at: int | None = None
+    demonstration_id: str | None = None  # another attempt at the task that a person chose to show to its self-teacher
 
 
 @dataclass(frozen=True, slots=True)

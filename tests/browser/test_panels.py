@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,3 +70,84 @@ def test_branches_are_named_drawn_and_compared(new_page: Callable[..., Any], app
     page.fill("#branch-name textarea, #branch-name input", "again")
     page.click("#do-branch")
     page.wait_for_selector("text=There already is a branch")
+
+
+def test_feedback_is_tried_marked_and_shown_a_demonstration(new_page: Callable[..., Any], app: str) -> None:
+    page = opened(new_page, app)
+    if not page.locator(".wb-fail").count():
+        sampled(page, 4)
+    page.wait_for_selector(".hm-t")
+    page.fill("#feedback textarea", "sort descending.")
+    page.click("#what-if")
+    page.wait_for_selector(".wb-whatif .hm-t")
+    assert page.locator(".wb-whatif .hm-title").count() == 2
+    page.click(".wb-chip:has-text('2')")
+    page.wait_for_selector(".wb-chip[aria-pressed='true']:has-text('2')")
+    page.locator(".wb-heat .hm-t").first.click()
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    page.wait_for_selector(".wb-evidence:has-text('Marked: tokens 1 to 3')")
+    page.get_by_role("button", name="Quote in the feedback").click()
+    page.wait_for_function("document.querySelector('#feedback textarea').value.includes('`')")
+    page.get_by_role("button", name="Count all tokens").click()
+    page.wait_for_selector(".wb-evidence:has-text('Marked')", state="detached")
+    page.get_by_role("button", name="Templates of the teacher prompt").click()
+    page.fill("#template-ending textarea", "\n\nNow do it right.\n")
+    page.locator("#template-ending textarea").blur()
+    page.click(".wb-teacher summary")
+    page.wait_for_selector(".wb-teacher pre:has-text('Now do it right.')")
+    page.click("#reset-templates")
+    page.wait_for_selector(".wb-teacher pre:has-text('Correctly solve the original question.')")
+
+
+def test_a_prompt_outside_of_the_language_is_told_before_sampling(new_page: Callable[..., Any], app: str) -> None:
+    page = opened(new_page, app)
+    page.get_by_role("button", name="Type your own task").click()
+    page.locator("#own-prompt textarea").press_sequentially("sort it, please, take 3")
+    page.wait_for_selector(".wb-language .wb-closest:has-text('Write f(xs): sort, then take 3.')")
+    page.locator(".wb-language summary").click()
+    page.wait_for_selector(".wb-language td:has-text('Qwen/Qwen3-0.6B')")
+    page.get_by_role("button", name="Use the closest instead").click()
+    page.wait_for_selector(".wb-prompt:has-text('Write f(xs): sort, then take 3.')")
+    page.fill("#own-prompt textarea", "What is 2 + 2?")
+    page.get_by_label("Keep it in the pack").fill("sums")
+    page.click("#own-add")
+    page.wait_for_selector(".wb-task .wb-advice")
+    page.get_by_role("button", name="Packs as files").click()
+    with page.expect_download() as saved:
+        page.click("#export-pack")
+    assert saved.value.suggested_filename == "sums.jsonl"
+    rows = Path(saved.value.path()).read_text(encoding="utf-8")
+    assert json.loads(rows)["prompt"] == "What is 2 + 2?"
+    wrong = {"name": "more.jsonl", "mimeType": "application/jsonl", "buffer": b'{"prompt": "a"}\n'}
+    page.locator("#import-pack input[type=file]").set_input_files(wrong)
+    page.wait_for_selector("text=the field 'environment' is missing")
+    right = {**wrong, "buffer": rows.replace("2 + 2", "3 + 3").encode()}
+    page.locator("#import-pack input[type=file]").set_input_files(right)
+    page.wait_for_selector(".wb-prompt:has-text('What is 3 + 3?')")
+
+
+def test_runs_are_begun_shared_and_opened_again(new_page: Callable[..., Any], app: str) -> None:
+    page = opened(new_page, app)
+    if not page.locator(".wb-fail").count():
+        sampled(page, 4)
+    page.wait_for_selector(".hm-t")
+    idle(page)
+    page.get_by_role("tab", name="Runs").click()
+    page.wait_for_selector(".wb-runs li:has-text('test') .wb-kind")
+    with page.expect_download() as saved:
+        page.click("#share-run")
+    assert saved.value.suggested_filename == "test.html"
+    shared = new_page()
+    shared.goto(Path(saved.value.path()).as_uri())
+    shared.wait_for_selector(".hm-t")
+    page.get_by_label("Begin a run called").fill("other")
+    page.click("#begin-run")
+    page.wait_for_selector(".wb-facts:has-text('run other')")
+    page.get_by_role("tab", name="Round").click()
+    page.wait_for_selector(".wb-cards .wb-empty")
+    page.get_by_role("tab", name="Runs").click()
+    page.get_by_role("button", name="Open the run test").click()
+    page.wait_for_selector(".wb-facts:has-text('run test')")
+    page.get_by_role("tab", name="Round").click()
+    page.wait_for_selector(".wb-card-button")

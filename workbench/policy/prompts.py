@@ -14,15 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.config import TEMPLATE_ENDING, TEMPLATE_FAILED_ATTEMPT, TEMPLATE_FEEDBACK, SDPOConfig
 from workbench.errors import PromptError
 from workbench.policy.chat import Chat
 from workbench.policy.policy import Policy
 from workbench.records import Task
 
-SOLUTION = "\nCorrect solution:\n\n{}\n\n"
-FAILED_ATTEMPT = "\nYour earlier attempt:\n\n{}\n\n"
-FEEDBACK = "\nThe following is feedback from your unsuccessful earlier attempt:\n\n{}\n\n"
-ENDING = "\n\nCorrectly solve the original question.\n"
 CUT = "\n[...]\n"  # stands where the middle of a field was left out
 
 Turn = tuple[str, str]  # an earlier attempt's text, and the feedback on it
@@ -65,9 +62,12 @@ def conversation_prompt(policy: Policy, task: Task, turns: Sequence[Turn], *, ma
     fitting = student_prompt(policy, task, max_tokens=max_tokens)
     said = ""
     for turn in reversed(turns):
-        filled = (_filled(template, text) for template, text in zip((FAILED_ATTEMPT, FEEDBACK), turn, strict=True))
+        filled = (
+            _filled(template, text)
+            for template, text in zip((TEMPLATE_FAILED_ATTEMPT, TEMPLATE_FEEDBACK), turn, strict=True)
+        )
         said = "".join(filled) + said
-        prompt = _render(policy, task, _question(task) + said + ENDING)
+        prompt = _render(policy, task, _question(task) + said + TEMPLATE_ENDING)
         if len(prompt.ids) > limit:
             break
         fitting = prompt
@@ -82,14 +82,16 @@ def teacher_prompt(
     demonstration: str = "",
     failed_attempt: str = "",
     question: str | None = None,
+    config: SDPOConfig | None = None,
     max_tokens: int | None = None,
 ) -> Prompt:
     """The same question as the self-teacher sees it: with a demonstration, a failed attempt and feedback, if any.
 
     All three empty give the template-only context (the reprompt without evidence). `question` stands in the place of
-    the task's own: another task's (mismatched question), or "" (answer only). Where the whole does not fit into
-    `max_tokens` (None: the model's context), the long fields lose their middle, all to the same length, and
-    `shortened` names them. Raises PromptError: as `student_prompt`, and where even empty fields do not fit.
+    the task's own: another task's (mismatched question), or "" (answer only); `config` has the templates. Where the
+    whole does not fit into `max_tokens` (None: the model's context), the long fields lose their middle, all to the
+    same length, and `shortened` names them. Raises PromptError: as `student_prompt`, and where even empty fields do
+    not fit.
     """
     fields = {
         "demonstration": strip_thoughts(demonstration),
@@ -102,7 +104,7 @@ def teacher_prompt(
     def rendered(cap: int | None) -> Prompt:
         cut = {name: text if cap is None else shorten(text, cap) for name, text in fields.items()}
         shortened = tuple(name for name, text in fields.items() if cut[name] != text)
-        whole = teacher_text(asked, cut["demonstration"], cut["failed attempt"], cut["feedback"])
+        whole = teacher_text(asked, cut["demonstration"], cut["failed attempt"], cut["feedback"], config)
         prompt = _render(policy, task, whole)
         return Prompt(prompt.ids, prompt.text, shortened)
 
@@ -126,10 +128,21 @@ def teacher_prompt(
     return prompt
 
 
-def teacher_text(question: str, demonstration: str = "", failed_attempt: str = "", feedback: str = "") -> str:
+def teacher_text(
+    question: str,
+    demonstration: str = "",
+    failed_attempt: str = "",
+    feedback: str = "",
+    config: SDPOConfig | None = None,
+) -> str:
     """The user's turn of the self-teacher, by literal concatenation (trap 4); empty fields leave no trace."""
-    fields = ((SOLUTION, demonstration), (FAILED_ATTEMPT, failed_attempt), (FEEDBACK, feedback))
-    return "".join([question, *(_filled(template, text) for template, text in fields), ENDING])
+    config = config or SDPOConfig()
+    fields = (
+        (config.template_solution, demonstration),
+        (config.template_failed_attempt, failed_attempt),
+        (config.template_feedback, feedback),
+    )
+    return "".join([question, *(_filled(template, text) for template, text in fields), config.template_ending])
 
 
 def _filled(template: str, text: str) -> str:

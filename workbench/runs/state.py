@@ -4,7 +4,7 @@ Pure functions; the events' data is plain JSON:
     opened    {"config": {...}, "policy": {...}, "versions": {...}, "seed": int}
     task      `to_json(Task)`
     attempt   `to_json(Attempt)`
-    feedback  {"attempt_id", "text"?, "reward"?, "passed"?, "source", "mode": "replace"|"join"}
+    feedback  {"attempt_id", "text"?, "reward"?, "passed"?, "demonstration_id"?, "source", "mode": "replace"|"join"}
     update    {"update_id", "parent_id", "state", "report": `to_json(UpdateReport)`, "config": {...}}
     credit    an attempt's scores and what they rest on; its data and its blob are `workbench.session.credit_store`'s
     credit-test  a token forced against the attempt's own; `workbench.session.intervention`'s
@@ -16,10 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from workbench.errors import FeedbackError, RunError
-from workbench.records import Attempt, Task, UpdateReport, attempt_from_json, report_from_json, task_from_json
+from workbench.records import (
+    Attempt,
+    FeedbackSource,
+    Task,
+    UpdateReport,
+    attempt_from_json,
+    report_from_json,
+    task_from_json,
+)
 from workbench.runs.store import Event
 
 T = TypeVar("T")
@@ -79,6 +87,7 @@ def in_force(attempt: Attempt, feedback: Iterable[Mapping[str, Any]]) -> Attempt
     of an earlier one. A reward or a verdict stays until another is given; a reward alone passes at 1.
     """
     text, source, reward, passed = attempt.feedback, attempt.feedback_source, attempt.reward, attempt.passed
+    shown = attempt.demonstration_id
     for data in feedback:
         if data.get("text") is not None:
             joined = data.get("mode") == "join" and attempt.feedback
@@ -89,7 +98,9 @@ def in_force(attempt: Attempt, feedback: Iterable[Mapping[str, Any]]) -> Attempt
             passed = reward >= 1.0
         if data.get("passed") is not None:
             passed = bool(data["passed"])
-    return replace(attempt, feedback=text, feedback_source=source, reward=reward, passed=passed)
+        if data.get("demonstration_id") is not None:  # "" takes a choice back
+            shown = data["demonstration_id"] or None
+    return replace(attempt, feedback=text, feedback_source=source, reward=reward, passed=passed, demonstration_id=shown)
 
 
 def check_feedback(known: bool, data: Mapping[str, Any]) -> None:
@@ -98,8 +109,11 @@ def check_feedback(known: bool, data: Mapping[str, Any]) -> None:
         raise FeedbackError(f"There is no attempt {data.get('attempt_id')!r} in this run; choose one from its log.")
     if data.get("mode", "replace") not in ("replace", "join"):
         raise FeedbackError(f"Feedback cannot be given in mode {data['mode']!r}; say 'replace' or 'join'.")
-    if all(data.get(key) is None for key in ("text", "reward", "passed")):
+    if all(data.get(key) is None for key in ("text", "reward", "passed", "demonstration_id")):
         raise FeedbackError("The feedback says nothing; give a text or a reward.")
+    if data.get("source", "person") not in get_args(FeedbackSource):
+        known_sources = ", ".join(get_args(FeedbackSource))
+        raise FeedbackError(f"Feedback cannot come from {data['source']!r}; say one of {known_sources}.")
     reward = data.get("reward")
     if reward is not None and not (isinstance(reward, int | float) and 0 <= reward <= 1):
         raise FeedbackError(f"The reward is {reward!r}; give a number from 0 to 1.")

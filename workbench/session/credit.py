@@ -33,7 +33,8 @@ class CreditBook(RunBook):
         """The exact prompt under which the self-teacher re-scores an attempt. Raises FeedbackError, PromptError."""
         with self._lock:
             attempt = self._known(attempt)
-            return self._teacher_prompt(attempt, self._evidence(attempt, config or SDPOConfig()))
+            config = config or SDPOConfig()
+            return self._teacher_prompt(attempt, self._evidence(attempt, config), config)
 
     def credit(
         self, attempt: Attempt, config: SDPOConfig | None = None, *, contexts: Contexts = DEFAULT_CONTEXTS
@@ -84,7 +85,7 @@ class CreditBook(RunBook):
     def _scored(
         self, attempt: Attempt, shown: evidence.Evidence, config: SDPOConfig, contexts: Contexts
     ) -> tuple[TokenCredit, Mapping[str, Sequence[int]]]:
-        prompts, absent = self._material(attempt, shown, chosen(contexts))
+        prompts, absent = self._material(attempt, shown, config, chosen(contexts))
         group = self._group(attempt)
         rewards = torch.tensor([other.reward for other in group], dtype=torch.float64)
         credit = credit_of(
@@ -100,7 +101,7 @@ class CreditBook(RunBook):
         return credit, prompts
 
     def _material(
-        self, attempt: Attempt, shown: evidence.Evidence, names: Sequence[str]
+        self, attempt: Attempt, shown: evidence.Evidence, config: SDPOConfig, names: Sequence[str]
     ) -> tuple[dict[str, Sequence[int]], dict[str, str]]:
         """(ids by context, why a context cannot exist here): each context with what this run has to show in it."""
         prompts: dict[str, Sequence[int]] = {}
@@ -109,31 +110,33 @@ class CreditBook(RunBook):
             if name in ("student", "base"):
                 prompts[name] = attempt.prompt_ids
             elif name == "teacher":
-                prompts[name] = self._teacher_prompt(attempt, shown).ids
+                prompts[name] = self._teacher_prompt(attempt, shown, config).ids
             else:
                 try:
-                    prompts[name] = self._control_prompt(name, attempt, shown).ids
+                    prompts[name] = self._control_prompt(name, attempt, shown, config).ids
                 except evidence.NothingToShow as reason:
                     absent[name] = str(reason)
                 except PromptError:
                     absent[name] = "its prompt does not fit the model's context"
         return prompts, absent
 
-    def _control_prompt(self, name: str, attempt: Attempt, shown: evidence.Evidence) -> Prompt:
+    def _control_prompt(self, name: str, attempt: Attempt, shown: evidence.Evidence, config: SDPOConfig) -> Prompt:
         if name == "template_only":
-            return self._teacher_prompt(attempt, evidence.Evidence())
+            return self._teacher_prompt(attempt, evidence.Evidence(), config)
         if name == "wrong_feedback":
             others = evidence.nearest_first(attempt, list(self._attempts.values()))
-            return self._teacher_prompt(attempt, evidence.with_wrong_feedback(shown, others))
+            return self._teacher_prompt(attempt, evidence.with_wrong_feedback(shown, others), config)
         if name == "mismatched_question":
             task = self.task(attempt.task_id)
             tasks = [*self.tasks(task.id.rpartition("/")[0]), *self._tasks.values()]
-            return self._teacher_prompt(attempt, shown, evidence.other_question(task, tasks))
+            return self._teacher_prompt(attempt, shown, config, evidence.other_question(task, tasks))
         if not shown.kind:
             raise evidence.NothingToShow("there is neither feedback nor a demonstration to show without the question")
-        return self._teacher_prompt(attempt, shown, "")
+        return self._teacher_prompt(attempt, shown, config, "")
 
-    def _teacher_prompt(self, attempt: Attempt, shown: evidence.Evidence, question: str | None = None) -> Prompt:
+    def _teacher_prompt(
+        self, attempt: Attempt, shown: evidence.Evidence, config: SDPOConfig, question: str | None = None
+    ) -> Prompt:
         task: Task = self.task(attempt.task_id)
         return teacher_prompt(
             self.policy,
@@ -142,5 +145,6 @@ class CreditBook(RunBook):
             demonstration=shown.demonstration,
             failed_attempt=shown.failed_attempt,
             question=question,
+            config=config,
             max_tokens=self.policy.context_length - max(1, len(attempt.token_ids)),
         )

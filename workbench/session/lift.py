@@ -65,7 +65,7 @@ class TeacherLifts(CreditBook):
             if any(self.task(one.task_id).environment == "person" for one, _ in informed):
                 raise TaskError("A person judges this task, so the teacher's attempts cannot be judged by themselves.")
             prompts = [list(one.prompt_ids) for one, _ in informed]
-            taught = [list(self._teacher_prompt(one, known).ids) for one, known in informed]
+            taught = [list(self._teacher_prompt(one, known, config).ids) for one, known in informed]
             weights = teacher_weights(config.teacher, config.teacher_rate)
             owners = [one for one, _ in informed]
             return TeacherLift(

@@ -20,7 +20,7 @@ from workbench.policy.prompts import Prompt
 from workbench.records import Attempt
 from workbench.runs import Run
 from workbench.session.credit_store import StoredCredit
-from workbench.session.run_book import RunBook
+from workbench.session.library import Library
 from workbench.session.session import Session
 
 
@@ -31,7 +31,7 @@ class StoredPolicy:
     facts: Mapping[str, Any]
 
 
-class Replay(RunBook):
+class Replay(Library):
     """A run, read only. What it cannot do without a model it refuses with one sentence (RunError)."""
 
     def __init__(self, run: Run) -> None:

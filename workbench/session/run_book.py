@@ -79,8 +79,15 @@ class RunBook(TaskBook):
     def _group(self, attempt: Attempt) -> list[Attempt]:
         return [other for other in self._attempts.values() if other.group_id == attempt.group_id]
 
+    def shown_to_teacher(self, attempt: Attempt, config: SDPOConfig | None = None) -> evidence.Evidence:
+        """What the self-teacher of an attempt is shown beside the question. Raises FeedbackError."""
+        with self._lock:
+            return self._evidence(self._known(attempt), config or SDPOConfig())
+
     def _evidence(self, attempt: Attempt, config: SDPOConfig) -> evidence.Evidence:
-        return evidence.gather(attempt, self._group(attempt), config)
+        chosen = self._attempts.get(attempt.demonstration_id or "")
+        group = self._group(attempt)
+        return evidence.gather(attempt, group if chosen is None or chosen in group else [*group, chosen], config)
 
     # Credit ------------------------------------------------------------------------------------------------------
     @staticmethod

@@ -14,13 +14,13 @@ from typing import Self
 
 from workbench import evidence
 from workbench.config import LoraSettings, PolicyConfig, SamplingConfig, SDPOConfig
-from workbench.errors import NoSignalError, RunError, TaskError, WorkbenchError
+from workbench.errors import FeedbackError, NoSignalError, RunError, TaskError, WorkbenchError
 from workbench.policy import Policy, load_policy
 from workbench.policy.adapter import export_adapter
 from workbench.policy.merging import export_merged
 from workbench.policy.prompts import Turn, student_prompt
 from workbench.probe import Probe, own_randomness, side_effects
-from workbench.records import Attempt, Ledger, SideEffects, Task, UpdateReport, to_json
+from workbench.records import Attempt, FeedbackSource, Ledger, SideEffects, Task, UpdateReport, to_json
 from workbench.runs import Run
 from workbench.runs.archive import export_run, import_run
 from workbench.runs.store import Listener
@@ -28,7 +28,9 @@ from workbench.runs.timeline import checkout_target, redo_target, undo_target
 from workbench.session.attempts import OnToken, judged, write
 from workbench.session.comparison import Comparisons
 from workbench.session.credit_store import stored_bases
+from workbench.session.hub import HubModels
 from workbench.session.intervention import Interventions
+from workbench.session.library import Library
 from workbench.session.lift import TeacherLifts
 from workbench.session.node_comparison import NodeComparisons
 from workbench.session.resuming import RANDOM, enter, load_update, resumed
@@ -43,7 +45,7 @@ PROBE_TASKS = 6
 HELD_OUT_TASKS = 60
 
 
-class Session(Comparisons, Interventions, NodeComparisons, TeacherLifts):
+class Session(Comparisons, HubModels, Interventions, Library, NodeComparisons, TeacherLifts):
     """A policy and its run. People use its subclass `Workbench`, which adds the experiments."""
 
     def __init__(self, run: Run, policy: Policy, config: PolicyConfig) -> None:
@@ -144,15 +146,28 @@ class Session(Comparisons, Interventions, NodeComparisons, TeacherLifts):
             return attempts
 
     def give_feedback(
-        self, attempt: Attempt, text: str | None = None, reward: float | None = None, mode: str = "replace"
+        self,
+        attempt: Attempt,
+        text: str | None = None,
+        reward: float | None = None,
+        mode: str = "replace",
+        *,
+        source: FeedbackSource = "person",
+        demonstration: Attempt | None = None,
     ) -> Attempt:
         """A person's words and/or reward for an attempt; they replace the environment's feedback or join it.
 
-        Returns the attempt as it now stands. Raises FeedbackError: unknown attempt, nothing said, a reward
-        outside 0 to 1.
+        `source`: whose words they are. `demonstration`: another attempt at the task, which the self-teacher is shown
+        from now on; the attempt itself takes a former choice back. Returns the attempt as it now stands. Raises
+        FeedbackError: unknown attempt, nothing said, a reward outside 0 to 1, a demonstration of another task.
         """
-        data = {"attempt_id": attempt.id, "text": text, "reward": reward, "source": "person", "mode": mode}
+        shown = None if demonstration is None else demonstration.id if demonstration.id != attempt.id else ""
+        data = {"attempt_id": attempt.id, "text": text, "reward": reward, "source": source, "mode": mode}
+        if shown is not None:
+            data["demonstration_id"] = shown
         with self._lock:
+            if demonstration is not None and self._known(demonstration).task_id != self._known(attempt).task_id:
+                raise FeedbackError("A demonstration must be an attempt at the same task; choose another.")
             self.run.append("feedback", data)
             changed = self.run.state().attempts[attempt.id]
             self._attempts[attempt.id] = changed
@@ -217,7 +232,7 @@ class Session(Comparisons, Interventions, NodeComparisons, TeacherLifts):
         shown = self._evidence(attempt, config)
         if not (entry.used and evidence.is_taught(attempt, shown, config)):
             return None
-        return self._teacher_prompt(attempt, shown).ids
+        return self._teacher_prompt(attempt, shown, config).ids
 
     def _get_probe(self, attempts: Sequence[Attempt]) -> Probe:
         if self._probe is None:

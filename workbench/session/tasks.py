@@ -9,7 +9,7 @@ from typing import Any
 from workbench.errors import TaskError
 from workbench.records import Task, to_json
 from workbench.runs import Run
-from workbench.tasks import BUILT_IN, check_task, load_pack
+from workbench.tasks import BUILT_IN, check_task, dump_pack, is_built_in, load_pack, parse_pack
 from workbench.tasks.house_rules.pack import PACK, make_answer, parse_name
 
 AD_HOC = "ad-hoc"  # pack of the tasks that people type
@@ -54,6 +54,15 @@ class TaskBook:
         with self._lock:
             return [self._keep(task) for task in load_pack(name_or_path)]
 
+    def import_tasks(self, file_name: str, text: str) -> list[Task]:
+        """Add the tasks in the text of a .jsonl or .json file to this run. Raises TaskError naming line and field."""
+        with self._lock:
+            return [self._keep(task) for task in parse_pack(file_name, text)]
+
+    def export_tasks(self, pack: str) -> str:
+        """A pack as JSON lines, which `import_tasks` and `load_tasks` read. Raises TaskError for an unknown pack."""
+        return dump_pack(self.tasks(pack))
+
     def add_task(
         self,
         *,
@@ -62,6 +71,7 @@ class TaskBook:
         answer: Mapping[str, Any] | None = None,
         system: str | None = None,
         name: str | None = None,
+        pack: str = AD_HOC,
     ) -> Task:
         """A task that a person typed; a house-rules prompt without an answer gets the default house's checks.
 
@@ -74,7 +84,10 @@ class TaskBook:
             assert parsed is not None
             answer = make_answer(prompt.strip(), *parsed)
         with self._lock:
-            task_id = f"{AD_HOC}/{name or f'task-{sum(key.startswith(AD_HOC) for key in self._tasks) + 1}'}"
+            if is_built_in(pack) or not pack.strip() or "/" in pack:
+                raise TaskError(f"A task cannot be saved to a pack called {pack!r}; give the pack a name of its own.")
+            number = sum(key.startswith(f"{pack}/") for key in self._tasks) + 1
+            task_id = f"{pack}/{name or f'task-{number}'}"
             return self._keep(check_task(Task(task_id, prompt.strip(), environment, dict(answer or {}), system)))
 
     def _keep(self, task: Task) -> Task:

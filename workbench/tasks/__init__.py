@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from workbench.tasks import sandbox
 from workbench.tasks.environments import check_task, judge, judge_many
-from workbench.tasks.packs import BUILT_IN, is_built_in, load_pack
+from workbench.tasks.packs import BUILT_IN, dump_pack, is_built_in, load_pack, parse_pack
 
-__all__ = ["BUILT_IN", "check_task", "is_built_in", "judge", "judge_many", "load_pack", "sandbox"]
+__all__ = [
+    "BUILT_IN",
+    "check_task",
+    "dump_pack",
+    "is_built_in",
+    "judge",
+    "judge_many",
+    "load_pack",
+    "parse_pack",
+    "sandbox",
+]

@@ -38,13 +38,33 @@ def load_pack(name_or_path: str) -> list[Task]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"The pack {name_or_path!r} cannot be read ({error}); check the path.") from error
+    return parse_pack(path.name, text)
+
+
+def parse_pack(file_name: str, text: str) -> list[Task]:
+    """The tasks in the text of a .jsonl or .json file; the pack is called as the file. Errors as `load_pack`."""
+    path = Path(file_name)
+    if path.suffix not in (".jsonl", ".json") or not path.stem.strip() or is_built_in(path.stem):
+        raise TaskError(
+            f"A pack cannot be read from {file_name!r}; name it NAME.jsonl or NAME.json, not as a built-in."
+        )
     tasks = [_task(path, line, row) for line, row in _rows(path, text)]
     if not tasks:
-        raise TaskError(f"The pack {name_or_path!r} holds no tasks; add at least one row.")
+        raise TaskError(f"{path.name} holds no tasks; add at least one row.")
     twice = [task_id for task_id, count in Counter(task.id for task in tasks).items() if count > 1]
     if twice:
         raise TaskError(f"{path.name}: two rows have the name {twice[0]!r}; give each its own.")
     return tasks
+
+
+def dump_pack(tasks: Iterable[Task]) -> str:
+    """The tasks as JSON lines that `parse_pack` reads back."""
+    rows = []
+    for task in tasks:
+        row: dict[str, Any] = {"name": task.id.rpartition("/")[2], "prompt": task.prompt}
+        row |= {"environment": task.environment, "answer": dict(task.answer)}
+        rows.append(row if task.system is None else {**row, "system": task.system})
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _rows(path: Path, text: str) -> Iterable[tuple[int, Any]]:

@@ -19,6 +19,7 @@ from workbench.ui.compare import ComparePanel
 from workbench.ui.panel import Selection
 from workbench.ui.replay import switch_off
 from workbench.ui.round import Header, Round
+from workbench.ui.runs import RunsPanel
 from workbench.ui.server import launch
 from workbench.ui.settings import SettingsPanel
 from workbench.ui.studio import Studio
@@ -36,7 +37,7 @@ def build_ui(desk: Desk, run: str = "", *, replay: bool = False) -> gr.Blocks:
     """The whole page over a desk; `run` is the name shown at the top; `replay`: the desk has no model, only the run."""
     with gr.Blocks(title="SDPO Workbench", analytics_enabled=False, fill_width=True) as page:
         config, sampling = gr.State(asdict(SDPOConfig())), gr.State(asdict(SamplingConfig()))
-        selection = Selection(gr.State(""), gr.State(""), config, sampling)
+        selection = Selection(gr.State(""), gr.State(""), config, sampling, gr.State({}))
         studio = Studio(desk)
         confined = confinement()
         if confined.startswith("UNSAFE"):
@@ -47,11 +48,13 @@ def build_ui(desk: Desk, run: str = "", *, replay: bool = False) -> gr.Blocks:
             pass
         with gr.Tab("Compare"):
             compare = ComparePanel(studio, selection)
+        with gr.Tab("Runs"):
+            runs = RunsPanel(studio, selection)
         with gr.Tab("Settings"):
             gr.Markdown(confined, elem_id="confinement")
             settings = SettingsPanel(selection)
         with round_tab:
-            Round(studio, selection, (header, classroom, compare, settings))
+            Round(studio, selection, (header, classroom, compare, runs, settings))
         api.build(studio)
         if replay:
             switch_off(page)

@@ -53,10 +53,16 @@ def build(studio: Studio) -> None:
         return to_json(await result(studio.judge(task, text)))
 
     async def feedback(
-        attempt: str, text: str | None = None, reward: float | None = None, mode: str = "replace"
+        attempt: str,
+        text: str | None = None,
+        reward: float | None = None,
+        mode: str = "replace",
+        source: str = "person",
+        demonstration: str | None = None,
     ) -> dict:
-        """Give an attempt a person's feedback and/or reward."""
-        return to_json(await result(studio.feedback(attempt, text, reward, mode)))
+        """Give an attempt feedback and/or a reward; demonstration: another attempt that its teacher is shown."""
+        given = studio.feedback(attempt, text, reward, mode, source=source, demonstration_id=demonstration)
+        return to_json(await result(given))
 
     async def credit(attempt: str, config: dict | None = None, contexts: list | None = None) -> dict:
         """The credit of an attempt, token by token, and the teacher's exact prompt; contexts: names, or ["all"]."""
@@ -69,9 +75,9 @@ def build(studio: Studio) -> None:
         known = await result(desk.submit("credit", "Colouring", run))
         return {**known.payload, "teacher_prompt": known.teacher_text, "teacher_ids": list(known.teacher_ids)}
 
-    async def update(attempts: list, config: dict | None = None) -> dict:
-        """One update on these attempts (ids)."""
-        return to_json(await result(studio.update(attempts, make_config(SDPOConfig, config))))
+    async def update(attempts: list, config: dict | None = None, spans: dict | None = None) -> dict:
+        """One update on these attempts (ids); spans: id -> [start, end], the only tokens of it that count."""
+        return to_json(await result(studio.update(attempts, make_config(SDPOConfig, config), spans)))
 
     async def undo() -> dict:
         """Take the newest update back; the policy is bit for bit what it was before."""

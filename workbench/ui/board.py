@@ -1,7 +1,8 @@
 """The board of the desk as the page reads it, and what every job keeps true on it.
 
 Facts: `tasks` (by pack), `groups` (newest attempts per task), `live` (text while it is sampled), `timeline`, `head`,
-`alarms`, `held_out` (by update), `policy`, `read_only` (a replay). Knows nothing of Gradio.
+`alarms`, `held_out` (by update), `policy`, `read_only` (a replay), `run` (name), `pace` (seconds per token that an
+update reads). Knows nothing of Gradio.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class Board:
             groups[attempt.task_id] += (attempt,)
         tasks = {pack: tuple(workbench.tasks(pack)) for pack in workbench.packs()}
         measured = {e.data["update_id"]: rates(e.data) for e in workbench.events() if e.kind == "held-out"}
-        desk.publish(tasks=tasks, groups=groups, live=None, held_out=measured, policy=dict(workbench.policy.facts))
+        facts = {"policy": dict(workbench.policy.facts), "run": workbench.run.path.name}
+        desk.publish(tasks=tasks, groups=groups, live=None, held_out=measured, pace=None, **facts)
         desk.publish(read_only=workbench.run.read_only)
         Board.publish_timeline(workbench, desk)
 
@@ -73,7 +75,7 @@ class Board:
 
     def key(self, what: str, attempt_id: str, config: SDPOConfig, group: Sequence[Attempt]) -> tuple[Any, ...]:
         """What the answer depends on: policy, configuration, and the feedback and verdicts of the whole group."""
-        said = tuple((attempt.id, attempt.feedback, attempt.reward) for attempt in group)
+        said = tuple((one.id, one.feedback, one.reward, one.demonstration_id) for one in group)
         return (what, attempt_id, self.desk.facts.get("head"), config, said)
 
     def publish_group(self, task_id: str, attempts: tuple[Attempt, ...]) -> None:

@@ -2,31 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import gradio as gr
+
+from workbench.config import SDPOConfig
 from workbench.records import Attempt, UpdateReport
 from workbench.ui.attempts import pooled_limit
+from workbench.ui.forms import setter
 from workbench.ui.moment import Moment
-from workbench.ui.panel import Panel
+from workbench.ui.panel import QUIET, Panel, Selection, Then, polite
 from workbench.ui.studio import Detail
 from workbench.ui.worker import sentence
 
+TEMPLATES = {
+    "template_solution": "A demonstration",
+    "template_failed_attempt": "The failed attempt (where the settings include it)",
+    "template_feedback": "Feedback",
+    "template_ending": "Ending",
+}
+
 
 class CreditPanel(Panel):
-    """The heatmap of the chosen attempt."""
+    """The heatmap of the chosen attempt. Tokens that are marked in it alone count in an update."""
 
-    def __init__(self) -> None:
+    def __init__(self, selection: Selection) -> None:
         super().__init__()
+        self.selection = selection
         self.heat = self.draw("heat", _heat)
+
+    def connect(self, then: Then) -> None:
+        """The heatmap says which tokens of which attempt are marked."""
+        spans = self.selection.spans
+        then(self.heat.input(on_marked, [spans], [spans], **QUIET))
+
+
+def on_marked(event: gr.EventData, spans: Mapping[str, list[int]]) -> dict[str, list[int]]:
+    """The spans with that of one attempt replaced; an empty one takes it out."""
+    attempt_id, start, end = (getattr(event, name, 0) for name in ("id", "start", "end"))
+    others = {name: span for name, span in spans.items() if name != attempt_id}
+    whole = isinstance(start, int) and isinstance(end, int) and 0 <= start < end
+    return {**others, str(attempt_id): [start, end]} if whole else others
 
 
 class TeacherPanel(Panel):
-    """What the self-teacher of the chosen attempt reads, to the token."""
+    """What the self-teacher of the chosen attempt reads, to the token, and the templates that make it."""
 
-    def __init__(self) -> None:
+    def __init__(self, selection: Selection) -> None:
         super().__init__()
+        self.selection = selection
         self.draw("teacher", lambda moment: teacher(moment.known))
+        with gr.Accordion("Templates of the teacher prompt", open=False):
+            gr.Markdown(
+                "After the question comes each field that is not empty, in this order, then the ending. `{}` is where "
+                "the text stands. The prompt above, its token ids and the colours follow what you write.",
+                elem_classes="wb-hint",
+            )
+            self.templates = {name: _template(name, title) for name, title in TEMPLATES.items()}
+            self.reset = gr.Button("The paper's templates", size="sm", elem_id="reset-templates")
+        for name, box in self.templates.items():
+            self.follow(name, box, _setting(name), lambda value: value)
+
+    def connect(self, then: Then) -> None:
+        """A template holds from the moment that its field is left."""
+        config = self.selection.config
+        for name, box in self.templates.items():
+            then(box.blur(polite(setter(SDPOConfig, name)), [config, box], [config], **QUIET))
+        then(self.reset.click(_without_templates, [config], [config], **QUIET))
+
+
+def _template(name: str, title: str) -> gr.Textbox:
+    return gr.Textbox(label=title, lines=3, max_lines=8, elem_id=name.replace("_", "-"))
+
+
+def _setting(name: str) -> Callable[[Moment], Any]:
+    return lambda moment: getattr(moment.config, name)
+
+
+def _without_templates(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name not in TEMPLATES}
 
 
 def _heat(moment: Moment) -> dict[str, Any]:

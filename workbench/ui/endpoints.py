@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from workbench.config import SDPOConfig
+from workbench.records import to_json
 from workbench.ui import compare_jobs
 from workbench.ui.forms import make_config
 from workbench.ui.studio import Studio
+from workbench.ui.task_jobs import AD_HOC
 
 Endpoint = Callable[..., Awaitable[Any]]
 
@@ -50,4 +52,54 @@ def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
         """This run beside another one of the same directory: pass rates, learning curves, settings that differ."""
         return await result(compare_jobs.compare_runs(studio, other))
 
-    return (teacher_lift, alarms, branch, compare_nodes, compare, compare_runs)
+    async def add_task(
+        prompt: str, environment: str = "person", answer: dict | None = None, pack: str = AD_HOC
+    ) -> dict:
+        """A task of one's own, kept in a pack."""
+        return to_json(await result(studio.add_task(prompt, environment, answer, None, pack)))
+
+    async def import_pack(file_name: str, text: str) -> list:
+        """The tasks in the text of a .jsonl or .json file; mistakes name the line and the field."""
+        return [to_json(task) for task in await result(studio.import_pack(file_name, text))]
+
+    async def export_pack(pack: str) -> dict:
+        """A pack as JSON lines."""
+        return {"file_name": f"{pack}.jsonl", "text": await result(studio.export_pack(pack))}
+
+    async def hub_models() -> list:
+        """Hub models worth trying on this machine, with their sizes and whether they fit."""
+        return await result(studio.hub_models())
+
+    async def runs() -> list:
+        """The runs beside this one: name, model, counts of attempts and updates, newest event."""
+        return await result(studio.runs())
+
+    async def open_run(name: str) -> dict:
+        """Go on with another run, or begin one of a new name; the one that was open is closed, with all that it has."""
+        return {"run": await result(studio.open_run(name))}
+
+    async def share() -> dict:
+        """One self-contained HTML page of this run's newest scored attempts in colour."""
+        return {"html": await result(studio.share())}
+
+    async def what_if(attempt: str, feedback: str = "", demonstration: str = "", config: dict | None = None) -> dict:
+        """The credit in force and the one under other feedback, on one scale; nothing is recorded or changed."""
+        made = make_config(SDPOConfig, config)
+        return await result(studio.what_if(attempt, feedback, demonstration or None, made))
+
+    return (
+        teacher_lift,
+        alarms,
+        branch,
+        compare_nodes,
+        compare,
+        compare_runs,
+        what_if,
+        add_task,
+        import_pack,
+        export_pack,
+        hub_models,
+        runs,
+        open_run,
+        share,
+    )

@@ -13,6 +13,7 @@ from workbench.errors import ConfigError, TaskError
 
 LONGEST_TEXT = 20_000  # characters of a prompt or a feedback
 LONGEST_NAME = 60  # characters of a branch or a pack
+LONGEST_PACK = 2_000_000  # characters of a pack's file
 # Numbers for which "none" means something.
 MAY_BE_EMPTY = ("is_clip", "advantage_clip", "teacher_update_rate", "kl_limit")
 
@@ -29,6 +30,12 @@ def checked_text(value: object, what: str) -> str:
     if len(value) > LONGEST_TEXT:
         raise TaskError(f"{what} has {len(value):,} characters; at most {LONGEST_TEXT:,} are taken.")
     return value
+
+
+def check_name(name: object, what: str) -> None:
+    """Raise TaskError for what cannot be a name that people read in a list."""
+    if not isinstance(name, str) or not is_text(name) or not 0 < len(name.strip()) <= LONGEST_NAME:
+        raise TaskError(f"{what} needs a name of at most {LONGEST_NAME} characters.")
 
 
 def make_config(kind: type, values: Mapping[str, Any] | None) -> Any:

@@ -11,15 +11,24 @@ from typing import Any
 
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.records import Attempt, Ledger, Task, UpdateReport
-from workbench.ui.studio import Detail, Studio
+from workbench.ui.studio import Detail, Spans, Studio
 from workbench.ui.worker import PERSON
 
 
 class Moment:
     """A selection over the board. Asking for something that is not known yet puts a job for it in the queue."""
 
-    def __init__(self, studio: Studio, task_id: str, chosen: str, config: SDPOConfig, sampling: SamplingConfig) -> None:
+    def __init__(
+        self,
+        studio: Studio,
+        task_id: str,
+        chosen: str,
+        config: SDPOConfig,
+        sampling: SamplingConfig,
+        spans: Spans | None = None,
+    ) -> None:
         self.studio, self.config, self.sampling = studio, config, sampling
+        self.spans = spans or {}
         self.desk, self.facts = studio.desk, studio.desk.facts
         self.task_id = task_id or self._first_task()
         self.group = studio.group(self.task_id)
@@ -70,7 +79,13 @@ class Moment:
     @cached_property
     def ledger(self) -> tuple[Ledger, ...] | Exception | None:
         """Which attempts give signal, or None while that is being found out."""
-        return self.studio.want_ledger(self.group, self.config) if self.live is None else None  # type: ignore[no-any-return]
+        return self.studio.want_ledger(self.group, self.config, self.spans) if self.live is None else None  # type: ignore[no-any-return]
+
+    @property
+    def marked(self) -> tuple[int, int] | None:
+        """The marked tokens of the chosen attempt, from 0, end excluded."""
+        span = self.spans.get(self.attempt.id) if self.attempt else None
+        return (span[0], span[1]) if span else None
 
     @cached_property
     def report(self) -> UpdateReport | None:

@@ -68,6 +68,7 @@
       if (data.empty) { root.replaceChildren(el("p", "wb-empty", data.empty)); return; }
       root.replaceChildren(...(data.system ? [el("p", "wb-system", data.system)] : []), el("p", "wb-prompt", data.prompt),
         el("p", "wb-quiet", `judged by ${data.judge}`));
+      if (data.advice && data.advice.closest) root.append(window.SDPOPage.advised(data.advice));
     },
     cards(root, data, trigger) {
       const focused = root.contains(document.activeElement) ? document.activeElement.dataset.id : null;
@@ -89,7 +90,9 @@
       box.open = Boolean(open);
       root.replaceChildren(box);
     },
-    heat(root, data) {
+    heat(root, data, trigger) {
+      if (!root.listens) root.addEventListener("hm-span", (event) => trigger("input", event.detail));
+      root.listens = true;
       if (data.empty !== undefined) {
         root.heat = null;
         const shown = data.empty ? [el("p", "wb-empty wb-empty-large", data.empty)] : [];

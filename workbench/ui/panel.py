@@ -35,6 +35,7 @@ class Selection:
     chosen: gr.State  # id of an attempt, "" = the one to learn most from
     config: gr.State  # SDPOConfig as a dict
     sampling: gr.State  # SamplingConfig as a dict
+    spans: gr.State  # attempt id -> [start, end] of its marked tokens: only these count in an update
 
 
 @dataclass(frozen=True, slots=True)

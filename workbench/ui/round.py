@@ -21,6 +21,7 @@ from workbench.ui.forms import make_config
 from workbench.ui.header import header
 from workbench.ui.health import HealthPanel
 from workbench.ui.moment import Moment
+from workbench.ui.own_task import OwnTaskPanel
 from workbench.ui.panel import QUIET, Panel, Selection
 from workbench.ui.replay import still_off
 from workbench.ui.studio import Studio
@@ -36,7 +37,7 @@ class Header(Panel):
 
     def __init__(self, run: str) -> None:
         super().__init__()
-        self.draw("header", lambda moment: header(moment.desk, run))
+        self.draw("header", lambda moment: header(moment.desk, moment.facts.get("run", run)))
 
 
 class Round:
@@ -47,18 +48,19 @@ class Round:
         with gr.Row(elem_classes="wb-main"):
             with gr.Column(scale=3, min_width=280):
                 tasks = TaskPanel(studio, selection)
+                own = OwnTaskPanel(studio, selection)
                 attempts = AttemptsPanel(selection)
             with gr.Column(scale=9, min_width=320):
-                credit = CreditPanel()
+                credit = CreditPanel(selection)
                 feedback = FeedbackPanel(studio, selection)
-                teacher = TeacherPanel()
+                teacher = TeacherPanel(selection)
         with gr.Row(elem_classes="wb-rule"):
             update = UpdatePanel(studio, selection)
         health = HealthPanel(studio)
         with gr.Row(elem_classes="wb-rule"):
             timeline = TimelinePanel(studio, selection)
         self.timer = gr.Timer(BUSY_S)
-        self.panels = (*others, tasks, attempts, credit, feedback, teacher, update, health, timeline)
+        self.panels = (*others, tasks, own, attempts, credit, feedback, teacher, update, health, timeline)
         self._connect()
 
     def _connect(self) -> None:
@@ -76,15 +78,21 @@ class Round:
             panel.connect(lambda event: event.then(**show))
 
     def refresh(
-        self, task_id: str, chosen: str, config: dict[str, Any], sampling: dict[str, Any], sent: dict[str, str]
+        self,
+        task_id: str,
+        chosen: str,
+        config: dict[str, Any],
+        sampling: dict[str, Any],
+        spans: dict[str, list[int]],
+        sent: dict[str, str],
     ) -> list[Any]:
         """Everything on the tab that differs from what this session was last sent, the pace, and what was sent."""
         desk = self.studio.desk
-        stamp = f"{desk.version} {task_id} {chosen} {config} {sampling}"
+        stamp = f"{desk.version} {task_id} {chosen} {config} {sampling} {spans}"
         if sent.get("stamp") == stamp and desk.current is None:
             return [gr.skip()] * (len(self.shown) + 2)
         made = make_config(SamplingConfig, sampling)
-        moment = Moment(self.studio, task_id, chosen, make_config(SDPOConfig, config), made)
+        moment = Moment(self.studio, task_id, chosen, make_config(SDPOConfig, config), made, spans)
         out, marks = [], {"stamp": stamp}
         for shown in self.shown:
             data = shown.read(moment)

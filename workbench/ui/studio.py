@@ -14,15 +14,19 @@ from typing import Any
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import FeedbackError, NoSignalError, TaskError
 from workbench.records import Attempt, Task
-from workbench.tasks import is_built_in
 from workbench.ui.board import find, plain, rates
 from workbench.ui.forms import LONGEST_TEXT, checked_text, is_text
+from workbench.ui.run_jobs import RunJobs
+from workbench.ui.task_jobs import TaskJobs
 from workbench.ui.timeline_jobs import TimelineJobs
 from workbench.ui.worker import AHEAD, SHOWN, Job
+
+Spans = Mapping[str, Sequence[int]]  # attempt id -> (start, end) of the marked tokens, end excluded
 
 MEASURING = "Measuring the held-out tasks"
 MOST_ATTEMPTS = 64
 MODES = ("replace", "join")
+SOURCES = ("person", "judge")  # whose words can be given here
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,46 +37,13 @@ class Detail:
     teacher_text: str
     teacher_ids: tuple[int, ...]
     shortened: Any
+    demonstration: str = ""  # the text that the teacher is shown as a correct solution
 
 
-class Studio(TimelineJobs):
+class Studio(RunJobs, TaskJobs, TimelineJobs):
     """The verbs of one round over a desk."""
 
-    # Tasks and attempts ------------------------------------------------------------------------------------------
-    def add_task(self, prompt: str, environment: str, answer: Mapping[str, Any] | None, system: str | None) -> Job:
-        """A task that a person typed; the job's result is the Task."""
-        if not checked_text(prompt, "The prompt").strip():
-            raise TaskError("The prompt is empty; type a question first.")
-        if not isinstance(environment, str) or not environment:
-            raise TaskError("Say how the task is judged: choose one of the listed ways.")
-
-        def run(workbench: Any, job: Job) -> Task:
-            task = workbench.add_task(
-                prompt=prompt, environment=environment, answer=answer or {}, system=system or None
-            )
-            pack = task.id.rpartition("/")[0]
-            tasks = self.desk.facts["tasks"]
-            mine = tuple(old for old in tasks.get(pack, ()) if old.id != task.id)
-            self.desk.publish(tasks={**tasks, pack: (*mine, task)})
-            return task
-
-        return self.desk.submit("task", "Adding a task", run)
-
-    def open_pack(self, name: str) -> Job:
-        """The tasks of a built-in pack that is not on the board yet; the job's result is the tuple of them.
-
-        Not those of a file: whoever can reach the page could read the machine's files by their paths.
-        """
-        if not is_built_in(checked_text(name, "The pack")):
-            raise TaskError("Name a built-in pack, such as house-rules or house-rules@7:remark.")
-
-        def run(workbench: Any, job: Job) -> tuple[Task, ...]:
-            tasks = tuple(workbench.tasks(name))
-            self.desk.publish(tasks={**self.desk.facts["tasks"], name: tasks})
-            return tasks
-
-        return self.desk.submit("pack", "Opening a pack", run)
-
+    # Attempts ----------------------------------------------------------------------------------------------------
     def sample(self, task_id: str, n: int, sampling: SamplingConfig) -> Job:
         """Sample and judge `n` attempts; the job's result is the list of attempts. Stopping keeps what is there."""
         if not isinstance(task_id, str) or not task_id:
@@ -111,21 +82,34 @@ class Studio(TimelineJobs):
 
         return self.desk.submit("judge", "Judging", run)
 
-    def feedback(self, attempt_id: str, text: str | None, reward: float | None, mode: str = "replace") -> Job:
-        """A person's feedback and/or reward; the job's result is the changed Attempt."""
+    def feedback(
+        self,
+        attempt_id: str,
+        text: str | None,
+        reward: float | None,
+        mode: str = "replace",
+        *,
+        source: str = "person",
+        demonstration_id: str | None = None,
+    ) -> Job:
+        """Feedback and/or reward, and which attempt is shown as a demonstration; the job's result is the Attempt."""
         if not isinstance(attempt_id, str) or not attempt_id:
             raise FeedbackError("Choose an attempt first.")
-        if text is None and reward is None:
+        if text is None and reward is None and demonstration_id is None:
             raise FeedbackError("Nothing was said: type a feedback, or set a reward.")
         if text is not None and (not is_text(text) or len(text) > LONGEST_TEXT):
             raise FeedbackError(f"The feedback must be text of at most {LONGEST_TEXT:,} characters.")
         if reward is not None and not (isinstance(reward, (int, float)) and math.isfinite(reward) and 0 <= reward <= 1):
             raise FeedbackError(f"The reward is {reward!r}; it must be a number from 0 to 1.")
+        if source not in SOURCES:
+            raise FeedbackError(f"The source is {source!r}; choose {' or '.join(SOURCES)}.")
         if mode not in MODES:
             raise FeedbackError(f"The mode is {mode!r}; choose replace or join.")
 
         def run(workbench: Any, job: Job) -> Attempt:
-            changed = workbench.give_feedback(find(workbench, attempt_id), text=text, reward=reward, mode=mode)
+            shown = None if demonstration_id is None else find(workbench, demonstration_id)
+            found = find(workbench, attempt_id)
+            changed = workbench.give_feedback(found, text, reward, mode, source=source, demonstration=shown)
             group = tuple(changed if old.id == attempt_id else old for old in self.group(changed.task_id))
             if changed in group:
                 self.publish_group(changed.task_id, group)
@@ -159,25 +143,46 @@ class Studio(TimelineJobs):
             )
         return known
 
-    def want_ledger(self, group: Sequence[Attempt], config: SDPOConfig) -> Any:
+    def what_if(self, attempt_id: str, text: str, demonstration_id: str | None, config: SDPOConfig) -> Job:
+        """The credit in force and the one under other feedback, side by side; nothing is recorded or changed.
+
+        The job's result: {"before", "after"}, payloads on one scale, and the sums of their raw credit.
+        """
+        said = checked_text(text, "The feedback")
+
+        def run(workbench: Any, job: Job) -> dict[str, Any]:
+            attempt = find(workbench, attempt_id)
+            shown = find(workbench, demonstration_id).text if demonstration_id else ""
+            names = ("student", "teacher")
+            before = workbench.credit(attempt, config, contexts=names)
+            after = workbench.what_if(attempt, feedback=said, demonstration=shown, config=config, contexts=names)
+            raw = [credit.view("raw") for credit in (before, after)]
+            limit = max((abs(value) for values in raw for value in values), default=0.0)
+            payloads = [{**credit.payload(), "limits": {"raw": limit}} for credit in (before, after)]
+            return {"before": payloads[0], "after": payloads[1], "sums": [sum(values) for values in raw]}
+
+        return self.desk.submit("what-if", "Asking what another feedback would do", run)
+
+    def want_ledger(self, group: Sequence[Attempt], config: SDPOConfig, spans: Spans) -> Any:
         """The ledger of a group if it is known; otherwise None, and a job is in the queue."""
         if not group:
             return None
-        key = self.key("ledger", "", config, group)
+        spans = {name: marked for name, marked in spans.items() if name in {attempt.id for attempt in group}}
+        key = self.key(f"ledger {sorted(spans.items())}", "", config, group)
         known = self.desk.known(key)
         if known is None:
             self.desk.submit(
                 "ledger",
                 "Counting the signal",
-                lambda workbench, job: tuple(workbench.ledger(list(group), config)),
+                lambda workbench, job: tuple(workbench.ledger(list(group), config, spans=spans)),
                 priority=SHOWN,
                 key=key,
             )
         return known
 
     # Updates -----------------------------------------------------------------------------------------------------
-    def update(self, attempt_ids: Sequence[str], config: SDPOConfig) -> Job:
-        """One update on these attempts; the job's result is the UpdateReport."""
+    def update(self, attempt_ids: Sequence[str], config: SDPOConfig, spans: Spans | None = None) -> Job:
+        """One update on these attempts; the job's result is the UpdateReport. `spans`: the tokens that count."""
         ids = list(attempt_ids)
         if not ids or not all(isinstance(one, str) for one in ids):
             raise NoSignalError("There are no attempts to learn from; sample some first.")
@@ -187,7 +192,8 @@ class Studio(TimelineJobs):
             missing = [one for one in ids if one not in every]
             if missing:
                 raise FeedbackError(f"There is no attempt {missing[0]!r} in this run; sample or choose another.")
-            report = workbench.update([every[one] for one in ids], config, stop=job.stop)
+            own = {name: marked for name, marked in (spans or {}).items() if name in ids}
+            report = workbench.update([every[one] for one in ids], config, spans=own, stop=job.stop)
             self.publish_timeline(workbench, self.desk)
             self._publish_pace(workbench, [every[one] for one in ids], config, report)
             self._measure_ahead(workbench, workbench.task(every[ids[0]].task_id))
@@ -248,4 +254,5 @@ def detail(workbench: Any, attempt: Attempt, config: SDPOConfig, contexts: str |
     prompt = workbench.teacher_prompt(attempt, config)
     asked = {} if contexts is None else {"contexts": contexts}
     payload = workbench.credit(attempt, config, **asked).payload()
-    return Detail(payload, prompt.text, tuple(prompt.ids), prompt.shortened)
+    shown = workbench.shown_to_teacher(attempt, config).demonstration
+    return Detail(payload, prompt.text, tuple(prompt.ids), prompt.shortened, shown)

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
 from workbench.config import SamplingConfig
-from workbench.errors import TaskError
 from workbench.records import Task
 from workbench.ui.forms import make_config
 from workbench.ui.moment import Moment
+from workbench.ui.own_task import advice
 from workbench.ui.panel import QUIET, Panel, Selection, Then, polite
 from workbench.ui.studio import MOST_ATTEMPTS, Studio
 from workbench.ui.worker import Desk
-
-JUDGES = {
-    "me": "person",
-    "house rules (Write f(xs): …)": "house-rules",
-    "exact text": "exact",
-    "contains a text": "contains",
-    "regular expression": "regex",
-    "choice (a letter)": "choice",
-    "Python tests": "python",
-}
 
 
 class TaskPanel(Panel):
@@ -37,14 +26,7 @@ class TaskPanel(Panel):
         with gr.Row():
             self.pack = gr.Dropdown([], label="Pack", elem_id="pack", min_width=110, allow_custom_value=True)
             self.task = gr.Dropdown([], label="Task", elem_id="task", min_width=150, allow_custom_value=True)
-        self.draw("task", lambda moment: task_text(moment.task, moment.desk))
-        with gr.Accordion("Type your own task", open=False):
-            self.own_prompt = gr.Textbox(label="Prompt", lines=3, elem_id="own-prompt")
-            self.own_judge = gr.Dropdown(list(JUDGES), value="me", label="Judged by", elem_id="own-judge")
-            self.own_answer = gr.Textbox(
-                label="Expected (text, pattern, letter or tests)", lines=1, elem_id="own-answer"
-            )
-            self.own_add = gr.Button("Use this task", size="sm", elem_id="own-add")
+        self.draw("task", _task)
         with gr.Row(elem_classes="wb-sample"):
             self.n = gr.Number(8, label="Attempts", precision=0, minimum=1, maximum=MOST_ATTEMPTS, min_width=64)
             self.sample = gr.Button("Sample", variant="primary", min_width=90, elem_id="do-sample")
@@ -60,8 +42,6 @@ class TaskPanel(Panel):
         task_id, chosen = self.selection.task_id, self.selection.chosen
         then(self.pack.input(polite(self.on_pack), [self.pack], [self.task, task_id, chosen], **QUIET))
         then(self.task.input(self.on_task, [self.task], [task_id, chosen], **QUIET))
-        own = [self.own_prompt, self.own_judge, self.own_answer]
-        then(self.own_add.click(polite(self.on_own), own, [task_id, chosen], **QUIET))
         sample = [task_id, self.n, self.selection.sampling]
         then(self.sample.click(polite(self.on_sample), sample, [chosen], **QUIET))
         self.stop.click(self.on_stop, None, None, **QUIET)
@@ -77,12 +57,6 @@ class TaskPanel(Panel):
     def on_task(self, task_id: str) -> tuple[str, str]:
         """Another task; its newest attempts are shown."""
         return task_id or "", ""
-
-    def on_own(self, prompt: str, judge: str, answer: str) -> tuple[str, str]:
-        """A typed task becomes the chosen one."""
-        environment = JUDGES.get(judge, "")
-        task = self.studio.add_task(prompt, environment, expected(environment, answer), None).future.result()
-        return task.id, ""
 
     def on_sample(self, task_id: str, n: Any, sampling: dict[str, Any]) -> str:
         """Sample a new group; nothing of it is chosen yet."""
@@ -100,6 +74,11 @@ def pack_of(task_id: str) -> str:
     return task_id.rpartition("/")[0]
 
 
+def _task(moment: Moment) -> dict[str, Any]:
+    text = task_text(moment.task, moment.desk)
+    return text if moment.task is None else {**text, "advice": advice(moment.studio, moment.task.prompt)}
+
+
 def _listed(moment: Moment) -> list[tuple[str, str]]:
     return short(moment.facts.get("tasks", {}).get(pack_of(moment.task_id), ()))
 
@@ -115,17 +94,3 @@ def task_text(task: Task | None, desk: Desk) -> dict[str, Any]:
 def short(tasks: Sequence[Task]) -> list[tuple[str, str]]:
     """Choices of the task list: the name within the pack, and the id."""
     return [(task.id.rpartition("/")[2], task.id) for task in tasks]
-
-
-def expected(environment: str, text: str) -> dict[str, Any]:
-    """The answer of a typed task in the form that its judge reads; TaskError where tests are not JSON."""
-    if environment in ("person", "house-rules"):
-        return {}
-    if environment != "python":
-        return {{"regex": "pattern", "choice": "choice"}.get(environment, "text"): text}
-    try:
-        return {"tests": json.loads(text)}
-    except json.JSONDecodeError as error:
-        raise TaskError(
-            f'The tests are not JSON ({error}); write [{{"function": "f", "args": [1], "expected": 2}}].'
-        ) from None

@@ -13,6 +13,8 @@ window.SDPOTerms = {
   "held-out": "Pass rate on tasks of the same house that no update ever saw, one attempt each, with its 95 % Wilson interval.",
   "teacher's average": "How far the averaged teacher's adapter is from the true average of the policies, at most.",
   "adapter distance": "Frobenius norm of the difference of the two adapters' effect on the weights, relative to the larger of the two effects.",
+  feedback: "Words about one attempt that its self-teacher reads: of the environment, of a person, or of another model that judges.",
+  demonstration: "Another attempt at the same task, shown to the self-teacher as a correct solution. By the settings: one of the group that passed.",
   credit: "log q(token | feedback) − log π(token): how much likelier the self-teacher finds a token than the student did.",
   "noise floor": "Largest credit that appears where there is nothing to credit; below it a token is grey.",
 };

@@ -17,11 +17,14 @@ STYLES = ("page.css", "compare.css", "tour.css")
 SCRIPTS = (
     "terms.js",
     "page.js",
+    "task.js",
+    "feedback.js",
     "update.js",
     "timeline.js",
     "compare.js",
+    "runs.js",
     "tour.js",
-)  # page.js gives the others their tools
+)
 
 
 def theme() -> gr.themes.Base:

@@ -15,7 +15,7 @@ from workbench.ui.choices import DIVERGENCES, WHY, divergence_of
 from workbench.ui.forms import changed_setting, make_config, setter
 from workbench.ui.moment import Moment
 from workbench.ui.panel import QUIET, Panel, Selection, Then, polite
-from workbench.ui.studio import Detail, Studio
+from workbench.ui.studio import Detail, Spans, Studio
 from workbench.ui.worker import sentence
 
 CHOICES = {"method": settings.Method, "teacher": settings.Teacher, "distillation_mode": settings.DistillationMode}
@@ -53,16 +53,16 @@ class UpdatePanel(Panel):
     def connect(self, then: Then) -> None:
         """One button updates on the shown group, one asks what the teacher is worth; choices change the settings."""
         inputs = [self.selection.task_id, self.selection.config]
-        then(self.button.click(polite(self.on_update), inputs, None, **QUIET))
+        then(self.button.click(polite(self.on_update), [*inputs, self.selection.spans], None, **QUIET))
         then(self.lift.click(polite(self.on_lift), inputs, None, **QUIET))
         config = self.selection.config
         for name, choice in self.choices.items():
             then(choice.input(polite(setter(SDPOConfig, name)), [config, choice], [config], **QUIET))
         then(self.divergence.input(polite(_with_divergence), [config, self.divergence], [config], **QUIET))
 
-    def on_update(self, task_id: str, config: dict[str, Any]) -> None:
-        """One update on the shown group."""
-        self.studio.update(self._ids(task_id), make_config(SDPOConfig, config))
+    def on_update(self, task_id: str, config: dict[str, Any], spans: dict[str, list[int]]) -> None:
+        """One update on the shown group; where tokens are marked, only these count."""
+        self.studio.update(self._ids(task_id), make_config(SDPOConfig, config), spans)
 
     def on_lift(self, task_id: str, config: dict[str, Any]) -> None:
         """Let teacher and student write attempts at the shown task."""
@@ -101,7 +101,8 @@ def _ready(moment: Moment) -> bool:
 
 def _plan(moment: Moment) -> dict[str, Any]:
     lift = moment.studio.known_lift([a.id for a in moment.group], moment.config)
-    return plan(moment.group, moment.ledger, moment.config, moment.details, moment.facts.get("pace"), lift)
+    pace = moment.facts.get("pace")
+    return plan(moment.group, moment.ledger, moment.config, moment.details, pace, lift, moment.spans)
 
 
 def plan(
@@ -111,11 +112,12 @@ def plan(
     details: Sequence[Detail | None] = (),
     pace: float | None = None,
     lift: Mapping[str, Any] | None = None,
+    spans: Spans | None = None,
 ) -> dict[str, Any]:
     """What the update button will do, before it is pressed.
 
     `details`: what is known of each attempt, for the length of its teacher's prompt; `pace`: seconds per token that
-    an update reads; `lift`: pass rates of student and teacher.
+    an update reads; `lift`: pass rates of student and teacher; `spans`: marked tokens, which alone count.
     """
     if not group:
         return {"empty": "An update needs attempts: sample some first."}
@@ -128,7 +130,7 @@ def plan(
         {
             "number": number,
             "passed": attempt.passed,
-            "tokens": len(attempt.token_ids),
+            "tokens": counted(attempt, spans),
             "used": signal[attempt.id].used,
             "reason": signal[attempt.id].reason,
         }
@@ -138,7 +140,7 @@ def plan(
     return {
         "used": sum(bool(row["used"]) for row in rows),
         "total": len(group),
-        "tokens": sum(len(attempt.token_ids) for attempt in group if signal[attempt.id].used),
+        "tokens": sum(counted(attempt, spans) for attempt in group if signal[attempt.id].used),
         "rows": rows,
         "method": config.method,
         "teacher": config.teacher.replace("_", " "),
@@ -149,6 +151,12 @@ def plan(
         "seconds": None if pace is None or reads is None else pace * reads,
         "lift": lift,
     }
+
+
+def counted(attempt: Attempt, spans: Spans | None) -> int:
+    """How many tokens of an attempt count in an update."""
+    start, end = (spans or {}).get(attempt.id, (0, len(attempt.token_ids)))
+    return end - start
 
 
 def tokens_read(

@@ -155,6 +155,15 @@ class Desk:
         """How many jobs that people asked for wait or run."""
         return len(self.line())
 
+    def take(self, workbench: Any) -> None:
+        """Go on with another workbench; for a job, in the desk's thread. The former one is closed."""
+        former, self.workbench = self.workbench, workbench
+        with self._lock:
+            self._results.clear()
+        if self._on_open is not None:
+            self._on_open(workbench, self)
+        former.close()
+
     def close(self, timeout_s: float = 30.0) -> None:
         """Finish the running job, drop the rest, close the workbench."""
         self.stop()

@@ -1,0 +1,72 @@
+"""What a person can say of an attempt beside words: whose they are, another attempt as demonstration, templates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workbench import Workbench
+from workbench.config import SamplingConfig, SDPOConfig
+from workbench.errors import ConfigError, FeedbackError
+from workbench.ui.studio import Studio
+from workbench.ui.worker import Desk
+
+WAIT_S = 120.0
+IMPOSSIBLE = {"tests": [{"function": "f", "args": [[3, 1, 2, 5]], "expected": "nothing"}]}
+SHORT = SamplingConfig(max_new_tokens=8)
+
+
+def test_a_chosen_demonstration_is_shown_survives_a_restart_and_can_be_taken_back(tmp_path: Path) -> None:
+    prompt = "Write f(xs): sort, then take 3."
+    with Workbench.open(tmp_path / "run") as workbench:
+        task = workbench.add_task(prompt=prompt, environment="python", answer=IMPOSSIBLE, name="one")
+        elsewhere = workbench.add_task(prompt=prompt, environment="python", answer=IMPOSSIBLE, name="two")
+        first, second = workbench.attempt(task, 2, sampling=SHORT)
+        (stranger,) = workbench.attempt(elsewhere, 1, sampling=SHORT)
+        with pytest.raises(FeedbackError, match="same task"):
+            workbench.give_feedback(first, demonstration=stranger)
+        with pytest.raises(FeedbackError, match="say one of"):
+            workbench.give_feedback(first, "x", source="oracle")  # type: ignore[arg-type]
+        told = workbench.give_feedback(first, "sort descending.", source="judge", demonstration=second)
+        assert (told.demonstration_id, told.feedback_source) == (second.id, "judge")
+        assert workbench.shown_to_teacher(told).demonstration == second.text
+        assert second.text.strip() in workbench.teacher_prompt(told).text
+        own = SDPOConfig(template_solution="\nLike this: {}\n", template_ending="\nNow you.\n")
+        text = workbench.teacher_prompt(told, own).text
+        assert f"Like this: {second.text.strip()}" in text and "Now you." in text and "Correct solution" not in text
+        assert workbench.credit(told, own).contexts["teacher"] != workbench.credit(told).contexts["teacher"]
+    with Workbench.open(tmp_path / "run") as workbench:
+        again = next(one for one in workbench.attempts() if one.id == told.id)
+        assert again.demonstration_id == second.id
+        assert workbench.give_feedback(again, demonstration=again).demonstration_id is None
+        assert workbench.shown_to_teacher(again).demonstration == ""
+
+
+def test_a_template_has_one_place_for_its_text() -> None:
+    with pytest.raises(ConfigError, match=r"template_feedback holds \{\} 0 times"):
+        SDPOConfig(template_feedback="Feedback:")
+    with pytest.raises(ConfigError, match=r"template_solution holds \{\} 2 times"):
+        SDPOConfig(template_solution="{}{}")
+
+
+def test_what_if_shows_both_on_one_scale_and_records_nothing(tmp_path: Path) -> None:
+    """The job behind the page and its endpoint; marked tokens reach the ledger and the update."""
+    desk = Desk(lambda: Workbench.open(tmp_path / "run"), Studio.opened).start()
+    try:
+        assert desk.settled.wait(WAIT_S)
+        studio, config = Studio(desk), SDPOConfig(steps=1)
+        task = studio.add_task("Write f(xs): sort, then take 3.", "python", IMPOSSIBLE, None).future.result(WAIT_S)
+        first, second = studio.sample(task.id, 2, SHORT).future.result(WAIT_S)
+        said = [event for event in desk.workbench.events() if event.kind == "feedback"]
+        found = studio.what_if(first.id, "sort descending.", second.id, config).future.result(WAIT_S)
+        assert found["before"]["limits"] == found["after"]["limits"]
+        assert found["before"]["views"][0]["values"] != found["after"]["views"][0]["values"]
+        assert found["sums"][1] == pytest.approx(sum(found["after"]["views"][0]["values"]))
+        assert [event for event in desk.workbench.events() if event.kind == "feedback"] == said
+        spans = {first.id: [1, 3], "a-elsewhere": [0, 1]}  # what is marked in another group does not matter here
+        report = studio.update([first.id, second.id], config, spans).future.result(WAIT_S)
+        pushed = [place for place, push in enumerate(report.predicted[first.id]) if push != 0.0]
+        assert pushed and set(pushed) <= {1, 2}
+    finally:
+        desk.close()

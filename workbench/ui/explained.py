@@ -1,0 +1,154 @@
+"""What each setting means, its unit, and where it comes from. "The paper" is arXiv 2601.20802. Plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One field of `SamplingConfig` or `SDPOConfig`."""
+
+    what: str
+    unit: str  # "" where it has none
+    source: str
+
+
+EXPLAINED: Mapping[str, Setting] = {
+    "temperature": Setting(
+        "Divides the logits when sampling, and on both sides in scoring.",
+        "",
+        "paper, section 3: 1",
+    ),
+    "max_new_tokens": Setting(
+        "An attempt that reaches this is cut and says so.",
+        "tokens",
+        "this project",
+    ),
+    "method": Setting(
+        "SDPO gives each token its own credit; GRPO gives the whole attempt its reward minus the "
+        "group's mean; blend adds both; SRPO teaches failures by SDPO and the rest by GRPO; RLSD "
+        "weighs GRPO's tokens by the teacher.",
+        "",
+        "sdpo, grpo, blend: the paper; srpo: arXiv 2604.02288; rlsd: arXiv 2604.03128",
+    ),
+    "distillation_mode": Setting(
+        "What is compared per token: all logits, the student's top K, or the sampled token.",
+        "",
+        "paper, section 3 and its granularity ablation",
+    ),
+    "distillation_alpha": Setting(
+        "0 is KL(teacher ‖ student), 1 is KL(student ‖ teacher) as in the paper, between is a JSD.",
+        "0 to 1",
+        "paper, Eq. 1: 1 with feedback, 0.5 without",
+    ),
+    "distillation_topk": Setting(
+        "K of the student's likeliest tokens.",
+        "tokens",
+        "paper: 20 with feedback, 100 without",
+    ),
+    "distillation_add_tail": Setting(
+        "One bucket for the rest of the vocabulary.",
+        "",
+        "the paper's code",
+    ),
+    "distillation_normalised": Setting(
+        "Divides by alpha (1 - alpha), so that the loss does not jump at the ends of alpha.",
+        "",
+        "this project",
+    ),
+    "advantage_clip": Setting(
+        "Limit of |log teacher - log student| per token; alpha 1 only; empty means no limit.",
+        "nats",
+        "paper, at test time: 5",
+    ),
+    "grpo_weight": Setting(
+        "Blend: share of GRPO's advantage; 0 is SDPO, 1 is GRPO.",
+        "0 to 1",
+        "paper, Eq. 3: 0.9 for small models",
+    ),
+    "entropy_beta": Setting(
+        "SRPO: how much less a token counts where the teacher is unsure; 0 is not at all.",
+        "per nat",
+        "arXiv 2604.02288, section 3.2: 1",
+    ),
+    "evidence_clip": Setting(
+        "RLSD: the teacher's weights stay within 1 plus or minus this.",
+        "0 to 1",
+        "arXiv 2604.03128: 0.2",
+    ),
+    "teacher": Setting(
+        "Which weights re-read the attempt: the start, the current ones, their average over updates, "
+        "or a blend of start and current ones.",
+        "",
+        "paper, section 3 and Table 4",
+    ),
+    "teacher_update_rate": Setting(
+        "The current policy's share in the teacher: rho of the trust region (0 is the start, 1 the "
+        "current weights), or how far the average moves per update. Empty: 0.5 for the trust region, "
+        "0.05 for the average.",
+        "0 to 1",
+        "paper: 0.01 with feedback, 0.05 without, of the average",
+    ),
+    "learning_rate": Setting(
+        "Of AdamW on the LoRA adapter.",
+        "",
+        "about ten times the paper's of full fine-tuning, as LoRA wants it; tuned on the embedded policy",
+    ),
+    "weight_decay": Setting(
+        "Of AdamW.",
+        "",
+        "paper: 0.01",
+    ),
+    "max_grad_norm": Setting(
+        "Gradients longer than this are scaled down to it.",
+        "",
+        "paper: 1",
+    ),
+    "is_clip": Setting(
+        "Upper clip of the importance weight; empty means no weight.",
+        "",
+        "the paper's code: 2",
+    ),
+    "steps": Setting(
+        "Optimiser steps per update on the same attempts.",
+        "steps",
+        "this project; the paper takes 1",
+    ),
+    "kl_limit": Setting(
+        "An update that moves the policy further than this on fixed probe tokens is taken back; empty means no limit.",
+        "nats per token",
+        "this project",
+    ),
+    "use_demonstrations": Setting(
+        "The teacher of a failed attempt also sees a passed one of the same group.",
+        "",
+        "paper, Table 2",
+    ),
+    "include_failed_attempt": Setting(
+        "The teacher sees the failed attempt; the paper finds that this anchors it (Table 6).",
+        "",
+        "paper, Table 6",
+    ),
+    "template_solution": Setting(
+        "Of the teacher's prompt: stands around a demonstration, at {}.",
+        "text",
+        "the paper's code",
+    ),
+    "template_failed_attempt": Setting(
+        "Of the teacher's prompt: stands around the failed attempt, at {}.",
+        "text",
+        "this project",
+    ),
+    "template_feedback": Setting(
+        "Of the teacher's prompt: stands around the feedback, at {}.",
+        "text",
+        "the paper's code",
+    ),
+    "template_ending": Setting(
+        "Of the teacher's prompt: its last words.",
+        "text",
+        "the paper's code",
+    ),
+}
