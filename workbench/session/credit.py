@@ -50,7 +50,7 @@ class CreditBook(RunBook):
             attempt = self._known(attempt)
             shown = self._evidence(attempt, config)
             credit, prompts = self._scored(attempt, shown, config, contexts)
-            said = self._teacher_prompt(attempt, shown).text
+            said = self._teacher_prompt(attempt, shown, config).text
             basis = credit_store.Basis(self.run.head, config.teacher, config.teacher_rate, prompts, said)
             credit_store.put(self.run, credit, basis, self._stored)
             return credit
