@@ -100,6 +100,13 @@ def test_feedback_is_tried_marked_and_shown_a_demonstration(new_page: Callable[.
     page.wait_for_selector(".wb-teacher pre:has-text('Correctly solve the original question.')")
 
 
+def imported(page: Any, file: dict[str, Any]) -> None:
+    """Choose a file as a person does: the button opens the browser's dialog."""
+    with page.expect_file_chooser() as chooser:
+        page.click("#import-pack")
+    chooser.value.set_files(file)
+
+
 def test_a_prompt_outside_of_the_language_is_told_before_sampling(new_page: Callable[..., Any], app: str) -> None:
     page = opened(new_page, app)
     page.get_by_role("button", name="Type your own task").click()
@@ -121,10 +128,10 @@ def test_a_prompt_outside_of_the_language_is_told_before_sampling(new_page: Call
     rows = Path(saved.value.path()).read_text(encoding="utf-8")
     assert json.loads(rows)["prompt"] == "What is 2 + 2?"
     wrong = {"name": "more.jsonl", "mimeType": "application/jsonl", "buffer": b'{"prompt": "a"}\n'}
-    page.locator("#import-pack input[type=file]").set_input_files(wrong)
+    imported(page, wrong)
     page.wait_for_selector("text=the field 'environment' is missing")
     right = {**wrong, "buffer": rows.replace("2 + 2", "3 + 3").encode()}
-    page.locator("#import-pack input[type=file]").set_input_files(right)
+    imported(page, right)
     page.wait_for_selector(".wb-prompt:has-text('What is 3 + 3?')")
 
 
