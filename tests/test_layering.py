@@ -31,7 +31,7 @@ EDGES: dict[str, set[str]] = {
     "experiments": {"session", "statistics", "embedded", "tasks", "credit", *BASE},
     "workbench": {"experiments", "session", *BASE},
     "ui": {"experiments", "workbench", "statistics", "tasks", "credit", "heatmap", *BASE},
-    "benchmarks": {"workbench", "session", "policy", "runs", "tasks", "kernels", "credit", *BASE},
+    "benchmarks": {"workbench", "heatmap", "session", "policy", "runs", "tasks", "kernels", "credit", *BASE},
     "cli": {"benchmarks", "experiments", "workbench", "statistics", "embedded", "policy", "runs", "tasks", *BASE},
     "app": {"ui", "workbench", "tasks", *BASE},
     "__init__": {"workbench"},  # hands out `Workbench` on first use

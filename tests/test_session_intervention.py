@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,8 +64,10 @@ def test_a_test_draws_anew_each_time_and_leaves_the_policy_alone(shared: Workben
     after = shared.policy.state()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert len(shared.attempts()) == len({one.id for one in shared.attempts()})
-    assert shared.credit_tests(attempt)[-2:] == [first, second]
-    assert shared.run.events("credit-test")[-1].data["n"] == 3
+    assert [event.data["n"] for event in shared.run.events("credit-test")[-2:]] == [3, 3]
+    together = shared.credit_tests()[-1]
+    assert together == replace(first, n=6, passed=first.passed + second.passed, passed_forced=together.passed_forced)
+    assert together.passed_forced == first.passed_forced + second.passed_forced
 
 
 def test_without_a_token_the_teachers_favourite_other_one_is_forced(shared: Workbench, attempt: Attempt) -> None:

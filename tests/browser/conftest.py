@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,6 +46,18 @@ def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert problems == []
+
+
+@pytest.fixture
+def picture() -> Callable[[Any, str], None]:
+    """Takes a screenshot of the page, as NAME.png in the folder that $SCREENSHOTS names; none where it names none."""
+
+    def taken(page: Any, name: str) -> None:
+        folder = os.environ.get("SCREENSHOTS")
+        if folder:
+            page.screenshot(path=Path(folder) / f"{name}.png")
+
+    return taken
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from workbench.cli.output import (
 from workbench.cli.settings import TeacherOption
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError
+from workbench.records import to_json
 
 if TYPE_CHECKING:
     from workbench import Workbench
@@ -41,6 +42,13 @@ def credit(
     check: Annotated[
         bool, typer.Option("--check", help="Recompute what is stored in float64, token by token, and compare.")
     ] = False,
+    test: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of a token, from 1: force the self-teacher's alternative there, and count what passes."
+        ),
+    ] = None,
+    n: Annotated[int, typer.Option("-n", help="Continuations of each side of --test.")] = 16,
     run: RunOption = DEFAULT_RUN,
     model: ModelOption = "embedded",
     quantization: QuantizationOption = "auto",
@@ -56,6 +64,9 @@ def credit(
     with opened(output, run, model=model, quantization=quantization, device=device) as workbench:
         if check:
             return _check(workbench, chosen, output)
+        if test is not None:
+            _test(workbench, chosen or "latest", test - 1, n, config, output)
+            return 0
         _show(workbench, chosen or "latest", config, view, contexts, html, output)
         return 0
 
@@ -96,6 +107,19 @@ def _show(
             "summary": scored.summary(),
         }
     )
+
+
+def _test(workbench: Workbench, attempt: str, position: int, n: int, config: SDPOConfig, output: Output) -> None:
+    found = workbench.test_credit(find_attempt(workbench, attempt), position, n=n, config=config)
+    low, high = found.interval
+    output.table(
+        f"Token {position + 1} of {found.attempt_id}, {n} continuations of each",
+        ("token", "id", "passed"),
+        [(repr(found.token), found.token_id, found.passed), (repr(found.forced), found.forced_id, found.passed_forced)],
+    )
+    interval = f"95 % interval {low:+.2f} to {high:+.2f}"
+    output.say(f"Forcing {found.forced!r} changes the pass rate by {found.change:+.2f}, {interval}.")
+    output.summary({**to_json(found), "change": found.change, "interval": [low, high]})
 
 
 def _check(workbench: Workbench, attempt: str | None, output: Output) -> int:

@@ -180,9 +180,18 @@ class TokenCredit:
         """What the heatmap shows, in a sentence or two made from the numbers. Tokens are counted from 1."""
         return reading.summary(self)
 
-    def payload(self, title: str = "", view: str = "raw") -> dict[str, Any]:
-        """What `workbench.heatmap` draws: JSON-serialisable; `view` is shown first. Errors as `view`."""
-        return payload.payload(self, title, view)
+    def next_tokens(self, position: int, distillation_alpha: float = 1.0) -> dict[str, Any]:
+        """`top`, `tail` and `push` of a position as JSON-serialisable columns: "ids" and "texts" of the listed tokens;
+        "student", "teacher" (probabilities) and "push" with one entry more, for all other tokens together."""
+        return payload.next_tokens(self, position, distillation_alpha)
+
+    def payload(self, title: str = "", view: str = "raw", *, top: bool = True) -> dict[str, Any]:
+        """What `workbench.heatmap` draws: JSON-serialisable; `view` is shown first.
+
+        Views whose context is missing are not offered. `top` False leaves `next_tokens` out: most of the size, and
+        what a host can send of one token when it is asked for. Errors as `view`.
+        """
+        return payload.payload(self, title, view, top=top)
 
     def to_html(self, path: str | Path | None = None, theme: Literal["auto", "light", "dark"] = "auto") -> str:
         """One self-contained HTML page of the heatmap; also written to `path` (UTF-8) when one is given."""

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from workbench.credit.attempt_credit import TokenCredit
 
 
-def payload(credit: TokenCredit, title: str, view: str) -> dict[str, Any]:
-    """JSON-serialisable; views whose context is missing are not offered. Errors as `TokenCredit.view`."""
+def payload(credit: TokenCredit, title: str, view: str, *, top: bool) -> dict[str, Any]:
+    """See `TokenCredit.payload`."""
     raw = credit.view("raw")
     credit.view(view)
     return {
@@ -27,14 +27,14 @@ def payload(credit: TokenCredit, title: str, view: str) -> dict[str, Any]:
             for name, values in credit.numbers().items()
         ],
         "noise_floor": credit.noise_floor,
-        "top": [alternatives(credit, position) for position in range(len(credit.token_ids))],
+        "top": [next_tokens(credit, place, 1.0) for place in range(len(credit.token_ids))] if top else [],
         "summary": credit.summary(),
         "view": view,
     }
 
 
-def alternatives(credit: TokenCredit, position: int, distillation_alpha: float = 1.0) -> dict[str, Any]:
-    """Both sides' likeliest tokens at a position, then the rest: columns, so that long attempts stay small."""
+def next_tokens(credit: TokenCredit, position: int, distillation_alpha: float) -> dict[str, Any]:
+    """See `TokenCredit.next_tokens`."""
     listed, tail = credit.top(position), credit.tail(position)
     return {
         "ids": [token.id for token in listed],

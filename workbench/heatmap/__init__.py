@@ -15,13 +15,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-__all__ = ["check", "island", "render_frame", "render_page", "script", "style", "to_html"]
+__all__ = ["check", "island", "render_frame", "render_page", "row", "script", "style", "to_html"]
 
 Theme = Literal["auto", "light", "dark"]
 Payload = Mapping[str, Any]
 
 # One script, in this order: what a later part uses stands in an earlier one.
 PARTS = ("text.js", "scale.js", "code.js", "map.js", "drawer.js", "heatmap.js")
+MAPPED = ("raw", "centred", "divergence")  # views that a host sends of every attempt of a group
 SIGNIFICANT_DIGITS = 6  # of every number that travels: the page shows four
 
 # Inside a <script> element only these can end it, start a comment, or (U+2028/9) end a line of old JavaScript.
@@ -98,6 +99,13 @@ def check(payload: Payload) -> None:
         raise ValueError(f"a line holds a position that is not among {count} tokens")
     if views and payload.get("view") not in {None, *(view["name"] for view in views)}:
         raise ValueError(f"there is no view {payload['view']!r}")
+
+
+def row(payload: Payload, label: str, passed: bool) -> dict[str, Any]:
+    """What a host sends of an attempt beside the one that is shown, for `group`: a small part of its payload."""
+    kept = {name: payload[name] for name in ("id", "tokens", "lines", "noise_floor")}
+    views = [view for view in payload["views"] if view["name"] in MAPPED]
+    return {**kept, "label": label, "passed": passed, "views": views}
 
 
 def render_page(*payloads: Payload, theme: Theme = "auto") -> str:

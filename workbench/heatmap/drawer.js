@@ -111,14 +111,15 @@ function tokenDrawer(uid, on) {
   function interventions(state, sent, top, token) {
     const n = state.actions.n, place = top.ids.indexOf(chosen.id), other = chosen.id !== token.id;
     const named = place >= 0 ? quoted(top.texts[place]) : "it";
-    const test = button("hm-act", sent.busy === "test" ? "Testing …" : "Test this credit");
-    test.dataset.key = "test";
-    test.disabled = Boolean(sent.busy) || !other || place < 0;
-    test.addEventListener("click", () => on.test(chosen.id));
-    const force = button("hm-act", sent.busy === "force" ? "Continuing …" : "Force and continue");
-    force.dataset.key = "force";
-    force.disabled = Boolean(sent.busy) || place < 0;
-    force.addEventListener("click", () => on.force(chosen.id));
+    const action = (key, text, possible) => {
+      const made = button("hm-act", text), can = possible && place >= 0 && !sent.busy;
+      made.dataset.key = key;
+      made.setAttribute("aria-disabled", String(!can)); // not `disabled`, which would take the focus away
+      made.addEventListener("click", () => { if (can) on[key](chosen.id); });
+      return made;
+    };
+    const test = action("test", sent.busy === "test" ? "Testing …" : "Test this credit", other);
+    const force = action("force", sent.busy === "force" ? "Continuing …" : "Force and continue", true);
     const what = other
       ? `Test: ${n} continuations after ${named} and ${n} after ${quoted(token.text)}, each judged. Force: one of them, as a new attempt.`
       : `Force: a new attempt goes on from here. Choose another token to test this credit.`;

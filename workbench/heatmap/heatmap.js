@@ -1,5 +1,6 @@
-/* The heatmap: SDPOHeatmap.mount(element, payload, {theme, actions}) -> {update(payload), select(index), setView(name),
-   supply(data)}. The payload is described in __init__.py; this file puts the parts together and owns what is selected.
+/* The heatmap: SDPOHeatmap.mount(element, payload, {theme, actions, folded}) -> {update(payload), select(index), setView(name),
+   supply(data)}. The payload is described in __init__.py; this file puts the parts together and owns what is selected. `folded`: the
+   group's map is closed at first.
 
    The element dispatches, all with bubbles:
      hm-select {id, index}            the cursor moved             hm-view {view}      another view
@@ -39,14 +40,14 @@ function mount(element, payload, options) {
   const drawer = tokenDrawer(uid, {
     close: () => { setOpen(false); code.focus(); },
     choose: () => drawer.draw(state),
-    test: (id) => tell("hm-test", here({ token_id: id })),
-    force: (id) => tell("hm-force", here({ token_id: id })),
+    test: (id) => intervene("test", id),
+    force: (id) => intervene("force", id),
   });
   const map = groupMap({
     pick: (row, index) => goTo(state.payload.group[row], index),
     point: (row, look, i, x, box) => showTip(state.payload.group[row], look, i, x, box, `attempt ${row + 1}, `),
     leave: () => { tip.hidden = true; },
-  });
+  }, !(options && options.folded));
   add(root, title, bar, legend, how, map.node, add(body, add(main, code, evidence, summary), drawer.node), keys, live, tip);
   element.replaceChildren(root);
 
@@ -107,6 +108,11 @@ function mount(element, payload, options) {
     if (!one.numbers) { state.pending = { id: one.id, index }; tell("hm-attempt", { id: one.id, index }); return; }
     update({ ...one, group: state.payload.group });
     if (index !== null) { move(index); setOpen(true); }
+  }
+  function intervene(verb, id) { // busy at once; the host's next supply says what is true
+    state.supplied = { ...state.supplied, busy: verb };
+    drawer.draw(state);
+    tell(`hm-${verb}`, here({ token_id: id }));
   }
   function extreme(step) {
     const order = state.look.order;

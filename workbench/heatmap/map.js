@@ -2,11 +2,13 @@
 
 /* `on`: {pick(row, index), point(row, index, x, y), leave()}. A row is an attempt's payload, or the part of it that a
    host sends ahead: id, tokens, lines, views, noise_floor, and how it was judged (label, passed). */
-function groupMap(on) {
-  const node = el("div", "hm-map"), rows = el("div", "hm-map-rows"), shared = el("details", "hm-map-lines");
+function groupMap(on, open) {
+  const node = el("details", "hm-map"), rows = el("div", "hm-map-rows"), shared = el("details", "hm-map-lines");
   rows.setAttribute("role", "group");
   rows.setAttribute("aria-label", "Attempts by positions");
-  const caption = el("p", "hm-map-title");
+  const caption = el("summary", "hm-map-title");
+  node.open = open;
+  node.addEventListener("toggle", () => paint());
   add(node, caption, rows, shared);
   let drawn = null; // {group, looks, longest}
 

@@ -7,7 +7,7 @@ Pure functions; the events' data is plain JSON:
     feedback  {"attempt_id", "text"?, "reward"?, "passed"?, "demonstration_id"?, "source", "mode": "replace"|"join"}
     update    {"update_id", "parent_id", "state", "report": `to_json(UpdateReport)`, "config": {...}}
     credit    an attempt's scores and what they rest on; its data and its blob are `workbench.session.credit_store`'s
-    credit-test  a token forced against the attempt's own; `workbench.session.intervention`'s
+    credit-test  a token forced against the attempt's own; `workbench.session.credit_test`'s
     failed    {"what": "update", "attempts": [id], "method", "why"}: what was tried and taken back
     job       {"job_id", "status": "started"|"finished"|"failed"|"interrupted", "name"?, ...}
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.session.attempts import OnToken
-from workbench.session.intervention import CreditTest
+from workbench.session.credit_test import CreditTest
 from workbench.session.run_book import TimelineNode
 from workbench.session.session import Session
 

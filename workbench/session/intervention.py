@@ -3,14 +3,12 @@
 A credit is a claim about a token. *Testing* it puts the self-teacher's alternative in the token's place, continues
 many times from both, judges what comes out, and gives the change of the pass rate with its interval: cause, not
 correlation. *Forcing* makes one such continuation an attempt of the group. Knows nothing of pages.
-
-What a test finds is an event of kind "credit-test", whose data is `to_json(CreditTest)`.
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import CreditError, TaskError
@@ -21,38 +19,11 @@ from workbench.probe import own_randomness
 from workbench.records import Attempt, to_json
 from workbench.session.attempts import OnToken, continued, judged
 from workbench.session.credit import CreditBook
+from workbench.session.credit_test import KIND, CreditTest
 from workbench.session.resuming import RANDOM
-from workbench.statistics import newcombe
 from workbench.tasks import judge_many
 
-KIND = "credit-test"
 MOST_CONTINUATIONS = 256  # of each side
-
-
-@dataclass(frozen=True, slots=True)
-class CreditTest:
-    """Pass rates of continuations from an attempt's own token at a place, and from another token there."""
-
-    attempt_id: str
-    position: int  # from 0
-    update_id: str  # the policy's state that wrote the continuations
-    token_id: int  # the attempt's own token
-    token: str
-    forced_id: int
-    forced: str
-    n: int  # continuations of each
-    passed: int  # of those from the attempt's own token
-    passed_forced: int
-
-    @property
-    def change(self) -> float:
-        """Pass rate with the forced token minus that with the attempt's own, -1 to 1."""
-        return (self.passed_forced - self.passed) / self.n
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % interval of `change`."""
-        return newcombe(self.passed_forced, self.n, self.passed, self.n)
 
 
 class Interventions(CreditBook):
@@ -129,13 +100,6 @@ class Interventions(CreditBook):
             )
             self.run.append(KIND, to_json(found))
             return found
-
-    def credit_tests(self, attempt: Attempt | None = None) -> list[CreditTest]:
-        """Every test of this run (or of one attempt), oldest first."""
-        with self._lock:
-            wanted = None if attempt is None else self._known(attempt).id
-            found = [CreditTest(**event.data) for event in self.run.events(KIND)]
-            return [test for test in found if wanted in (None, test.attempt_id)]
 
     def force_token(
         self,

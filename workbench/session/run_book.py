@@ -15,6 +15,7 @@ from workbench.records import Attempt, Ledger, Task, UpdateReport
 from workbench.runs import Event, Run, Verification, verify
 from workbench.runs.timeline import path_to_root
 from workbench.session import credit_store
+from workbench.session.credit_test import CreditTest, tests_in
 from workbench.session.health import Alarm, alarms
 from workbench.session.run_comparison import RunComparison, compare_runs, runs_beside
 from workbench.session.selection import Spans, selected
@@ -52,6 +53,11 @@ class RunBook(TaskBook):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def credit_tests(self) -> list[CreditTest]:
+        """What testing credits found out in this run, oldest first; tests of the same two tokens add up."""
+        with self._lock:
+            return tests_in(self.run)
 
     # Other runs --------------------------------------------------------------------------------------------------
     def runs_beside(self) -> list[str]:

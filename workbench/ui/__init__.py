@@ -13,7 +13,7 @@ import gradio as gr
 
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.tasks.sandbox import confinement
-from workbench.ui import api
+from workbench.ui import api, intervention
 from workbench.ui.classroom import ClassroomPanel
 from workbench.ui.compare import ComparePanel
 from workbench.ui.panel import Selection
@@ -30,14 +30,19 @@ __all__ = ["build_ui", "launch", "open_desk"]
 
 def open_desk(opener: Callable[[], Any]) -> Desk:
     """A started desk; `opener` returns the Workbench and runs in the desk's thread, behind the page."""
-    return Desk(opener, Studio.opened).start()
+
+    def opened(workbench: Any, desk: Desk) -> None:
+        Studio.opened(workbench, desk)
+        intervention.opened(workbench, desk)
+
+    return Desk(opener, opened).start()
 
 
 def build_ui(desk: Desk, run: str = "", *, replay: bool = False) -> gr.Blocks:
     """The whole page over a desk; `run` is the name shown at the top; `replay`: the desk has no model, only the run."""
     with gr.Blocks(title="SDPO Workbench", analytics_enabled=False, fill_width=True) as page:
         config, sampling = gr.State(asdict(SDPOConfig())), gr.State(asdict(SamplingConfig()))
-        selection = Selection(gr.State(""), gr.State(""), config, sampling, gr.State({}))
+        selection = Selection(gr.State(""), gr.State(""), config, sampling, gr.State({}), gr.State({}))
         studio = Studio(desk)
         confined = confinement()
         if confined.startswith("UNSAFE"):

@@ -18,6 +18,7 @@ from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, TaskError
 from workbench.records import to_json
 from workbench.tasks.sandbox import shown
+from workbench.ui import intervention
 from workbench.ui.board import find
 from workbench.ui.endpoints import Endpoint, endpoints
 from workbench.ui.forms import is_text, make_config
@@ -120,7 +121,7 @@ def build(studio: Studio) -> None:
         return {"state": desk.state}
 
     named: list[Endpoint] = [tasks, sample, judge, feedback, credit, update, undo, redo, checkout, held_out]
-    for endpoint in (*named, status, stop, reopen, *endpoints(studio, result)):
+    for endpoint in (*named, status, stop, reopen, *endpoints(studio, result), *intervention.endpoints(studio, result)):
         gr.api(polite(checked(endpoint)), api_name=endpoint.__name__, concurrency_limit=None)
 
 

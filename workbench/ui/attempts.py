@@ -66,6 +66,7 @@ def cards(
             "passed": attempt.passed,
             "reward": attempt.reward,
             "finished": attempt.finished,
+            "forced": forced_from(attempt, group),
             "feedback": attempt.feedback or str(attempt.details.get("waiting", "")),
             "strip": strip(known, limit),
             "floor": known.payload["noise_floor"] / limit if known and limit else 0,
@@ -75,6 +76,14 @@ def cards(
         rows.append(row)
     empty = "" if rows else "No attempts yet. Choose a task and press Sample: the policy answers it several times."
     return {"rows": rows, "live": False, "chosen": chosen, "empty": empty}
+
+
+def forced_from(attempt: Attempt, group: Sequence[Attempt]) -> str:
+    """Where an attempt was branched off, in words; "" for one that was sampled as a whole."""
+    if attempt.forced_at is None:
+        return ""
+    number = next((i for i, other in enumerate(group, start=1) if other.id == attempt.parent_id), None)
+    return f"from {number or 'an earlier attempt'}, token {attempt.forced_at + 1} forced"
 
 
 def strip(known: Detail | None, limit: float | None) -> list[float]:

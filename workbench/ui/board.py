@@ -27,14 +27,13 @@ class Board:
     @staticmethod
     def opened(workbench: Any, desk: Desk) -> None:
         """Fill the board from a workbench that was just opened (runs in the desk's thread)."""
-        groups: dict[str, tuple[Attempt, ...]] = {}
-        newest: dict[str, str] = {}
+        by_group: dict[str, tuple[Attempt, ...]] = {}  # in the order in which groups began
         for attempt in workbench.attempts():
-            if newest.get(attempt.task_id) != attempt.group_id:
-                newest[attempt.task_id] = attempt.group_id
-                groups.pop(attempt.task_id, None)  # so that the newest group comes last
-                groups[attempt.task_id] = ()
-            groups[attempt.task_id] += (attempt,)
+            by_group[attempt.group_id] = (*by_group.get(attempt.group_id, ()), attempt)
+        groups: dict[str, tuple[Attempt, ...]] = {}
+        for group in by_group.values():
+            groups.pop(group[0].task_id, None)  # so that the newest group comes last
+            groups[group[0].task_id] = group
         tasks = {pack: tuple(workbench.tasks(pack)) for pack in workbench.packs()}
         measured = {e.data["update_id"]: rates(e.data) for e in workbench.events() if e.kind == "held-out"}
         facts = {"policy": dict(workbench.policy.facts), "run": workbench.run.path.name}
@@ -82,6 +81,12 @@ class Board:
         """These are now the newest attempts at a task."""
         groups = {name: group for name, group in self.desk.facts["groups"].items() if name != task_id}
         self.desk.publish(groups={**groups, task_id: attempts})
+
+    def joined(self, attempt: Attempt) -> None:
+        """Publish an attempt that was added to its group, where that is the newest one of its task."""
+        group = self.group(attempt.task_id)
+        if group and group[0].group_id == attempt.group_id:
+            self.publish_group(attempt.task_id, (*group, attempt))
 
 
 def plain(node: Any) -> dict[str, Any]:

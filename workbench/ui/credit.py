@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
+from workbench import heatmap
 from workbench.config import SDPOConfig
 from workbench.records import Attempt, UpdateReport
-from workbench.ui.attempts import pooled_limit
 from workbench.ui.forms import setter
+from workbench.ui.intervention import CONTINUATIONS
 from workbench.ui.moment import Moment
 from workbench.ui.panel import QUIET, Panel, Selection, Then, polite
 from workbench.ui.studio import Detail
@@ -85,8 +86,19 @@ def _without_templates(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _heat(moment: Moment) -> dict[str, Any]:
-    limit = pooled_limit(moment.details)
-    return heat(moment.attempt, moment.place, moment.known, moment.report, limit, moment.desk.state, moment.live)
+    rows = group_rows(moment.group, moment.details)
+    shown = heat(moment.attempt, moment.place, moment.known, moment.report, rows, moment.desk.state, moment.live)
+    return shown if moment.facts.get("read_only") else {**shown, "continuations": CONTINUATIONS}
+
+
+def group_rows(group: Sequence[Attempt], details: Sequence[Detail | None]) -> list[dict[str, Any]]:
+    """What the heatmap's map and its shared scale need of every attempt; none until all of them are scored."""
+    rows = []
+    for number, (attempt, known) in enumerate(zip(group, details, strict=True), start=1):
+        if known is None:
+            return []
+        rows.append(heatmap.row(known.payload, str(number), attempt.passed))
+    return rows
 
 
 def heat(
@@ -94,7 +106,7 @@ def heat(
     place: tuple[int, int],
     known: Detail | Exception | None,
     report: UpdateReport | None,
-    limit: float | None,
+    rows: Sequence[dict[str, Any]],
     state: str,
     live: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -109,14 +121,13 @@ def heat(
     number, total = place
     verdict = "passed" if attempt.passed else "failed"
     cut = "" if attempt.finished else ", cut at the token limit"
-    title = f"Attempt {number} of {total}: {verdict}, reward {attempt.reward:g}{cut}"
+    forced = "" if attempt.forced_at is None else f", forced at token {attempt.forced_at + 1}"
+    title = f"Attempt {number} of {total}: {verdict}, reward {attempt.reward:g}{cut}{forced}"
     if isinstance(known, Exception):
         return {"title": title, "text": attempt.text, "empty": sentence(known)}
     if known is None:
         return {"title": title, "text": attempt.text, "empty": "Scoring: student and teacher read the same tokens …"}
-    payload = {**known.payload, "title": title, "view_key": ""}
-    if limit:
-        payload["limits"] = {"raw": limit}
+    payload = {**known.payload, "title": title, "view_key": "", "group": list(rows)}
     return with_report(payload, attempt.id, report) if report is not None else payload
 
 

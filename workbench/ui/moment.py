@@ -26,9 +26,11 @@ class Moment:
         config: SDPOConfig,
         sampling: SamplingConfig,
         spans: Spans | None = None,
+        token: Mapping[str, Any] | None = None,
     ) -> None:
         self.studio, self.config, self.sampling = studio, config, sampling
         self.spans = spans or {}
+        self.token = token or {}
         self.desk, self.facts = studio.desk, studio.desk.facts
         self.task_id = task_id or self._first_task()
         self.group = studio.group(self.task_id)

@@ -100,9 +100,26 @@
         if (data.text) shown.splice(data.title ? 1 : 0, 0, el("pre", "wb-pre wb-plain", data.text));
         root.replaceChildren(...shown);
       } else if (root.heat) root.heat.update(data);
-      else root.heat = window.SDPOHeatmap.mount(root, data, { theme: "host" });
+      else mountHeat(root, data, trigger);
+    },
+    token(root, data, trigger) {
+      drawerTrigger = trigger;
+      const heat = document.querySelector(".wb-heat");
+      if (heat && heat.heat) heat.heat.supply(data);
     },
   };
+
+  /* The heatmap with what the page can do for it: send a token's distributions, show another attempt, intervene. */
+  let drawerTrigger = null;
+  function mountHeat(root, data, trigger) {
+    root.heat = window.SDPOHeatmap.mount(root, data, { theme: "host", folded: true, actions: data.continuations ? { n: data.continuations } : null });
+    if (root.heard) return;
+    root.heard = true;
+    let waiting = 0; // arrows that are held down open many tokens: only where they stop is asked for
+    root.addEventListener("hm-open", (event) => { clearTimeout(waiting); waiting = setTimeout(() => trigger("select", { verb: "open", ...event.detail }), 120); });
+    root.addEventListener("hm-attempt", (event) => trigger("select", { verb: "attempt", ...event.detail }));
+    for (const verb of ["test", "force"]) root.addEventListener(`hm-${verb}`, (event) => drawerTrigger("select", { verb, ...event.detail }));
+  }
 
   function liveCard(row) {
     return add(el("li", "wb-card wb-live"), el("span", "wb-number", String(row.number)), el("pre", "wb-stream", row.text || " "));
@@ -124,7 +141,7 @@
       button.append(strip);
     }
     const said = row.feedback ? row.feedback.split("\n")[0].slice(0, 90) : row.used === false ? row.why : "no feedback";
-    button.append(el("span", "wb-said", said));
+    button.append(el("span", "wb-said", row.forced ? `${row.forced} · ${said}` : said));
     button.addEventListener("click", () => trigger("select", { id: row.id }));
     return add(el("li", "wb-card"), button);
   }

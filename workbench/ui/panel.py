@@ -36,6 +36,7 @@ class Selection:
     config: gr.State  # SDPOConfig as a dict
     sampling: gr.State  # SamplingConfig as a dict
     spans: gr.State  # attempt id -> [start, end] of its marked tokens: only these count in an update
+    token: gr.State  # {"id": of an attempt, "index": from 0}, the open token; {} = none
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import gradio as gr
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.ui.attempts import AttemptsPanel
 from workbench.ui.credit import CreditPanel, TeacherPanel
+from workbench.ui.drawer import DrawerPanel
 from workbench.ui.feedback import FeedbackPanel
 from workbench.ui.forms import make_config
 from workbench.ui.header import header
@@ -52,6 +53,7 @@ class Round:
                 attempts = AttemptsPanel(selection)
             with gr.Column(scale=9, min_width=320):
                 credit = CreditPanel(selection)
+                drawer = DrawerPanel(studio, selection, credit.heat)
                 feedback = FeedbackPanel(studio, selection)
                 teacher = TeacherPanel(selection)
         with gr.Row(elem_classes="wb-rule"):
@@ -60,7 +62,7 @@ class Round:
         with gr.Row(elem_classes="wb-rule"):
             timeline = TimelinePanel(studio, selection)
         self.timer = gr.Timer(BUSY_S)
-        self.panels = (*others, tasks, own, attempts, credit, feedback, teacher, update, health, timeline)
+        self.panels = (*others, tasks, own, attempts, credit, drawer, feedback, teacher, update, health, timeline)
         self._connect()
 
     def _connect(self) -> None:
@@ -84,15 +86,16 @@ class Round:
         config: dict[str, Any],
         sampling: dict[str, Any],
         spans: dict[str, list[int]],
+        token: dict[str, Any],
         sent: dict[str, str],
     ) -> list[Any]:
         """Everything on the tab that differs from what this session was last sent, the pace, and what was sent."""
         desk = self.studio.desk
-        stamp = f"{desk.version} {task_id} {chosen} {config} {sampling} {spans}"
+        stamp = f"{desk.version} {task_id} {chosen} {config} {sampling} {spans} {token}"
         if sent.get("stamp") == stamp and desk.current is None:
             return [gr.skip()] * (len(self.shown) + 2)
         made = make_config(SamplingConfig, sampling)
-        moment = Moment(self.studio, task_id, chosen, make_config(SDPOConfig, config), made, spans)
+        moment = Moment(self.studio, task_id, chosen, make_config(SDPOConfig, config), made, spans, token)
         out, marks = [], {"stamp": stamp}
         for shown in self.shown:
             data = shown.read(moment)

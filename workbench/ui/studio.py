@@ -38,6 +38,7 @@ class Detail:
     teacher_ids: tuple[int, ...]
     shortened: Any
     demonstration: str = ""  # the text that the teacher is shown as a correct solution
+    credit: Any = None  # the TokenCredit itself, for what is asked of one token
 
 
 class Studio(RunJobs, TaskJobs, TimelineJobs):
@@ -253,6 +254,6 @@ def detail(workbench: Any, attempt: Attempt, config: SDPOConfig, contexts: str |
     """
     prompt = workbench.teacher_prompt(attempt, config)
     asked = {} if contexts is None else {"contexts": contexts}
-    payload = workbench.credit(attempt, config, **asked).payload()
+    credit = workbench.credit(attempt, config, **asked)
     shown = workbench.shown_to_teacher(attempt, config).demonstration
-    return Detail(payload, prompt.text, tuple(prompt.ids), prompt.shortened, shown)
+    return Detail(credit.payload(top=False), prompt.text, tuple(prompt.ids), prompt.shortened, shown, credit)

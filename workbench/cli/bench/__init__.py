@@ -14,6 +14,7 @@ _COMMANDS = (
     speed.credit,
     speed.loss,
     speed.start,
+    speed.heatmap,
     server.load,
     server.fuzz,
     endurance.kills,

@@ -80,6 +80,29 @@ def start(
     summary(output, "start", {"median_s": medians, "starts_s": starts, "repetitions": repetitions})
 
 
+def heatmap(repetitions: RepetitionsOption = LEAST, as_json: JsonOption = False) -> None:
+    """16 attempts of 2,000 tokens in Chromium: what travels, how long until it is painted, and what pointing costs."""
+    _check(repetitions)
+    from workbench.benchmarks.heatmap import time_heatmap
+
+    output = Output(as_json)
+    found = time_heatmap(repetitions)
+    output.table(
+        f"Heatmap of {found['attempts']} attempts with {found['tokens']:,} tokens each, medians of {repetitions}",
+        ("what", "measured", "to reach"),
+        [
+            ("first payload", f"{found['payload_bytes'] / 1e6:.2f} MB", "3 MB"),
+            ("parse, draw and paint", f"{found['paint_ms']:.0f} ms", "500 ms"),
+            ("point at a token", f"{found['hover_ms']:.1f} ms", "16 ms"),
+            ("point at the map", f"{found['map_hover_ms']:.1f} ms", "16 ms"),
+            ("next token by keyboard", f"{found['key_ms']:.1f} ms", "16 ms"),
+            ("change the view", f"{found['view_ms']:.0f} ms", ""),
+            ("the group as one file", f"{found['file_bytes'] / 1e6:.1f} MB", ""),
+        ],
+    )
+    summary(output, "heatmap", {**found, "repetitions": repetitions})
+
+
 def _operator(name: str, repetitions: int, as_json: bool) -> None:
     _check(repetitions)
     from workbench.benchmarks.kernels import bench_credit, bench_loss, default_shape, device_here

@@ -1,0 +1,121 @@
+"""The heatmap of a large group in a real Chromium: what travels, how long until it is painted, what pointing costs.
+
+Numbers and texts are made up; their amount is that of 16 attempts with 2,000 tokens under every context.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+from typing import Any
+
+from workbench import heatmap
+from workbench.benchmarks.browser import chromium
+from workbench.credit import CONTEXTS, TokenCredit, TopToken
+
+ATTEMPTS, TOKENS, ALTERNATIVES = 16, 2000, 12
+POINTS = 40  # tokens that are pointed at in each repetition
+WORDS = (
+    "def",
+    " f",
+    "(",
+    "xs",
+    "):",
+    "\n    ",
+    "return",
+    " sorted",
+    "(xs, ",
+    "reverse",
+    "=True",
+    ")",
+    "\n",
+    " 日本",
+    "\t",
+)
+
+# What happens until the answer stands in the layout, without waiting for the screen's next refresh.
+_MEASURE = """async ([text, points]) => {
+  const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const host = document.createElement("div");
+  document.body.replaceChildren(host);
+  await frame();
+  const started = performance.now();
+  window.SDPOHeatmap.mount(host, JSON.parse(text), { theme: "light" });
+  await frame();
+  const paint = performance.now() - started;
+
+  const find = (selector) => host.querySelector(selector), tip = find(".hm-tip"), code = find(".hm-code");
+  const spans = [...host.querySelectorAll(".hm-t")].slice(0, 600), canvas = find(".hm-map canvas");
+  const box = canvas.getBoundingClientRect(), hover = [], map = [], key = [];
+  const timed = (target, event) => {
+    const from = performance.now();
+    target.dispatchEvent(event);
+    tip.getBoundingClientRect();
+    return performance.now() - from;
+  };
+  code.focus();
+  for (let k = 0; k < points; k += 1) {
+    const at = { clientX: box.left + box.width * k / points, clientY: box.top + 2 };
+    hover.push(timed(spans[(k * 37) % spans.length], new PointerEvent("pointerover", { bubbles: true })));
+    map.push(timed(canvas, new PointerEvent("pointermove", at)));
+    key.push(timed(code, new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true })));
+  }
+  const views = find(".hm-view");
+  views.value = "divergence";
+  const view = timed(views, new Event("change"));
+  return { paint, hover, map, key, view, tokens: host.querySelectorAll(".hm-t[role=option]").length };
+}"""
+
+
+def time_heatmap(repetitions: int) -> dict[str, Any]:
+    """Medians over repetitions (milliseconds; the first is a warm-up), the largest of them, and sizes in bytes."""
+    credits = [_made(number) for number in range(ATTEMPTS)]
+    payloads = [credit.payload(top=False) for credit in credits]
+    rows = [heatmap.row(payload, str(number), False) for number, payload in enumerate(payloads, start=1)]
+    first = heatmap.island({**payloads[0], "group": rows})
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_content(f"<!doctype html><style>{heatmap.style()}</style><body></body>")
+        page.evaluate(heatmap.script())
+        found = [page.evaluate(_MEASURE, [first, POINTS]) for _ in range(1 + repetitions)][1:]
+    assert all(one["tokens"] == TOKENS for one in found)
+    times = {name: [value for one in found for value in one[name]] for name in ("hover", "map", "key")}
+    return {
+        "attempts": ATTEMPTS,
+        "tokens": TOKENS,
+        "payload_bytes": len(first.encode()),
+        "file_bytes": len(heatmap.to_html(credits).encode()),
+        "paint_ms": statistics.median(one["paint"] for one in found),
+        "paint_worst_ms": max(one["paint"] for one in found),
+        "hover_ms": statistics.median(times["hover"]),
+        "hover_worst_ms": max(times["hover"]),
+        "map_hover_ms": statistics.median(times["map"]),
+        "key_ms": statistics.median(times["key"]),
+        "view_ms": statistics.median(one["view"] for one in found),
+    }
+
+
+def _made(seed: int) -> TokenCredit:
+    """Numbers as a policy gives them: most near nothing, some far from it."""
+    draw = random.Random(seed)
+
+    def series(low: float, high: float) -> tuple[float, ...]:
+        return tuple(draw.uniform(low, high) * draw.random() ** 4 for _ in range(TOKENS))
+
+    def listed(place: int) -> tuple[TopToken, ...]:
+        return tuple(
+            TopToken(WORDS[(place + k) % len(WORDS)], 1000 + k, -0.1 - 2.0 * k, -0.2 - 1.9 * k * draw.random())
+            for k in range(ALTERNATIVES)
+        )
+
+    return TokenCredit(
+        f"a-{seed}",
+        tuple(WORDS[(seed + draw.randrange(len(WORDS))) % len(WORDS)] for _ in range(TOKENS)),
+        tuple(draw.randrange(4096) for _ in range(TOKENS)),
+        {name: series(-8.0, 0.0) for name in CONTEXTS},
+        *(series(0.0, 6.0), series(0.0, 0.69), series(0.0, 3.0), series(0.0, 3.0)),
+        noise_floor=1e-3,
+        temperature=1.0,
+        alternatives=tuple(listed(place) for place in range(TOKENS)),
+        advantage=-0.25,
+    )
