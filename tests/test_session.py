@@ -303,6 +303,7 @@ def test_spans_that_do_not_fit_are_refused_and_nothing_happens(shared: Workbench
     attempts = shared.attempt(failing(shared), 1, sampling=SHORT)
     before, head, length = copied(shared), shared.head, len(attempts[0].token_ids)
     for spans, words in (
+        ({attempts[0].id: 3}, "write \\(start, end\\)"),
         ({attempts[0].id: (0, length + 1)}, "not within an attempt"),
         ({attempts[0].id: (2, 2)}, "not within an attempt"),
         ({"a-unknown": (0, 1)}, "not among the attempts"),

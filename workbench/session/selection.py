@@ -19,10 +19,10 @@ def selected(spans: Spans | None, attempts: Sequence[Attempt]) -> dict[str, tupl
     for attempt_id, given in (spans or {}).items():
         if attempt_id not in lengths:
             raise ConfigError(f"There is a span for {attempt_id!r}, which is not among the attempts of this update.")
-        several = [given] if given and isinstance(given[0], int) else given
         try:
+            several = [given] if given and isinstance(given[0], int) else given
             chosen[attempt_id] = tuple((int(start), int(end)) for start, end in several)  # type: ignore[arg-type, misc]
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, KeyError) as error:
             raise ConfigError(
                 f"The spans of {attempt_id!r} are {given!r}; write (start, end), or a list of such pairs."
             ) from error
