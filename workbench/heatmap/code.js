@@ -52,8 +52,6 @@ function codeArea(uid) {
         span.style.setProperty("--w", `${(look.strength(i) * 100).toFixed(1)}%`);
         if (second) { span.style.setProperty("--c1", colour(look, i)); span.style.setProperty("--c2", colour(second, i)); }
       }
-      parts[0].setAttribute("aria-label", `${i + 1}: ${quoted(state.payload.tokens[i].text)} ${valueText(look, i)}`);
-      parts[0].setAttribute("aria-selected", "false");
     });
     area.mark(state);
     drawSums(look);
@@ -64,7 +62,7 @@ function codeArea(uid) {
   area.mark = (state) => {
     for (const i of marked) {
       for (const span of area.spans[i] || []) span.classList.remove("hm-cursor", "hm-chosen", "hm-span");
-      if (area.spans[i]) area.spans[i][0].setAttribute("aria-selected", "false");
+      if (area.spans[i]) for (const name of ["aria-selected", "aria-label"]) area.spans[i][0].removeAttribute(name);
     }
     const [start, end] = state.span || [0, 0];
     marked = [state.cursor];
@@ -72,7 +70,8 @@ function codeArea(uid) {
     const here = area.spans[state.cursor];
     if (!here) { node.removeAttribute("aria-activedescendant"); return; }
     for (const span of here) { span.classList.add("hm-cursor"); span.classList.toggle("hm-chosen", state.open); }
-    here[0].setAttribute("aria-selected", "true");
+    here[0].setAttribute("aria-selected", "true"); // the only token that is ever announced
+    here[0].setAttribute("aria-label", `${state.cursor + 1}: ${quoted(state.payload.tokens[state.cursor].text)} ${valueText(state.look, state.cursor)}`);
     node.setAttribute("aria-activedescendant", here[0].id);
   };
 

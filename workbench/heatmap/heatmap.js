@@ -90,7 +90,7 @@ function mount(element, payload, options) {
     drawer.draw(state);
     if (String(former) !== String(state.span)) tell("hm-span", { id: state.payload.id, start: state.span ? state.span[0] : 0, end: state.span ? state.span[1] : 0 });
     if (!speak) return;
-    const rank = state.look.order.indexOf(state.cursor), line = area.lineText(state.look, state.cursor);
+    const rank = state.look.ordered().indexOf(state.cursor), line = area.lineText(state.look, state.cursor);
     live.textContent = `Token ${state.cursor + 1}, ${quoted(token(state.cursor).text)}, ${state.look.view.title} ` + valueText(state.look, state.cursor) +
       (rank >= 0 ? `, number ${rank + 1} by size` : "") + (line ? `; ${line}` : "") + (state.span ? `; marked ${state.span[0] + 1} to ${state.span[1]}` : "");
     area.spans[state.cursor][0].scrollIntoView({ block: "nearest", inline: "nearest" });
@@ -115,7 +115,7 @@ function mount(element, payload, options) {
     tell(`hm-${verb}`, here({ token_id: id }));
   }
   function extreme(step) {
-    const order = state.look.order;
+    const order = state.look.ordered();
     if (!order.length) { live.textContent = "No token is above the noise floor."; return; }
     const at = order.indexOf(state.cursor), fresh = !extreme.used;
     extreme.used = true;

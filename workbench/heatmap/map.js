@@ -8,7 +8,9 @@ function groupMap(on, open) {
   rows.setAttribute("aria-label", "Attempts by positions");
   const caption = el("summary", "hm-map-title");
   node.open = open;
-  node.addEventListener("toggle", () => paint());
+  node.addEventListener("toggle", paintSoon);
+  shared.addEventListener("toggle", () => drawShared());
+  shared.append(el("summary"));
   add(node, caption, rows, shared);
   let drawn = null; // {group, looks, longest}
 
@@ -46,33 +48,40 @@ function groupMap(on, open) {
     drawn = { group, looks: group.map((one) => lens(one, name, state.scale, group)), longest: Math.max(1, ...group.map((one) => one.tokens.length)) };
     group.forEach((one, k) => rows.children[k].firstChild.setAttribute("aria-pressed", String(one.id === state.payload.id)));
     caption.textContent = `${group.length} attempts by positions: ${drawn.looks[0].view.title}`;
-    paint();
+    paintSoon();
     drawShared();
+  }
+
+  /* Once per frame, however many reasons there are. */
+  let due = 0;
+  function paintSoon() {
+    if (!due) due = requestAnimationFrame(() => { due = 0; paint(); });
   }
 
   /* Where several tokens fall on one column of pixels, the strongest of them is seen. */
   function paint() {
-    if (!drawn || node.hidden) return;
-    const style = getComputedStyle(node), hex = (name) => style.getPropertyValue(name).trim();
-    const rgb = (name) => [1, 3, 5].map((at) => parseInt(hex(name).slice(at, at + 2), 16));
+    if (!drawn || node.hidden || !node.open) return;
+    const style = getComputedStyle(node);
+    const rgb = (name) => { const hex = style.getPropertyValue(name).trim(); return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)); };
     const ground = rgb("--hm-bg"), quiet = rgb("--hm-quiet-bg"), ends = { p: rgb("--hm-pos"), n: rgb("--hm-neg"), m: rgb("--hm-mag") };
+    const width = Math.round(rows.firstChild.lastChild.clientWidth * (window.devicePixelRatio || 1)), { longest } = drawn;
+    if (!width) return;
+    const columns = Math.min(width, longest); // then stretched: a token is at least one column
     drawn.looks.forEach((look, k) => {
-      const canvas = rows.children[k].lastChild, width = Math.round(canvas.clientWidth * (window.devicePixelRatio || 1));
-      if (!width) return;
-      const columns = Math.min(width, Math.max(drawn.longest, 1)); // then stretched: a token is at least one column
+      const canvas = rows.children[k].lastChild;
       canvas.width = columns; canvas.height = 1;
-      const context = canvas.getContext("2d"), image = context.createImageData(columns, 1);
-      const strongest = new Float32Array(columns).fill(-1);
-      look.values.forEach((_, i) => {
-        const kind = look.kind(i), strength = kind === "q" ? 0 : look.strength(i);
-        const from = Math.floor(i * columns / drawn.longest), to = Math.max(from + 1, Math.floor((i + 1) * columns / drawn.longest));
+      const context = canvas.getContext("2d"), image = context.createImageData(columns, 1), strongest = new Float32Array(columns).fill(-1);
+      for (let i = 0; i < look.values.length; i += 1) {
+        const kind = look.kind(i), strength = kind === "q" ? 0 : look.strength(i), share = kind === "q" ? 1 : Math.max(strength, 0.06);
+        const end = kind === "q" ? quiet : ends[kind], from = Math.floor(i * columns / longest);
+        const to = Math.max(from + 1, Math.floor((i + 1) * columns / longest));
         for (let x = from; x < to; x += 1) {
           if (strength <= strongest[x]) continue;
           strongest[x] = strength;
-          const shade = kind === "q" ? quiet : ground.map((c, j) => Math.round(c + (ends[kind][j] - c) * Math.max(strength, 0.06)));
-          image.data.set([...shade, 255], 4 * x);
+          for (let c = 0; c < 3; c += 1) image.data[4 * x + c] = ground[c] + (end[c] - ground[c]) * share;
+          image.data[4 * x + 3] = 255;
         }
-      });
+      }
       context.putImageData(image, 0, 0);
     });
   }
@@ -82,7 +91,8 @@ function groupMap(on, open) {
     const found = new Map();
     const counts = drawn.group.every((one) => one.lines) && addsUp(drawn.looks[0].view);
     shared.hidden = !counts;
-    if (!counts) return;
+    shared.firstChild.textContent = `Credit per line of code over ${drawn.group.length} attempts`;
+    if (!counts || !shared.open) return;
     drawn.group.forEach((one, k) => one.lines.forEach((positions) => {
       const text = positions.map((i) => one.tokens[i].text).join("").trim();
       if (!text) return;
@@ -97,11 +107,11 @@ function groupMap(on, open) {
     for (const line of listed) {
       table.append(add(el("tr"), add(el("td", "hm-mono"), ...pieces({ text: line.text })), el("td", "", `${line.attempts.size} of ${drawn.group.length}`), el("td", "", plus(look, line.total) + num(line.total))));
     }
-    shared.replaceChildren(el("summary", "", `Credit per line of code over ${drawn.group.length} attempts`), table);
+    shared.replaceChildren(shared.firstChild, table);
   }
 
-  new ResizeObserver(paint).observe(rows);
-  new MutationObserver(paint).observe(document.body, { attributes: true, attributeFilter: ["class", "data-theme"] });
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
+  new ResizeObserver(paintSoon).observe(rows);
+  new MutationObserver(paintSoon).observe(document.body, { attributes: true, attributeFilter: ["class", "data-theme"] });
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paintSoon);
   return { node, draw };
 }

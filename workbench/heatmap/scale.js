@@ -4,7 +4,7 @@ const HUES = { p: "--hm-pos", n: "--hm-neg", m: "--hm-mag" };
 const viewOf = (payload, name) => payload.views.find((view) => view.name === name);
 const sizesOf = (view) => view.values.map((value) => (Number.isFinite(value) ? Math.abs(value - (view.centre || 0)) : NaN));
 const percentile99 = (sizes) => {
-  const sorted = sizes.filter((size) => Number.isFinite(size)).sort((a, b) => a - b);
+  const sorted = Float64Array.from(sizes.filter((size) => Number.isFinite(size))).sort();
   return sorted.length ? sorted[Math.min(sorted.length - 1, Math.ceil(0.99 * sorted.length) - 1)] : 0;
 };
 
@@ -29,18 +29,19 @@ function lens(payload, name, scale, group) {
   const limit = reach > 0 ? reach : shared > 0 ? shared : percentile99(size) || 1;
   const floor = view.unit === "nats" ? payload.noise_floor || 0 : 0;
   const quiet = (i) => !Number.isFinite(size[i]) || size[i] <= floor;
-  const order = values.map((_, i) => i).filter((i) => !quiet(i)).sort((a, b) => size[b] - size[a] || a - b);
-  const rank = new Map(order.map((index, place) => [index, 1 - place / order.length]));
+  let order = null, rank = null; // worked out when they are asked for: the map asks for none of its rows
+  const ordered = () => (order = order || values.map((_, i) => i).filter((i) => !quiet(i)).sort((a, b) => size[b] - size[a] || a - b));
+  const ranked = () => (rank = rank || new Map(ordered().map((index, place) => [index, 1 - place / order.length])));
   const knee = Math.max(floor, limit / 50);
   const strength = (i) => {
     const shown = Math.min(size[i], limit);
-    if (scale === "rank") return rank.get(i) || 0;
+    if (scale === "rank") return ranked().get(i) || 0;
     return scale === "asinh" ? Math.asinh(shown / knee) / Math.asinh(limit / knee) : shown / limit;
   };
   const kind = (i) => (quiet(i) ? "q" : !view.signed ? "m" : values[i] > centre ? "p" : "n");
   const clipped = size.filter((distance) => distance > limit * 1.0001).length;
   const own = reach > 0 ? "fixed" : shared > 0 ? "shared" : "attempt";
-  return { view, values, centre, limit, floor, own, quiet, order, rank, strength, kind, clipped };
+  return { view, values, centre, limit, floor, own, quiet, ordered, strength, kind, clipped };
 }
 const colour = (look, i) => (look.kind(i) === "q" ? "var(--hm-quiet-bg)"
   : `color-mix(in srgb, var(${HUES[look.kind(i)]}) ${(look.strength(i) * 100).toFixed(1)}%, var(--hm-bg))`);

@@ -93,6 +93,7 @@ def heatmap(repetitions: RepetitionsOption = LEAST, as_json: JsonOption = False)
         [
             ("first payload", f"{found['payload_bytes'] / 1e6:.2f} MB", "3 MB"),
             ("parse, draw and paint", f"{found['paint_ms']:.0f} ms", "500 ms"),
+            ("  of it on the page's thread", f"{found['paint_cpu_ms']:.0f} ms", ""),
             ("point at a token", f"{found['hover_ms']:.1f} ms", "16 ms"),
             ("point at the map", f"{found['map_hover_ms']:.1f} ms", "16 ms"),
             ("next token by keyboard", f"{found['key_ms']:.1f} ms", "16 ms"),
