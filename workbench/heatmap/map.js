@@ -5,7 +5,7 @@
 function groupMap(on, open) {
   const node = el("details", "hm-map"), rows = el("div", "hm-map-rows"), shared = el("details", "hm-map-lines");
   rows.setAttribute("role", "group");
-  rows.setAttribute("aria-label", "Attempts by positions");
+  rows.setAttribute("aria-label", "Map of the group");
   const caption = el("summary", "hm-map-title");
   node.open = open;
   node.addEventListener("toggle", paintSoon);
