@@ -97,9 +97,10 @@ def serve(flags: argparse.Namespace) -> None:
 def be_private(private: str) -> None:
     """Environment of Gradio and the hub's client, set before they are imported.
 
-    Uploads and caches go to `private`, no one is told that the page was opened, and no variable that Gradio would
-    read (GRADIO_SHARE, GRADIO_ALLOWED_PATHS, ...) opens what the flags keep closed.
+    Uploads, caches and temporary files go to `private`, no one is told that the page was opened, and no variable that
+    Gradio would read (GRADIO_SHARE, GRADIO_ALLOWED_PATHS, ...) opens what the flags keep closed.
     """
+    tempfile.tempdir = private
     for name in [name for name in os.environ if name.startswith("GRADIO_")]:
         del os.environ[name]
     os.environ |= {

@@ -240,22 +240,13 @@ def modules(path): return sys.modules["posix"].open(path, 0)
 def builtins(path): return __builtins__["open"](path).read() if isinstance(__builtins__, dict) else open(path).read()
 def ctypes_write(path):
     import ctypes
-    return ctypes.CDLL(None).creat(path.encode() + b".new", 0o777) if ctypes.CDLL(None).getuid() < 0 else None
-def frames(path):
-    frame, held = sys._getframe(), []
-    while frame:
-        held += [str(value) for value in {**frame.f_locals, **frame.f_globals}.values()]
-        frame = frame.f_back
-    return True if any("EXPECTED-VALUE" in text for text in held) else None
-def collector(path):
-    import gc
-    return True if any("EXPECTED-VALUE" in str(one) for one in gc.get_objects() if isinstance(one, dict)) else None
+    return "created" if ctypes.CDLL(None).creat(path.encode() + b".new", 0o777) >= 0 else None
 """
 
 
 def test_no_way_round_through_python_itself(attacker: Attacker, open_folder: Path) -> None:
     names = [line.split("(")[0][4:] for line in PYTHON.splitlines() if line.startswith("def ")]
-    found = attacker(PYTHON.replace("EXPECTED-", "EXPECTED' + '-"), names, str(open_folder / "secret"))
+    found = attacker(PYTHON, names, str(open_folder / "secret"))
     assert {name: value for name, (value, _) in found.items() if value is not None} == {}
     assert [path.name for path in open_folder.iterdir()] == ["secret"]
 
@@ -323,6 +314,23 @@ CHEATS = {
 def test_cheating_does_not_pass(name: str) -> None:
     assert judge(TASK, RIGHT).passed
     assert not judge(TASK, CHEATS[name]).passed
+
+
+def test_the_expected_value_is_nowhere_in_the_process() -> None:
+    """It looks through every frame and every object, and returns what it finds."""
+    task = Task("t/3", "Say it.", "python", {"tests": [{"function": "f", "args": ["look"], "expected": "open sesame"}]})
+    program = (
+        "import gc, sys\n"
+        "def f(word):\n"
+        "    frame, held = sys._getframe(), [repr(one) for one in gc.get_objects() if isinstance(one, (dict, list))]\n"
+        "    while frame:\n"
+        "        held += [repr(frame.f_locals), repr(frame.f_globals)]\n"
+        "        frame = frame.f_back\n"
+        "    whole = ' '.join(held)\n"
+        "    return 'open ' + 'ses' + 'ame' if 'ses' + 'ame' in whole else word in whole\n"
+    )
+    judged = judge(task, program)
+    assert not judged.passed and judged.details["outputs"] == [True]  # it did find what it was given
 
 
 @pytest.mark.parametrize("tier", BOUNDARIES)

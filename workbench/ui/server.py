@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from workbench.ui.theme import head, theme
 
-LARGEST_FILE = 5 * 2**20  # bytes of an uploaded file
-LARGEST_REQUEST = LARGEST_FILE + 2**16  # bytes of any request's body; an upload has a little more than its file
+LARGEST_FILE = 256 * 2**20  # bytes of an uploaded file: a run's archive; it goes to the disk as it comes
+LARGEST_REQUEST = 5 * 2**20  # bytes of any other request's body, which is held in memory
 LONGEST_QUEUE = 256  # requests that may wait; those for the model wait in the desk's own, shorter queue
 SESSIONS = 1000  # whose choices are remembered; the one unused for longest is forgotten first
 UPLOADS_LIVE_S = 3600
@@ -51,13 +51,14 @@ class Guard:
     `hosts`: the names that are answered; empty for any, where the page is open to a network.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str] = (), largest: int = LARGEST_REQUEST) -> None:
-        self.app, self.hosts, self.largest = app, frozenset(hosts), largest
+    def __init__(self, app: ASGIApp, hosts: Collection[str] = ()) -> None:
+        self.app, self.hosts = app, frozenset(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        refusal = self._refusal(Headers(scope=scope))
+        largest = LARGEST_FILE if scope["path"].rstrip("/").endswith("/upload") else LARGEST_REQUEST
+        refusal = self._refusal(Headers(scope=scope), largest)
         if refusal is not None:
             return await refusal(scope, receive, send)
         read, started = 0, False
@@ -66,7 +67,7 @@ class Guard:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self.largest:
+            if read > largest:
                 raise _TooLarge
             return message
 
@@ -81,9 +82,9 @@ class Guard:
             await self.app(scope, counted, with_headers)
         except _TooLarge:
             if not started:
-                await self._too_large()(scope, receive, send)
+                await _too_large(largest)(scope, receive, send)
 
-    def _refusal(self, headers: Headers) -> PlainTextResponse | None:
+    def _refusal(self, headers: Headers, largest: int) -> PlainTextResponse | None:
         host = headers.get("host", "")
         if self.hosts and _name(host) not in self.hosts:
             return PlainTextResponse("The page is not served under this name.", 421)
@@ -91,10 +92,11 @@ class Guard:
         if origin is not None and urlsplit(origin).netloc != host:
             return PlainTextResponse("Requests of other sites are not answered.", 403)
         size = headers.get("content-length", "0")
-        return self._too_large() if not size.isdigit() or int(size) > self.largest else None
+        return _too_large(largest) if not size.isdigit() or int(size) > largest else None
 
-    def _too_large(self) -> PlainTextResponse:
-        return PlainTextResponse(f"A request may have {self.largest:,} bytes.", 413)
+
+def _too_large(largest: int) -> PlainTextResponse:
+    return PlainTextResponse(f"This request may have {largest:,} bytes.", 413)
 
 
 def _name(host: str) -> str:
