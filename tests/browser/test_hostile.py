@@ -72,7 +72,6 @@ def assert_harmless(page: Any) -> None:
 def test_every_view_shows_it_as_text(new_page: Callable[..., Any], seeded: Seeded) -> None:
     """Prompt, system turn, task's and run's and branch's names, attempts' texts, feedback, the teacher's prompt."""
     page = new_page(width=1600)
-    page.set_default_timeout(60_000)
     page.goto(seeded.address)
     page.wait_for_selector(".wb-prompt:has-text('onerror')")
     page.wait_for_selector(".wb-card-button >> nth=2")
@@ -98,7 +97,6 @@ def test_every_view_shows_it_as_text(new_page: Callable[..., Any], seeded: Seede
 def test_it_comes_back_in_messages_as_text(new_page: Callable[..., Any], seeded: Seeded) -> None:
     """A refusal that quotes what was typed."""
     page = new_page()
-    page.set_default_timeout(60_000)
     page.goto(seeded.address)
     page.wait_for_selector(".wb-prompt:has-text('onerror')")
     box = page.locator("#pack input")
