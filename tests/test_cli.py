@@ -194,7 +194,7 @@ def test_python_m_workbench_is_the_same_program(tmp_path: Path) -> None:
 def test_help_names_every_command_without_loading_a_model(command: Commands) -> None:
     status, out, _ = command("--help")
     names = {info.name for info in build_app().registered_commands}
-    assert status == 0 and all(str(name) in out for name in names) and len(names) == 16
+    assert status == 0 and all(str(name) in out for name in names) and len(names) == 17
     code = (
         "import sys, workbench.cli\n"
         "slow = {'torch', 'transformers', 'peft', 'gradio', 'bitsandbytes'} & set(sys.modules)\n"

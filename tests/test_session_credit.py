@@ -60,7 +60,7 @@ def test_every_context_is_made_of_its_own_material(shared: Workbench) -> None:
     header = Chat(shared.policy.tokenizer).generation_suffix()
     assert header and all(prompt.endswith(header) for prompt in prompts.values())  # trap 2
     others = [name for name in CONTEXTS if name not in ("student", "base")]  # those two are equal before any update
-    assert len({credit.contexts[name] for name in others}) == len(others)
+    assert len({prompts[name] for name in others}) == len(others)
 
 
 TOLD = ("teacher", "mismatched_question", "answer_only")
