@@ -31,7 +31,7 @@ function codeArea(uid) {
         ended = false;
         const span = add(el("span", "hm-t"), content);
         span.dataset.i = i;
-        if (part === 0) { span.id = `${uid}-${i}`; span.setAttribute("role", "option"); }
+        if (part === 0) { span.id = `${uid}-${i}`; span.setAttribute("role", "option"); span.setAttribute("aria-label", quoted(entry.text)); }
         else span.setAttribute("role", "presentation");
         source.append(span);
         return span;

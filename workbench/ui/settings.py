@@ -48,9 +48,9 @@ class SettingsPanel(Panel):
                     made = _field(item.name, item.default)
                     self.fields.append((kind, item.name, made, state))
                     self.follow(f"set {item.name}", made, _value(read, item.name), lambda value: value)
-            code = gr.Code(language="python", label="The same in Python", interactive=False)
+            code = gr.Code(label="The same in Python", interactive=False)
             self.follow(f"code {title}", code, _code(read), lambda text: text)
-            line = gr.Code(language="shell", label="The same on the command line", interactive=False)
+            line = gr.Code(label="The same on the command line", interactive=False)
             self.follow(f"line {title}", line, _command(read), lambda text: text)
 
     def connect(self, then: Then) -> None:

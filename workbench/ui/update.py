@@ -41,8 +41,8 @@ class UpdatePanel(Panel):
                 "divergence", self.divergence, lambda m: divergence_of(m.config.distillation_alpha), _divergence
             )
             with gr.Accordion("Predicted against realised, token by token", open=False, visible=False) as scatter:
-                plot = gr.Plot(show_label=False, container=False, elem_id="scatter")
-            self.follow("scatter", plot, lambda m: charts.predicted_and_realised(m.report), gr.Plot)
+                plot = gr.Plot(show_label=False, container=False, elem_id="scatter", visible=False)
+            self.follow("scatter", plot, lambda m: charts.predicted_and_realised(m.report), _shown)
             self.follow("has_scatter", scatter, lambda m: m.report is not None, lambda has: gr.Accordion(visible=has))
         with gr.Column(scale=1, min_width=140):
             self.button = gr.Button("Update", variant="primary", interactive=False, elem_id="do-update")
@@ -70,6 +70,11 @@ class UpdatePanel(Panel):
 
     def _ids(self, task_id: str) -> list[str]:
         return [attempt.id for attempt in self.studio.group(task_id)]
+
+
+def _shown(drawn: Any) -> gr.Plot:
+    """Visible once there is something in it: Gradio's empty box has a label that screen readers may not use."""
+    return gr.Plot(drawn, visible=drawn is not None)
 
 
 def _choice(name: str) -> gr.Dropdown:
