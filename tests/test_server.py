@@ -157,7 +157,7 @@ def test_a_pack_s_name_reads_no_file(page: Page, tmp_path: Path) -> None:
 def test_a_bug_s_text_stays_in_the_terminal(page: Page, app: App) -> None:
     """A private handler given what no page sends: the client learns nothing, and the page goes on."""
     config = page.http.get("../config").json()
-    number = next(one["id"] for one in config["dependencies"] if one["api_name"] == "on_typed")
+    number = next(one["id"] for one in config["dependencies"] if one["api_name"] == "on_add")
     with pytest.raises((Refused, Broken)) as caught:
         page.result("queue/join", {"data": [1], "fn_index": number, "session_hash": "bug"})
     assert str(ROOT) not in str(caught.value) and "Traceback" not in str(caught.value)

@@ -36,8 +36,8 @@ class CreditPanel(Panel):
     def connect(self, then: Then) -> None:
         """The heatmap says which tokens of which attempt are marked."""
         spans = self.selection.spans
-        # Marking by keyboard speaks faster than a round trip takes: the last word must not be dropped.
-        then(self.heat.input(on_marked, [spans], [spans], trigger_mode="always_last", **QUIET))
+        # A second span may come before the first has been answered; Gradio's other modes drop it.
+        then(self.heat.input(on_marked, [spans], [spans], trigger_mode="multiple", **QUIET))
 
 
 def on_marked(event: gr.EventData, spans: Mapping[str, list[int]]) -> dict[str, list[int]]:

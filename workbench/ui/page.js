@@ -91,7 +91,11 @@
       root.replaceChildren(box);
     },
     heat(root, data, trigger) {
-      if (!root.listens) root.addEventListener("hm-span", (event) => trigger("input", event.detail));
+      // Marking by keyboard is a run of events: the server is told of the last.
+      if (!root.listens) root.addEventListener("hm-span", (event) => {
+        clearTimeout(root.spoken);
+        root.spoken = setTimeout(() => trigger("input", event.detail), 150);
+      });
       root.listens = true;
       if (data.empty !== undefined) {
         root.heat = null;
