@@ -80,14 +80,15 @@
       if (focused) { const again = root.querySelector(`[data-id="${CSS.escape(focused)}"]`); if (again) again.focus(); }
     },
     teacher(root, data) {
+      const before = root.querySelector("details");
+      if (before) root.wasOpen = before.open; // also while nothing is known and nothing is shown
       if (data.empty) { root.replaceChildren(); return; }
       const box = el("details", "wb-details"), tokens = el("details", "wb-details");
       add(box, el("summary", "", `Teacher prompt: exactly what the self-teacher reads (${plural(data.ids.length, "token")})`));
       if (data.shortened) box.append(el("p", "wb-quiet", "The solution or the feedback was shortened to fit the model's context."));
       add(tokens, el("summary", "", "token ids"), el("pre", "wb-pre", data.ids.join(" ")));
       add(box, el("pre", "wb-pre", data.text), tokens);
-      const open = root.querySelector("details[open]");
-      box.open = Boolean(open);
+      box.open = Boolean(root.wasOpen);
       root.replaceChildren(box);
     },
     heat(root, data, trigger) {
