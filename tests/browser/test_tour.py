@@ -32,7 +32,7 @@ def test_six_steps_point_at_the_real_controls_and_never_block(new_page: Callable
             page.keyboard.press("Enter")
     assert targets[:2] == ["task", "do-sample"] and targets[3] == "part-heat" and targets[5] == "do-update"
     assert page.locator(".wb-tour-next").inner_text() == "Done"
-    page.get_by_label("Attempts").fill("3")  # the page takes input beside the note
+    page.get_by_role("spinbutton", name="Attempts").fill("3")  # the page takes input beside the note
     page.keyboard.press("Escape")
     assert page.locator(".wb-tour").count() == 0 and page.locator(".wb-toured").count() == 0
     page.reload()

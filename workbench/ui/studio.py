@@ -7,7 +7,7 @@ and its job keeps the board's facts true.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +45,11 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
     """The verbs of one round over a desk."""
 
     # Attempts ----------------------------------------------------------------------------------------------------
-    def sample(self, task_id: str, n: int, sampling: SamplingConfig) -> Job:
-        """Sample and judge `n` attempts; the job's result is the list of attempts. Stopping keeps what is there."""
+    def sample(self, task_id: str, n: int, sampling: SamplingConfig, *, key: Hashable = None) -> Job:
+        """Sample and judge `n` attempts; the job's result is the list of attempts. Stopping keeps what is there.
+
+        `key`: a second call with it while the first waits or runs is the same job (a button pressed twice).
+        """
         if not isinstance(task_id, str) or not task_id:
             raise TaskError("Choose a task first.")
         if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST_ATTEMPTS:
@@ -70,7 +73,7 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
             self._measure_ahead(workbench, task)
             return list(attempts)
 
-        return self.desk.submit("sample", f"Sampling {n} attempts", run)
+        return self.desk.submit("sample", f"Sampling {n} attempts", run, key=key)
 
     def judge(self, task_id: str, text: str) -> Job:
         """Judge a text as if it were an attempt; the job's result is a Judgement. Nothing is recorded."""
@@ -182,8 +185,13 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
         return known
 
     # Updates -----------------------------------------------------------------------------------------------------
-    def update(self, attempt_ids: Sequence[str], config: SDPOConfig, spans: Spans | None = None) -> Job:
-        """One update on these attempts; the job's result is the UpdateReport. `spans`: the tokens that count."""
+    def update(
+        self, attempt_ids: Sequence[str], config: SDPOConfig, spans: Spans | None = None, *, key: Hashable = None
+    ) -> Job:
+        """One update on these attempts; the job's result is the UpdateReport.
+
+        `spans`: the tokens that count; `key` as in `sample`.
+        """
         ids = list(attempt_ids)
         if not ids or not all(isinstance(one, str) for one in ids):
             raise NoSignalError("There are no attempts to learn from; sample some first.")
@@ -200,7 +208,7 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
             self._measure_ahead(workbench, workbench.task(every[ids[0]].task_id))
             return report
 
-        return self.desk.submit("update", f"Updating on {len(ids)} attempts", run)
+        return self.desk.submit("update", f"Updating on {len(ids)} attempts", run, key=key)
 
     def _publish_pace(self, workbench: Any, attempts: Sequence[Attempt], config: SDPOConfig, report: Any) -> None:
         """Seconds per token that an update reads, from the one just made."""

@@ -58,10 +58,11 @@ class TaskPanel(Panel):
         """Another task; its newest attempts are shown."""
         return task_id or "", ""
 
-    def on_sample(self, task_id: str, n: Any, sampling: dict[str, Any]) -> str:
-        """Sample a new group; nothing of it is chosen yet."""
+    def on_sample(self, task_id: str, n: Any, sampling: dict[str, Any], request: gr.Request) -> str:
+        """Sample a new group; nothing of it is chosen yet. Pressed twice by one session it is one group."""
         whole = int(n) if isinstance(n, float) and n.is_integer() else n  # a number field may send 8.0
-        self.studio.sample(task_id, whole, make_config(SamplingConfig, sampling))
+        key = ("sample", request.session_hash, task_id)
+        self.studio.sample(task_id, whole, make_config(SamplingConfig, sampling), key=key)
         return ""
 
     def on_stop(self) -> None:

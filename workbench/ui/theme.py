@@ -24,6 +24,7 @@ SCRIPTS = (
     "compare.js",
     "runs.js",
     "tour.js",
+    "drafts.js",
 )
 
 

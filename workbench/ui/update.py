@@ -60,9 +60,10 @@ class UpdatePanel(Panel):
             then(choice.input(polite(setter(SDPOConfig, name)), [config, choice], [config], **QUIET))
         then(self.divergence.input(polite(_with_divergence), [config, self.divergence], [config], **QUIET))
 
-    def on_update(self, task_id: str, config: dict[str, Any], spans: dict[str, list[int]]) -> None:
-        """One update on the shown group; where tokens are marked, only these count."""
-        self.studio.update(self._ids(task_id), make_config(SDPOConfig, config), spans)
+    def on_update(self, task_id: str, config: dict[str, Any], spans: dict[str, list[int]], request: gr.Request) -> None:
+        """One update on the shown group, also where one session presses twice; marked tokens alone count."""
+        key = ("update", request.session_hash, task_id)
+        self.studio.update(self._ids(task_id), make_config(SDPOConfig, config), spans, key=key)
 
     def on_lift(self, task_id: str, config: dict[str, Any]) -> None:
         """Let teacher and student write attempts at the shown task."""
