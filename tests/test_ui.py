@@ -77,6 +77,17 @@ def test_one_key_is_one_job_and_its_result_is_kept(desk: Desk) -> None:
     assert first.future.result(WAIT_S) is desk.known("k")
 
 
+def test_a_button_pressed_twice_by_one_session_is_one_job(desk: Desk) -> None:
+    release, _ = held(desk)
+    studio, sampling = Studio(desk), SamplingConfig()
+    mine, again = (studio.sample("pack/task", 2, sampling, key=("sample", "me", "pack/task")) for _ in range(2))
+    other = studio.sample("pack/task", 2, sampling, key=("sample", "you", "pack/task"))
+    assert mine is again and other is not mine
+    assert studio.update(["a"], SDPOConfig(), key="u") is studio.update(["a"], SDPOConfig(), key="u")
+    assert studio.update(["a"], SDPOConfig()) is not studio.update(["a"], SDPOConfig())  # two programs are two jobs
+    release.set()
+
+
 def test_an_error_is_one_sentence_on_the_board_and_the_desk_goes_on(desk: Desk) -> None:
     def fail(workbench: Any, job: Any) -> None:
         raise TaskError("There is no such task; choose another.")
