@@ -12,7 +12,7 @@ import pytest
 from workbench.benchmarks.browser import ROOT, chromium, serving
 from workbench.errors import ConfigError
 
-PATIENCE_MS = 60_000
+PATIENCE_MS = 180_000
 
 
 @pytest.fixture(scope="session")
