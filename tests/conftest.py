@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# For small models threads cost more than they give, and programs that the tests start share the machine with them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import settings
 from sandbox_programs import has

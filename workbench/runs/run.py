@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -260,7 +261,9 @@ def _claim(path: Path, fail_point: FailPoint) -> RunLock:
 
 
 def _damaged_events(references: Sequence[tuple[int, str, str]], blobs: BlobStore) -> list[tuple[int, str]]:
-    problems = {sha256: blobs.problem(sha256) for sha256 in dict.fromkeys(sha256 for _, _, sha256 in references)}
+    names = list(dict.fromkeys(sha256 for _, _, sha256 in references))
+    with ThreadPoolExecutor(os.cpu_count()) as hashing:  # hashing a long run's states is what opening it costs
+        problems = dict(zip(names, hashing.map(blobs.problem, names), strict=True))
     found: dict[int, str] = {}
     for event_id, kind, sha256 in references:
         if problems[sha256] is not None:
