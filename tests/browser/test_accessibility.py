@@ -32,6 +32,7 @@ def test_no_serious_finding(new_page: Callable[..., Any], app: str, width: int, 
         page.click("#do-update:not([disabled])")
         page.wait_for_selector(".wb-after")
     idle(page)
+    page.wait_for_selector("[aria-label='Empty value']", state="hidden")  # a plot's box until its figure has come
     page.click(".wb-plan summary")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert serious(page) == []

@@ -62,7 +62,7 @@ def test_branches_are_named_drawn_and_compared(new_page: Callable[..., Any], app
     page.wait_for_selector(f".wb-node >> nth={nodes}")
     page.wait_for_selector(".wb-branch:has-text('again')")
     page.get_by_role("button", name="Compare two updates").click()
-    page.wait_for_function("document.querySelector('#compare-second input').value.startsWith('again')")
+    page.wait_for_function("document.querySelector('#compare-second input')?.value.startsWith('again')")
     page.click("#do-compare")
     page.wait_for_selector(".wb-nodes .wb-numbers")
     page.wait_for_selector(".wb-compared .hm-t")
