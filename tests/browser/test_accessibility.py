@@ -32,7 +32,8 @@ def test_no_serious_finding(new_page: Callable[..., Any], app: str, width: int, 
         page.click("#do-update:not([disabled])")
         page.wait_for_selector(".wb-after")
     idle(page)
-    page.wait_for_selector("[aria-label='Empty value']", state="hidden")  # a plot's box until its figure has come
+    # The box of a plot whose figure is on its way.
+    page.wait_for_function("!document.querySelector('[aria-label=\"Empty value\"]')")
     page.click(".wb-plan summary")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert serious(page) == []
