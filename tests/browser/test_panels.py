@@ -92,8 +92,11 @@ def test_feedback_is_tried_marked_and_shown_a_demonstration(new_page: Callable[.
     page.get_by_role("button", name="Count all tokens").click()
     page.wait_for_selector(".wb-evidence:has-text('Marked')", state="detached")
     page.get_by_role("button", name="Templates of the teacher prompt").click()
-    page.fill("#template-ending textarea", "\n\nNow do it right.\n")
-    page.locator("#template-ending textarea").blur()
+    ending = page.locator("#template-ending textarea")
+    ending.press("Control+a")
+    ending.press_sequentially("Now do it right.")
+    page.wait_for_timeout(200)  # Gradio reads a field a tick after the key
+    ending.press("Tab")
     page.click(".wb-teacher summary")
     page.wait_for_selector(".wb-teacher pre:has-text('Now do it right.')")
     page.click("#reset-templates")
