@@ -118,7 +118,7 @@ def test_nobodys_selection_or_typing_moves_under_their_hands(new_page: Callable[
     yours.fill("#feedback textarea", "said in another tab")
     yours.click("#give-feedback")
     mine.wait_for_selector(".wb-card:nth-child(2) .wb-said:has-text('said in another tab')")  # what is true is shown
-    assert mine.locator("#feedback textarea").input_value() == "half a sentence that I am still"
+    mine.wait_for_function("document.querySelector('#feedback textarea').value === 'half a sentence that I am still'")
     assert mine.locator(".wb-card:nth-child(2) .wb-card-button").get_attribute("aria-pressed") == "true"
     yours.click(".wb-card:nth-child(1) .wb-card-button")
     yours.wait_for_selector(".hm-title:has-text('Attempt 1 of')")

@@ -12,13 +12,16 @@
   document.addEventListener("click", (event) => { // given, or the page itself is asked to change it
     if (event.isTrusted && event.target.closest("#give-feedback, #part-evidence")) draft = null;
   }, true);
-  setInterval(() => {
-    if (!draft) return;
+  const keep = () => { // before each picture, so that nobody sees the other words; where the cursor stood, it stays
     const now = chosen(), area = field();
-    if (now && now !== draft.id) draft = null;
-    else if (now && area && area.value !== draft.text) {
+    if (draft && now && now !== draft.id) draft = null;
+    else if (draft && now && area && area.value !== draft.text) {
+      const { selectionStart, selectionEnd } = area;
       area.value = draft.text;
+      area.setSelectionRange(selectionStart, selectionEnd);
       area.dispatchEvent(new Event("input", { bubbles: true })); // so that Gradio sends it along
     }
-  }, 200);
+    requestAnimationFrame(keep);
+  };
+  keep();
 })();
