@@ -17,7 +17,7 @@ import torch
 
 from workbench.errors import FeedbackError, RunError
 from workbench.records import Attempt, Ledger, SideEffects, Task, UpdateReport, to_json
-from workbench.runs import Event, Run
+from workbench.runs import Event, Run, verify
 
 ATTEMPT = Attempt(
     id="t1",
@@ -61,8 +61,8 @@ def put(run: Run, number: int) -> str:
 
 
 def grow(run: Run, *update_ids: str) -> None:
-    for number, update_id in enumerate(update_ids, start=1):
-        run.commit_update(report(update_id, run.head), put(run, number))
+    for update_id in update_ids:
+        run.commit_update(report(update_id, run.head), put(run, int(update_id[1:])))
 
 
 @pytest.fixture
@@ -173,25 +173,35 @@ def test_listeners_hear_every_commit(run: Run) -> None:
     assert heard == run.events()[1:] and [event.kind for event in heard] == ["update", "head"]
 
 
-@pytest.mark.parametrize("damage", ["missing", "damaged"])
-def test_a_lost_blob_sets_its_event_aside_and_the_head_falls_back(path: Path, run: Run, damage: str) -> None:
+def spoil(file: Path, damage: str) -> str:
+    """Damage a blob's file; returns what is said of it."""
+    content = bytearray(file.read_bytes())
+    if damage == "missing":
+        file.unlink()
+    else:
+        content[-1] ^= 1
+        file.write_bytes(content[:-3] if damage == "truncated" else content)
+    return "is missing" if damage == "missing" else "is damaged"
+
+
+damages = pytest.mark.parametrize("damage", ["missing", "truncated", "flipped"])
+
+
+@damages
+def test_the_head_falls_back_to_the_nearest_state_that_is_whole(path: Path, run: Run, damage: str) -> None:
     grow(run, "u1", "u2", "u3")
     lost = [run.blobs.path(run.state_blob(update_id)) for update_id in ("u2", "u3")]
     run.close()
-    for file in lost:
-        if damage == "missing":
-            file.unlink()
-        else:
-            file.write_bytes(file.read_bytes()[:-1] + b"\x7f")
+    (said,) = {spoil(file, damage) for file in lost}
     for read_only in (True, False):
         with Run.open(path, read_only=read_only) as again:
             assert again.set_aside == [
-                (event_id, f"blob {file.stem} of event {event_id} (update) is {damage}")
+                (event_id, f"blob {file.stem} of event {event_id} (update) {said}")
                 for event_id, file in zip((3, 4), lost, strict=True)
             ]
             assert again.head == "u1" and again.timeline.position == "u3"
             assert len(again.events()) == 4 and list(again.state().reports) == ["u1"]
-            with pytest.raises(RunError, match=f"'u3' cannot be used: blob {lost[1].stem} .* is {damage}"):
+            with pytest.raises(RunError, match=f"'u3' cannot be used: blob {lost[1].stem} .* {said}"):
                 again.state_blob("u3")
             if not read_only:
                 with pytest.raises(RunError, match="'u2' is missing or damaged"):
@@ -200,6 +210,65 @@ def test_a_lost_blob_sets_its_event_aside_and_the_head_falls_back(path: Path, ru
                     again.redo()
                 again.commit_update(report("u4", "u1"), put(again, 4))
                 assert again.head == "u4" and again.undo() == "u1" and again.redo() == "u4"
+
+
+@damages
+@pytest.mark.parametrize(("way", "start", "lost"), [("undo", "u3", "u2"), ("redo", "u2", "u3"), ("branch", "u1", "u3")])
+def test_the_head_does_not_move_onto_a_state_that_is_lost(
+    path: Path, run: Run, damage: str, way: str, start: str, lost: str
+) -> None:
+    grow(run, "u1", "u2")
+    run.branch("other")
+    grow(run, "u3")
+    if way == "redo":
+        run.undo()
+    else:
+        run.checkout(start)
+    file, events = run.blobs.path(run.state_blob(lost)), run.events()
+    said, event_id = spoil(file, damage), run.timeline.nodes[lost].event_id
+    moves = {"undo": run.undo, "redo": run.redo, "branch": lambda: run.checkout("other")}
+    with pytest.raises(
+        RunError, match=f"'{lost}' cannot be used: blob {file.stem} of event {event_id} .update. {said}; "
+    ):
+        moves[way]()
+    assert run.head == run.timeline.position == start and run.events() == events
+    assert run.set_aside == [(event_id, f"blob {file.stem} of event {event_id} (update) {said}")]
+    if way == "undo":
+        assert run.undo() == "u1"  # what is known to be lost is passed over
+    else:
+        with pytest.raises(RunError, match="nothing to redo" if way == "redo" else "'u3' is missing or damaged"):
+            moves[way]()
+
+
+@damages
+def test_only_what_is_missing_is_found_on_opening(path: Path, run: Run, damage: str) -> None:
+    grow(run, "u1", "u2")
+    file = run.blobs.path(run.state_blob("u1"))
+    run.close()
+    said = spoil(file, damage)
+    with Run.open(path) as again:
+        named = [(2, f"blob {file.stem} of event 2 (update) {said}")]
+        assert again.head == "u2" and again.set_aside == (named if damage == "missing" else [])
+        assert not again.usable(file.stem) and again.set_aside == named
+        assert not verify(path).sound
+
+
+def test_losing_the_state_in_force_moves_nothing_until_it_has_to_be_loaded(path: Path, run: Run) -> None:
+    """The policy has been loaded from it: an update made now has it for its parent."""
+    grow(run, "u1", "u2")
+    spoil(run.blobs.path(run.state_blob("u2")), "flipped")
+    with pytest.raises(RunError, match="'u2' cannot be used"):
+        run.state_blob("u2")
+    run.branch("onwards")
+    assert run.head == "u2" and not run.timeline.nodes["u2"].intact
+    run.commit_update(report("u3", run.head), put(run, 3))
+    assert run.head == "u3" and run.undo() == "u1" and run.checkout("u3") == "u3"
+    run.close()
+    with Run.open(path) as again:
+        assert again.head == "u3" and again.timeline.nodes["u3"].parent == "u2"
+        with pytest.raises(RunError, match="'u2' cannot be used"):
+            again.undo()
+        assert again.head == "u3" and again.undo() == "u1"
 
 
 def test_a_blob_that_comes_back_is_used_again(path: Path, run: Run) -> None:

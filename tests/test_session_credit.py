@@ -175,7 +175,7 @@ def test_a_credit_that_is_not_true_is_found(tmp_path: Path, capsys: pytest.Captu
         else:
             workbench.update(group, SDPOConfig(steps=1))
             basis = replace(basis, update_id=workbench.head)
-        credit_store.put(workbench.run, credit, basis, set())
+        credit_store.put(workbench.run, credit, basis, {})
         first, second = workbench.check_credit(group[0])
         assert first.ok and not second.ok
     assert main(["credit", "--check", "--run", str(tmp_path / "run")]) == 1

@@ -268,20 +268,6 @@ def test_an_interrupt_after_the_commit_does_not_split_policy_and_log(
     assert workbench.head == parent
 
 
-def test_a_damaged_state_moves_nothing(shared: Round) -> None:
-    """Fails when the head moves first and the state is read afterwards."""
-    workbench = shared.workbench
-    path = workbench.run.blobs.path(workbench.run.state_blob("root"))
-    content = path.read_bytes()
-    before = fingerprint(workbench)
-    path.write_bytes(content[:-1])
-    for move in (workbench.undo, lambda: workbench.checkout("root")):
-        with pytest.raises(RunError, match="is damaged"):
-            move()
-    path.write_bytes(content)
-    assert fingerprint(workbench) == before
-
-
 def test_a_group_is_in_the_log_whole_or_not_at_all(shared: Round, monkeypatch: pytest.MonkeyPatch) -> None:
     workbench, before = shared.workbench, fingerprint(shared.workbench)
     task = workbench.task(shared.group[0].task_id)

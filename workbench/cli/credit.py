@@ -140,6 +140,8 @@ def _check(workbench: Workbench, attempt: str | None, output: Output) -> int:
     )
     if first.dequantised:
         output.say("The float64 weights are those that bitsandbytes gives back for the quantised layers.")
+    for _, reason in workbench.run.set_aside:
+        output.say(f"Set aside: {reason}.")
     output.summary(
         {
             "check": "credit",

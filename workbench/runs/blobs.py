@@ -96,11 +96,11 @@ class BlobStore:
         try:
             content = path.read_bytes()
         except FileNotFoundError as error:
-            raise RunError(f"Blob {path.name} is missing; put the file back, or check out another update.") from error
+            raise RunError(f"Blob {path.name} is missing; put the file back.") from error
         except OSError as error:
             raise disk_error(path, error) from error
         if hashlib.sha256(content).hexdigest() != sha256:
-            raise RunError(f"Blob {path.name} is damaged; restore it from a copy, or check out another update.")
+            raise RunError(f"Blob {path.name} is damaged; restore it from a copy.")
         return content
 
     def _write(self, sha256: str, content: bytes) -> None:

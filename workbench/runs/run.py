@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,11 +38,9 @@ class Run:
     def __init__(self, path: Path, store: Store, blobs: BlobStore, lock: RunLock | None) -> None:
         self.path = path
         self.blobs = blobs  # put tensors here first, then append the event that names them
-        self.set_aside: list[
-            tuple[int, str]
-        ] = []  # (event id, reason): events whose blobs could not be used on opening
         self._store = store
         self._lock = lock  # None: read-only
+        self._lost: dict[str, str] = {}  # SHA-256 of each blob that could not be used when last looked at, and why
         self._timeline = Timeline()
         self._moves = threading.RLock()  # an event of the tree is checked against the tree that it joins
 
@@ -51,9 +48,10 @@ class Run:
     def open(cls, path: str | Path, *, read_only: bool = False, fail_point: FailPoint = no_fail_point) -> Self:
         """Open a run, or start one where nothing is (not when read-only).
 
-        Every blob is hashed; events whose blobs are missing or damaged are named in `set_aside`, and the head falls
-        back to the nearest intact ancestor. Jobs that were running are closed by an "interrupted" event. A read-only
-        opening needs no lock and sees what another process commits meanwhile.
+        Every blob must be there and the head's state must match its hash; events for which this does not hold are
+        named in `set_aside`, and the head falls back to the nearest intact ancestor. Other blobs are hashed when they
+        are needed (see `usable`), all of them by `verify`. Jobs that were running are closed by an "interrupted"
+        event. A read-only opening needs no lock and sees what another process commits meanwhile.
 
         Raises RunError, having changed nothing: a file instead of a directory, a damaged or foreign log, a newer
         schema, no write access, no such run (read-only), or a run that is open in another process.
@@ -97,6 +95,16 @@ class Run:
     def head(self) -> str:
         """The id of the update that is in force, "root" before the first."""
         return self.timeline.head
+
+    @property
+    def set_aside(self) -> list[tuple[int, str]]:
+        """(event id, reason) of each event with a blob that cannot be used, as far as was looked; see `usable`."""
+        found: dict[int, str] = {}
+        lost = self._lost
+        for event_id, kind, sha256 in self._store.references() if lost else ():
+            if sha256 in lost:
+                found.setdefault(event_id, f"blob {sha256} of event {event_id} ({kind}) {lost[sha256]}")
+        return list(found.items())
 
     def events(self, kind: str | None = None) -> list[Event]:
         """The log, oldest first, events that were set aside included; of one kind only, where given."""
@@ -185,14 +193,27 @@ class Run:
         return self.append("branch", {"name": name})
 
     def state_blob(self, update_id: str) -> str:
-        """The SHA-256 of an update's state. Raises RunError when it is unknown, not committed, or damaged."""
+        """The SHA-256 of an update's state, found whole. Raises RunError: unknown, not committed, missing, damaged."""
         node = timeline.node(self.timeline, update_id)
         if node.state is None:
             raise RunError("This run has no root state yet; commit it before reading it.")
-        if not node.intact:
+        if not (node.intact and self.usable(node.state)):
             reason = dict(self.set_aside).get(node.event_id, "its blob is damaged")
-            raise RunError(f"The state of update {update_id!r} cannot be used: {reason}; check out another update.")
+            raise RunError(f"The state of update {update_id!r} cannot be used: {reason}; go to another update.")
         return node.state
+
+    def usable(self, sha256: str) -> bool:
+        """Whether a blob is there and is what its name says; while it is not, the events that name it are set aside.
+
+        The head stays where it is even if the state that it stands for is lost: the policy has been loaded from it.
+        """
+        problem = self.blobs.problem(sha256)
+        with self._moves:
+            if problem != self._lost.get(sha256):
+                others = {name: why for name, why in self._lost.items() if name != sha256}
+                self._lost = others if problem is None else {**others, sha256: problem}
+                self._timeline = timeline.damage(self.timeline, self._damaged())
+        return problem is None
 
     def close(self) -> None:
         """Finish queued commits, close the log, give the lock back; a second call does nothing."""
@@ -207,6 +228,7 @@ class Run:
         self.close()
 
     def _move(self, data: dict[str, str]) -> str:
+        self.state_blob(data["to"])  # the head must not come to rest on what cannot be loaded
         self.append("head", data)
         return data["to"]
 
@@ -214,7 +236,10 @@ class Run:
         return frozenset(event_id for event_id, _ in self.set_aside)
 
     def _recover(self) -> None:
-        self.set_aside = _damaged_events(self._store.references(), self.blobs)
+        names = dict.fromkeys(sha256 for _, _, sha256 in self._store.references())
+        self._lost = {sha256: "is missing" for sha256 in names if not self.blobs.exists(sha256)}
+        while (at := self.timeline.nodes[self.head]).state is not None and at.intact and not self.usable(at.state):
+            self._timeline = Timeline()  # built again: the head falls back, and so does what branched off there
         if self.read_only:
             return
         try:
@@ -258,14 +283,3 @@ def _claim(path: Path, fail_point: FailPoint) -> RunLock:
     lock = RunLock(path / LOCK_NAME)
     fail_point("open.locked")
     return lock
-
-
-def _damaged_events(references: Sequence[tuple[int, str, str]], blobs: BlobStore) -> list[tuple[int, str]]:
-    names = list(dict.fromkeys(sha256 for _, _, sha256 in references))
-    with ThreadPoolExecutor(os.cpu_count()) as hashing:  # hashing a long run's states is what opening it costs
-        problems = dict(zip(names, hashing.map(blobs.problem, names), strict=True))
-    found: dict[int, str] = {}
-    for event_id, kind, sha256 in references:
-        if problems[sha256] is not None:
-            found.setdefault(event_id, f"blob {sha256} of event {event_id} ({kind}) {problems[sha256]}")
-    return list(found.items())

@@ -45,7 +45,7 @@ class Timeline:
 
     nodes: Mapping[str, Node] = field(default_factory=lambda: {ROOT: Node(ROOT, None)})
     position: str = ROOT  # where the log says the head is
-    head: str = ROOT  # the same, or its nearest intact ancestor (the root if there is none)
+    head: str = ROOT  # the same; where that state was lost, its nearest intact ancestor (the root if there is none)
     branch: str = MAIN
     branches: Mapping[str, str] = field(default_factory=lambda: {MAIN: ROOT})  # name -> newest update, or its start
     left: Mapping[str, str] = field(default_factory=dict)  # update -> where undo last left from to reach it
@@ -60,7 +60,7 @@ def build(events: Iterable[Event], *, damaged: Collection[int] = frozenset(), ba
     """
     base = base or Timeline()
     nodes, branches, left = dict(base.nodes), dict(base.branches), dict(base.left)
-    position, branch, last_event = base.position, base.branch, base.last_event
+    position, head, branch, last_event = base.position, base.head, base.branch, base.last_event
     for event in events:
         data, last_event = event.data, event.id
         try:
@@ -71,6 +71,7 @@ def build(events: Iterable[Event], *, damaged: Collection[int] = frozenset(), ba
                 nodes[position] = _node(event, position, parent.id, branch, damaged)
                 nodes[parent.id] = replace(parent, children=(*parent.children, position))
                 branches[branch] = position
+                head = _nearest_intact(nodes, position)
                 left.pop(parent.id, None)  # a new update is what redo leads to, until something else is undone
             elif event.kind == "head":
                 to = nodes[data["to"]]
@@ -79,9 +80,10 @@ def build(events: Iterable[Event], *, damaged: Collection[int] = frozenset(), ba
                 elif data["why"] == "checkout":
                     branch = data.get("branch", to.name)
                 position = to.id
+                head = _nearest_intact(nodes, position)
             elif event.kind == "branch":
                 branch = data["name"]
-                branches[branch] = _nearest_intact(nodes, position)
+                branches[branch] = head
         except KeyError as error:
             raise RunError(
                 f"Event {event.id} ({event.kind}) names something unknown ({error}); restore the log from a copy."
@@ -89,12 +91,18 @@ def build(events: Iterable[Event], *, damaged: Collection[int] = frozenset(), ba
     return Timeline(
         nodes=MappingProxyType(nodes),
         position=position,
-        head=_nearest_intact(nodes, position),
+        head=head,
         branch=branch,
         branches=MappingProxyType(branches),
         left=MappingProxyType(left),
         last_event=last_event,
     )
+
+
+def damage(timeline: Timeline, events: Collection[int]) -> Timeline:
+    """The same timeline where the blobs of just these events are unusable. The head stays where it is."""
+    nodes = {name: replace(node, intact=node.event_id not in events) for name, node in timeline.nodes.items()}
+    return replace(timeline, nodes=MappingProxyType(nodes))
 
 
 def check(timeline: Timeline, kind: str, data: Mapping[str, Any]) -> None:
@@ -179,7 +187,9 @@ def checkout_target(timeline: Timeline, name: str) -> tuple[str, str]:
 def _usable(timeline: Timeline, update_id: str) -> Node:
     found = node(timeline, update_id)
     if not found.intact:
-        raise RunError(f"The state of update {update_id!r} is missing or damaged; restore its blob or choose another.")
+        raise RunError(
+            f"The state of update {update_id!r} is missing or damaged; choose another, or restore its blob and reopen."
+        )
     return found
 
 

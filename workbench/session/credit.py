@@ -27,7 +27,7 @@ class CreditBook(RunBook):
     """A run and the policy that gives credit to its attempts."""
 
     policy: Policy
-    _stored: set[str]  # what the credits on disk rest on
+    _stored: dict[str, str]  # what the credits on disk rest on, and the SHA-256 of each one's blob
 
     def teacher_prompt(self, attempt: Attempt, config: SDPOConfig | None = None) -> Prompt:
         """The exact prompt under which the self-teacher re-scores an attempt. Raises FeedbackError, PromptError."""

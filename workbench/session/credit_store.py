@@ -49,14 +49,13 @@ class StoredCredit:
     credit: TokenCredit
 
 
-def stored_bases(run: Run) -> set[str]:
-    """What each readable credit of a run rests on, as `put` compares it."""
-    damaged = {event_id for event_id, _ in run.set_aside}
-    return {_key(event.data) for event in run.events(KIND) if event.id not in damaged}
+def stored_bases(run: Run) -> dict[str, str]:
+    """What each credit of a run rests on, as `put` compares it, and the SHA-256 of its blob."""
+    return {_key(event.data): event.blobs[0] for event in run.events(KIND) if event.blobs}
 
 
-def put(run: Run, credit: TokenCredit, basis: Basis, known: set[str]) -> None:
-    """Commit a credit, unless `known` (which grows by it) says that the run holds one that rests on the same.
+def put(run: Run, credit: TokenCredit, basis: Basis, known: dict[str, str]) -> None:
+    """Commit a credit, unless the run holds one that rests on the same, whole; `known` says so and grows by it.
 
     Raises RunError.
     """
@@ -74,24 +73,29 @@ def put(run: Run, credit: TokenCredit, basis: Basis, known: set[str]) -> None:
         "advantage": credit.advantage,
     }
     key = _key(data)
-    if key in known:
+    if key in known and run.usable(known[key]):
         return
     texts = {str(token.id): token.text for listed in credit.alternatives for token in listed}
     blob = run.blobs.put(
         _tensors(credit, ids), {"tokens": credit.tokens, "texts": texts, "teacher_prompt": basis.teacher_text}
     )
-    run.append(KIND, data, (blob,))
-    known.add(key)
+    if known.get(key) != blob:  # else its file was damaged, and is whole again
+        run.append(KIND, data, (blob,))
+        known[key] = blob
 
 
 def stored(run: Run, attempt_id: str | None = None) -> list[StoredCredit]:
-    """The credits of a run (of one attempt, where given), oldest first; those with a damaged blob are left out."""
-    damaged = {event_id for event_id, _ in run.set_aside}
-    return [
-        _read(run, event)
-        for event in run.events(KIND)
-        if event.id not in damaged and attempt_id in (None, event.data.get("attempt_id"))
-    ]
+    """The credits of a run (of one attempt, where given), oldest first; those that are `lost` are left out."""
+    return [_read(run, event) for event in _events(run, attempt_id) if all(map(run.usable, event.blobs))]
+
+
+def lost(run: Run, attempt_id: str) -> bool:
+    """Whether a credit of an attempt has a blob that is missing or damaged."""
+    return not all(run.usable(sha256) for event in _events(run, attempt_id) for sha256 in event.blobs)
+
+
+def _events(run: Run, attempt_id: str | None) -> list[Event]:
+    return [event for event in run.events(KIND) if attempt_id in (None, event.data.get("attempt_id"))]
 
 
 def _key(data: Mapping[str, Any]) -> str:

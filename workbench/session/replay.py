@@ -19,7 +19,7 @@ from workbench.errors import CreditError, RunError
 from workbench.policy.prompts import Prompt
 from workbench.records import Attempt
 from workbench.runs import Run
-from workbench.session.credit_store import StoredCredit
+from workbench.session.credit_store import StoredCredit, lost
 from workbench.session.library import Library
 from workbench.session.session import Session
 
@@ -72,9 +72,12 @@ class Replay(Library):
 
         found = self.credits(attempt)
         if not found:
-            raise CreditError(
-                f"No credit of attempt {attempt.id} is stored in this run; open the run with its model to score it."
+            what = (
+                f"The stored credit of attempt {attempt.id} is damaged"
+                if lost(self.run, attempt.id)
+                else f"No credit of attempt {attempt.id} is stored in this run"
             )
+            raise CreditError(f"{what}; open the run with its model to score it.")
         return max(found, key=nearness)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:

@@ -123,6 +123,8 @@ def load_latest(policy: Policy, run: Run) -> None:
         if event.id in damaged:
             continue
         if event.kind == "attempt" and event.blobs:
+            if not run.usable(event.blobs[0]):
+                continue
             load_update(policy, run, run.head)
             policy.generator.set_state(run.blobs.get(event.blobs[0])[RANDOM])
             return

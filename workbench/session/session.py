@@ -285,7 +285,7 @@ class Session(Comparisons, HubModels, Interventions, Library, NodeComparisons, T
             return self._move(target, lambda: self.run.checkout(update_id))
 
     def _move(self, target: str, move: Callable[[], str], *, undone: str | None = None) -> str:
-        """The state is loaded before the log says so: a blob that was damaged meanwhile moves nothing."""
+        """The state is loaded before the log says so: one that cannot be moves nothing."""
         with transaction(self.policy, self.run):
             load_update(self.policy, self.run, target, undone=undone)
             return move()

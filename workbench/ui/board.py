@@ -1,8 +1,8 @@
 """The board of the desk as the page reads it, and what every job keeps true on it.
 
 Facts: `tasks` (by pack), `groups` (newest attempts per task), `live` (text while it is sampled), `timeline`, `head`,
-`alarms`, `held_out` (by update), `policy`, `read_only` (a replay), `run` (name), `pace` (seconds per token that an
-update reads). Knows nothing of Gradio.
+`alarms`, `damage` (what of the run is lost, in words, or ""), `held_out` (by update), `policy`, `read_only` (a replay),
+`run` (name), `pace` (seconds per token that an update reads). Knows nothing of Gradio.
 """
 
 from __future__ import annotations
@@ -43,10 +43,14 @@ class Board:
 
     @staticmethod
     def publish_timeline(workbench: Any, desk: Desk) -> None:
-        """The tree, the head and what is worrying about it."""
+        """The tree, the head, what is worrying about it, and what of the run is lost."""
         nodes = tuple(plain(node) for node in workbench.timeline())
         alarms = tuple(alarm.sentence for alarm in workbench.alarms())
-        desk.publish(timeline=nodes, head=workbench.head, alarms=alarms)
+        lost = "; ".join(reason for _, reason in workbench.run.set_aside)
+        damage = (
+            f"Not all of this run can be used: {lost}. What is damaged can be restored from a copy." if lost else ""
+        )
+        desk.publish(timeline=nodes, head=workbench.head, alarms=alarms, damage=damage)
 
     # Reading the board -------------------------------------------------------------------------------------------
     def task(self, task_id: str) -> Task | None:

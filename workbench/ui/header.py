@@ -25,7 +25,7 @@ def header(desk: Desk, run: str) -> dict[str, Any]:
         "job": busy.label if busy else "",
         "seconds": int(time.monotonic() - busy.started) if busy else 0,
         "waiting": desk.waiting() - (1 if busy else 0),
-        "problem": desk.problem,
+        "problem": desk.problem or desk.facts.get("damage", ""),
         "replay": bool(desk.facts.get("read_only")),
     }
 
