@@ -16,9 +16,10 @@ from workbench.tasks.sandbox import confinement
 from workbench.ui import api, intervention
 from workbench.ui.classroom import ClassroomPanel
 from workbench.ui.compare import ComparePanel
+from workbench.ui.header import HeaderPanel
 from workbench.ui.panel import Selection
 from workbench.ui.replay import switch_off
-from workbench.ui.round import Header, Round
+from workbench.ui.round import Round
 from workbench.ui.runs import RunsPanel
 from workbench.ui.server import launch
 from workbench.ui.settings import SettingsPanel
@@ -47,7 +48,7 @@ def build_ui(desk: Desk, run: str = "", *, replay: bool = False) -> gr.Blocks:
         confined = confinement()
         if confined.startswith("UNSAFE"):
             gr.Markdown(f"**{confined}**", elem_id="unsafe")
-        header = Header(run)
+        header = HeaderPanel(desk, run)
         classroom = ClassroomPanel(studio, selection)
         with gr.Tab("Round") as round_tab:
             pass

@@ -22,6 +22,7 @@ from workbench.ui import intervention
 from workbench.ui.board import find
 from workbench.ui.endpoints import Endpoint, endpoints
 from workbench.ui.forms import is_text, make_config
+from workbench.ui.header import queue
 from workbench.ui.panel import polite
 from workbench.ui.studio import Studio, detail
 
@@ -103,10 +104,7 @@ def build(studio: Studio) -> None:
             "state": desk.state,
             "job": job.label if job else "",
             "waiting": desk.waiting(),
-            "queue": [
-                {"id": job.number, "kind": job.kind, "label": job.label, "position": position}
-                for position, job in enumerate(desk.line())
-            ],
+            "queue": queue(desk),
             "head": desk.facts.get("head", ""),
             "problem": desk.problem,
         }

@@ -61,7 +61,8 @@ def tested(studio: Studio, attempt_id: str, position: int, token_id: int | None,
         studio.desk.publish(tests=tests_of(workbench))
         return plain_test(found)
 
-    return _submit(studio, "test", f"Testing the credit of a token, {n} + {n} continuations", attempt_id, position, run)
+    label = f"Testing the credit of a token, {n} + {n} continuations"
+    return _submit(studio, "test", label, attempt_id, position, run, size=n)
 
 
 def forced(studio: Studio, attempt_id: str, position: int, token_id: int) -> Job:
@@ -97,22 +98,30 @@ def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
 
 
 def _submit(
-    studio: Studio, verb: str, label: str, attempt_id: str, position: int, run: Callable[[Any, Job], Any]
+    studio: Studio,
+    verb: str,
+    label: str,
+    attempt_id: str,
+    position: int,
+    run: Callable[[Any, Job], Any],
+    size: float = 1.0,
 ) -> Job:
-    """Queue the job once (the same button pressed twice is one job), and say on the board that it is under way."""
+    """Queue the job once (the same button pressed twice is one job); the board says that it is under way, to its end.
+
+    The end may come before it began: it is stopped while it waits, or the worker ends.
+    """
     _check(attempt_id)
     desk = studio.desk
     mine = {"verb": verb, "id": attempt_id, "index": position}
 
-    def tracked(workbench: Any, job: Job) -> Any:
-        try:
-            return run(workbench, job)
-        finally:
-            desk.publish(intervening=tuple(one for one in desk.facts["intervening"] if one != mine))
+    def over(_: Any) -> None:
+        desk.publish(intervening=tuple(one for one in desk.facts["intervening"] if one != mine))
 
+    job = desk.submit(verb, label, run, key=(verb, attempt_id, position), size=size)
     if mine not in desk.facts["intervening"]:
         desk.publish(intervening=(*desk.facts["intervening"], mine))
-    return desk.submit(verb, label, tracked, key=(verb, attempt_id, position))
+        job.future.add_done_callback(over)
+    return job
 
 
 def _check(attempt_id: object) -> None:

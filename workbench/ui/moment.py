@@ -27,10 +27,12 @@ class Moment:
         sampling: SamplingConfig,
         spans: Spans | None = None,
         token: Mapping[str, Any] | None = None,
+        tab: str = "",
     ) -> None:
         self.studio, self.config, self.sampling = studio, config, sampling
         self.spans = spans or {}
         self.token = token or {}
+        self.tab = tab  # the name of the tab that looks, as jobs remember it
         self.desk, self.facts = studio.desk, studio.desk.facts
         self.task_id = task_id or self._first_task()
         self.group = studio.group(self.task_id)

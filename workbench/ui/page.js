@@ -42,28 +42,7 @@
     return word;
   }
 
-  const REPLAY = "Replay: what this run held on disk when the page was started. No model is loaded, so nothing can be sampled, scored, said or updated here; open the run itself for that.";
-
   const parts = {
-    header(root, data) {
-      const facts = [`run ${data.run}`].concat(data.facts).join(" · ");
-      const words = { loading: "loading the model", ready: "idle", failed: "not running", closed: "closed" };
-      const state = add(el("span", "wb-state"), el("i"), data.state === "busy" ? `${data.job}${data.seconds > 1 ? `, ${data.seconds} s` : ""}` : words[data.state]);
-      state.dataset.state = data.state;
-      state.setAttribute("role", "status");
-      if (data.waiting > 0) state.append(` · ${data.waiting} waiting`);
-      const theme = el("button", "wb-theme", "◐");
-      theme.type = "button"; theme.setAttribute("aria-label", "Light or dark");
-      theme.addEventListener("click", () => { document.body.classList.toggle("dark"); });
-      const focused = document.activeElement;
-      root.aids = root.aids || window.SDPOPage.aids();
-      root.replaceChildren(el("h1", "wb-brand", "SDPO Workbench"), el("span", "wb-facts", facts), state, ...root.aids, theme);
-      if (root.contains(focused)) focused.focus();
-      document.body.classList.toggle("wb-replay", data.replay);
-      if (data.replay) root.append(el("p", "wb-note", REPLAY));
-      if (data.replay) document.querySelectorAll("button:disabled, textarea:disabled, input:disabled").forEach((control) => { control.title = REPLAY; });
-      if (data.problem) { const note = el("p", "wb-problem", data.problem); note.setAttribute("role", "alert"); root.append(note); }
-    },
     task(root, data) {
       if (data.empty) { root.replaceChildren(el("p", "wb-empty", data.empty)); return; }
       root.replaceChildren(...(data.system ? [el("p", "wb-system", data.system)] : []), el("p", "wb-prompt", data.prompt),

@@ -1,8 +1,12 @@
-"""What every panel of a tab is made of: components that follow what is true, and polite handlers."""
+"""What every panel of a tab is made of: components that follow what is true, and polite handlers.
+
+A handler acts for the tab that called it; the desk's jobs remember for whom.
+"""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import html
 import inspect
 import itertools
@@ -11,10 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
 
 from workbench.errors import WorkbenchError
 from workbench.heatmap import island
 from workbench.ui.moment import Moment
+from workbench.ui.worker import ASKED_BY
 
 QUIET: dict[str, Any] = {
     "show_progress": "hidden",
@@ -86,13 +92,14 @@ def part(kind: str) -> gr.HTML:
 
 
 def polite(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """A handler, plain or async, whose WorkbenchErrors reach the page as their one sentence."""
+    """A handler, plain or async, acting for the tab that calls; its WorkbenchErrors reach the page as one sentence."""
 
     def refusal(error: WorkbenchError) -> gr.Error:
         return gr.Error(html.escape(str(error)), print_exception=False, title="Not done")  # Gradio renders HTML
 
     @functools.wraps(handler)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
+        ASKED_BY.set(tab_of(LocalContext.request.get(None)))
         try:
             return handler(*args, **kwargs)
         except WorkbenchError as error:
@@ -100,12 +107,19 @@ def polite(handler: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(handler)
     async def wrapped_coroutine(*args: Any, **kwargs: Any) -> Any:
+        ASKED_BY.set(tab_of(LocalContext.request.get(None)))
         try:
             return await handler(*args, **kwargs)
         except WorkbenchError as error:
             raise refusal(error) from None
 
     return wrapped_coroutine if inspect.iscoroutinefunction(handler) else wrapped
+
+
+def tab_of(request: gr.Request | None) -> str:
+    """A name for the tab or program that asks. Not its session's hash, by which others could listen in."""
+    session = getattr(request, "session_hash", None)
+    return hashlib.sha256(str(session).encode()).hexdigest()[:16] if session else ""
 
 
 def chosen_id(event: gr.EventData) -> str:

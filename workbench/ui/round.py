@@ -19,11 +19,10 @@ from workbench.ui.credit import CreditPanel, TeacherPanel
 from workbench.ui.drawer import DrawerPanel
 from workbench.ui.feedback import FeedbackPanel
 from workbench.ui.forms import make_config
-from workbench.ui.header import header
 from workbench.ui.health import HealthPanel
 from workbench.ui.moment import Moment
 from workbench.ui.own_task import OwnTaskPanel
-from workbench.ui.panel import QUIET, Panel, Selection
+from workbench.ui.panel import QUIET, Panel, Selection, tab_of
 from workbench.ui.replay import still_off
 from workbench.ui.studio import Studio
 from workbench.ui.tasks import TaskPanel
@@ -31,14 +30,6 @@ from workbench.ui.timeline import TimelinePanel
 from workbench.ui.update import UpdatePanel
 
 BUSY_S, IDLE_S = 0.4, 1.5  # how often the page asks what is true
-
-
-class Header(Panel):
-    """The line above the tabs."""
-
-    def __init__(self, run: str) -> None:
-        super().__init__()
-        self.draw("header", lambda moment: header(moment.desk, moment.facts.get("run", run)))
 
 
 class Round:
@@ -88,6 +79,7 @@ class Round:
         spans: dict[str, list[int]],
         token: dict[str, Any],
         sent: dict[str, str],
+        request: gr.Request,
     ) -> list[Any]:
         """Everything on the tab that differs from what this session was last sent, the pace, and what was sent."""
         desk = self.studio.desk
@@ -95,13 +87,14 @@ class Round:
         if sent.get("stamp") == stamp and desk.current is None:
             return [gr.skip()] * (len(self.shown) + 2)
         made = make_config(SamplingConfig, sampling)
-        moment = Moment(self.studio, task_id, chosen, make_config(SDPOConfig, config), made, spans, token)
+        update = make_config(SDPOConfig, config)
+        moment = Moment(self.studio, task_id, chosen, update, made, spans, token, tab_of(request))
         out, marks = [], {"stamp": stamp}
         for shown in self.shown:
             data = shown.read(moment)
             marks[shown.name] = hashlib.sha256(repr(data).encode()).hexdigest()
-            update = gr.skip() if sent.get(shown.name) == marks[shown.name] else shown.render(data)
-            out.append(still_off(update) if moment.facts.get("read_only") else update)
+            told = gr.skip() if sent.get(shown.name) == marks[shown.name] else shown.render(data)
+            out.append(still_off(told) if moment.facts.get("read_only") else told)
         pace = BUSY_S if moment.pending else IDLE_S
         marks["pace"] = str(pace)
         return [*out, gr.skip() if sent.get("pace") == marks["pace"] else gr.Timer(pace), marks]

@@ -57,10 +57,12 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
 
         def run(workbench: Any, job: Job) -> list[Attempt]:
             task = workbench.task(task_id)
-            texts = [""] * n
+            texts, written = [""] * n, [0] * n
 
             def on_token(index: int, text: str) -> None:
                 texts[index] = text
+                written[index] += 1
+                job.report(max(written), sampling.max_new_tokens, "tokens", at_most=True)
                 self.desk.publish(live={"task_id": task_id, "texts": tuple(texts)})
 
             self.desk.publish(live={"task_id": task_id, "texts": tuple(texts)})
@@ -208,7 +210,7 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
             self._measure_ahead(workbench, workbench.task(every[ids[0]].task_id))
             return report
 
-        return self.desk.submit("update", f"Updating on {len(ids)} attempts", run, key=key)
+        return self.desk.submit("update", f"Updating on {len(ids)} attempts", run, key=key, size=len(ids) * config.steps)
 
     def _publish_pace(self, workbench: Any, attempts: Sequence[Attempt], config: SDPOConfig, report: Any) -> None:
         """Seconds per token that an update reads, from the one just made."""
@@ -228,7 +230,8 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
             found = workbench.teacher_lift([find(workbench, one) for one in ids], config, stop=job.stop)
             return {"student": rates(plain(found.student)), "teacher": rates(plain(found.teacher))}
 
-        return self.desk.submit("lift", "Measuring the teacher lift", run, key=self._lift_key(ids, config))
+        key = self._lift_key(ids, config)
+        return self.desk.submit("lift", "Measuring the teacher lift", run, key=key, size=len(ids))
 
     def known_lift(self, attempt_ids: Sequence[str], config: SDPOConfig) -> dict[str, Any] | None:
         """What `teacher_lift` has found under the present policy and feedback, or None."""

@@ -14,7 +14,7 @@ from workbench.ui.moment import Moment
 from workbench.ui.own_task import advice
 from workbench.ui.panel import QUIET, Panel, Selection, Then, polite
 from workbench.ui.studio import MOST_ATTEMPTS, Studio
-from workbench.ui.worker import Desk
+from workbench.ui.worker import ASKED_BY, Desk
 
 
 class TaskPanel(Panel):
@@ -44,7 +44,7 @@ class TaskPanel(Panel):
         then(self.task.input(self.on_task, [self.task], [task_id, chosen], **QUIET))
         sample = [task_id, self.n, self.selection.sampling]
         then(self.sample.click(polite(self.on_sample), sample, [chosen], **QUIET))
-        self.stop.click(self.on_stop, None, None, **QUIET)
+        self.stop.click(polite(self.on_stop), None, None, **QUIET)
 
     def on_pack(self, pack: str) -> tuple[Any, str, str]:
         """Another pack, also one that is typed (house-rules@7:remark): offer its tasks and choose the first."""
@@ -66,8 +66,10 @@ class TaskPanel(Panel):
         return ""
 
     def on_stop(self) -> None:
-        """Stop what runs at its next safe point."""
-        self.studio.desk.stop()
+        """Stop what this tab asked for first; where it asked for nothing (it was reloaded), what runs."""
+        desk = self.studio.desk
+        mine = [job.number for job in desk.line() if job.by == ASKED_BY.get()]
+        desk.stop(mine[0] if mine else None)
 
 
 def pack_of(task_id: str) -> str:

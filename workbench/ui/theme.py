@@ -12,11 +12,12 @@ SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Liberation Sans", "
 MONO = ["ui-monospace", "SF Mono", "Cascadia Code", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace"]
 
 
-STYLES = ("page.css", "compare.css", "tour.css")
+STYLES = ("page.css", "header.css", "compare.css", "tour.css")
 # page.js gives the later ones their tools.
 SCRIPTS = (
     "terms.js",
     "page.js",
+    "header.js",
     "task.js",
     "feedback.js",
     "update.js",

@@ -2,6 +2,7 @@
 
 Knows nothing of Gradio. A job is a plain function of the workbench; it runs to its end whether or not the page that
 asked for it is still open. Pages read the board (what is true now) and never call the workbench themselves.
+Whoever calls says by `ASKED_BY` for whom: what fails is told to them alone.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +24,17 @@ from workbench.errors import RunError, WorkbenchError
 PERSON, SHOWN, AHEAD = 0, 1, 2  # priorities: asked for by a person; needed on screen now; needed soon
 LONGEST_QUEUE = 64  # a person's jobs that may wait
 KEPT = 256  # results of SHOWN and AHEAD jobs that stay in memory
+ASKED_BY: ContextVar[str] = ContextVar("asked_by", default="")  # the tab or program that acts; "" is the page itself
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is."""
+
+    done: float
+    total: float
+    unit: str  # what is counted: "tokens", "rounds"
+    at_most: bool  # the total is a limit, not a goal
 
 
 @dataclass(order=True)
@@ -34,10 +47,28 @@ class Job:
     label: str = field(compare=False)  # for people: "Sampling 8 attempts"
     run: Callable[[Any, Job], Any] = field(compare=False)
     key: Hashable = field(compare=False, default=None)  # jobs with one key are one job
+    size: float = field(compare=False, default=1.0)  # how much work it is, in any unit that fits its kind
     stop: threading.Event = field(compare=False, default_factory=threading.Event)
     future: Future[Any] = field(compare=False, default_factory=Future)
-    progress: dict[str, Any] = field(compare=False, default_factory=dict)  # what pages may see of it while it runs
+    by: str = field(compare=False, default_factory=ASKED_BY.get)  # who asked for it
     started: float = field(compare=False, default=0.0)  # time.monotonic()
+    expected_s: float | None = field(compare=False, default=None)  # by the last job of its kind
+    progress: Progress | None = field(compare=False, default=None)
+
+    def report(self, done: float, total: float, unit: str, *, at_most: bool = False) -> None:
+        """Say how far it is, for everyone who looks; `at_most`: it may well end before all of `total`."""
+        self.progress = Progress(done, total, unit, at_most)
+
+    def seconds(self) -> float:
+        """How long it has been running."""
+        return time.monotonic() - self.started if self.started else 0.0
+
+    def left_s(self) -> float | None:
+        """Seconds until it ends: by its own report, else by the last job of its kind; None where neither tells."""
+        if self.progress is not None:
+            done = self.progress.done
+            return self.seconds() * (self.progress.total - done) / done if done else None
+        return None if self.expected_s is None else max(0.0, self.expected_s - self.seconds())
 
 
 class Desk:
@@ -56,11 +87,13 @@ class Desk:
         self._line: list[Job] = []  # what waits, in the order in which it will run
         self._keyed: dict[Hashable, Job] = {}
         self._results: OrderedDict[Hashable, Any] = OrderedDict()
+        self._pace: dict[str, float] = {}  # seconds per unit of size, of the last job of a kind that ran to its end
         self.current: Job | None = None
         self.version = 0  # changes whenever anything on the board may have changed
         self.facts: dict[str, Any] = {}  # published state; values are replaced, never changed in place
         self.state = "loading"  # "loading", "ready", "failed", "closed"
         self.problem = ""  # one sentence: why the last thing a person asked for failed
+        self.problem_for = ""  # who asked for it; "" where it concerns everyone
         self.failure: BaseException | None = None  # why the workbench could not be opened, or stopped
         self.settled = threading.Event()  # set once the first opening has succeeded or failed
         self.workbench: Any = None  # for the desk's thread and for tests
@@ -76,7 +109,8 @@ class Desk:
         with self._turn:
             if self.state != "failed":
                 raise RunError("The run is not in a state to be opened again; only a failed one is.")
-            self.state, self.problem, self.failure = "loading", "", None
+            self.state, self.failure = "loading", None
+            self._tell("")
             self._results.clear()
             self.version += 1
             self._thread = threading.Thread(target=self._work, name="workbench-desk", daemon=True)
@@ -90,8 +124,11 @@ class Desk:
         *,
         priority: int = PERSON,
         key: Hashable = None,
+        size: float = 1.0,
     ) -> Job:
         """Put a job in the queue; a job with the same key that waits or runs is returned instead of a second one.
+
+        `size`: how much work it is beside others of its kind, for an estimate of its time.
 
         Raises:
             RunError: when the workbench could not be opened, is closed, or too much is waiting already.
@@ -104,7 +141,7 @@ class Desk:
             waiting = self._asked_for()
             if priority == PERSON and waiting >= LONGEST_QUEUE:
                 raise RunError(f"{waiting} jobs are waiting already; let some of them finish first.")
-            job = Job(priority, next(self._numbers), kind, label, run, key)
+            job = Job(priority, next(self._numbers), kind, label, run, key, size)
             job.future.set_running_or_notify_cancel()  # a caller that loses interest cannot cancel it: `stop` does
             if key is not None:
                 self._keyed[key] = job
@@ -129,7 +166,8 @@ class Desk:
     def stop(self, number: int | None = None) -> bool:
         """Stop a job by its number (None: the running one); False where there is no such job.
 
-        One that runs is asked to stop at its next safe point; one that waits leaves the queue and fails with RunError.
+        One that runs is asked to stop at its next safe point; one that waits leaves the queue and fails with RunError,
+        and whoever asked for it is told where another one stopped it.
         """
         with self._lock:
             if self.current is not None and number in (None, self.current.number):
@@ -140,6 +178,8 @@ class Desk:
                 return False
             self._line.remove(waiting)
             self._forget(waiting)
+            if waiting.by and waiting.by != ASKED_BY.get():
+                self._tell(f"{waiting.label}: this was stopped elsewhere before it began.", waiting.by)
             self.version += 1
         waiting.stop.set()
         waiting.future.set_exception(RunError("This was stopped before it began; ask for it again if you need it."))
@@ -209,6 +249,8 @@ class Desk:
                 return None
             self.current = self._line.pop(0)
             self.current.started = time.monotonic()
+            pace = self._pace.get(self.current.kind)
+            self.current.expected_s = None if pace is None else pace * self.current.size
             self.version += 1
             return self.current
 
@@ -224,7 +266,9 @@ class Desk:
                 while len(self._results) > KEPT:
                     self._results.popitem(last=False)
             if job.priority == PERSON:
-                self.problem = sentence(result) if isinstance(result, Exception) else ""
+                self._tell(sentence(result) if isinstance(result, Exception) else "", job.by)
+            if not isinstance(result, Exception) and not job.stop.is_set():
+                self._pace[job.kind] = job.seconds() / job.size
             self.current = None
             self.version += 1
         if isinstance(result, Exception):
@@ -235,6 +279,9 @@ class Desk:
     def _asked_for(self) -> int:
         running = self.current is not None and self.current.priority == PERSON
         return running + sum(job.priority == PERSON for job in self._line)
+
+    def _tell(self, problem: str, whom: str = "") -> None:
+        self.problem, self.problem_for = problem, whom
 
     def _forget(self, job: Job) -> None:
         if job.key is not None:
@@ -248,7 +295,7 @@ class Desk:
             if job is not None:
                 self._forget(job)
             self.failure = error
-            self.problem = (
+            self._tell(
                 f"The worker stopped: {said} Open the run again; all that was shown is on disk." if opened else said
             )
             self.state = "failed"
