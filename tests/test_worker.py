@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from workbench import Workbench
 from workbench.config import LoraSettings, SamplingConfig
 from workbench.errors import RunError, TaskError
 from workbench.ui.studio import Studio
-from workbench.ui.worker import AHEAD, Desk
+from workbench.ui.worker import AHEAD, ASKED_BY, Desk
 
 WAIT_S = 120.0
 
@@ -72,6 +74,40 @@ def test_everyone_sees_the_queue_and_anyone_can_leave_it(desk: Desk) -> None:
     assert done == ["first", "third"]
 
 
+def test_what_fails_is_told_to_whoever_asked_for_it(desk: Desk) -> None:
+    def asked(by: str, run: Any) -> Any:
+        ASKED_BY.set(by)
+        return desk.submit("x", "Working", run)
+
+    def fails(workbench: Any, job: Any) -> None:
+        raise TaskError("There is no such task; choose another.")
+
+    context = contextvars.copy_context()
+    with pytest.raises(TaskError):
+        context.run(asked, "mine", fails).future.result(WAIT_S)
+    assert (desk.problem, desk.problem_for) == ("There is no such task; choose another.", "mine")
+    release = held(desk)
+    waiting = context.run(asked, "mine", lambda w, j: 1)
+    assert desk.stop(waiting.number)  # by another one
+    assert (desk.problem, desk.problem_for) == ("Working: this was stopped elsewhere before it began.", "mine")
+    again = context.run(asked, "mine", lambda w, j: 1)
+    assert context.run(desk.stop, again.number) and desk.problem.startswith("Working")
+    release.set()
+
+
+def test_a_job_says_how_long_yet_by_its_count_or_by_the_last_of_its_kind(desk: Desk) -> None:
+    def counts(workbench: Any, job: Any) -> tuple[float | None, float | None]:
+        before = job.left_s()
+        time.sleep(0.02)
+        job.report(1, 4, "rounds")
+        return before, job.left_s() / job.seconds()
+
+    assert desk.submit("count", "", counts).future.result(WAIT_S) == (None, pytest.approx(3, rel=0.1))
+    desk.submit("sleep", "", lambda w, j: time.sleep(0.05), size=1).future.result(WAIT_S)
+    left = desk.submit("sleep", "", lambda w, j: (j.left_s(), j.seconds()), size=10).future.result(WAIT_S)
+    assert sum(left) > 0.4  # ten times as much work as before
+
+
 def test_a_stopped_key_can_be_asked_for_again(desk: Desk) -> None:
     release = held(desk)
     first = desk.submit("credit", "", lambda w, j: 1, key="k")
@@ -101,6 +137,7 @@ def test_a_worker_that_ends_says_so_and_the_run_is_opened_again(desk: Desk) -> N
     assert desk.state == "failed" and "The worker stopped" in desk.problem and desk.line() == []
     with pytest.raises(RunError, match="The worker stopped"):
         desk.submit("x", "", lambda w, j: 1)
+    assert desk.want("k", "x", "", lambda w, j: 1) is None  # a page that only looks goes on looking
     assert (Opened.opened, Opened.closed) == (1, 1)  # the run was given back
     desk.reopen()
     assert desk.submit("x", "", lambda w, j: 3).future.result(WAIT_S) == 3

@@ -72,7 +72,7 @@ def test_one_waits_behind_another_and_is_stopped_alone(
         second.wait_for_selector(f".wb-state:has-text('{MEASURING}')")
         second.get_by_label("Attempts").fill("5")
         second.click("#do-sample")
-        second.wait_for_selector(".wb-state:has-text('yours is 1 in line')")
+        second.wait_for_selector(".wb-state:has-text('yours is next in line')")
         first.wait_for_selector(".wb-waiting:has-text('1 waiting')")
         assert "yours" not in first.locator(".wb-state").inner_text()
 
@@ -89,9 +89,9 @@ def test_one_waits_behind_another_and_is_stopped_alone(
         assert second.evaluate("document.documentElement.scrollWidth") <= width
         picture(second, f"queue-{scheme}")
         second.reload()  # its job is still its own
-        second.wait_for_selector(".wb-state:has-text('yours is 1 in line')")
+        second.wait_for_selector(".wb-state:has-text('yours is next in line')")
 
-        stop = first.get_by_role("button", name="Stop: Sampling 5 attempts, 1 in line")
+        stop = first.get_by_role("button", name="Stop: Sampling 5 attempts, next in line")
         stop.focus()
         first.keyboard.press("Enter")
         second.wait_for_selector(".wb-problem:has-text('Sampling 5 attempts: this was stopped elsewhere')")

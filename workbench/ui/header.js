@@ -18,7 +18,7 @@
   const mine = (by) => names.includes(by);
 
   const time = (seconds) => (seconds < 90 ? `${seconds} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`);
-  const place = (job) => (job.position ? `${job.position} in line` : "now");
+  const place = (job) => (!job.position ? "now" : job.position === 1 ? "next in line" : `number ${job.position} in line`);
   const say = (node, text) => { if (node.textContent !== text) node.textContent = text; }; // a live region speaks when it is written
 
   function left(job) {
@@ -69,7 +69,7 @@
   function row(n, job) {
     const item = el("li"), made = { item, place: el("span", "wb-number"), label: el("span"), by: el("span", "wb-quiet"), count: el("span", "wb-quiet"), bar: bar() };
     made.stop = button("wb-small", "Stop", () => n.press({ id: "stop", job: job.id }));
-    add(item, made.place, made.label, made.bar, made.count, made.by, made.stop);
+    add(item, made.place, add(el("span", "wb-job"), made.label, made.bar, made.count, made.by), made.stop);
     n.items.set(job.id, made);
     return made;
   }
@@ -97,6 +97,7 @@
     called(data.tab);
     const own = waiting.find((job) => mine(job.by));
     say(n.facts, [`run ${data.run}`].concat(data.facts).join(" · "));
+    n.facts.title = n.facts.textContent; // it may be cut
     n.state.dataset.state = data.state;
     say(n.label, (data.state !== "busy" ? STATES[data.state] : running ? running.label : "about to begin") + (own ? ` · yours is ${place(own)}` : ""));
     say(n.time, running ? left(running) : "");

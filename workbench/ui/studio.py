@@ -138,16 +138,13 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
 
     def _want_credit(self, attempt: Attempt, config: SDPOConfig, contexts: str | None, priority: int) -> Any:
         key = self.key(f"credit {contexts or ''}", attempt.id, config, self.group(attempt.task_id))
-        known = self.desk.known(key)
-        if known is None:
-            self.desk.submit(
-                "credit",
-                "Colouring",
-                lambda workbench, job: detail(workbench, find(workbench, attempt.id), config, contexts),
-                priority=priority,
-                key=key,
-            )
-        return known
+        return self.desk.want(
+            key,
+            "credit",
+            "Colouring",
+            lambda workbench, job: detail(workbench, find(workbench, attempt.id), config, contexts),
+            priority=priority,
+        )
 
     def what_if(self, attempt_id: str, text: str, demonstration_id: str | None, config: SDPOConfig) -> Job:
         """The credit in force and the one under other feedback, side by side; nothing is recorded or changed.
@@ -175,16 +172,12 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
             return None
         spans = {name: marked for name, marked in spans.items() if name in {attempt.id for attempt in group}}
         key = self.key(f"ledger {sorted(spans.items())}", "", config, group)
-        known = self.desk.known(key)
-        if known is None:
-            self.desk.submit(
-                "ledger",
-                "Counting the signal",
-                lambda workbench, job: tuple(workbench.ledger(list(group), config, spans=spans)),
-                priority=SHOWN,
-                key=key,
-            )
-        return known
+        return self.desk.want(
+            key,
+            "ledger",
+            "Counting the signal",
+            lambda workbench, job: tuple(workbench.ledger(list(group), config, spans=spans)),
+        )
 
     # Updates -----------------------------------------------------------------------------------------------------
     def update(
@@ -210,7 +203,9 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
             self._measure_ahead(workbench, workbench.task(every[ids[0]].task_id))
             return report
 
-        return self.desk.submit("update", f"Updating on {len(ids)} attempts", run, key=key, size=len(ids) * config.steps)
+        return self.desk.submit(
+            "update", f"Updating on {len(ids)} attempts", run, key=key, size=len(ids) * config.steps
+        )
 
     def _publish_pace(self, workbench: Any, attempts: Sequence[Attempt], config: SDPOConfig, report: Any) -> None:
         """Seconds per token that an update reads, from the one just made."""

@@ -15,6 +15,7 @@ from workbench.ui.worker import SHOWN, Job
 
 AD_HOC = "ad-hoc"  # pack of the tasks that people type, where they name no other
 HUB_MODELS = "hub models"  # key of the job and of its result
+FITTING = "Looking at what fits this machine"
 
 
 class TaskJobs(Board):
@@ -80,17 +81,11 @@ class TaskJobs(Board):
 
     def hub_models(self) -> Job:
         """Hub models with their sizes and whether they fit here; the job's result is a list of plain data."""
-
-        def run(workbench: Any, job: Job) -> list[dict[str, Any]]:
-            return [asdict(candidate) for candidate in workbench.hub_models()]
-
-        return self.desk.submit(HUB_MODELS, "Looking at what fits this machine", run, priority=SHOWN, key=HUB_MODELS)
+        return self.desk.submit(HUB_MODELS, FITTING, _hub_models, priority=SHOWN, key=HUB_MODELS)
 
     def known_hub_models(self) -> list[dict[str, Any]] | None:
         """What `hub_models` found, or None while that is being found out."""
-        found = self.desk.known(HUB_MODELS)
-        if found is None:
-            self.hub_models()
+        found = self.desk.want(HUB_MODELS, HUB_MODELS, FITTING, _hub_models)
         return found if isinstance(found, list) else None
 
     def _publish_tasks(self, added: Sequence[Task]) -> None:
@@ -99,3 +94,7 @@ class TaskJobs(Board):
             pack = task.id.rpartition("/")[0]
             tasks[pack] = (*(old for old in tasks.get(pack, ()) if old.id != task.id), task)
         self.desk.publish(tasks=tasks)
+
+
+def _hub_models(workbench: Any, job: Job) -> list[dict[str, Any]]:
+    return [asdict(candidate) for candidate in workbench.hub_models()]

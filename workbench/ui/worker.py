@@ -15,6 +15,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -156,6 +157,16 @@ class Desk:
             if key in self._results:
                 self._results.move_to_end(key)
             return self._results.get(key)
+
+    def want(
+        self, key: Hashable, kind: str, label: str, run: Callable[[Any, Job], Any], *, priority: int = SHOWN
+    ) -> Any:
+        """What `known` says of a key; where that is nothing yet, a job for it is queued, unless the desk is shut."""
+        found = self.known(key)
+        if found is None:
+            with suppress(RunError):  # nobody asked: the page shows why the desk is shut
+                self.submit(kind, label, run, priority=priority, key=key)
+        return found
 
     def publish(self, **facts: Any) -> None:
         """Replace published facts; pages see all of them or none."""
