@@ -87,25 +87,26 @@ def test_what_fails_is_told_to_whoever_asked_for_it(desk: Desk) -> None:
         context.run(asked, "mine", fails).future.result(WAIT_S)
     assert (desk.problem, desk.problem_for) == ("There is no such task; choose another.", "mine")
     release = held(desk)
+    own = context.run(asked, "mine", lambda w, j: 1)
+    assert context.run(desk.stop, own.number) and desk.problem == "There is no such task; choose another."
     waiting = context.run(asked, "mine", lambda w, j: 1)
     assert desk.stop(waiting.number)  # by another one
     assert (desk.problem, desk.problem_for) == ("Working: this was stopped elsewhere before it began.", "mine")
-    again = context.run(asked, "mine", lambda w, j: 1)
-    assert context.run(desk.stop, again.number) and desk.problem.startswith("Working")
     release.set()
 
 
 def test_a_job_says_how_long_yet_by_its_count_or_by_the_last_of_its_kind(desk: Desk) -> None:
-    def counts(workbench: Any, job: Any) -> tuple[float | None, float | None]:
+    def counts(workbench: Any, job: Any) -> tuple[float | None, float]:
         before = job.left_s()
         time.sleep(0.02)
         job.report(1, 4, "rounds")
-        return before, job.left_s() / job.seconds()
+        return before, job.left_s()
 
-    assert desk.submit("count", "", counts).future.result(WAIT_S) == (None, pytest.approx(3, rel=0.1))
+    before, left = desk.submit("count", "", counts).future.result(WAIT_S)
+    assert before is None and left >= 3 * 0.02
     desk.submit("sleep", "", lambda w, j: time.sleep(0.05), size=1).future.result(WAIT_S)
-    left = desk.submit("sleep", "", lambda w, j: (j.left_s(), j.seconds()), size=10).future.result(WAIT_S)
-    assert sum(left) > 0.4  # ten times as much work as before
+    both = desk.submit("sleep", "", lambda w, j: (j.left_s(), j.seconds()), size=10).future.result(WAIT_S)
+    assert sum(both) > 0.4  # ten times as much work as before
 
 
 def test_a_stopped_key_can_be_asked_for_again(desk: Desk) -> None:
