@@ -19,7 +19,7 @@ import pytest
 from workbench import Workbench
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError
-from workbench.experiments.arms import ABLATIONS, Arm, ablation, stability
+from workbench.experiments.arms import ABLATIONS, RECIPES, Arm, ablation, methods, stability
 from workbench.experiments.credit_study import CreditStudySettings
 from workbench.experiments.journal import Journal, read
 from workbench.experiments.learn import LearnPoint, LearnSettings, to_json
@@ -112,6 +112,16 @@ def test_every_ablation_has_arms_that_differ(workbench: Workbench) -> None:
     assert defaults.config == SDPOConfig(steps=1) and reckless.config.kl_limit is None
     with pytest.raises(ConfigError, match="no ablation 'luck'"):
         ablation("luck", SDPOConfig())
+
+
+def test_methods_are_compared_each_at_its_best_or_all_alike() -> None:
+    given = SDPOConfig(learning_rate=1e-3, steps=2)
+    best = {arm.name: arm for arm in methods(given)}
+    assert (best["grpo"].attempts, best["grpo"].config.steps) == (RECIPES["grpo"].attempts, RECIPES["grpo"].steps)
+    assert best["sdpo"].config == SDPOConfig()  # the defaults are SDPO's recipe
+    alike = methods(given, alike=True)
+    assert {(arm.attempts, arm.config.steps, arm.config.learning_rate) for arm in alike} == {(None, 2, 1e-3)}
+    assert [arm.config.method for arm in alike] == list(best) == list(RECIPES)
 
 
 def test_a_stopped_step_counts_for_nothing(workbench: Workbench) -> None:

@@ -124,13 +124,13 @@ class SDPOConfig:
     # how far the average moves per update (paper: 0.01 with feedback, 0.05 without). None = the teacher's own of
     # TEACHER_RATES; frozen and live have no other.
     teacher_update_rate: float | None = None
-    learning_rate: float = 5e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     is_clip: float | None = 2.0  # upper clip of the importance weight; None = no weight
-    # Optimiser steps per update, on the same attempts. Four make a single update on one group visible; a learning run,
-    # which updates every round, takes one as the paper does.
-    steps: int = 4
+    # Optimiser steps per update, on the same attempts. The paper takes one; credit by token bears more, and learns from
+    # several times fewer attempts with them (docs/evidence.md, section 1).
+    steps: int = 8
     # Of KL(before || after) on the probe, nats per token: an update that moves the policy further is taken back. Those
     # of the embedded policy move it by 0.001 to 0.05. None = no limit.
     kl_limit: float | None = 1.0

@@ -52,10 +52,9 @@ class Workbench(Session):
     ) -> Iterator[LearnPoint]:
         """Round after round on a pack, yielding the learning curve as it grows.
 
-        `config` None takes the defaults of `method`, with one optimiser step a round. Raises TaskError for an
-        unknown pack.
+        `config` None takes the defaults of `method`. Raises TaskError for an unknown pack.
         """
-        config = config or SDPOConfig(method=method, steps=1)
+        config = config or SDPOConfig(method=method)
         return learn(self, pack, [Arm(config.method, config)], settings, seed=seed, name=name, stop=stop)
 
     def compare_learning(

@@ -19,16 +19,22 @@ if TYPE_CHECKING:
     from workbench.experiments.learn import LearnPoint
 
 
-@takes_config(steps=1)
+@takes_config()
 def learn(
     config: SDPOConfig,
     pack: PackArgument = "house-rules",
     methods: Annotated[
         str | None, typer.Option(help="Compare these methods, with commas, or 'all'; --method alone if none.")
     ] = None,
+    alike: Annotated[
+        bool,
+        typer.Option(
+            "--alike", help="All methods with the options given here, instead of each with what it does best with."
+        ),
+    ] = False,
     rounds: Annotated[int, typer.Option(help="Rounds, one update each.")] = 15,
-    questions: Annotated[int, typer.Option(help="Tasks per round.")] = 4,
-    attempts: Annotated[int, typer.Option(help="Attempts per task.")] = 8,
+    questions: Annotated[int, typer.Option(help="Tasks per round.")] = 16,
+    attempts: Annotated[int, typer.Option(help="Attempts per task.")] = 2,
     held_out: Annotated[int, typer.Option(help="Held-out tasks per measurement.")] = 60,
     measure_every: Annotated[int, typer.Option(help="Rounds between measurements; 0: before and after only.")] = 1,
     seed: SeedOption = 0,
@@ -43,19 +49,20 @@ def learn(
     from workbench.experiments import arms
 
     names = (config.method,) if methods is None else arms.METHODS if methods == "all" else tuple(methods.split(","))
+    chosen = arms.methods(config, names, alike=alike or methods is None)
     where = place("learn", run, seed, seeds, model=model, quantization=quantization, device=device)
     shape = (rounds, questions, attempts, held_out, measure_every)
-    compare(Output(as_json), where, pack, arms.methods(config, names), shape)
+    compare(Output(as_json), where, pack, chosen, shape)
 
 
-@takes_config(steps=1)
+@takes_config()
 def ablate(
     config: SDPOConfig,
     name: Annotated[str, typer.Argument(help="Which table: feedback, teacher, granularity, group or topk.")],
     pack: PackArgument = "house-rules",
     rounds: Annotated[int, typer.Option(help="Rounds, one update each.")] = 15,
-    questions: Annotated[int, typer.Option(help="Tasks per round.")] = 4,
-    attempts: Annotated[int, typer.Option(help="Attempts per task.")] = 8,
+    questions: Annotated[int, typer.Option(help="Tasks per round.")] = 16,
+    attempts: Annotated[int, typer.Option(help="Attempts per task.")] = 2,
     held_out: Annotated[int, typer.Option(help="Held-out tasks per measurement.")] = 60,
     measure_every: Annotated[int, typer.Option(help="Rounds between measurements; 0: before and after only.")] = 5,
     seed: SeedOption = 0,

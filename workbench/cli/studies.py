@@ -74,13 +74,13 @@ def update(
     _study(Output(as_json), where, lambda wb, number: wb.study_update(settings, seed=number, name=where.kind))
 
 
-@takes_config(steps=1)
+@takes_config()
 def stability(
     config: SDPOConfig,
     pack: PackArgument = "house-rules",
     rounds: Annotated[int, typer.Option(help="Of each recipe.")] = 500,
-    questions: Annotated[int, typer.Option(help="Tasks per round.")] = 4,
-    attempts: Annotated[int, typer.Option(help="Attempts per task.")] = 8,
+    questions: Annotated[int, typer.Option(help="Tasks per round.")] = 16,
+    attempts: Annotated[int, typer.Option(help="Attempts per task.")] = 2,
     held_out: Annotated[int, typer.Option(help="Held-out tasks per measurement.")] = 60,
     measure_every: Annotated[int, typer.Option(help="Rounds between measurements.")] = 10,
     seed: SeedOption = 0,

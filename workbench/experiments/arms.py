@@ -17,6 +17,28 @@ METHODS: tuple[str, ...] = get_args(Method)
 
 
 @dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a method is given where each is to be at its best."""
+
+    attempts: int  # per task
+    steps: int  # of the optimiser, per update
+    learning_rate: float
+
+
+# What each learned best with in house 11, of which no result is reported (docs/evidence.md, section 1). Credit by
+# feedback needs no group, so many tasks with few attempts teach it more; a reward needs a group to stand out from.
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        "sdpo": Recipe(2, 8, 3e-3),
+        "grpo": Recipe(8, 4, 2e-3),
+        "blend": Recipe(2, 8, 3e-3),
+        "srpo": Recipe(2, 8, 3e-3),
+        "rlsd": Recipe(8, 4, 2e-3),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Arm:
     """One way of learning."""
 
@@ -26,9 +48,16 @@ class Arm:
     attempts: int | None = None  # per task, with as many tasks as give the same number in all; None = the settings'
 
 
-def methods(config: SDPOConfig, names: tuple[str, ...] = METHODS) -> list[Arm]:
-    """The methods, all else alike. Raises ConfigError for an unknown one."""
-    return [Arm(name, replace(config, method=name)) for name in names]  # type: ignore[arg-type]  # it checks itself
+def methods(config: SDPOConfig, names: tuple[str, ...] = METHODS, *, alike: bool = False) -> list[Arm]:
+    """The methods, each with its recipe, or all else `alike`. Raises ConfigError for an unknown one."""
+    arms = [Arm(name, replace(config, method=name)) for name in names]  # type: ignore[arg-type]  # it checks itself
+    return arms if alike else [_at_its_best(arm) for arm in arms]
+
+
+def _at_its_best(arm: Arm) -> Arm:
+    recipe = RECIPES[arm.config.method]
+    config = replace(arm.config, steps=recipe.steps, learning_rate=recipe.learning_rate)
+    return replace(arm, config=config, attempts=recipe.attempts)
 
 
 def _feedback(config: SDPOConfig) -> list[Arm]:
@@ -59,8 +88,10 @@ def _granularity(config: SDPOConfig) -> list[Arm]:
 
 
 def _group(config: SDPOConfig) -> list[Arm]:
-    """How many attempts at one task make a group."""
-    return [Arm(f"G = {size}", config, attempts=size) for size in (2, 4, 8, 16, 32)]
+    """How many attempts at one task make a group, with credit by feedback and by reward, each with its recipe else."""
+    sizes = {"sdpo": (1, 2, 4, 8, 32), "grpo": (2, 4, 8, 32)}
+    arms = methods(config, tuple(sizes))
+    return [replace(arm, name=f"{arm.name}, G = {G}", attempts=G) for arm in arms for G in sizes[arm.name]]
 
 
 def _topk(config: SDPOConfig) -> list[Arm]:

@@ -29,6 +29,7 @@ TEACHERS = ("frozen", "trust_region", "ema", "live")
 BLAMED = ("raw", "centred", "control", "control_wrong", "contrastive")  # views whose negative numbers blame
 SUSPECT = ("divergence", "jsd", "entropy_teacher", "entropy_student")  # views whose large numbers do
 FIRST_HOUSE = 400_000  # of the causal tests and the learning rounds
+QUESTIONS, ATTEMPTS = 16, 2  # of a learning round: tasks, and attempts at each
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +114,16 @@ class _Taught(_Views):
         super().__init__(journal, seed, settings.programs_per_teacher)
         self.name = f"teacher {teacher}"
         self.rounds = settings.rounds
-        self.config = SDPOConfig(teacher=teacher, steps=1)  # type: ignore[arg-type]  # it checks itself
+        self.config = SDPOConfig(teacher=teacher)  # type: ignore[arg-type]  # it checks itself
         self.contexts = ()
-        self.tasks = house_tasks(_pack(seed), 4 * settings.rounds, held_out=False, seed=1 + seed)
+        self.tasks = house_tasks(_pack(seed), QUESTIONS * settings.rounds, held_out=False, seed=1 + seed)
 
     def step(self, step: int) -> dict[str, Any]:
         """A round of learning at first, then programs."""
         if step >= self.rounds:
             return super().step(step)
-        group = self.session.attempt_many(self.tasks[4 * step : 4 * step + 4], 8, stop=self.journal.stop)
+        tasks = self.tasks[QUESTIONS * step : QUESTIONS * (step + 1)]
+        group = self.session.attempt_many(tasks, ATTEMPTS, stop=self.journal.stop)
         learned = _update(self.session, group, self.config, self.journal.stop)
         return {"programs": [], "learned": learned}
 

@@ -30,8 +30,8 @@ class LearnSettings:
     """How much is sampled and measured."""
 
     rounds: int = 15
-    questions: int = 4  # tasks per round
-    attempts: int = 8  # per task
+    questions: int = 16  # tasks per round
+    attempts: int = 2  # per task, where an arm has no number of its own
     held_out: int = 60  # held-out tasks, one attempt each
     measure_every: int = 1  # rounds between held-out measurements; 0 = only before and after
 
