@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli.output import (
-    DeviceOption,
-    JsonOption,
-    ModelOption,
-    Output,
-    QuantizationOption,
-    opened,
-    whole_numbers,
-)
-from workbench.cli.place import DirectoryOption, SeedOption, SeedsOption, place
+from workbench.cli.output import JsonOption, Output, opened, whole_numbers
+from workbench.cli.place import Place, takes_place
 from workbench.cli.reports import write_report
 from workbench.cli.settings import takes_config
 from workbench.config import SDPOConfig
@@ -27,9 +19,11 @@ if TYPE_CHECKING:
     from workbench.experiments.discover import DiscoveryPoint
 
 
+@takes_place("discover")
 @takes_config(advantage_clip=5.0)  # `TEST_TIME` of the experiment
 def discover(
     config: SDPOConfig,
+    where: Place,
     tasks: Annotated[int, typer.Option(help="Hard tasks, found by measuring before the first seed.")] = 30,
     methods: Annotated[str, typer.Option(help="With commas.")] = "sdpo,best_of_k,multi_turn,multi_turn_feedback",
     budget: Annotated[int, typer.Option(help="Attempts per task, of every method.")] = 160,
@@ -38,12 +32,6 @@ def discover(
     stages: Annotated[str, typer.Option(help="Stages of the tasks that are tried, with commas.")] = "4,5",
     screened: Annotated[int, typer.Option(help="Attempts that measure whether a task is hard.")] = 256,
     screen_seed: Annotated[int, typer.Option(help="Of the choice of tasks.")] = 0,
-    seed: SeedOption = 0,
-    seeds: SeedsOption = 1,
-    run: DirectoryOption = None,
-    model: ModelOption = "embedded",
-    quantization: QuantizationOption = "auto",
-    device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Time how many attempts each method needs until a hard task is solved for the first time."""
@@ -55,9 +43,8 @@ def discover(
     check_kind(feedback)
     DiscoverySettings(budget, group)  # checks itself
     numbers = whole_numbers(stages, "--stages")
-    where = place("discover", run, seed, seeds, model=model, quantization=quantization, device=device)
     hard = []
-    with opened(output, where.directory / "screen", model=model, quantization=quantization, device=device) as workbench:
+    with opened(output, where.directory / "screen", seed=0, **where.policy) as workbench:
         for one in workbench.hard_tasks(
             tasks, feedback=feedback, stages=numbers, attempts=screened, seed=screen_seed, name="screen"
         ):

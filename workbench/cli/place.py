@@ -7,14 +7,16 @@ resumed by the same command on the same directory.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.output import Output, opened
+from workbench.cli.output import DeviceOption, ModelOption, Output, QuantizationOption, opened
+from workbench.cli.settings import Command, takes
 from workbench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,11 +24,20 @@ if TYPE_CHECKING:
 
 FIRST_FRESH_HOUSE = 200_000  # no setting was chosen on these
 
-DirectoryOption = Annotated[
-    Path | None, typer.Option("--run", help="Directory of the experiment, resumed if it holds one; a new one if none.")
-]
-SeedOption = Annotated[int, typer.Option("--seed", help="The first seed: of adapter, sampling and choice of tasks.")]
-SeedsOption = Annotated[int, typer.Option("--seeds", help="How many seeds, one run each.")]
+PLACE_OPTIONS: Mapping[str, Any] = MappingProxyType(
+    {
+        "seed": Annotated[int, typer.Option(help="The first seed: of adapter, sampling and choice of tasks.")],
+        "seeds": Annotated[int, typer.Option(help="How many seeds, one run each.")],
+        "run": Annotated[
+            Path | None,
+            typer.Option(help="Directory of the experiment, resumed if it holds one; a new one if none."),
+        ],
+        "model": ModelOption,
+        "quantization": QuantizationOption,
+        "device": DeviceOption,
+    }
+)
+_DEFAULTS = {"seed": 0, "seeds": 1, "run": None, "model": "embedded", "quantization": "auto", "device": "auto"}
 PackArgument = Annotated[
     str, typer.Argument(help="house-rules[@SEED][:KIND]; without @SEED each seed has a fresh house of its own.")
 ]
@@ -36,12 +47,16 @@ PackArgument = Annotated[
 class Place:
     """Where an experiment is made, and with which policy."""
 
-    kind: str
     directory: Path
     seeds: tuple[int, ...]
     model: str
     quantization: str
     device: str
+
+    @property
+    def policy(self) -> dict[str, str]:
+        """Which policy, as `output.opened` takes it."""
+        return {"model": self.model, "quantization": self.quantization, "device": self.device}
 
     def run_of(self, seed: int) -> Path:
         """The run directory of one seed."""
@@ -54,21 +69,27 @@ class Place:
 
         `tell` words a point; "" is not printed.
         """
-        policy = {"model": self.model, "quantization": self.quantization, "device": self.device}
         for seed in self.seeds:
-            with opened(output, self.run_of(seed), seed=seed, **policy) as workbench:
+            with opened(output, self.run_of(seed), seed=seed, **self.policy) as workbench:
                 for point in begin(workbench, seed):
                     if told := tell(point):
                         output.say(f"Seed {seed}, {told}" if len(self.seeds) > 1 else told)
                     yield seed, point
 
 
-def place(kind: str, run: Path | None, seed: int, seeds: int, *, model: str, quantization: str, device: str) -> Place:
-    """Where to make an experiment. Raises ConfigError for no seeds."""
-    if seeds < 1:
-        raise ConfigError(f"--seeds is {seeds}; it must be at least 1.")
-    free = (path for n in itertools.count(1) if not (path := Path(f"runs/{kind}-{n}")).exists())
-    return Place(kind, run or next(free), tuple(range(seed, seed + seeds)), model, quantization, device)
+def takes_place(kind: str) -> Callable[[Command], Command]:
+    """The options of where an experiment is made, for the parameter `where: Place`.
+
+    `kind`: of the directories that are made if none is named: runs/KIND-1 and so on.
+    """
+
+    def build(run: Path | None, seed: int, seeds: int, **policy: str) -> Place:
+        if seeds < 1:
+            raise ConfigError(f"--seeds is {seeds}; it must be at least 1.")
+        free = (path for n in itertools.count(1) if not (path := Path(f"runs/{kind}-{n}")).exists())
+        return Place(run or next(free), tuple(range(seed, seed + seeds)), **policy)
+
+    return takes("where", PLACE_OPTIONS, _DEFAULTS, build)
 
 
 def fresh_pack(pack: str, seed: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -69,31 +70,41 @@ SpanOption = Annotated[
 ]
 
 
-def takes_config(**changed: Any) -> Callable[[Command], Command]:
-    """Gives a command the options of `CONFIG_OPTIONS` in the place of its parameter `config: SDPOConfig`.
+def takes(
+    parameter: str, options: Mapping[str, Any], defaults: Mapping[str, Any], build: Callable[..., Any]
+) -> Callable[[Command], Command]:
+    """Gives a command `options`, name -> annotation, in the place of one parameter, which `build` makes of them.
 
-    `changed`: defaults that differ from `SDPOConfig`'s own. A bad value raises ConfigError before the command begins.
+    What `build` raises, it raises before the command begins.
     """
-    defaults = SDPOConfig(**changed)
 
     def decorate(command: Command) -> Command:
+        command.__annotations__.pop(parameter)  # typer need not know it; it may be imported for type checking only
         signature = inspect.signature(command, eval_str=True)
-        parameters = [p for name, p in signature.parameters.items() if name != "config"]
+        parameters = [p for name, p in signature.parameters.items() if name != parameter]
         parameters += [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=getattr(defaults, name), annotation=option)
-            for name, option in CONFIG_OPTIONS.items()
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=option)
+            for name, option in options.items()
         ]
 
         @functools.wraps(command)
         def run(**given: Any) -> Any:
-            config = SDPOConfig(**{name: given.pop(name) for name in CONFIG_OPTIONS})
-            return command(config=config, **given)
+            made = build(**{name: given.pop(name) for name in options})
+            return command(**{parameter: made}, **given)
 
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # what typer reads
         run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
         return run  # type: ignore[return-value]
 
     return decorate
+
+
+def takes_config(**changed: Any) -> Callable[[Command], Command]:
+    """The options of an update, for the parameter `config: SDPOConfig`; `changed`: defaults other than its own.
+
+    A bad value raises ConfigError.
+    """
+    return takes("config", CONFIG_OPTIONS, asdict(SDPOConfig(**changed)), SDPOConfig)
 
 
 def parsed_spans(texts: Sequence[str] | None) -> dict[str, list[tuple[int, int]]]:

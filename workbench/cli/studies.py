@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workbench.cli.learning import compare
-from workbench.cli.output import DeviceOption, JsonOption, ModelOption, Output, QuantizationOption
-from workbench.cli.place import DirectoryOption, PackArgument, Place, SeedOption, SeedsOption, place
+from workbench.cli.learning import compare, takes_rounds
+from workbench.cli.output import JsonOption, Output
+from workbench.cli.place import PackArgument, Place, takes_place
 from workbench.cli.reports import write_report
 from workbench.cli.settings import takes_config
 from workbench.config import SDPOConfig
@@ -18,6 +18,7 @@ from workbench.errors import ConfigError
 if TYPE_CHECKING:
     from workbench import Workbench
     from workbench.experiments.journal import Point
+    from workbench.experiments.learn import LearnSettings
 
 
 def build() -> typer.Typer:
@@ -28,38 +29,30 @@ def build() -> typer.Typer:
     return app
 
 
+@takes_place("study-credit")
 def credit(
+    where: Place,
     programs: Annotated[int, typer.Option(help="With one wrong stage, read in every way.")] = 300,
     rounds: Annotated[int, typer.Option(help="That each teacher teaches before its credit is read.")] = 5,
     programs_per_teacher: Annotated[int, typer.Option(help="Read under each teacher.")] = 100,
     tests: Annotated[int, typer.Option(help="Failed attempts of which four tokens each are exchanged.")] = 60,
     continuations: Annotated[int, typer.Option(help="From each of both tokens.")] = 16,
-    seed: SeedOption = 0,
-    seeds: SeedsOption = 1,
-    run: DirectoryOption = None,
-    model: ModelOption = "embedded",
-    quantization: QuantizationOption = "auto",
-    device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Where credit lands, by evidence, view and teacher, and whether exchanging the token agrees."""
     from workbench.experiments.credit_study import CreditStudySettings
 
     settings = CreditStudySettings(programs, rounds, programs_per_teacher, tests, continuations)
-    where = place("study-credit", run, seed, seeds, model=model, quantization=quantization, device=device)
-    _study(Output(as_json), where, lambda wb, number: wb.study_credit(settings, seed=number, name=where.kind))
+    name = "study-credit"
+    _study(Output(as_json), where, name, lambda wb, seed: wb.study_credit(settings, seed=seed, name=name))
 
 
+@takes_place("study-update")
 def update(
+    where: Place,
     groups: Annotated[int, typer.Option(help="Each is updated on once per loss and learning rate.")] = 10,
     attempts: Annotated[int, typer.Option(help="Per group.")] = 8,
     learning_rates: Annotated[str, typer.Option(help="With commas.")] = "0.0005,0.002,0.005,0.02",
-    seed: SeedOption = 0,
-    seeds: SeedsOption = 1,
-    run: DirectoryOption = None,
-    model: ModelOption = "embedded",
-    quantization: QuantizationOption = "auto",
-    device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Predicted against realised, over many updates from one state, by loss and learning rate."""
@@ -70,35 +63,27 @@ def update(
     except ValueError as error:
         raise ConfigError(f"--learning-rates is {learning_rates!r}; write numbers with commas.") from error
     settings = UpdateStudySettings(groups, attempts, rates)
-    where = place("study-update", run, seed, seeds, model=model, quantization=quantization, device=device)
-    _study(Output(as_json), where, lambda wb, number: wb.study_update(settings, seed=number, name=where.kind))
+    name = "study-update"
+    _study(Output(as_json), where, name, lambda wb, seed: wb.study_update(settings, seed=seed, name=name))
 
 
+@takes_place("study-stability")
 @takes_config()
+@takes_rounds(rounds=500, measure_every=10)
 def stability(
     config: SDPOConfig,
+    settings: LearnSettings,
+    where: Place,
     pack: PackArgument = "house-rules",
-    rounds: Annotated[int, typer.Option(help="Of each recipe.")] = 500,
-    questions: Annotated[int, typer.Option(help="Tasks per round.")] = 16,
-    attempts: Annotated[int, typer.Option(help="Attempts per task.")] = 2,
-    held_out: Annotated[int, typer.Option(help="Held-out tasks per measurement.")] = 60,
-    measure_every: Annotated[int, typer.Option(help="Rounds between measurements.")] = 10,
-    seed: SeedOption = 0,
-    seeds: SeedsOption = 1,
-    run: DirectoryOption = None,
-    model: ModelOption = "embedded",
-    quantization: QuantizationOption = "auto",
-    device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Many rounds under the defaults, and under a recipe that loses the policy: what the alarms say, and when."""
     from workbench.experiments.arms import stability as arms
 
-    where = place("study-stability", run, seed, seeds, model=model, quantization=quantization, device=device)
-    compare(Output(as_json), where, pack, arms(config), (rounds, questions, attempts, held_out, measure_every))
+    compare(Output(as_json), where, "study-stability", pack, arms(config), settings)
 
 
-def _study(output: Output, where: Place, begin: Callable[[Workbench, int], Iterator[Point]]) -> None:
+def _study(output: Output, where: Place, name: str, begin: Callable[[Workbench, int], Iterator[Point]]) -> None:
     count = sum(1 for _ in where.points(output, begin, lambda point: f"{point.arm}: step {point.step}"))
     report = write_report(output, where.directory)
-    output.summary({"study": where.kind, "run": str(where.directory), "points": count, "report": report})
+    output.summary({"study": name, "run": str(where.directory), "points": count, "report": report})
