@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import gradio as gr
+from gradio.state_holder import SessionState, StateHolder
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
@@ -21,7 +23,7 @@ from workbench.ui.theme import head, theme
 LARGEST_FILE = 256 * 2**20  # bytes of an uploaded file: a run's archive; it goes to the disk as it comes
 LARGEST_REQUEST = 5 * 2**20  # bytes of any other request's body, which is held in memory
 LONGEST_QUEUE = 256  # requests that may wait; those for the model wait in the desk's own, shorter queue
-SESSIONS = 1000  # whose choices are remembered; the one unused for longest is forgotten first
+SESSIONS = 1000  # pages whose choices are remembered, some 10 KiB each; the one unused for longest is forgotten first
 UPLOADS_LIVE_S = 3600
 
 # Whatever a text might smuggle past every escape: it loads nothing from elsewhere, and no other page frames this one.
@@ -107,6 +109,26 @@ def _name(host: str) -> str:
         return ""
 
 
+class Sessions(StateHolder):
+    """What the server remembers of each page that is open.
+
+    Gradio would keep a description of every component for every session (0.4 MiB, a fifth of a second to make), which
+    only its deep links read, and takes each call of a program for a session of its own, for whose sake it would in time
+    forget the pages that people have open. Here a session is what was chosen in it, and a program's call leaves none.
+    """
+
+    def __getitem__(self, session_id: str) -> SessionState:
+        if session_id in self.blocks._queue.event_ids_to_events:  # a call without a session has the name of its event
+            return self._new()
+        with self.lock:
+            if session_id not in self.session_data:
+                self.session_data[session_id] = self._new()
+        return super().__getitem__(session_id)
+
+    def _new(self) -> SessionState:
+        return SessionState(SimpleNamespace(default_config=self.blocks.default_config, blocks=()))  # type: ignore[arg-type]
+
+
 def launch(
     page: gr.Blocks, host: str, port: int, auth: tuple[str, str] | None = None, names: Collection[str] = ()
 ) -> str:
@@ -115,7 +137,7 @@ def launch(
     `names`: the host names under which it answers; empty for any.
     """
     page.delete_cache = (UPLOADS_LIVE_S, UPLOADS_LIVE_S)
-    _, address, _ = page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=None).launch(
+    app, address, _ = page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=None).launch(
         server_name=host,
         server_port=port,
         auth=auth,
@@ -136,4 +158,6 @@ def launch(
         prevent_thread_lock=True,
         app_kwargs={"middleware": [Middleware(Guard, hosts=names)]},
     )
+    app.state_holder = Sessions()
+    app.state_holder.set_blocks(page)
     return str(address)

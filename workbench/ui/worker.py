@@ -24,7 +24,7 @@ from workbench.errors import RunError, WorkbenchError
 
 PERSON, SHOWN, AHEAD = 0, 1, 2  # priorities: asked for by a person; needed on screen now; needed soon
 LONGEST_QUEUE = 64  # a person's jobs that may wait
-KEPT = 256  # results of SHOWN and AHEAD jobs that stay in memory
+KEPT = 128  # results that stay in memory: twice the largest group in colour, each some 4 KiB a token
 ASKED_BY: ContextVar[str] = ContextVar("asked_by", default="")  # the tab or program that acts; "" is the page itself
 
 
