@@ -192,8 +192,8 @@ def wait_until_ready(app: App, patience_s: float = 420.0) -> None:
 
 def _work(
     app: App, clients: int, seconds: float, tell: Callable[[str], None]
-) -> tuple[list[Told], list[tuple[float, int]]]:
-    """What each client was told, and (seconds since the start, resident bytes) of the page meanwhile."""
+) -> tuple[list[Told], list[tuple[float, int, int]]]:
+    """What each client was told; (seconds since the start, answers so far, resident bytes of the page) meanwhile."""
     started = time.monotonic()
     pages = [Page(app.address) for _ in range(clients)]
     workers = [Client(number, page) for number, page in enumerate(pages)]
@@ -202,9 +202,9 @@ def _work(
         thread.start()
     memory = []
     while any(thread.is_alive() for thread in threads):
-        memory.append((time.monotonic() - started, resident_bytes(app.process.pid)))
         answered = sum(len(waits) for worker in workers for waits in list(worker.told.waits_s.values()))
-        tell(f"{memory[-1][0]:.0f} s: {answered} answers, {memory[-1][1] / 2**20:.0f} MiB")
+        memory.append((time.monotonic() - started, answered, resident_bytes(app.process.pid)))
+        tell(f"{memory[-1][0]:.0f} s: {answered} answers, {memory[-1][2] / 2**20:.0f} MiB")
         time.sleep(PACE_S)
     for page in pages:
         page.http.close()
@@ -273,12 +273,13 @@ def _spread(values: list[float]) -> dict[str, float]:
     return {"min": min(values), "median": statistics.median(values), "max": max(values)}
 
 
-def _memory(samples: list[tuple[float, int]]) -> dict[str, Any]:
-    """Resident memory in MiB, and its slope over the second half, when everything has been used once."""
-    half = samples[len(samples) // 2 :]
-    found = slope([at / 60 for at, _ in half], [bytes_ / 2**20 for _, bytes_ in half])
+def _memory(samples: list[tuple[float, int, int]]) -> dict[str, Any]:
+    """Resident memory in MiB, and its slopes over the second half of the time, when everything has been used once."""
+    at, answers, mib = zip(*[(s / 60, float(answered), bytes_ / 2**20) for s, answered, bytes_ in samples], strict=True)
+    half = len(samples) // 2
     return {
-        "resident_mib": {"start": samples[0][1] / 2**20, "end": samples[-1][1] / 2**20},
-        "resident_peak_mib": max(bytes_ for _, bytes_ in samples) / 2**20,
-        "slope_mib_per_minute": found,
+        "resident_mib": {"start": mib[0], "half": mib[half], "end": mib[-1], "peak": max(mib)},
+        "answers_in_the_second_half": answers[-1] - answers[half],
+        "slope_mib_per_minute": slope(at[half:], mib[half:]),
+        "slope_mib_per_answer": slope(answers[half:], mib[half:]),
     }

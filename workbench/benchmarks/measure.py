@@ -88,13 +88,13 @@ def slope(xs: Sequence[float], ys: Sequence[float], blocks: int = 20) -> dict[st
     """The least-squares slope of y over x with its 95 % interval (Student's t), as {"estimate", "low", "high"}.
 
     Over the means of at most `blocks` stretches: neighbouring measurements are alike, and taking each for a new one
-    would make the interval too narrow. NaN where there are fewer than three.
+    would make the interval too narrow. NaN where there are fewer than three, or all at one x.
     """
     size = max(1, -(-len(xs) // blocks))
     points = [
         (statistics.fmean(xs[at : at + size]), statistics.fmean(ys[at : at + size])) for at in range(0, len(xs), size)
     ]
-    if len(points) < 3:
+    if len(points) < 3 or len({x for x, _ in points}) < 2:
         return dict.fromkeys(("estimate", "low", "high"), math.nan)
     from scipy import stats
 
