@@ -14,7 +14,6 @@ from workbench import Workbench
 from workbench.config import LoraSettings, SamplingConfig, SDPOConfig
 from workbench.errors import CreditError, RunError
 from workbench.records import Attempt
-from workbench.ui.header import header
 from workbench.ui.studio import Detail, Studio
 from workbench.ui.worker import Desk
 
@@ -149,7 +148,7 @@ def test_a_page_over_a_damaged_run_says_so_and_goes_on(workbench: Workbench) -> 
     desk = Desk(lambda: Workbench.replay(path), Studio.opened).start()
     try:
         assert desk.settled.wait(WAIT_S) and desk.state == "ready"
-        assert "of this run can be used: blob" in header(desk, "run")["problem"]
+        assert "of this run can be used: blob" in desk.facts["damage"]
         assert desk.facts["head"] == first
         studio = Studio(desk)
         shown = wanted(studio, attempt)
