@@ -10,7 +10,7 @@ BIN := .venv/bin
 RUN_STAMP := .venv/.installed-run-$(shell cat requirements.txt | cksum | cut -d' ' -f1)
 DEV_STAMP := .venv/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
-.PHONY: app test test-gpu check bench notebooks system-packages
+.PHONY: app test test-gpu check bench notebooks pictures system-packages
 
 app: $(RUN_STAMP)
 	$(BIN)/python app.py --run runs/demo $(ARGS)
@@ -29,6 +29,10 @@ check: $(DEV_STAMP)
 
 bench: $(RUN_STAMP)
 	$(BIN)/python -m workbench bench $(NAME) $(ARGS)
+
+# The pictures of README.md and docs, taken by the tests that look at the same things.
+pictures: $(DEV_STAMP) system-packages
+	PICTURES="$(CURDIR)/docs/images" $(BIN)/python -m pytest -rs -m picture $(ARGS)
 
 # Notebooks import the workbench from the repository, wherever the kernel starts.
 notebooks: $(RUN_STAMP)

@@ -1,4 +1,7 @@
-"""A real Chromium for the page's tests. Waits are long because a busy machine is slow, not because the page is."""
+"""A real Chromium for the page's tests. Waits are long because a busy machine is slow, not because the page is.
+
+The pictures in the documentation are taken by the tests that use `picture`: `make pictures`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,13 @@ from workbench.benchmarks.browser import ROOT, chromium, serving
 from workbench.errors import ConfigError
 
 PATIENCE_MS = 180_000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that take pictures, so that `-m picture` runs them alone."""
+    for item in items:
+        if "picture" in getattr(item, "fixturenames", ()):
+            item.add_marker("picture")
 
 
 @pytest.fixture(scope="session")
@@ -49,13 +59,24 @@ def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def picture() -> Callable[[Any, str], None]:
-    """Takes a screenshot of the page, as NAME.png in the folder that $SCREENSHOTS names; none where it names none."""
+def picture() -> Callable[..., None]:
+    """Takes a picture of the page, as NAME.png in the folder that $PICTURES names; none where it names none.
 
-    def taken(page: Any, name: str) -> None:
-        folder = os.environ.get("SCREENSHOTS")
-        if folder:
-            page.screenshot(path=Path(folder) / f"{name}.png")
+    It shows what the window shows; with `since`, a selector, the page from there to its end.
+    """
+
+    def taken(page: Any, name: str, since: str = "") -> None:
+        folder = os.environ.get("PICTURES")
+        if not folder:
+            return
+        page.mouse.move(0, 0)  # nothing looks pointed at
+        path = Path(folder) / f"{name}.png"
+        if not since:
+            page.screenshot(path=path)
+            return
+        top = page.evaluate("(s) => document.querySelector(s).getBoundingClientRect().top + scrollY - 16", since)
+        wide, high = page.evaluate("[document.documentElement.clientWidth, document.documentElement.scrollHeight]")
+        page.screenshot(path=path, full_page=True, clip={"x": 0, "y": top, "width": wide, "height": high - top})
 
     return taken
 

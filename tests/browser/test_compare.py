@@ -37,7 +37,12 @@ def compared(page: Any, kind: str) -> None:
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 400)])
 def test_estimators_are_rows_under_the_same_tokens(
-    new_page: Callable[..., Any], app: str, attempt: dict[str, Any], scheme: str, width: int
+    new_page: Callable[..., Any],
+    app: str,
+    attempt: dict[str, Any],
+    picture: Callable[..., None],
+    scheme: str,
+    width: int,
 ) -> None:
     page = opened(new_page, app, scheme=scheme, width=width)
     page.wait_for_selector("text=Attempt 1 of 3 at house-rules/sort-take-1")
@@ -55,6 +60,7 @@ def test_estimators_are_rows_under_the_same_tokens(
     assert max(lefts) == 1  # a token and all its numbers stand in one column
     assert "one scale for all rows in nats" in page.locator(".cmp-legend").inner_text()
     page.wait_for_selector("#compare-chart .heatmaplayer")
+    picture(page, f"compare-{scheme}")
     page.focus(".cmp-blocks")
     page.keyboard.press("End")
     said = page.locator(".cmp-live").text_content()

@@ -11,7 +11,7 @@ from test_page import idle, opened, sampled
 
 pytestmark = pytest.mark.browser
 
-Picture = Callable[[Any, str], None]
+Picture = Callable[..., None]
 
 
 def coloured(page: Any) -> None:

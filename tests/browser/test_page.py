@@ -52,18 +52,19 @@ def sampled(page: Any, count: int) -> None:
     pytest.fail("six groups without one failed attempt: the page's default task teaches nothing")
 
 
-def test_one_round(new_page: Callable[..., Any], app: str) -> None:
+def test_one_round(new_page: Callable[..., Any], app: str, picture: Callable[..., None]) -> None:
     """Sample, read the feedback, colour, update, compare predicted with realised, undo, redo; then reload."""
     page = opened(new_page, app)
-    sampled(page, 6)
+    sampled(page, 8)
     page.wait_for_selector(".hm-t")
-    assert page.locator(".wb-card-button").count() == 6
+    assert page.locator(".wb-card-button").count() == 8
     assert page.locator("#feedback textarea").input_value() != ""
     assert page.locator("[aria-pressed='true']").locator(".wb-fail").count() == 1
     text = page.evaluate("[...document.querySelectorAll('.hm-src')].map((l) => l.textContent).join('\\n')")
     assert "def f(xs):" in text
     page.wait_for_selector(".hm-legend:has-text('one scale for all attempts shown')")
     assert page.locator(".hm-summary").inner_text()
+    picture(page, "heatmap")
     page.click(".wb-teacher summary")
     assert "Correctly solve the original question." in page.locator(".wb-teacher").inner_text()
 
@@ -75,6 +76,9 @@ def test_one_round(new_page: Callable[..., Any], app: str) -> None:
     assert page.locator(".hm-view").input_value() == "predicted"
     assert page.locator(".hm-against").input_value() == "realised"
     assert "sign agreement" in page.locator(".wb-numbers").inner_text()
+    page.wait_for_selector(".wb-health dt:has-text('held-out')")  # measured by itself, behind everything else
+    picture(page, "realised")
+    picture(page, "update", since="#part-update")
 
     page.click("#do-undo")
     page.wait_for_selector(".wb-node[aria-current='step'][aria-label^='root']")
@@ -83,7 +87,7 @@ def test_one_round(new_page: Callable[..., Any], app: str) -> None:
     page.wait_for_selector(".wb-after")
     page.reload()
     page.wait_for_selector(".wb-after")
-    assert page.locator(".wb-card-button").count() == 6 and page.locator(".wb-node").count() == 2
+    assert page.locator(".wb-card-button").count() == 8 and page.locator(".wb-node").count() == 2
 
 
 def test_feedback_is_recorded_and_hostile_text_stays_text(new_page: Callable[..., Any], app: str) -> None:

@@ -62,7 +62,7 @@ def held_out(served: Served) -> int:
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 400)])
 def test_one_waits_behind_another_and_is_stopped_alone(
-    new_page: Callable[..., Any], served: Served, picture: Callable[[Any, str], None], scheme: str, width: int
+    new_page: Callable[..., Any], served: Served, picture: Callable[..., None], scheme: str, width: int
 ) -> None:
     first, second = opened(new_page, served), opened(new_page, served, width=width, scheme=scheme)
     measured = held_out(served)
@@ -120,7 +120,7 @@ def test_what_runs_says_how_long_yet(new_page: Callable[..., Any], served: Serve
 
 
 def test_a_worker_that_ends_is_reopened_and_the_round_goes_on(
-    new_page: Callable[..., Any], served: Served, picture: Callable[[Any, str], None]
+    new_page: Callable[..., Any], served: Served, picture: Callable[..., None]
 ) -> None:
     def dies(workbench: Any, job: Any) -> None:
         raise SystemExit("a library called exit()")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Wo
 
 
 def test_the_round_is_shown_and_what_needs_the_model_is_off_and_says_why(
-    new_page: Callable[..., Any], replayed: tuple[str, Workbench, list[Attempt]]
+    new_page: Callable[..., Any], replayed: tuple[str, Workbench, list[Attempt]], picture: Callable[..., None]
 ) -> None:
     address, workbench, _ = replayed
     before = len(workbench.events())
@@ -55,9 +54,9 @@ def test_the_round_is_shown_and_what_needs_the_model_is_off_and_says_why(
     page.get_by_role("tab", name="Compare").click()
     page.click("#do-compare:not([disabled])")
     page.wait_for_selector(".cmp-block")
-    if folder := os.environ.get("SCREENSHOTS"):
-        page.get_by_role("tab", name="Round").click()
-        page.screenshot(path=Path(folder) / "replay.png", full_page=True)
+    page.get_by_role("tab", name="Round").click()
+    page.wait_for_selector(".hm-legend")
+    picture(page, "replay")
     assert len(workbench.events()) == before
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,7 +40,9 @@ def test_six_steps_point_at_the_real_controls_and_never_block(new_page: Callable
     other.wait_for_selector(".wb-tour-open:has-text('New here?')")
 
 
-def test_classroom_mode_is_large_and_its_rounds_run(new_page: Callable[..., Any], app: str) -> None:
+def test_classroom_mode_is_large_and_its_rounds_run(
+    new_page: Callable[..., Any], app: str, picture: Callable[..., None]
+) -> None:
     page = new_page(width=1280, height=800)
     page.goto(f"{app}?classroom=1")
     page.wait_for_selector(".wb-prompt")
@@ -57,9 +57,8 @@ def test_classroom_mode_is_large_and_its_rounds_run(new_page: Callable[..., Any]
     if page.locator(".wb-fail").count():
         page.wait_for_selector(".wb-said:has-text('largest first')")
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
-    if folder := os.environ.get("SCREENSHOTS"):
-        page.wait_for_selector(".hm-legend")
-        page.screenshot(path=Path(folder) / "classroom.png")
+    page.wait_for_selector(".hm-legend")
+    picture(page, "classroom")
     page.click(".wb-classroom-open")
     assert "classroom" not in page.url and not page.locator("#part-presets").is_visible()
     page.click(".wb-classroom-open")
