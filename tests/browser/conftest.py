@@ -62,16 +62,20 @@ def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
 def picture() -> Callable[..., None]:
     """Takes a picture of the page, as NAME.png in the folder that $PICTURES names; none where it names none.
 
-    It shows what the window shows; with `since`, a selector, the page from there to its end.
+    It shows what the window shows from the page's top, or from `at` on; with `since` the page from there to its end.
+    Both are selectors.
     """
 
-    def taken(page: Any, name: str, since: str = "") -> None:
+    def taken(page: Any, name: str, *, at: str = "body", since: str = "") -> None:
         folder = os.environ.get("PICTURES")
         if not folder:
             return
         page.mouse.move(0, 0)  # nothing looks pointed at
         path = Path(folder) / f"{name}.png"
         if not since:
+            page.evaluate(
+                "(s) => scrollTo(0, document.querySelector(s).getBoundingClientRect().top + scrollY - 16)", at
+            )
             page.screenshot(path=path)
             return
         top = page.evaluate("(s) => document.querySelector(s).getBoundingClientRect().top + scrollY - 16", since)

@@ -60,7 +60,7 @@ def test_a_credit_is_tested_and_a_token_forced_by_keyboard(
     said = page.locator(".hm-test").first.inner_text()
     assert re.search(r"passes \d+ of \d+, .* \d+ of \d+: pass rate .* points, 95 % interval", said)
     assert page.evaluate("document.activeElement.dataset.key") == "test"  # the focus stays where it was
-    picture(page, f"drawer-{scheme}")
+    picture(page, f"drawer-{scheme}", at=".hm-title")
 
     count, parent = page.locator(".wb-card").count(), page.locator("[aria-pressed='true'] .wb-number").inner_text()
     place = page.locator(".hm-goto").input_value()
@@ -80,7 +80,7 @@ def test_the_drawer_is_below_the_heatmap_on_a_phone(new_page: Callable[..., Any]
     code, panel = page.locator(".hm-code").bounding_box(), page.locator(".hm-panel").bounding_box()
     assert panel["y"] >= code["y"] + code["height"]
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
-    picture(page, "drawer-phone")
+    picture(page, "drawer-phone", at=".hm-title")
     page.keyboard.press("Escape")
     assert page.locator(".hm-panel").is_hidden()
 

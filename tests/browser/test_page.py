@@ -68,6 +68,12 @@ def test_one_round(new_page: Callable[..., Any], app: str, picture: Callable[...
     page.click(".wb-teacher summary")
     assert "Correctly solve the original question." in page.locator(".wb-teacher").inner_text()
 
+    page.click(".wb-teacher summary")
+    page.get_by_text("exact prompt (").click()
+    assert page.locator(".wb-task .wb-pre").first.inner_text().startswith("<|user|>Write f(xs): sort, then take 3.")
+    page.get_by_text("exact prompt (").click()
+
+    page.wait_for_selector(".wb-facts-line:has-text('reads')")
     assert "give signal" in page.locator(".wb-plan").inner_text()
     page.click("#do-update:not([disabled])")
     page.wait_for_selector(".wb-after")
@@ -77,6 +83,7 @@ def test_one_round(new_page: Callable[..., Any], app: str, picture: Callable[...
     assert page.locator(".hm-against").input_value() == "realised"
     assert "sign agreement" in page.locator(".wb-numbers").inner_text()
     page.wait_for_selector(".wb-health dt:has-text('held-out')")  # measured by itself, behind everything else
+    page.wait_for_selector(".wb-facts-line:has-text('reads')")
     picture(page, "realised")
     picture(page, "update", since="#part-update")
 
@@ -149,6 +156,7 @@ def test_the_endpoints_make_a_round(app: str) -> None:
         failed = [attempt for attempt in attempts if not attempt["passed"]]
         if failed:
             break
+    assert call("prompt", task=task["id"])["ids"] == attempts[0]["prompt_ids"]
     said = call("feedback", attempt=failed[0]["id"], text="sort descending.", mode="join")
     assert said["feedback"].endswith("sort descending.") and said["feedback_source"] == "person"
     before = call("credit", attempt=failed[0]["id"])

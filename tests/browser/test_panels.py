@@ -30,7 +30,7 @@ def test_the_update_is_explained_before_and_checked_after(new_page: Callable[...
     page.wait_for_selector(".wb-after")
     page.get_by_text("Predicted against realised, token by token").click()
     page.wait_for_selector("#scatter .js-plotly-plot")
-    page.wait_for_selector(".wb-health .wb-spark")
+    page.wait_for_selector(".wb-health dt:has-text('KL to base')")
     page.get_by_role("button", name="sign agreement").first.click()
     assert "Share of the tokens" in page.locator("#wb-tip").inner_text()
     page.keyboard.press("Escape")

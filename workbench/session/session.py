@@ -18,7 +18,7 @@ from workbench.errors import FeedbackError, NoSignalError, RunError, TaskError, 
 from workbench.policy import Policy, load_policy
 from workbench.policy.adapter import export_adapter
 from workbench.policy.merging import export_merged
-from workbench.policy.prompts import Turn, student_prompt
+from workbench.policy.prompts import Prompt, Turn, student_prompt
 from workbench.probe import Probe, own_randomness, side_effects
 from workbench.records import Attempt, FeedbackSource, Ledger, SideEffects, Task, UpdateReport, to_json
 from workbench.runs import Run
@@ -95,6 +95,11 @@ class Session(Comparisons, HubModels, Interventions, Library, NodeComparisons, T
             opened.close()
             raise
         return session
+
+    def prompt(self, task: Task) -> Prompt:
+        """The exact chat prompt under which the policy attempts a task. Raises PromptError."""
+        with self._lock:
+            return student_prompt(self.policy, task)
 
     # Attempts and feedback ---------------------------------------------------------------------------------------
     def attempt(

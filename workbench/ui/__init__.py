@@ -54,8 +54,8 @@ def build_ui(desk: Desk, run: str = "", *, replay: bool = False) -> gr.Blocks:
             pass
         with gr.Tab("Compare"):
             compare = ComparePanel(studio, selection)
-        with gr.Tab("Runs"):
-            runs = RunsPanel(studio, selection)
+        with gr.Tab("Runs") as runs_tab:
+            runs = RunsPanel(studio, selection, runs_tab)
         with gr.Tab("Settings"):
             gr.Markdown(confined, elem_id="confinement")
             settings = SettingsPanel(selection)

@@ -52,6 +52,11 @@ def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
         """This run beside another one of the same directory: pass rates, learning curves, settings that differ."""
         return await result(compare_jobs.compare_runs(studio, other))
 
+    async def prompt(task: str) -> dict:
+        """The exact chat prompt of a task: its text, and its token ids."""
+        text, ids = await result(studio.prompt(task))
+        return {"text": text, "ids": list(ids)}
+
     async def add_task(
         prompt: str, environment: str = "person", answer: dict | None = None, pack: str = AD_HOC
     ) -> dict:
@@ -95,6 +100,7 @@ def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
         compare,
         compare_runs,
         what_if,
+        prompt,
         add_task,
         import_pack,
         export_pack,

@@ -75,11 +75,14 @@ class FeedbackPanel(Panel):
     def on_evidence(
         self, event: gr.EventData, task_id: str, chosen: str, text: str, spans: dict[str, list[int]]
     ) -> tuple[str, dict[str, list[int]]]:
-        """A demonstration was chosen or taken back, or something is done with the marked tokens."""
+        """A demonstration was chosen or taken back, the words are deleted, or something is done with marked tokens."""
         attempt = pick(self.studio.group(task_id), chosen)
         what, value = str(getattr(event, "id", "")), str(getattr(event, "value", ""))
         if attempt is not None and what == "demonstration":
             self.studio.feedback(attempt.id, None, None, demonstration_id=value or attempt.id)
+        elif attempt is not None and what == "delete":
+            self.studio.feedback(attempt.id, "", None)
+            text = ""
         elif attempt is not None and what == "clear":
             spans = {name: span for name, span in spans.items() if name != attempt.id}
         elif what == "quote":

@@ -42,11 +42,25 @@
     return word;
   }
 
+  /* A prompt to the token, folded. */
+  function exactly(title, prompt, note) {
+    const box = el("details", "wb-details"), tokens = el("details", "wb-details");
+    add(box, el("summary", "", title), ...(note ? [el("p", "wb-quiet", note)] : []));
+    add(tokens, el("summary", "", "token ids"), el("pre", "wb-pre", prompt.ids.join(" ")));
+    return add(box, el("pre", "wb-pre", prompt.text), tokens);
+  }
+
   const parts = {
     task(root, data) {
+      const open = root.querySelector("details[open]") !== null;
       if (data.empty) { root.replaceChildren(el("p", "wb-empty", data.empty)); return; }
       root.replaceChildren(...(data.system ? [el("p", "wb-system", data.system)] : []), el("p", "wb-prompt", data.prompt),
         el("p", "wb-quiet", `judged by ${data.judge}`));
+      if (data.exact) {
+        const box = exactly(`exact prompt (${plural(data.exact.ids.length, "token")})`, data.exact);
+        box.open = open;
+        root.append(box);
+      }
       if (data.advice && data.advice.closest) root.append(window.SDPOPage.advised(data.advice));
     },
     cards(root, data, trigger) {
@@ -62,11 +76,8 @@
       const before = root.querySelector("details");
       if (before) root.wasOpen = before.open; // also while nothing is known and nothing is shown
       if (data.empty) { root.replaceChildren(); return; }
-      const box = el("details", "wb-details"), tokens = el("details", "wb-details");
-      add(box, el("summary", "", `Teacher prompt: exactly what the self-teacher reads (${plural(data.ids.length, "token")})`));
-      if (data.shortened) box.append(el("p", "wb-quiet", "The solution or the feedback was shortened to fit the model's context."));
-      add(tokens, el("summary", "", "token ids"), el("pre", "wb-pre", data.ids.join(" ")));
-      add(box, el("pre", "wb-pre", data.text), tokens);
+      const box = exactly(`Teacher prompt: exactly what the self-teacher reads (${plural(data.ids.length, "token")})`, data,
+        data.shortened ? "The solution or the feedback was shortened to fit the model's context." : "");
       box.open = Boolean(root.wasOpen);
       root.replaceChildren(box);
     },

@@ -16,11 +16,10 @@ from workbench.ui.studio import Studio
 class RunsPanel(Panel):
     """The runs in one directory. Every event of a run is on disk before it is shown, so leaving one loses nothing."""
 
-    def __init__(self, studio: Studio, selection: Selection) -> None:
+    def __init__(self, studio: Studio, selection: Selection, tab: gr.Tab) -> None:
         super().__init__()
-        self.studio, self.selection = studio, selection
+        self.studio, self.selection, self.tab = studio, selection, tab
         self.list = self.draw("runs", _runs)
-        self.refresh = gr.Button("Look again", size="sm", elem_id="look-runs")
         with gr.Row(elem_classes="wb-sample"):
             self.name = gr.Textbox(label="Begin a run called", max_length=60, min_width=160, elem_id="run-name")
             self.begin = gr.Button("Begin", size="sm", min_width=80, elem_id="begin-run")
@@ -47,7 +46,7 @@ class RunsPanel(Panel):
         events = [self.begin.click, self.name.submit]
         begin = gr.on(events, polite(self.on_begin), [self.name], [task_id, chosen, spans], **QUIET)
         then(begin)
-        self.refresh.click(polite(self.on_look), None, None, **QUIET)
+        then(self.tab.select(polite(self.on_look), None, None, **QUIET))
         self.share.click(polite(self.on_share), None, [self.page], **QUIET)
         self.export.click(polite(self.on_export), None, [self.archive], **QUIET)
         self.upload.upload(polite(self.on_import), [self.upload], None, **QUIET)
@@ -62,8 +61,9 @@ class RunsPanel(Panel):
         return "", "", {}
 
     def on_look(self) -> None:
-        """Look at the directory again."""
-        self.studio.runs()
+        """Look at the directory again, where nobody has to wait for that."""
+        if not self.studio.desk.line():
+            self.studio.runs()
 
     def on_share(self) -> str:
         """The page as a file that the browser saves."""

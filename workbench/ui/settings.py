@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, get_args
@@ -43,7 +44,7 @@ class SettingsPanel(Panel):
         )
         for kind, state, title, read in groups:
             gr.Markdown(f"### {title}")
-            with gr.Row():
+            with gr.Row(elem_classes="wb-settings"):
                 for item in fields(kind):
                     made = _field(item.name, item.default)
                     self.fields.append((kind, item.name, made, state))
@@ -73,12 +74,12 @@ def _command(read: Callable[[Moment], Any]) -> Callable[[Moment], str]:
 
 
 def _field(name: str, default: Any) -> Any:
+    said = EXPLAINED[name]
     options: dict[str, Any] = {
-        "label": name,
-        "info": f"{EXPLAINED[name]} Default {default!r}.",
+        "label": f"{name} ({said.unit})" if said.unit else name,
+        "info": f"{said.what} Default: {_default(default)}. Source: {said.source}.",
         "elem_id": f"set-{name}",
     }
-    options["min_width"] = 260
     if name in CHOICES:
         return gr.Dropdown(list(get_args(CHOICES[name])), value=default, **options)
     if isinstance(default, bool):
@@ -86,6 +87,15 @@ def _field(name: str, default: Any) -> Any:
     if isinstance(default, str):
         return gr.Textbox(default, lines=2, **options)
     return gr.Number(default, precision=0 if type(default) is int else None, **options)
+
+
+def _default(value: Any) -> str:
+    """A default as the form shows it."""
+    if value is None:
+        return "empty"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else f"{value:g}"
 
 
 def as_code(config: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -79,6 +79,16 @@ class TaskJobs(Board):
         checked_text(pack, "The pack")
         return self.desk.submit("pack", "Exporting a pack", lambda workbench, job: workbench.export_tasks(pack))
 
+    def prompt(self, task_id: str) -> Job:
+        """The job's result is the exact chat prompt of a task: its text, and its token ids."""
+        checked_text(task_id, "The task")
+        return self.desk.submit("prompt", "Writing out the prompt", _prompt(task_id))
+
+    def known_prompt(self, task_id: str) -> tuple[str, tuple[int, ...]] | None:
+        """The same, or None while that is being found out, and where there is no model to ask."""
+        found = self.desk.want(("prompt", task_id), "prompt", "Writing out the prompt", _prompt(task_id))
+        return found if isinstance(found, tuple) else None
+
     def hub_models(self) -> Job:
         """Hub models with their sizes and whether they fit here; the job's result is a list of plain data."""
         return self.desk.submit(HUB_MODELS, FITTING, _hub_models, priority=SHOWN, key=HUB_MODELS)
@@ -94,6 +104,14 @@ class TaskJobs(Board):
             pack = task.id.rpartition("/")[0]
             tasks[pack] = (*(old for old in tasks.get(pack, ()) if old.id != task.id), task)
         self.desk.publish(tasks=tasks)
+
+
+def _prompt(task_id: str) -> Callable[[Any, Job], tuple[str, tuple[int, ...]]]:
+    def run(workbench: Any, job: Job) -> tuple[str, tuple[int, ...]]:
+        prompt = workbench.prompt(workbench.task(task_id))
+        return prompt.text, tuple(prompt.ids)
+
+    return run
 
 
 def _hub_models(workbench: Any, job: Job) -> list[dict[str, Any]]:

@@ -79,7 +79,11 @@ def pack_of(task_id: str) -> str:
 
 def _task(moment: Moment) -> dict[str, Any]:
     text = task_text(moment.task, moment.desk)
-    return text if moment.task is None else {**text, "advice": advice(moment.studio, moment.task.prompt)}
+    if moment.task is None:
+        return text
+    exact = None if moment.facts.get("read_only") else moment.studio.known_prompt(moment.task_id)
+    text["exact"] = exact and {"text": exact[0], "ids": list(exact[1])}
+    return {**text, "advice": advice(moment.studio, moment.task.prompt)}
 
 
 def _listed(moment: Moment) -> list[tuple[str, str]]:

@@ -70,7 +70,7 @@
     const list = el("dl", "wb-health");
     for (const curve of data.curves) {
       const known = curve.values.filter((value) => value !== null);
-      add(list, add(el("div"), add(el("dt"), term(curve.name)), add(el("dd"), spark(curve.values), el("span", "", two(known.at(-1)))), el("dd", "wb-unit", curve.unit)));
+      add(list, add(el("div"), add(el("dt"), term(curve.name)), add(el("dd"), ...(known.length > 1 ? [spark(curve.values)] : []), el("span", "", two(known.at(-1)))), el("dd", "wb-unit", curve.unit)));
     }
     root.append(list);
   };
