@@ -109,6 +109,10 @@ def test_feedback_is_recorded_and_hostile_text_stays_text(new_page: Callable[...
     page.click(".wb-teacher summary")
     page.wait_for_selector(f".wb-teacher pre:has-text({HOSTILE!r})")
     assert page.locator(".wb-part img, .wb-part script").count() == 0
+    shown = page.locator(".hm-title").inner_text()
+    page.get_by_role("button", name="Delete").click()
+    page.wait_for_selector(".wb-evidence:has-text('nothing said')")
+    assert page.locator(".hm-title").inner_text() == shown and page.locator("#feedback textarea").input_value() == ""
     page.click(".wb-card:nth-child(2) .wb-card-button")
     page.wait_for_selector(".wb-card:nth-child(2) [aria-pressed='true']")
     page.wait_for_selector(".hm-title:has-text('Attempt 2 of')")

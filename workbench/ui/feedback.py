@@ -52,18 +52,19 @@ class FeedbackPanel(Panel):
         """One button records what was changed, one only asks; the drawn part chooses demonstration and tokens."""
         task_id, chosen, spans = self.selection.task_id, self.selection.chosen, self.selection.spans
         said = [task_id, chosen, self.text, self.reward, self.mode, self.source]
-        then(self.give.click(polite(self.on_feedback), said, None, **QUIET))
+        then(self.give.click(polite(self.on_feedback), said, [chosen], **QUIET))
         asked = [task_id, chosen, self.text, self.selection.config]
         self.ask.click(polite(self.on_what_if), asked, [self.answer], **QUIET)
         drawn = [task_id, chosen, self.text, spans]
-        then(self.evidence.select(polite(self.on_evidence), drawn, [self.text, spans], **QUIET))
+        then(self.evidence.select(polite(self.on_evidence), drawn, [self.text, spans, chosen], **QUIET))
 
-    def on_feedback(self, task_id: str, chosen: str, text: str, reward: float, mode: str, source: str) -> None:
-        """Only what differs from what is in force is recorded."""
+    def on_feedback(self, task_id: str, chosen: str, text: str, reward: float, mode: str, source: str) -> str:
+        """Only what differs from what is in force is recorded. From now on this attempt is the chosen one."""
         attempt = pick(self.studio.group(task_id), chosen)
         text_said = text if attempt is None or mode == "join" or text != attempt.feedback else None
         reward_said = float(reward) if attempt is None or abs(reward - attempt.reward) > 1e-9 else None
         self.studio.feedback(attempt.id if attempt else "", text_said, reward_said, mode, source=source)
+        return attempt.id if attempt else ""
 
     def on_what_if(self, task_id: str, chosen: str, text: str, config: dict[str, Any]) -> str:
         """Before and after, side by side."""
@@ -74,8 +75,11 @@ class FeedbackPanel(Panel):
 
     def on_evidence(
         self, event: gr.EventData, task_id: str, chosen: str, text: str, spans: dict[str, list[int]]
-    ) -> tuple[str, dict[str, list[int]]]:
-        """A demonstration was chosen or taken back, the words are deleted, or something is done with marked tokens."""
+    ) -> tuple[str, dict[str, list[int]], str]:
+        """A demonstration was chosen or taken back, the words are deleted, or something is done with marked tokens.
+
+        From now on this attempt is the chosen one: the page would otherwise go on to one that has feedback.
+        """
         attempt = pick(self.studio.group(task_id), chosen)
         what, value = str(getattr(event, "id", "")), str(getattr(event, "value", ""))
         if attempt is not None and what == "demonstration":
@@ -87,7 +91,7 @@ class FeedbackPanel(Panel):
             spans = {name: span for name, span in spans.items() if name != attempt.id}
         elif what == "quote":
             text = f"{text.rstrip()}\n`{value}`: ".lstrip()
-        return text, spans
+        return text, spans, attempt.id if attempt else ""
 
 
 def _of(moment: Moment, name: str, otherwise: Any) -> tuple[str, Any]:
