@@ -40,7 +40,7 @@ def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tupl
     ]
     for name, label in MEASURES:
         series = _series({arm: _curves(records, arm, lambda data, name=name: data[name]) for arm in arms})
-        figures.append((f"{label.capitalize()}. {note}", curves(series, x="attempts", y=label)))
+        figures.append((f"{label[0].upper()}{label[1:]}. {note}", curves(series, x="attempts", y=label)))
     packs = sorted({record.settings["pack"] for record in records.values()})
     return f"Learning: {', '.join(arms)} on {', '.join(packs)}", tables, figures
 
