@@ -20,7 +20,7 @@ from workbench.experiments.findings.discover import attempts_for, discovery_at
 from workbench.experiments.findings.learn import reached
 from workbench.experiments.journal import Point, Record
 from workbench.experiments.report import shown
-from workbench.statistics import Estimate, bootstrap, mean_estimate
+from workbench.statistics import Estimate, bootstrap, mean_estimate, wilson
 
 
 def test_a_mean_has_the_interval_of_students_t() -> None:
@@ -96,6 +96,15 @@ def test_learning_is_compared_with_grpo() -> None:
     assert alarms[2] == "kl 4" and [alarms[n]["value"] for n in (3, 4, 5, 6)] == pytest.approx([3.0, 0.4, 0.6, 0.6])
     assert report["points"]["1"]["grpo"][4]["held_out"]["passed"] == 6
     json.dumps(report, allow_nan=False)
+
+
+def test_a_rate_of_one_seed_has_the_interval_of_its_tasks() -> None:
+    report = make_report([learned(0, RATES)], {})
+    low, high = wilson(2, 10)
+    ends = {row[0]: row for row in report.tables[0].rows}
+    assert ends["sdpo"][2] == Estimate(0.2, low, high, 10)
+    band = report.figures[0][1].data[0]  # up along the upper ends, back along the lower ones
+    assert (band.y[0], band.y[-1]) == (high, low) and len(band.x) == 2 * len(RATES["sdpo"])
 
 
 def searched(seed: int, found: dict[str, list[int | None]]) -> Record:

@@ -22,8 +22,10 @@ from workbench.errors import ConfigError
 from workbench.experiments.arms import ABLATIONS, RECIPES, Arm, ablation, methods, stability
 from workbench.experiments.credit_study import CreditStudySettings
 from workbench.experiments.journal import Journal, read
-from workbench.experiments.learn import LearnPoint, LearnSettings, to_json
+from workbench.experiments.learn import LearnPoint, to_json
 from workbench.experiments.localise import Located, localise, locate, wrong_tokens
+from workbench.experiments.resuming import how_far, stays
+from workbench.experiments.settings import LearnSettings
 from workbench.experiments.update_study import LOSSES, UpdateStudySettings
 from workbench.records import Attempt
 from workbench.runs import Run
@@ -135,6 +137,26 @@ def test_a_stopped_step_counts_for_nothing(workbench: Workbench) -> None:
     assert len(read(workbench.events())["stopped"].arms["sdpo"]) == 2
 
 
+def test_what_was_stopped_goes_on_with_its_own_settings(workbench: Workbench) -> None:
+    workbench.checkout("root")
+    arms = [Arm("sdpo", SDPOConfig(steps=1, learning_rate=1e-3)), Arm("grpo", SDPOConfig(method="grpo", steps=1))]
+    settings = LearnSettings(rounds=1, questions=1, attempts=4, held_out=2)
+    stop = threading.Event()
+    points = workbench.compare_learning(arms, "house-rules@11:remark", settings=settings, name="half", stop=stop)
+    first = next(points)
+    stop.set()
+    assert list(points) == [] and how_far(workbench.experiments()["half"]) == (1, 4, "rounds")
+    resumed = list(workbench.resume("half"))
+    assert resumed[0] == first and [(one.arm, one.round) for one in resumed] == list(
+        itertools.product(("sdpo", "grpo"), (0, 1))
+    )
+    assert workbench.experiments()["half"].settings["arms"][0]["config"]["learning_rate"] == 1e-3
+    assert how_far(workbench.experiments()["half"]) == (4, 4, "rounds") and not stays(workbench.experiments()["half"])
+    assert list(workbench.resume("half")) == resumed  # finished: nothing is made again
+    with pytest.raises(ConfigError, match="no experiment 'none'"):
+        workbench.resume("none")
+
+
 def test_a_name_resumes_only_the_same_settings(workbench: Workbench) -> None:
     workbench.checkout("root")
     journal = Journal(workbench, "numbers", {"size": 1}, kind="test", seed=0)
@@ -207,7 +229,10 @@ def test_a_hard_task_is_searched_by_every_method(workbench: Workbench) -> None:
         assert len(later.prompt_ids) > len(earlier.prompt_ids)
         assert earlier.text in workbench.policy.tokenizer.decode(list(later.prompt_ids))
     again = list(workbench.discover(hard, methods, budget=6, group=3, name="searched"))
-    assert again == points
+    assert again == points == list(workbench.resume("searched"))
+    assert list(workbench.resume("screen")) == screened
+    known = workbench.experiments()
+    assert how_far(known["searched"]) == (24, 24, "attempts") and how_far(known["screen"]) == (1, 1, "hard tasks")
     with pytest.raises(ConfigError, match="no way of discovering called 'luck'"):
         list(workbench.discover(hard, ("luck",)))
 

@@ -454,7 +454,8 @@ def test_what_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_learning_run_of_two_rounds(tmp_path: Path) -> None:
-    from workbench.experiments.learn import LearnSettings, to_json
+    from workbench.experiments.learn import to_json
+    from workbench.experiments.settings import LearnSettings
 
     settings = LearnSettings(rounds=2, questions=2, attempts=3, held_out=4, measure_every=0)
     with Workbench.open(tmp_path / "run") as workbench:

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from workbench.config import Method, SDPOConfig
 from workbench.experiments.arms import Arm
 from workbench.experiments.credit_study import CreditStudySettings, study_credit
-from workbench.experiments.discover import (
+from workbench.experiments.discover import DiscoveryPoint, ScreenedTask, discover, screen
+from workbench.experiments.journal import Point, Record
+from workbench.experiments.learn import LearnPoint, learn
+from workbench.experiments.resuming import known, resume
+from workbench.experiments.settings import (
     DEFAULT_METHODS,
+    SCREENED,
+    STAGES,
     TEST_TIME,
-    DiscoveryPoint,
     DiscoverySettings,
-    ScreenedTask,
-    discover,
-    screen,
+    LearnSettings,
 )
-from workbench.experiments.journal import Point
-from workbench.experiments.learn import LearnPoint, LearnSettings, learn
 from workbench.experiments.update_study import UpdateStudySettings, study_update
 from workbench.records import Task
 from workbench.session import Session
@@ -69,7 +71,7 @@ class Workbench(Session):
     ) -> Iterator[LearnPoint]:
         """The learning curves of several arms (`workbench.experiments.arms`), one after the other, from this state.
 
-        The policy is afterwards what it was before. Raises TaskError for an unknown pack.
+        Of several arms none stays in force; one alone does. Raises TaskError for an unknown pack.
         """
         return learn(self, pack, arms, settings, seed=seed, name=name, stop=stop)
 
@@ -78,8 +80,8 @@ class Workbench(Session):
         count: int,
         *,
         feedback: str = "examples",
-        stages: Sequence[int] = (4, 5),
-        attempts: int = 256,
+        stages: Sequence[int] = STAGES,
+        attempts: int = SCREENED,
         seed: int = 0,
         name: str | None = None,
         stop: Event | None = None,
@@ -106,6 +108,17 @@ class Workbench(Session):
         """
         given = [tasks] if isinstance(tasks, Task | ScreenedTask) else list(tasks)
         return discover(self, given, methods, DiscoverySettings(budget, group), config, seed=seed, name=name, stop=stop)
+
+    def experiments(self) -> dict[str, Record]:
+        """The experiments of this run by name, with the points that they have so far; see `resuming.how_far`."""
+        return known(self)
+
+    def resume(self, name: str, *, stop: Event | None = None) -> Iterator[Any]:
+        """An experiment from where it was stopped or killed, with its own settings; yields all of its points again.
+
+        Raises ConfigError for an unknown name, TaskError where a task of it is no longer in this run.
+        """
+        return resume(self, name, stop=stop)
 
     def study_credit(
         self,

@@ -35,7 +35,7 @@ def discover(
     as_json: JsonOption = False,
 ) -> None:
     """Time how many attempts each method needs until a hard task is solved for the first time."""
-    from workbench.experiments.discover import DiscoverySettings, check_methods
+    from workbench.experiments.settings import DiscoverySettings, check_methods
     from workbench.tasks.house_rules.pack import check_kind
 
     output, names = Output(as_json), tuple(methods.split(","))

@@ -17,7 +17,8 @@ from workbench.config import SDPOConfig
 if TYPE_CHECKING:
     from workbench import Workbench
     from workbench.experiments.arms import Arm
-    from workbench.experiments.learn import LearnPoint, LearnSettings
+    from workbench.experiments.learn import LearnPoint
+    from workbench.experiments.settings import LearnSettings
 
 ROUNDS_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
@@ -38,7 +39,7 @@ def takes_rounds(**changed: int) -> Callable[[Command], Command]:
     """
 
     def build(**given: int) -> LearnSettings:
-        from workbench.experiments.learn import LearnSettings
+        from workbench.experiments.settings import LearnSettings
 
         return LearnSettings(**given)
 

@@ -22,8 +22,6 @@ from workbench.errors import ConfigError
 if TYPE_CHECKING:
     from workbench import Workbench
 
-FIRST_FRESH_HOUSE = 200_000  # no setting was chosen on these
-
 PLACE_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
         "seed": Annotated[int, typer.Option(help="The first seed: of adapter, sampling and choice of tasks.")],
@@ -94,11 +92,10 @@ def takes_place(kind: str) -> Callable[[Command], Command]:
 
 def fresh_pack(pack: str, seed: int) -> str:
     """The pack of one seed: a house that the pack names, or a fresh one. Raises TaskError for an unknown pack."""
-    from workbench.tasks.house_rules.pack import DEFAULT_KIND, PACK, house_tasks, pack_name, parse_name
-    from workbench.tasks.house_rules.world import House
+    from workbench.tasks.house_rules.pack import DEFAULT_KIND, PACK, fresh_house, house_tasks, pack_name, parse_name
 
     house_tasks(pack, 0, held_out=False)  # raises for an unknown pack
     parsed = parse_name(pack)
     if parsed is None or pack.startswith(f"{PACK}@"):
         return pack
-    return pack_name(House(FIRST_FRESH_HOUSE + seed), parsed[1] or DEFAULT_KIND)
+    return pack_name(fresh_house(seed), parsed[1] or DEFAULT_KIND)

@@ -13,37 +13,30 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from threading import Event
-from typing import Any
+from typing import Any, Self
 
 from workbench.config import SDPOConfig
-from workbench.errors import ConfigError, NoSignalError, UpdateError
+from workbench.errors import NoSignalError, UpdateError
 from workbench.experiments.journal import Journal
+from workbench.experiments.settings import (
+    DEFAULT_METHODS,
+    SCREENED,
+    STAGES,
+    TEST_TIME,
+    DiscoverySettings,
+    at_least,
+    check_methods,
+)
 from workbench.records import Attempt, Task, task_from_json, to_json
 from workbench.session import Session
 from workbench.statistics import HeldOut
 from workbench.tasks.house_rules.checks import draw_valid
-from workbench.tasks.house_rules.pack import make_task, pack_name
+from workbench.tasks.house_rules.pack import check_kind, make_task, pack_name
 from workbench.tasks.house_rules.world import House
 
-METHODS = ("sdpo", "best_of_k", "multi_turn", "multi_turn_feedback")
-DEFAULT_METHODS = METHODS[:3]
-TEST_TIME = SDPOConfig(advantage_clip=5.0)  # the paper's limit of the credit at test time
 HARD = 0.03  # pass rate of one attempt, below which a task counts as hard
 FIRST_SCREENED_HOUSE = 300_000
 BATCH = 32  # attempts of best-of-k that are sampled at once
-
-
-@dataclass(frozen=True, slots=True)
-class DiscoverySettings:
-    """How much is spent on a task."""
-
-    budget: int = 160  # attempts, of every method
-    group: int = 8  # attempts between two updates of test-time SDPO
-
-    def __post_init__(self) -> None:
-        for name in ("budget", "group"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +64,19 @@ class ScreenedTask:
         """Whether a discovery is worth timing on it."""
         return self.pass_rate.rate < HARD
 
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """From a point of a screen."""
+        return cls(task_from_json(data["task"]), HeldOut(data["passed"], data["total"]))
+
 
 def screen(
     session: Session,
     count: int,
     *,
     feedback: str = "examples",
-    stages: Sequence[int] = (4, 5),
-    attempts: int = 256,
+    stages: Sequence[int] = STAGES,
+    attempts: int = SCREENED,
     seed: int = 0,
     name: str | None = None,
     stop: Event | None = None,
@@ -86,8 +84,12 @@ def screen(
     """Draws held-out tasks, each in a house of its own, and measures them until `count` hard ones are found.
 
     Yields every task that was measured; `feedback`: the kind that its checker gives. Discoveries on the hard ones use
-    other random numbers, so that no method is favoured by how they were chosen.
+    other random numbers, so that no method is favoured by how they were chosen. Raises ConfigError, TaskError for
+    numbers below 1 and an unknown kind.
     """
+    at_least("count", count, 1)
+    at_least("attempts", attempts, 1)
+    check_kind(feedback)
     plain = {"count": count, "feedback": feedback, "stages": list(stages), "attempts": attempts}
     journal = Journal(session, name, plain, kind="screen", seed=seed, stop=stop)
 
@@ -97,22 +99,13 @@ def screen(
         house = House(FIRST_SCREENED_HOUSE + 10_000 * seed + step)
         task = make_task(f"{pack_name(house, feedback)}/hard-{step}", specification, checks, house, feedback)
         passed = sum(one.passed for one in session.attempt(task, attempts, stop=journal.stop))
-        found = sum(_screened(point.data).is_hard for point in journal.points("screen")) + (passed < HARD * attempts)
+        found = sum(ScreenedTask.from_data(point.data).is_hard for point in journal.points("screen")) + (
+            passed < HARD * attempts
+        )
         return {"task": to_json(task), "passed": passed, "total": attempts, "done": found >= count}
 
     for point in journal.run_arm("screen", 1000 * count, work):
-        yield _screened(point.data)
-
-
-def _screened(data: Mapping[str, Any]) -> ScreenedTask:
-    return ScreenedTask(task_from_json(data["task"]), HeldOut(data["passed"], data["total"]))
-
-
-def check_methods(methods: Sequence[str]) -> None:
-    """Raises ConfigError for an unknown method."""
-    for method in methods:
-        if method not in METHODS:
-            raise ConfigError(f"There is no way of discovering called {method!r}; there are {', '.join(METHODS)}.")
+        yield ScreenedTask.from_data(point.data)
 
 
 def discover(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Protocol
@@ -76,6 +76,11 @@ def read(events: Iterable[LogEvent]) -> dict[str, Record]:
     return records
 
 
+def free_name(kind: str, known: Collection[str]) -> str:
+    """What a new experiment is called that nobody named."""
+    return next(free for n in range(1, len(known) + 2) if (free := f"{kind}-{n}") not in known)
+
+
 class Journal:
     """One experiment of a run, begun or resumed."""
 
@@ -88,14 +93,14 @@ class Journal:
         """
         settings = json.loads(json.dumps({"kind": kind, "seed": seed, **settings}))
         known = read(session.run.events())
-        name = name or next(free for n in range(1, len(known) + 2) if (free := f"{kind}-{n}") not in known)
+        name = name or free_name(kind, known)
         if name not in known:
             known[name] = Record(name, settings, session.head)
             session.run.append(EXPERIMENT, {"name": name, "settings": settings, "start": session.head})
         elif known[name].settings != settings:
             raise ConfigError(
                 f"The experiment {name!r} in {session.run.path} was begun with other settings "
-                f"({_differences(known[name].settings, settings)}); give it those, or another run directory."
+                f"({_differences(known[name].settings, settings)}); give it those, or another name or run directory."
             )
         self.session, self.stop = session, stop or Event()
         self._randomness = f"{kind} {seed}"

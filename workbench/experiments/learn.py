@@ -16,6 +16,7 @@ from workbench.config import SDPOConfig
 from workbench.errors import ConfigError, NoSignalError, UpdateError
 from workbench.experiments.arms import Arm
 from workbench.experiments.journal import Journal, Point
+from workbench.experiments.settings import LearnSettings
 from workbench.records import Attempt, UpdateReport
 from workbench.session import Session
 from workbench.session.health import alarms
@@ -23,27 +24,6 @@ from workbench.statistics import HeldOut
 from workbench.tasks.house_rules.pack import house_tasks, pack_name, parse_name
 
 MOST_TASKS = 240  # a longer run sees them again: of short specifications there are not many more
-
-
-@dataclass(frozen=True, slots=True)
-class LearnSettings:
-    """How much is sampled and measured."""
-
-    rounds: int = 15
-    questions: int = 16  # tasks per round
-    attempts: int = 2  # per task, where an arm has no number of its own
-    held_out: int = 60  # held-out tasks, one attempt each
-    measure_every: int = 1  # rounds between held-out measurements; 0 = only before and after
-
-    def __post_init__(self) -> None:
-        for name in ("rounds", "questions", "attempts", "held_out"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-
-    @property
-    def generations(self) -> int:
-        """Attempts per round."""
-        return self.questions * self.attempts
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from workbench.errors import ConfigError
-from workbench.experiments.findings import credit, discover, learn, update
+from workbench.experiments.findings import credit, discover, learn, screen, update
 from workbench.experiments.journal import Record
 from workbench.experiments.report import Report, Table
 
@@ -17,6 +17,7 @@ Findings = tuple[str, Sequence[Table], Sequence[tuple[str, Any]]]  # title, tabl
 
 _KINDS: Mapping[str, Callable[[Mapping[int, Record]], Findings]] = {
     "learn": learn.findings,
+    "screen": screen.findings,
     "discover": discover.findings,
     "credit": credit.findings,
     "update": update.findings,

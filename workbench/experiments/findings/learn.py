@@ -9,11 +9,11 @@ from typing import Any
 from workbench.experiments.figures import curves
 from workbench.experiments.journal import Record
 from workbench.experiments.report import Cell, Table
-from workbench.statistics import Estimate, bootstrap, mean_estimate
+from workbench.statistics import Estimate, HeldOut, bootstrap, mean_estimate
 
 RATES = (0.5, 0.6, 0.7, 0.8, 0.9)
 BASELINE = "grpo"
-_ONE_SEED = "One seed: means without intervals."
+_ONE_SEED = "One seed: held-out rates with the 95 % Wilson interval of their tasks, everything else without."
 _SEEDS = "Means over seeds with Student's 95 % interval; attempts needed: 90 % bootstrap over seeds."
 MEASURES = (
     ("tokens", "mean length of attempts, tokens"),
@@ -26,7 +26,8 @@ Curve = dict[int, float]  # attempts so far -> rate or another measure, in order
 def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tuple[str, Any]]]:
     """Title, tables and figures of a comparison of arms; arms that only some seeds have are compared on those."""
     arms = list(dict.fromkeys(arm for record in records.values() for arm in record.arms))
-    rates = {arm: _curves(records, arm, _rate) for arm in arms}
+    measured = {arm: _measured(records, arm) for arm in arms}
+    rates = {arm: [{at: one.rate for at, one in curve.items()} for curve in measured[arm]] for arm in arms}
     note = _SEEDS if len(records) > 1 else _ONE_SEED
     tables = [Table("How the arms end", _END_COLUMNS, [_end(records, arm) for arm in arms], note)]
     tables.append(
@@ -35,9 +36,12 @@ def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tupl
     tables.append(Table("Alarms", _ALARM_COLUMNS, [_alarms(records, arm) for arm in arms], note))
     if BASELINE in rates and len(rates) > 1:
         tables.append(_against_baseline(rates, note))
-    figures = [
-        (f"Held-out pass rate. {note}", curves(_series(rates), x="attempts", y="held-out pass rate", y_range=(0, 1.02)))
-    ]
+    drawn = {
+        arm: [(at, _held_out([curve[at] for curve in several])) for at in _places(several)]
+        for arm, several in measured.items()
+    }
+    label = "held-out pass rate"
+    figures = [(f"{label.capitalize()}. {note}", curves(drawn, x="attempts", y=label, y_range=(0, 1.02)))]
     for name, label in MEASURES:
         series = _series({arm: _curves(records, arm, lambda data, name=name: data[name]) for arm in arms})
         figures.append((f"{label[0].upper()}{label[1:]}. {note}", curves(series, x="attempts", y=label)))
@@ -63,19 +67,41 @@ def _rate(data: Mapping[str, Any]) -> float | None:
     return held_out and held_out["passed"] / held_out["total"]
 
 
+def _measured(records: Mapping[int, Record], arm: str) -> list[dict[int, HeldOut]]:
+    """One curve per seed that has the arm: attempts so far -> the held-out measurement there."""
+    found = []
+    for record in records.values():
+        counted = {point.step * _per_round(record): point.data["held_out"] for point in record.arms.get(arm, ())}
+        curve = {at: HeldOut(one["passed"], one["total"]) for at, one in counted.items() if one is not None}
+        if curve:
+            found.append(curve)
+    return found
+
+
+def _held_out(measured: Sequence[HeldOut]) -> Estimate:
+    """The rate over seeds; of one seed, with the interval that its tasks give."""
+    if len(measured) == 1:
+        return Estimate(measured[0].rate, measured[0].low, measured[0].high, measured[0].total)
+    return mean_estimate([one.rate for one in measured])
+
+
+def _per_round(record: Record) -> int:
+    """Attempts in a round."""
+    return int(record.settings["questions"] * record.settings["attempts"])
+
+
 def _curves(records: Mapping[int, Record], arm: str, of: Any) -> list[Curve]:
     """One curve per seed that has the arm, of what was measured."""
     found = []
     for record in records.values():
-        per_round = record.settings["questions"] * record.settings["attempts"]
-        values = {point.step * per_round: of(point.data) for point in record.arms.get(arm, ())}
+        values = {point.step * _per_round(record): of(point.data) for point in record.arms.get(arm, ())}
         curve = {at: float(value) for at, value in values.items() if value is not None}
         if curve:
             found.append(curve)
     return found
 
 
-def _places(several: Sequence[Curve]) -> list[int]:
+def _places(several: Sequence[Mapping[int, Any]]) -> list[int]:
     """Where all of the curves were measured."""
     return [at for at in several[0] if all(at in curve for curve in several)] if several else []
 
@@ -89,7 +115,7 @@ def _series(by_arm: Mapping[str, Sequence[Curve]]) -> dict[str, list[tuple[float
 
 def _end(records: Mapping[int, Record], arm: str) -> list[Cell]:
     mine = [record.arms[arm] for record in records.values() if arm in record.arms]
-    measured = [[rate for point in points if (rate := _rate(point.data)) is not None] for points in mine]
+    measured = [list(curve.values()) for curve in _measured(records, arm)]
 
     def last(name: str) -> Estimate:
         return mean_estimate([points[-1].data[name] for points in mine])
@@ -98,8 +124,8 @@ def _end(records: Mapping[int, Record], arm: str) -> list[Cell]:
     return [
         arm,
         len(mine),
-        mean_estimate([rates[0] for rates in measured if rates]),
-        mean_estimate([rates[-1] for rates in measured if rates]),
+        _held_out([curve[0] for curve in measured]),
+        _held_out([curve[-1] for curve in measured]),
         mean_estimate([points[0].data["tokens"] for points in rounds]),
         mean_estimate([points[-1].data["tokens"] for points in rounds]),
         last("entropy"),

@@ -23,6 +23,7 @@ PACK = "house-rules"
 KINDS = ("examples", "remark", "both", "none")
 DEFAULT_KIND = "both"
 DEFAULT_HOUSE = 3
+FIRST_FRESH_HOUSE = 200_000  # no setting was chosen on these
 EXAMPLES_SHOWN = 2
 FIRST_SPECIFICATION = "Write f(xs): sort, then take 3."
 _NAME = re.compile(rf"{PACK}(?:@([0-9]{{1,9}}))?(?::({'|'.join(KINDS)}))?")
@@ -39,6 +40,11 @@ def parse_name(name: str) -> tuple[House, str] | None:
 def pack_name(house: House, kind: str) -> str:
     """The name that `parse_name` reads."""
     return f"{PACK}@{house.seed}:{kind}"
+
+
+def fresh_house(seed: int) -> House:
+    """A house that nothing was tuned on, for an experiment with this seed."""
+    return House(FIRST_FRESH_HOUSE + seed)
 
 
 def check_kind(kind: str) -> None:

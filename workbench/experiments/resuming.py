@@ -1,0 +1,99 @@
+"""The experiments that a run knows: how far each is, where it leaves the policy, how it goes on as it was begun.
+
+Knows nothing of pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from threading import Event
+from typing import Any
+
+from workbench.config import SDPOConfig
+from workbench.errors import ConfigError
+from workbench.experiments.arms import Arm
+from workbench.experiments.discover import ScreenedTask, discover, screen
+from workbench.experiments.journal import EXPERIMENT, POINT, Data, Record, read
+from workbench.experiments.learn import learn
+from workbench.experiments.settings import DiscoverySettings, LearnSettings
+from workbench.session import Session
+from workbench.session.library import Library
+from workbench.statistics import HeldOut
+
+
+def known(session: Library) -> dict[str, Record]:
+    """The experiments of a run by name, in the order in which they were begun; also of a run without its model."""
+    return read([*session.run.events(EXPERIMENT), *session.run.events(POINT)])
+
+
+def how_far(record: Record) -> tuple[int, int, str]:
+    """(done, of so many, what is counted); it is finished where both are equal.
+
+    A search that has found its solution counts as having spent its budget. Raises KeyError for another kind than
+    learn, screen and discover.
+    """
+    count = {"learn": _rounds, "screen": _hard_tasks, "discover": _attempts}[record.settings["kind"]]
+    return count(record)
+
+
+def _rounds(record: Record) -> tuple[int, int, str]:
+    settings = record.settings
+    done = sum(len(points) for points in record.arms.values())
+    return done, len(settings["arms"]) * (1 + settings["rounds"]), "rounds"  # that before the first update included
+
+
+def _hard_tasks(record: Record) -> tuple[int, int, str]:
+    found = sum(one.is_hard for one in screened(record))
+    return min(found, record.settings["count"]), record.settings["count"], "hard tasks"
+
+
+def _attempts(record: Record) -> tuple[int, int, str]:
+    settings = record.settings
+    budget: int = settings["budget"]
+    last = [points[-1].data for points in record.arms.values()]
+    done = sum(budget if data["done"] else data["generations"] for data in last)
+    return done, budget * len(settings["tasks"]) * len(settings["methods"]), "attempts"
+
+
+def screened(record: Record) -> list[ScreenedTask]:
+    """The tasks that a search for hard ones has measured."""
+    return [ScreenedTask.from_data(point.data) for points in record.arms.values() for point in points]
+
+
+def stays(record: Record) -> bool:
+    """Whether the policy stays where the experiment has led it: where it is the learning of one arm."""
+    return record.settings["kind"] == "learn" and len(record.settings["arms"]) == 1
+
+
+def resume(session: Session, name: str, *, stop: Event | None = None) -> Iterator[Any]:
+    """An experiment from where it was stopped or killed, with its own settings; yields all of its points again.
+
+    Raises ConfigError for an unknown name or one that another version began, TaskError where a task of it is no longer
+    in the run.
+    """
+    record = known(session).get(name)
+    kinds = {"learn": _learn, "screen": _screen, "discover": _discover}
+    if record is None or record.settings["kind"] not in kinds:
+        raise ConfigError(f"There is no experiment {name!r} in this run that can go on; see the list of them.")
+    common = {"seed": record.seed, "name": name, "stop": stop}
+    try:
+        return kinds[record.settings["kind"]](session, record.settings, common)
+    except (TypeError, KeyError) as error:  # a setting that this version does not have
+        raise ConfigError(f"The experiment {name!r} was begun by another version ({error}); begin a new one.") from None
+
+
+def _learn(session: Session, settings: Data, common: dict[str, Any]) -> Iterator[Any]:
+    arms = [Arm(**{**arm, "config": SDPOConfig(**arm["config"])}) for arm in settings["arms"]]
+    shape = LearnSettings(**{name: settings[name] for name in LearnSettings.__slots__})
+    return learn(session, settings["pack"], arms, shape, **common)
+
+
+def _screen(session: Session, settings: Data, common: dict[str, Any]) -> Iterator[Any]:
+    told = {name: settings[name] for name in ("feedback", "stages", "attempts")}
+    return screen(session, settings["count"], **told, **common)
+
+
+def _discover(session: Session, settings: Data, common: dict[str, Any]) -> Iterator[Any]:
+    tasks = [ScreenedTask(session.task(one["id"]), HeldOut(one["passed"], one["total"])) for one in settings["tasks"]]
+    spent = DiscoverySettings(settings["budget"], settings["group"])
+    return discover(session, tasks, settings["methods"], spent, SDPOConfig(**settings["config"]), **common)
