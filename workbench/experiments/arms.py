@@ -12,6 +12,7 @@ from typing import get_args
 
 from workbench.config import Method, SDPOConfig
 from workbench.errors import ConfigError
+from workbench.experiments.settings import LearnSettings
 
 METHODS: tuple[str, ...] = get_args(Method)
 
@@ -46,6 +47,16 @@ class Arm:
     config: SDPOConfig
     feedback: str | None = None  # kind of house-rules feedback; None = the pack's own
     attempts: int | None = None  # per task, with as many tasks as give the same number in all; None = the settings'
+
+    def shape(self, settings: LearnSettings) -> tuple[int, int]:
+        """(tasks per round, attempts per task). Raises ConfigError where a round's attempts cannot be shared out so."""
+        attempts = self.attempts or settings.attempts
+        if settings.generations % attempts:
+            raise ConfigError(
+                f"{settings.generations} attempts a round cannot be shared out in groups of {attempts} ({self.name}); "
+                "change the number of questions or attempts."
+            )
+        return settings.generations // attempts, attempts
 
 
 def methods(config: SDPOConfig, names: tuple[str, ...] = METHODS, *, alike: bool = False) -> list[Arm]:

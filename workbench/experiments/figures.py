@@ -42,6 +42,7 @@ def curves(
             figure.add_scatter(
                 x=[*places, *reversed(places)],
                 y=[*(one.high for _, one in known), *(one.low for _, one in reversed(known))],
+                mode="lines",
                 fill="toself",
                 fillcolor=_faint(colour),
                 line={"width": 0, "shape": "linear"},
@@ -99,6 +100,7 @@ def scatter(points: Sequence[tuple[float, float]], *, x: str, y: str) -> Any:
 
 def _laid_out(figure: Any, x: str, y: str, y_range: tuple[float, float] | None) -> Any:
     axis = {"gridcolor": "rgba(138,147,161,.22)", "zeroline": False, "linecolor": GREY}
+    axis |= {"automargin": True, "exponentformat": "power"}  # 8×10⁻⁵ rather than 80μ
     figure.update_layout(
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
@@ -107,7 +109,7 @@ def _laid_out(figure: Any, x: str, y: str, y_range: tuple[float, float] | None) 
         margin={"l": 60, "r": 12, "t": 12, "b": 50},
         legend={"orientation": "h", "y": 1.12},
         xaxis={**axis, "title": {"text": x}},
-        yaxis={**axis, "title": {"text": y}} | ({"range": list(y_range)} if y_range else {}),
+        yaxis={**axis, "title": {"text": y.replace(", ", ",<br>")}} | ({"range": list(y_range)} if y_range else {}),
     )
     return figure
 

@@ -13,7 +13,7 @@ from threading import Event
 from typing import Any
 
 from workbench.config import SDPOConfig
-from workbench.errors import ConfigError, NoSignalError, UpdateError
+from workbench.errors import NoSignalError, UpdateError
 from workbench.experiments.arms import Arm
 from workbench.experiments.journal import Journal, Point
 from workbench.experiments.settings import LearnSettings
@@ -67,7 +67,7 @@ def learn(
     settings = settings or LearnSettings()
     packs = {arm.name: _pack(pack, arm) for arm in arms}
     for arm in arms:  # what is wrong is found before anything is written
-        _shape(arm, settings)
+        arm.shape(settings)
         house_tasks(packs[arm.name], 0, held_out=False)
     plain = {"pack": pack, "arms": [asdict(arm) for arm in arms], **asdict(settings)}
     journal = Journal(session, name, plain, kind="learn", seed=seed, stop=stop)
@@ -90,7 +90,7 @@ class _Rounds:
         self.journal, self.session, self.stop = journal, journal.session, journal.stop
         self.arm, self.config, self.settings = arm.name, arm.config, settings
         self.held_out_pack = held_out
-        self.questions, self.attempts = _shape(arm, settings)
+        self.questions, self.attempts = arm.shape(settings)
         count = min(settings.rounds * self.questions, max(MOST_TASKS, self.questions))
         self.tasks = house_tasks(pack, count, held_out=False, seed=1 + seed)
 
@@ -170,14 +170,3 @@ def to_json(point: LearnPoint) -> dict[str, Any]:
 def _pack(pack: str, arm: Arm) -> str:
     parsed = parse_name(pack)
     return pack if arm.feedback is None or parsed is None else pack_name(parsed[0], arm.feedback)
-
-
-def _shape(arm: Arm, settings: LearnSettings) -> tuple[int, int]:
-    """(tasks per round, attempts per task) of an arm."""
-    attempts = arm.attempts or settings.attempts
-    if settings.generations % attempts:
-        raise ConfigError(
-            f"{settings.generations} attempts a round cannot be shared out in groups of {attempts} ({arm.name}); "
-            "change the number of questions or attempts."
-        )
-    return settings.generations // attempts, attempts

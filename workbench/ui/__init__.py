@@ -13,10 +13,12 @@ import gradio as gr
 
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.tasks.sandbox import confinement
-from workbench.ui import api, intervention
+from workbench.ui import api, experiment_jobs, intervention
 from workbench.ui.classroom import ClassroomPanel
 from workbench.ui.compare import ComparePanel
+from workbench.ui.discover import DiscoverPanel
 from workbench.ui.header import HeaderPanel
+from workbench.ui.learn import LearnPanel
 from workbench.ui.panel import Selection
 from workbench.ui.replay import switch_off
 from workbench.ui.round import Round
@@ -35,6 +37,7 @@ def open_desk(opener: Callable[[], Any]) -> Desk:
     def opened(workbench: Any, desk: Desk) -> None:
         Studio.opened(workbench, desk)
         intervention.opened(workbench, desk)
+        experiment_jobs.opened(workbench, desk)
 
     return Desk(opener, opened).start()
 
@@ -43,7 +46,7 @@ def build_ui(desk: Desk, run: str = "", *, replay: bool = False) -> gr.Blocks:
     """The whole page over a desk; `run` is the name shown at the top; `replay`: the desk has no model, only the run."""
     with gr.Blocks(title="SDPO Workbench", analytics_enabled=False, fill_width=True) as page:
         config, sampling = gr.State(asdict(SDPOConfig())), gr.State(asdict(SamplingConfig()))
-        selection = Selection(gr.State(""), gr.State(""), config, sampling, gr.State({}), gr.State({}))
+        selection = Selection(gr.State(""), gr.State(""), config, sampling, gr.State({}), gr.State({}), gr.State({}))
         studio = Studio(desk)
         confined = confinement()
         if confined.startswith("UNSAFE"):
@@ -52,6 +55,10 @@ def build_ui(desk: Desk, run: str = "", *, replay: bool = False) -> gr.Blocks:
         classroom = ClassroomPanel(studio, selection)
         with gr.Tab("Round") as round_tab:
             pass
+        with gr.Tab("Discover"):
+            discover = DiscoverPanel(studio, selection)
+        with gr.Tab("Learn"):
+            learn = LearnPanel(studio, selection)
         with gr.Tab("Compare"):
             compare = ComparePanel(studio, selection)
         with gr.Tab("Runs") as runs_tab:
@@ -60,7 +67,7 @@ def build_ui(desk: Desk, run: str = "", *, replay: bool = False) -> gr.Blocks:
             gr.Markdown(confined, elem_id="confinement")
             settings = SettingsPanel(selection)
         with round_tab:
-            Round(studio, selection, (header, classroom, compare, runs, settings))
+            Round(studio, selection, (header, classroom, discover, learn, compare, runs, settings))
         api.build(studio)
         if replay:
             switch_off(page)

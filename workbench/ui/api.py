@@ -9,6 +9,7 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Callable
+from itertools import chain
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -18,9 +19,9 @@ from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, TaskError
 from workbench.records import to_json
 from workbench.tasks.sandbox import shown
-from workbench.ui import intervention
+from workbench.ui import endpoints, experiment_endpoints, intervention
 from workbench.ui.board import find
-from workbench.ui.endpoints import Endpoint, endpoints
+from workbench.ui.endpoints import Endpoint
 from workbench.ui.forms import is_text, make_config
 from workbench.ui.header import queue
 from workbench.ui.panel import polite
@@ -119,7 +120,8 @@ def build(studio: Studio) -> None:
         return {"state": desk.state}
 
     named: list[Endpoint] = [tasks, sample, judge, feedback, credit, update, undo, redo, checkout, held_out]
-    for endpoint in (*named, status, stop, reopen, *endpoints(studio, result), *intervention.endpoints(studio, result)):
+    others = [part.endpoints(studio, result) for part in (endpoints, experiment_endpoints, intervention)]
+    for endpoint in (*named, status, stop, reopen, *chain(*others)):
         gr.api(polite(checked(endpoint)), api_name=endpoint.__name__, concurrency_limit=None)
 
 

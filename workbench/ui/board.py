@@ -2,7 +2,8 @@
 
 Facts: `tasks` (by pack), `groups` (newest attempts per task), `live` (text while it is sampled), `timeline`, `head`,
 `alarms`, `damage` (what of the run is lost, in words, or ""), `held_out` (by update), `policy`, `read_only` (a replay),
-`run` (name), `pace` (seconds per token that an update reads). Knows nothing of Gradio.
+`run` (name), `pace` (seconds per token that an update reads), `experiments` (their records by name), `experiment` (name
+of the one that runs). Knows nothing of Gradio.
 """
 
 from __future__ import annotations
@@ -27,6 +28,14 @@ class Board:
     @staticmethod
     def opened(workbench: Any, desk: Desk) -> None:
         """Fill the board from a workbench that was just opened (runs in the desk's thread)."""
+        desk.publish(policy=dict(workbench.policy.facts), run=workbench.run.path.name, live=None, pace=None)
+        desk.publish(read_only=workbench.run.read_only)
+        Board.publish_book(workbench, desk)
+        Board.publish_timeline(workbench, desk)
+
+    @staticmethod
+    def publish_book(workbench: Any, desk: Desk) -> None:
+        """The tasks, the newest attempts at each, and what was measured of each update."""
         by_group: dict[str, tuple[Attempt, ...]] = {}  # in the order in which groups began
         for attempt in workbench.attempts():
             by_group[attempt.group_id] = (*by_group.get(attempt.group_id, ()), attempt)
@@ -36,10 +45,7 @@ class Board:
             groups[group[0].task_id] = group
         tasks = {pack: tuple(workbench.tasks(pack)) for pack in workbench.packs()}
         measured = {e.data["update_id"]: rates(e.data) for e in workbench.events() if e.kind == "held-out"}
-        facts = {"policy": dict(workbench.policy.facts), "run": workbench.run.path.name}
-        desk.publish(tasks=tasks, groups=groups, live=None, held_out=measured, pace=None, **facts)
-        desk.publish(read_only=workbench.run.read_only)
-        Board.publish_timeline(workbench, desk)
+        desk.publish(tasks=tasks, groups=groups, held_out=measured)
 
     @staticmethod
     def publish_timeline(workbench: Any, desk: Desk) -> None:

@@ -33,6 +33,22 @@ DIVERGENCES: Mapping[str, tuple[float, str]] = {
 }
 
 
+# The ways of discovering.
+DISCOVERY: Mapping[str, str] = {
+    "sdpo": "Test-time SDPO: after each group an update on its own failures, so the next group knows better.",
+    "best_of_k": "Independent attempts of the unchanged policy: what luck alone finds.",
+    "multi_turn": "Attempts so far and what was said of them stay in the prompt; the oldest are left out first.",
+    "multi_turn_feedback": "The same with what was said alone: it fits more turns, and copies no mistakes.",
+}
+# What the checker of house rules says; label and name.
+FEEDBACK_KINDS: tuple[tuple[str, str], ...] = (
+    ("examples: inputs with the wrong and the right output", "examples"),
+    ("remark: a reviewer's sentence on the convention", "remark"),
+    ("both: examples, then the remark", "both"),
+    ("none: the reward is all there is", "none"),
+)
+
+
 def divergence_of(alpha: float) -> str:
     """The name of an alpha, or "alpha .3" where it has none."""
     return next((name for name, (value, _) in DIVERGENCES.items() if value == alpha), f"alpha {alpha:g}")

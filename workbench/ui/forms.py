@@ -23,6 +23,11 @@ def is_text(value: object) -> bool:
     return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
 
 
+def plural(count: int, word: str) -> str:
+    """ "1 task", "2 tasks"."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
 def checked_text(value: object, what: str) -> str:
     """The value itself. Raises TaskError for what is no text, or too long."""
     if not isinstance(value, str) or not is_text(value):
@@ -36,6 +41,14 @@ def check_name(name: object, what: str) -> None:
     """Raise TaskError for what cannot be a name that people read in a list."""
     if not isinstance(name, str) or not is_text(name) or not 0 < len(name.strip()) <= LONGEST_NAME:
         raise TaskError(f"{what} needs a name of at most {LONGEST_NAME} characters.")
+
+
+def whole_number(value: object, what: str, least: int, most: int) -> int:
+    """The number of a form or a program. Raises ConfigError for what is none, or out of its bounds."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer()
+    if not number or not least <= value <= most:  # type: ignore[operator]  # it is a number here
+        raise ConfigError(f"{what} is {value!r}; it must be a whole number from {least:,} to {most:,}.")
+    return int(value)  # type: ignore[call-overload,no-any-return]
 
 
 def make_config(kind: type, values: Mapping[str, Any] | None) -> Any:

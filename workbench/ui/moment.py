@@ -27,11 +27,13 @@ class Moment:
         sampling: SamplingConfig,
         spans: Spans | None = None,
         token: Mapping[str, Any] | None = None,
+        experiments: Mapping[str, str] | None = None,
         tab: str = "",
     ) -> None:
         self.studio, self.config, self.sampling = studio, config, sampling
         self.spans = spans or {}
         self.token = token or {}
+        self.experiments = experiments or {}
         self.tab = tab  # the name of the tab that looks, as jobs remember it
         self.desk, self.facts = studio.desk, studio.desk.facts
         self.task_id = task_id or self._first_task()

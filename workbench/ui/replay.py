@@ -6,7 +6,17 @@ import gradio as gr
 
 # What works on stored data alone, by element id.
 LOOKING = {"pack", "task", "compare-kind", "compare-view", "compare-run", "do-compare"}
-CONTROLS = (gr.Button, gr.Textbox, gr.Number, gr.Slider, gr.Radio, gr.Dropdown, gr.Checkbox, gr.UploadButton)
+CONTROLS = (
+    gr.Button,
+    gr.Textbox,
+    gr.Number,
+    gr.Slider,
+    gr.Radio,
+    gr.Dropdown,
+    gr.Checkbox,
+    gr.CheckboxGroup,
+    gr.UploadButton,
+)
 
 
 def switch_off(page: gr.Blocks) -> None:

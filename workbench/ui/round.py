@@ -78,17 +78,18 @@ class Round:
         sampling: dict[str, Any],
         spans: dict[str, list[int]],
         token: dict[str, Any],
+        experiments: dict[str, str],
         sent: dict[str, str],
         request: gr.Request,
     ) -> list[Any]:
         """Everything on the tab that differs from what this session was last sent, the pace, and what was sent."""
         desk = self.studio.desk
-        stamp = f"{desk.version} {task_id} {chosen} {config} {sampling} {spans} {token}"
+        stamp = f"{desk.version} {task_id} {chosen} {config} {sampling} {spans} {token} {experiments}"
         if sent.get("stamp") == stamp and desk.current is None:
             return [gr.skip()] * (len(self.shown) + 2)
         made = make_config(SamplingConfig, sampling)
         update = make_config(SDPOConfig, config)
-        moment = Moment(self.studio, task_id, chosen, update, made, spans, token, tab_of(request))
+        moment = Moment(self.studio, task_id, chosen, update, made, spans, token, experiments, tab_of(request))
         out, marks = [], {"stamp": stamp}
         for shown in self.shown:
             data = shown.read(moment)

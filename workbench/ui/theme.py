@@ -12,7 +12,7 @@ SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Liberation Sans", "
 MONO = ["ui-monospace", "SF Mono", "Cascadia Code", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace"]
 
 
-STYLES = ("page.css", "header.css", "compare.css", "tour.css")
+STYLES = ("page.css", "header.css", "compare.css", "experiments.css", "tour.css")
 # page.js gives the later ones their tools.
 SCRIPTS = (
     "terms.js",
@@ -23,6 +23,7 @@ SCRIPTS = (
     "update.js",
     "timeline.js",
     "compare.js",
+    "experiments.js",
     "runs.js",
     "tour.js",
     "drafts.js",

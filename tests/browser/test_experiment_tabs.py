@@ -1,0 +1,229 @@
+"""The tabs Learn and Discover as a person uses them: started, watched, stopped, reloaded, resumed; and as endpoints.
+
+What happened is read from the run's own log beside the page, without a model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_accessibility import serious
+
+from workbench.benchmarks.browser import serving
+from workbench.runs import Run
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = "<img src=x onerror=alert(1)> ${alert(2)} </script>"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs") / "experiments"
+
+
+@pytest.fixture(scope="module")
+def app(run: Path) -> Iterator[str]:
+    with serving(run) as address:
+        yield address
+
+
+@pytest.fixture
+def client(app: str) -> Any:
+    return pytest.importorskip("gradio_client").Client(app, verbose=False)
+
+
+def points(run: Path, name: str) -> list[tuple[str, int]]:
+    """(arm, step) of each point of an experiment, in the order in which they came to be."""
+    with Run.open(run, read_only=True) as log:
+        found = [event.data for event in log.events("point") if event.data["experiment"] == name]
+    return [(point["arm"], point["step"]) for point in found]
+
+
+def opened(new_page: Callable[..., Any], app: str, tab: str, **options: Any) -> Any:
+    page = new_page(**options)
+    page.goto(app)
+    turned(page, tab)
+    return page
+
+
+def turned(page: Any, tab: str) -> None:
+    """Wait until the page knows the run, then turn to a tab."""
+    page.wait_for_selector(".wb-state:not([data-state='loading'])")
+    page.get_by_role("tab", name=tab).click()
+
+
+def filled(page: Any, tab: str, **numbers: int) -> None:
+    for name, value in numbers.items():
+        page.fill(f"#{tab}-{name} input", str(value))
+
+
+def state(page: Any, tab: str, word: str) -> str:
+    """Wait until the shown experiment is in this state; what its line says."""
+    line = page.locator(f".wb-{tab}-now .ex-state", has_text=word)
+    line.wait_for()
+    return str(line.inner_text())
+
+
+def test_learning_is_watched_from_two_tabs_stopped_reloaded_and_resumed(
+    new_page: Callable[..., Any], app: str, run: Path, picture: Callable[[Any, str], None]
+) -> None:
+    page = opened(new_page, app, "Learn")
+    page.wait_for_selector("text=A learning run shows whether feedback makes the policy better")
+    filled(page, "learn", rounds=2, questions=4, attempts=2, held_out=2)
+    page.wait_for_selector("#learn-plan:has-text('2 methods, 2 rounds of 8 attempts each: 32 attempts in all')")
+    assert "again where it is now" in page.locator("#learn-plan").inner_text()
+    page.fill("#learn-name input, #learn-name textarea", HOSTILE)
+    page.click("#start-learn")
+    said = state(page, "learn", "running")
+    assert re.match(r"\d of 6 rounds, running, (about \d|remaining time unknown)", said)
+    page.focus("#stop-learn:not([disabled])")
+    page.keyboard.press("Enter")
+    other = opened(new_page, app, "Learn")
+    other.wait_for_selector(".ex-name")
+    assert other.locator(".ex-name").inner_text() == HOSTILE
+    assert "Resume in the list" in state(page, "learn", "stopped") and "stopped" in state(other, "learn", "stopped")
+    made = points(run, HOSTILE)
+    assert 0 < len(made) < 6
+
+    page.reload()
+    turned(page, "Learn")
+    page.focus(".ex-list button:has-text('Resume')")
+    page.keyboard.press("Enter")
+    assert state(page, "learn", "finished").startswith("6 of 6 rounds")
+    state(other, "learn", "finished")
+    arms = [(arm, step) for arm in ("sdpo", "grpo") for step in range(3)]
+    assert points(run, HOSTILE) == arms and arms[: len(made)] == made  # each once, in order
+    page.wait_for_selector("#learn-chart-0 .legendtext >> nth=1")
+    assert page.locator("#learn-chart-0 .legendtext").all_inner_texts() == ["sdpo", "grpo"]
+    for number in range(4):
+        page.wait_for_selector(f"#learn-chart-{number} .scatterlayer")
+    ends = page.locator(".wb-learn-tables table").first.locator("tbody tr td:first-child").all_inner_texts()
+    assert ends == ["sdpo", "grpo"]
+    assert page.locator(".wb-part img").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    assert serious(page) == []
+    picture(page, "learn")
+    with Run.open(run, read_only=True) as log:
+        assert log.timeline.head == "root"
+
+
+def test_one_way_of_learning_says_that_the_policy_stays_there(new_page: Callable[..., Any], app: str) -> None:
+    page = opened(new_page, app, "Learn")
+    page.get_by_role("checkbox", name="grpo").uncheck()
+    page.wait_for_selector("#learn-plan:has-text('stays where this has led it')")
+    page.get_by_role("checkbox", name="sdpo").uncheck()
+    page.wait_for_selector("#learn-plan:has-text('No method is chosen')")
+    page.click("#start-learn")
+    page.wait_for_selector(".toast-wrap:has-text('No method is chosen; choose at least one.')")
+    page.get_by_role("checkbox", name="sdpo").check()
+    filled(page, "learn", rounds=0)
+    page.wait_for_selector("#learn-plan:has-text('rounds is 0; it must be a whole number from 1 to 10,000.')")
+    page.get_by_text("The same as code").last.click()
+    filled(page, "learn", rounds=3)
+    page.wait_for_selector(".cm-content:has-text('LearnSettings(rounds=3)')")
+
+
+def test_a_hard_task_is_found_and_raced_on_and_the_race_goes_on_after_a_reload(
+    new_page: Callable[..., Any], app: str, run: Path, picture: Callable[[Any, str], None]
+) -> None:
+    page = opened(new_page, app, "Discover", width=400, scheme="dark")
+    page.wait_for_selector("text=A discovery is the first attempt that passes")
+    filled(page, "discover", count=1, screened=8)
+    page.click("#find-hard")
+    assert "1 of 1 hard tasks" in state(page, "discover", "finished")
+    boxes = page.locator("#discover-tasks input")
+    page.wait_for_function("document.querySelectorAll('#discover-tasks input').length === 2")
+    assert boxes.nth(0).is_checked() is False
+    page.wait_for_selector("#discover-plan:has-text('Choose at least one task')")
+    boxes.nth(1).focus()
+    page.keyboard.press("Space")
+    filled(page, "discover", budget=600, group=2)
+    page.wait_for_selector("#discover-plan:has-text('1 task, 3 methods: at most 1,800 attempts')")
+    page.get_by_role("checkbox", name="best_of_k").uncheck()
+    page.get_by_role("checkbox", name="multi_turn", exact=True).uncheck()
+    page.wait_for_selector("#discover-plan:has-text('1 task, 1 method: at most 600 attempts')")
+    page.click("#start-discover")
+    page.wait_for_selector(".ex-lane:has-text('sdpo')")
+    page.click("#stop-discover:not([disabled])")
+    page.wait_for_selector(".wb-state[data-state='ready']")
+    before = points(run, "discover-1")
+    assert before
+
+    page.reload()
+    turned(page, "Discover")
+    if page.locator(".ex-list button:has-text('Resume')").count():  # it may have found a solution at once
+        page.click(".ex-list button:has-text('Resume')")
+        page.wait_for_selector(".wb-discover-now .ex-state:has-text('running')")
+        page.wait_for_selector("#stop-discover:not([disabled])")
+        page.wait_for_timeout(1500)
+        page.click("#stop-discover")
+        page.wait_for_selector(".wb-state[data-state='ready']")
+        after = points(run, "discover-1")
+        assert after[: len(before)] == before and len(set(after)) == len(after)
+
+    boxes.nth(1).check()
+    filled(page, "discover", budget=3, group=2)
+    page.wait_for_selector("#discover-plan:has-text('at most 9 attempts')")
+    page.click("#start-discover")
+    page.wait_for_selector(".ex-name:has-text('discover-2')")
+    assert state(page, "discover", "finished").startswith("9 of 9 attempts")
+    page.wait_for_selector("#discover-chart-0 .legendtext >> nth=2")
+    tables = page.locator(".wb-discover-tables table")
+    assert tables.count() == 2 and "sdpo lost to" in tables.nth(1).inner_text()
+    page.get_by_role("button", name="Show screen-1").click()
+    page.wait_for_selector(".wb-discover-tables th:has-text('hard')")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert serious(page) == []
+    page.get_by_role("button", name="Show discover-2").click()
+    page.wait_for_selector("#discover-chart-0 .legendtext >> nth=2")
+    picture(page, "discover")
+
+
+def test_the_endpoints_make_experiments(client: Any) -> None:
+    small = {"rounds": 1, "questions": 1, "attempts": 2, "held_out": 2, "alike": True}
+    made = client.predict(api_name="/learn", pack="house-rules@7:remark", methods=["rlsd"], name="program", **small)
+    assert (made["name"], made["done"], made["total"], made["finished"]) == ("program", 2, 2, True)
+    listed = {one["name"]: one for one in client.predict(api_name="/experiments")}
+    assert listed["program"]["what"].startswith("rlsd on house-rules@7:remark") and not listed["program"]["running"]
+    found = client.predict(api_name="/experiment", name="program")
+    assert [point["held_out"]["total"] for point in found["points"]["0"]["rlsd"]] == [2, 2]
+    hard = client.predict(api_name="/hard_tasks", count=1, attempts=4, seed=5)
+    raced = client.predict(
+        api_name="/discover", tasks=[hard["tasks"][-1]["id"]], methods=["best_of_k", "multi_turn_feedback"], budget=2
+    )
+    assert raced["finished"] and raced["total"] == 4
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "values", "sentence"),
+    [
+        ("/learn", {"pack": "nonsense"}, "not a house-rules pack"),
+        ("/learn", {"methods": ["luck"]}, "luck"),
+        ("/learn", {"methods": []}, "No method is chosen"),
+        ("/learn", {"methods": "sdpo"}, "must be a list"),
+        ("/learn", {"rounds": 0}, "rounds is 0; it must be a whole number"),
+        ("/learn", {"rounds": 10**9}, "whole number from 1 to 10,000"),
+        ("/learn", {"name": "x" * 61}, "at most 60 characters"),
+        ("/learn", {"config": {"alpha": 1}}, "no setting named 'alpha'"),
+        ("/hard_tasks", {"count": -1}, "count is -1"),
+        ("/hard_tasks", {"feedback": "gossip"}, "no feedback 'gossip'"),
+        ("/discover", {"tasks": []}, "No task is chosen"),
+        ("/discover", {"tasks": ["nowhere/task"]}, "no task 'nowhere/task'"),
+        ("/discover", {"tasks": ["house-rules/sort-take-1"], "methods": ["luck"]}, "called 'luck'"),
+        ("/discover", {"tasks": ["house-rules/sort-take-1"], "budget": 0}, "budget is 0"),
+        ("/resume_experiment", {"name": HOSTILE}, "no experiment"),
+        ("/experiment", {"name": "none"}, "no experiment 'none'"),
+    ],
+)
+def test_impossible_requests_are_one_sentence(
+    client: Any, endpoint: str, values: dict[str, Any], sentence: str
+) -> None:
+    from gradio_client.exceptions import AppError
+
+    with pytest.raises(AppError, match=sentence):
+        client.predict(api_name=endpoint, **values)

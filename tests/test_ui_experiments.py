@@ -1,0 +1,204 @@
+"""Experiments as the page makes them: one job each on the real policy, stopped, resumed, drawn. No browser."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from workbench import Workbench
+from workbench.config import SDPOConfig
+from workbench.errors import ConfigError, TaskError, WorkbenchError
+from workbench.experiments.journal import Point, Record
+from workbench.experiments.settings import DISCOVERY_METHODS, TEST_TIME, DiscoverySettings, LearnSettings
+from workbench.ui import experiment_jobs, open_desk
+from workbench.ui.choices import DISCOVERY, FEEDBACK_KINDS
+from workbench.ui.discover import as_python as race_code
+from workbench.ui.experiments import REPORTS, Mark, alarms, race, tables, weight
+from workbench.ui.learn import as_python, chosen_pack, planned
+from workbench.ui.studio import Studio
+from workbench.ui.worker import Desk
+
+WAIT_S = 300.0
+SHAPE = {"rounds": 1, "questions": 1, "attempts": 4, "held_out": 2, "measure_every": 1}
+PACK = "house-rules@11:remark"
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """The page's desk on the real embedded policy."""
+    run = tmp_path_factory.mktemp("runs") / "experiments"
+    desk = open_desk(lambda: Workbench.open(run))
+    assert desk.settled.wait(WAIT_S) and desk.state == "ready"
+    yield Studio(desk)
+    desk.close()
+
+
+def learnt(studio: Studio, methods: list[str], **options: Any) -> dict[str, Any]:
+    made: dict[str, Any] = experiment_jobs.learn(
+        studio, PACK, methods, SHAPE, SDPOConfig(steps=1), alike=True, **options
+    ).future.result(WAIT_S)
+    return made
+
+
+def test_methods_are_compared_and_the_policy_is_afterwards_where_it_was(studio: Studio) -> None:
+    head = studio.desk.facts["head"]
+    made = learnt(studio, ["sdpo", "grpo"], name=" both ")
+    assert (made["name"], made["done"], made["total"], made["finished"]) == ("both", 4, 4, True)
+    assert [arm["config"]["steps"] for arm in made["settings"]["arms"]] == [1, 1]
+    facts = studio.desk.facts
+    assert facts["head"] == head == studio.desk.workbench.head and facts["experiment"] == ""
+    assert PACK in facts["tasks"] and len(facts["timeline"]) > 1  # as after opening the run again
+    report = REPORTS.of(Mark(("run", "both", 4), facts["experiments"]["both"]))
+    assert len(report.figures) == 4 and [row[0] for row in tables(report)[0]["rows"]] == ["sdpo", "grpo"]
+    with pytest.raises(ConfigError, match="begun with other settings"):
+        learnt(studio, ["sdpo"], name="both")
+    assert studio.desk.facts["head"] == head
+    with pytest.raises(ConfigError, match="is finished"):
+        experiment_jobs.resume(studio, "both")
+
+
+def test_one_way_of_learning_stays_in_force_and_a_stopped_one_goes_on(studio: Studio) -> None:
+    """Stopped in its second step: what that step has left behind is not in force."""
+    desk, reached, go_on = studio.desk, threading.Event(), threading.Event()
+
+    def pause(event: Any) -> None:
+        if event.kind == "update":  # the first round's step is made, its point is not
+            reached.set()
+            go_on.wait(WAIT_S)
+
+    desk.workbench.run.add_listener(pause)
+    shape = {**SHAPE, "attempts": 8}  # so many that one of them fails, and gives signal
+    job = experiment_jobs.learn(studio, PACK, ["sdpo"], shape, SDPOConfig(steps=1), name="one", seed=3, alike=True)
+    assert reached.wait(WAIT_S) and desk.facts["experiment"] == "one"
+    assert desk.stop(job.number)
+    go_on.set()
+    stopped = job.future.result(WAIT_S)
+    assert (stopped["done"], stopped["finished"]) == (1, False)
+    assert desk.facts["head"] == desk.facts["experiments"]["one"].start
+    resumed = experiment_jobs.resume(studio, "one").future.result(WAIT_S)
+    assert (resumed["done"], resumed["finished"]) == (2, True)
+    last = desk.facts["experiments"]["one"].arms["sdpo"][-1]
+    assert desk.facts["head"] == last.update_id != desk.facts["experiments"]["one"].start
+
+
+def test_hard_tasks_are_found_and_raced_on(studio: Studio) -> None:
+    home = studio.desk.facts["head"]
+    found = experiment_jobs.find_hard(studio, 1, attempts=24).future.result(WAIT_S)
+    assert (found["kind"], found["done"], found["total"]) == ("screen", 1, 1)
+    records = studio.desk.facts["experiments"]
+    (task_id, screened), *_ = experiment_jobs.hard_tasks(records).items()
+    assert screened.pass_rate.total == 24 and screened.is_hard
+    (table,) = tables(REPORTS.of(Mark(("run", found["name"], 1), records[found["name"]])))
+    assert [row[-1] for row in table["rows"]].count("yes") == 1
+    raced = experiment_jobs.discover(studio, [task_id], ["sdpo", "best_of_k"], SDPOConfig(), budget=4, group=2)
+    made = raced.future.result(WAIT_S)
+    assert made["finished"] and made["settings"]["config"]["advantage_clip"] == TEST_TIME.advantage_clip
+    assert made["settings"]["tasks"][0]["total"] == 24 and studio.desk.facts["head"] == home
+    record = studio.desk.facts["experiments"][made["name"]]
+    assert weight(record) == 2 and race(record) == []
+    shares, each = tables(REPORTS.of(Mark(("run", made["name"], 2), record)))
+    assert [row[0] for row in shares["rows"]] == ["sdpo", "best_of_k"] and each["rows"][0][0] == screened.task.prompt
+
+
+def test_what_is_impossible_is_refused_before_it_is_queued(studio: Studio) -> None:
+    config = SDPOConfig()
+    refused: list[tuple[Any, type[WorkbenchError], str]] = [
+        (lambda: experiment_jobs.learn(studio, "nonsense", ["sdpo"], SHAPE, config), TaskError, "not a house-rules"),
+        (lambda: experiment_jobs.learn(studio, PACK, [], SHAPE, config), ConfigError, "No method is chosen"),
+        (lambda: experiment_jobs.learn(studio, PACK, ["luck"], SHAPE, config), ConfigError, "luck"),
+        (lambda: experiment_jobs.learn(studio, PACK, [3], SHAPE, config), ConfigError, "list of names"),  # type: ignore[list-item]
+        (
+            lambda: experiment_jobs.learn(studio, PACK, ["sdpo"], {**SHAPE, "rounds": 0}, config),
+            ConfigError,
+            "rounds is 0; it must be a whole number from 1 to 10,000",
+        ),
+        (
+            lambda: experiment_jobs.learn(studio, PACK, ["sdpo"], {**SHAPE, "held_out": None}, config),
+            ConfigError,
+            "held_out is None",
+        ),
+        (lambda: experiment_jobs.learn(studio, PACK, ["sdpo"], SHAPE, config, seed=-1), ConfigError, "seed is -1"),
+        (lambda: experiment_jobs.learn(studio, PACK, ["sdpo"], SHAPE, config, name="x" * 61), TaskError, "60 char"),
+        (lambda: experiment_jobs.learn(studio, PACK, ["grpo"], SHAPE, config), ConfigError, "in groups of 8"),
+        (lambda: experiment_jobs.find_hard(studio, 0), ConfigError, "count is 0"),
+        (lambda: experiment_jobs.find_hard(studio, 1, feedback="gossip"), TaskError, "no feedback 'gossip'"),
+        (lambda: experiment_jobs.discover(studio, [], ["sdpo"], config), ConfigError, "No task is chosen"),
+        (lambda: experiment_jobs.discover(studio, ["a"], ["luck"], config), ConfigError, "called 'luck'"),
+        (lambda: experiment_jobs.discover(studio, ["a"], ["sdpo"], config, budget=1.5), ConfigError, "budget is 1.5"),
+        (lambda: experiment_jobs.resume(studio, "<img>"), ConfigError, "no experiment"),
+    ]
+    for ask, kind, sentence in refused:
+        with pytest.raises(kind, match=sentence):
+            ask()
+    assert studio.desk.waiting() == 0
+    mine = studio.add_task("Say yes.", "person", None, None).future.result(WAIT_S)
+    with pytest.raises(TaskError, match="judged by a person"):
+        experiment_jobs.discover(studio, [mine.id], ["sdpo"], config).future.result(WAIT_S)
+
+
+def test_a_button_pressed_twice_is_one_experiment() -> None:
+    desk = Desk(lambda: None)  # not started: everything waits
+    jobs = [experiment_jobs.find_hard(Studio(desk), 1, key=("screen", "me")) for _ in range(2)]
+    assert jobs[0] is jobs[1] and desk.waiting() == 1
+
+
+def test_the_plan_says_what_start_would_do() -> None:
+    shape = LearnSettings(rounds=5, questions=2, attempts=4, held_out=30, measure_every=2)
+    both = planned(["sdpo", "grpo"], shape)
+    assert "80 attempts in all, and 8 measurements on 30 held-out tasks" in both and "again where it is now" in both
+    assert "stays where this has led it" in planned(["sdpo"], shape)  # rounds 0, 2, 4 and the last, 5
+    assert "No method" in planned([], shape)
+
+
+def test_a_form_s_house_becomes_a_pack() -> None:
+    assert chosen_pack("house-rules/sort-take-1", "round", "both", 0) == "house-rules"
+    assert chosen_pack("ad-hoc/task-1", "round", "both", 0) == "house-rules"
+    assert chosen_pack("house-rules/sort-take-1", "round", "remark", 0) == "house-rules@3:remark"
+    assert chosen_pack("house-rules@7:remark/x", "round", "remark", 5) == "house-rules@7:remark"
+    assert chosen_pack("house-rules@7:remark/x", "round", "none", 5) == "house-rules@7:none"
+    assert chosen_pack("house-rules@7:remark/x", "fresh", "both", 5) == "house-rules@200005:both"
+
+
+def test_the_code_shown_is_python() -> None:
+    hostile = 'x"); import os; os.system("true")'
+    texts = [
+        as_python(["sdpo"], True, hostile, LearnSettings(rounds=2), 1, SDPOConfig(learning_rate=1e-3, method="grpo")),
+        race_code([hostile], ["sdpo"], DiscoverySettings(), 1, SDPOConfig()),
+    ]
+    for text in texts:
+        compile(text, "shown", "exec")
+    assert (
+        "SDPOConfig(learning_rate=0.001), ('sdpo',), alike=True" in texts[0] and "LearnSettings(rounds=2)" in texts[0]
+    )
+    assert "SDPOConfig(advantage_clip=5.0)" in texts[1] and repr(hostile) in texts[1]
+
+
+def test_every_choice_is_explained() -> None:
+    from workbench.tasks.house_rules.pack import KINDS
+
+    assert tuple(DISCOVERY) == DISCOVERY_METHODS
+    assert tuple(name for _, name in FEEDBACK_KINDS) == KINDS
+
+
+def searched(ends: dict[str, dict[str, Any]]) -> Record:
+    settings = {"kind": "discover", "seed": 0, "tasks": [{"id": "t", "prompt": "Q"}], "methods": ["sdpo", "best_of_k"]}
+    arms = {arm: [Point(arm, 0, "u", data)] for arm, data in ends.items()}
+    return Record("race", {**settings, "budget": 20, "group": 2}, "root", arms)
+
+
+def test_a_race_shows_where_every_method_is() -> None:
+    running = searched({"sdpo t": {"generations": 8, "found_at": 7, "done": True}})
+    lanes = {lane["method"]: lane for lane in race(running)}
+    assert (lanes["sdpo"]["spent"], lanes["sdpo"]["found"], lanes["sdpo"]["done"]) == (8, 7, True)
+    assert (lanes["best_of_k"]["spent"], lanes["best_of_k"]["found"], lanes["best_of_k"]["done"]) == (0, None, False)
+    assert experiment_jobs.plain(running)["done"] == 20 and experiment_jobs.plain(running)["total"] == 40
+
+
+def test_alarms_are_named() -> None:
+    raised = [[], ["entropy"], [], ["entropy", "kl"]]
+    points = [Point("sdpo", step, "u", {"alarms": names}) for step, names in enumerate(raised)]
+    record = Record("x", {"kind": "learn", "seed": 0}, "root", {"sdpo": points})
+    assert alarms(record) == ["sdpo: alarm “entropy” after round 1, and 1 more later", "sdpo: alarm “kl” after round 3"]

@@ -1,0 +1,89 @@
+"""The named endpoints of the tabs "Learn" and "Discover". `api` declares them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.config import SDPOConfig
+from workbench.errors import ConfigError
+from workbench.experiments.settings import DEFAULT_METHODS, SCREENED
+from workbench.tasks.house_rules.pack import PACK
+from workbench.ui import experiment_jobs
+from workbench.ui.endpoints import Endpoint
+from workbench.ui.experiments import described
+from workbench.ui.forms import make_config
+from workbench.ui.studio import Studio
+
+
+def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
+    """The endpoints; `result(job)` waits for a job without holding a thread."""
+
+    async def learn(
+        pack: str = PACK,
+        methods: list | None = None,
+        rounds: int = 15,
+        questions: int = 16,
+        attempts: int = 2,
+        held_out: int = 60,
+        measure_every: int = 1,
+        seed: int = 0,
+        name: str = "",
+        alike: bool = False,
+        config: dict | None = None,
+    ) -> dict:
+        """Learning runs side by side; returns when they are finished or stopped. A known name goes on with that one.
+
+        alike: all methods with this configuration, instead of each with what it learned best with.
+        """
+        shape = {"rounds": rounds, "questions": questions, "attempts": attempts}
+        shape |= {"held_out": held_out, "measure_every": measure_every}
+        made = make_config(SDPOConfig, config)
+        chosen = ["sdpo", "grpo"] if methods is None else methods
+        return await result(experiment_jobs.learn(studio, pack, chosen, shape, made, alike=alike, seed=seed, name=name))
+
+    async def hard_tasks(
+        count: int = 3, feedback: str = "examples", attempts: int = SCREENED, seed: int = 0, name: str = ""
+    ) -> dict:
+        """Measure fresh tasks until `count` hard ones are found; the tasks with their pass rates."""
+        job = experiment_jobs.find_hard(studio, count, feedback=feedback, attempts=attempts, seed=seed, name=name)
+        found = await result(job)
+        hard = experiment_jobs.hard_tasks(studio.desk.facts.get("experiments", {}))
+        tasks = [{"id": key, "prompt": one.task.prompt, **one.pass_rate.to_json()} for key, one in hard.items()]
+        return {**found, "tasks": tasks}
+
+    async def discover(
+        tasks: list,
+        methods: list | None = None,
+        budget: int = 160,
+        group: int = 8,
+        seed: int = 0,
+        name: str = "",
+        config: dict | None = None,
+    ) -> dict:
+        """The race of these methods on tasks (ids); returns when it is finished or stopped."""
+        spent: dict[str, Any] = {"budget": budget, "group": group, "seed": seed, "name": name}
+        chosen = list(DEFAULT_METHODS) if methods is None else methods
+        return await result(experiment_jobs.discover(studio, tasks, chosen, make_config(SDPOConfig, config), **spent))
+
+    async def resume_experiment(name: str) -> dict:
+        """An experiment from where it was stopped or killed; returns when it is finished or stopped again."""
+        return await result(experiment_jobs.resume(studio, name))
+
+    async def experiments() -> list:
+        """The experiments of this run: how far each is, and which one runs; never waits."""
+        facts = studio.desk.facts
+        return [
+            {**experiment_jobs.plain(one), "running": name == facts["experiment"], "what": described(one.settings)}
+            for name, one in facts.get("experiments", {}).items()
+        ]
+
+    async def experiment(name: str) -> dict:
+        """What one experiment has found so far: its tables, and the points that they were made of; never waits."""
+        from workbench.experiments.findings import make_report  # brings the models: not with the page
+
+        record: Any = studio.desk.facts.get("experiments", {}).get(name)
+        if record is None:
+            raise ConfigError(f"There is no experiment {name!r} in this run; see the list of them.")
+        return make_report([record], {}).to_json()
+
+    return learn, hard_tasks, discover, resume_experiment, experiments, experiment

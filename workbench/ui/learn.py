@@ -1,0 +1,229 @@
+"""The tab "Learn": methods on the tasks of one house at equal numbers of attempts, round after round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, get_args
+
+import gradio as gr
+
+from workbench import config as settings
+from workbench.config import SDPOConfig
+from workbench.errors import WorkbenchError
+from workbench.experiments.settings import LearnSettings
+from workbench.tasks.house_rules.pack import DEFAULT_KIND, PACK, fresh_house, pack_name, parse_name
+from workbench.ui import experiment_jobs
+from workbench.ui.choices import FEEDBACK_KINDS, WHY
+from workbench.ui.experiments import ExperimentPanel
+from workbench.ui.forms import LONGEST_NAME, make_config, plural
+from workbench.ui.panel import QUIET, Selection, Then, polite
+from workbench.ui.settings import as_code
+from workbench.ui.studio import Studio
+
+NUMBERS = {
+    "rounds": ("Rounds", "One update each."),
+    "questions": ("Tasks a round", "Drawn anew each round, the same ones for every method."),
+    "attempts": ("Attempts a task", "Where all methods are alike; else each has its own, with as many tasks as fit."),
+    "held_out": ("Held-out tasks", "Never trained on, one attempt each: more of them narrow the interval."),
+    "measure_every": ("Measure every … rounds", "0: before and after only, which is faster."),
+}
+HOUSES = {"that of the tab Round": "round", "a fresh one, by the seed": "fresh"}
+EMPTY = (
+    "A learning run shows whether feedback makes the policy better at tasks that it has never seen. Choose methods on "
+    "the left and press Start: each gets the same tasks and the same number of attempts, and its curve grows here."
+)
+
+
+class LearnPanel(ExperimentPanel):
+    """A form, and the learning curves that come of it."""
+
+    def __init__(self, studio: Studio, selection: Selection) -> None:
+        super().__init__(studio, selection, "learn", ("learn",), EMPTY)
+        defaults = LearnSettings()
+        with gr.Row(elem_classes="wb-main"):
+            with gr.Column(scale=3, min_width=280):
+                self.methods = gr.CheckboxGroup(
+                    list(get_args(settings.Method)),
+                    value=["sdpo", "grpo"],
+                    label="Methods",
+                    info="Compared one after the other, each from where the policy is now. Default: SDPO and GRPO.",
+                    elem_id="learn-methods",
+                )
+                with gr.Accordion("Which method would I choose", open=False):
+                    gr.Markdown("\n".join(f"- **{name}**: {why}" for name, why in WHY["method"].items()))
+                self.alike = gr.Checkbox(
+                    label="All alike",
+                    info="As set in Settings, instead of each with the steps, learning rate and attempts a task that "
+                    "it learned best with. Default: no.",
+                    elem_id="learn-alike",
+                )
+                self.house = gr.Radio(
+                    list(HOUSES.items()),
+                    value="round",
+                    label="House",
+                    info="Whose conventions are to be learned. A fresh one is a house that nothing was tuned on.",
+                    elem_id="learn-house",
+                )
+                self.feedback = gr.Dropdown(
+                    FEEDBACK_KINDS,
+                    value=DEFAULT_KIND,
+                    label="Feedback",
+                    info=f"What the checker says of a wrong program. Default: {DEFAULT_KIND}.",
+                    elem_id="learn-feedback",
+                )
+                self.plan = gr.Markdown(
+                    planned(["sdpo", "grpo"], defaults), elem_id="learn-plan", elem_classes="ex-plan"
+                )
+                self.buttons()
+                gr.Markdown("### How much")
+                with gr.Row():
+                    self.numbers = {
+                        name: number(self.tab, name, label, what, getattr(defaults, name))
+                        for name, (label, what) in NUMBERS.items()
+                    }
+                    self.seed = number(
+                        self.tab, "seed", "Seed", "Of tasks and random numbers; also names a fresh house.", 0
+                    )
+                self.name = name_field(self.tab)
+                with gr.Accordion("The same as code", open=False):
+                    self.code = gr.Code(
+                        as_python(["sdpo", "grpo"], False, PACK, defaults, 0, SDPOConfig()),
+                        language="python",
+                        label="Python",
+                        interactive=False,
+                    )
+            with gr.Column(scale=9, min_width=320):
+                self.results(charts=4)
+
+    def connect(self, then: Then) -> None:
+        """Every choice says at once what pressing Start would do."""
+        super().connect(then)
+        selection = self.selection
+        fields: list[Any] = [self.methods, self.alike, self.house, self.feedback, *self.numbers.values(), self.seed]
+        asked = [selection.task_id, selection.config, *fields]
+        gr.on([one.input for one in fields], polite(self.on_plan), asked, [self.plan, self.code], **QUIET)
+        start = [self.start.click, self.name.submit]
+        then(
+            gr.on(
+                start,
+                polite(self.on_start),
+                [selection.experiments, self.name, *asked],
+                [selection.experiments],
+                **QUIET,
+            )
+        )
+
+    def on_plan(
+        self,
+        task_id: str,
+        config: dict[str, Any],
+        methods: list[str],
+        alike: bool,
+        house: str,
+        feedback: str,
+        *numbers: Any,
+    ) -> tuple[str, str]:
+        """What Start would do, in words and as code; where it cannot, why."""
+        *shape, seed = numbers
+        try:
+            settled = experiment_jobs.learn_settings(dict(zip(NUMBERS, shape, strict=True)))
+            seed = experiment_jobs.whole("seed", seed)
+            pack = chosen_pack(task_id, house, feedback, seed)
+            return planned(methods, settled), as_python(
+                methods, alike, pack, settled, seed, make_config(SDPOConfig, config)
+            )
+        except WorkbenchError as error:
+            return str(error), ""
+
+    def on_start(
+        self,
+        shown: Mapping[str, str],
+        name: str,
+        task_id: str,
+        config: dict[str, Any],
+        methods: list[str],
+        alike: bool,
+        house: str,
+        feedback: str,
+        request: gr.Request,
+        *numbers: Any,
+    ) -> dict[str, str]:
+        """One experiment, also where one session presses twice."""
+        *shape, seed = numbers
+        experiment_jobs.learn(
+            self.studio,
+            chosen_pack(task_id, house, feedback, experiment_jobs.whole("seed", seed)),
+            methods,
+            dict(zip(NUMBERS, shape, strict=True)),
+            make_config(SDPOConfig, config),
+            alike=alike,
+            seed=seed,
+            name=name,
+            key=("learn", request.session_hash),
+        )
+        return self.begun(shown)
+
+
+def number(tab: str, name: str, label: str, what: str, default: int) -> gr.Number:
+    """A whole number of a form, with what it means and its default."""
+    info = f"{what} Default {default}."
+    return gr.Number(default, label=label, info=info, precision=0, min_width=130, elem_id=f"{tab}-{name}")
+
+
+def name_field(tab: str) -> gr.Textbox:
+    """The name of an experiment."""
+    return gr.Textbox(
+        label="Name",
+        info="By which it is found and resumed. Default: the kind and a number.",
+        max_length=LONGEST_NAME,
+        elem_id=f"{tab}-name",
+    )
+
+
+def chosen_pack(task_id: str, house: str, feedback: str, seed: int) -> str:
+    """The pack that a form means: the house of a task (of another kind: the default house), or a fresh one."""
+    if house == "fresh":
+        return pack_name(fresh_house(seed), feedback)
+    pack = task_id.rpartition("/")[0]
+    found = parse_name(pack) or parse_name(PACK)
+    assert found is not None  # PACK has a house
+    same = parse_name(pack) == (found[0], feedback)
+    return pack if same else PACK if parse_name(PACK) == (found[0], feedback) else pack_name(found[0], feedback)
+
+
+def planned(methods: Sequence[str], shape: LearnSettings) -> str:
+    """What Start would do, in one or two sentences."""
+    if not methods:
+        return "No method is chosen; choose at least one."
+    each = shape.rounds * shape.generations
+    every = shape.measure_every
+    measured = 1 + sum(n == shape.rounds or bool(every and n % every == 0) for n in range(1, shape.rounds + 1))
+    count = len(methods)
+    sizes = f"{plural(shape.rounds, 'round')} of {shape.generations} attempts"
+    first = (
+        f"{count} methods, {sizes} each: {count * each:,} attempts in all"
+        if count > 1
+        else f"{sizes}: {each:,} attempts"
+    )
+    after = (
+        "Afterwards the policy is again where it is now."
+        if count > 1
+        else "Afterwards the policy **stays where this has led it**; the timeline in Round leads back."
+    )
+    return f"{first}, and {count * measured:,} measurements on {shape.held_out} held-out tasks. {after}"
+
+
+def as_python(
+    methods: Sequence[str], alike: bool, pack: str, shape: LearnSettings, seed: int, config: SDPOConfig
+) -> str:
+    """The same experiment through the Python API."""
+    shared = as_code(replace(config, method="sdpo"))  # each arm sets its own method
+    return (
+        "from workbench.config import SDPOConfig\n"
+        "from workbench.experiments.arms import methods\n"
+        "from workbench.experiments.settings import LearnSettings\n\n"
+        f"arms = methods({shared}, {tuple(methods)!r}, alike={alike})\n"
+        f"for point in wb.compare_learning(arms, {pack!r}, settings={as_code(shape)}, seed={seed}):\n"
+        "    print(point.arm, point.round, point.held_out)"
+    )
