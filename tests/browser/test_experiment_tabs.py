@@ -99,7 +99,7 @@ def test_learning_is_watched_from_two_tabs_stopped_reloaded_and_resumed(
     arms = [(arm, step) for arm in ("sdpo", "grpo") for step in range(3)]
     assert points(run, HOSTILE) == arms and arms[: len(made)] == made  # each once, in order
     page.wait_for_selector("#learn-chart-0 .legendtext >> nth=1")
-    assert page.locator("#learn-chart-0 .legendtext").all_inner_texts() == ["sdpo", "grpo"]
+    assert page.locator("#learn-chart-0 .legendtext").all_text_contents() == ["sdpo", "grpo"]
     for number in range(4):
         page.wait_for_selector(f"#learn-chart-{number} .scatterlayer")
     ends = page.locator(".wb-learn-tables table").first.locator("tbody tr td:first-child").all_inner_texts()

@@ -99,7 +99,7 @@ class Journal:
             session.run.append(EXPERIMENT, {"name": name, "settings": settings, "start": session.head})
         elif known[name].settings != settings:
             raise ConfigError(
-                f"The experiment {name!r} in {session.run.path} was begun with other settings "
+                f"The experiment {name!r} of this run was begun with other settings "
                 f"({_differences(known[name].settings, settings)}); give it those, or another name or run directory."
             )
         self.session, self.stop = session, stop or Event()

@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import Any
 
 from workbench.errors import ConfigError, TaskError
+from workbench.tasks.sandbox import shown
 
 LONGEST_TEXT = 20_000  # characters of a prompt or a feedback
 LONGEST_NAME = 60  # characters of a branch or a pack
@@ -45,10 +46,11 @@ def check_name(name: object, what: str) -> None:
 
 def whole_number(value: object, what: str, least: int, most: int) -> int:
     """The number of a form or a program. Raises ConfigError for what is none, or out of its bounds."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer()
-    if not number or not least <= value <= most:  # type: ignore[operator]  # it is a number here
-        raise ConfigError(f"{what} is {value!r}; it must be a whole number from {least:,} to {most:,}.")
-    return int(value)  # type: ignore[call-overload,no-any-return]
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    number = int(value) if isinstance(value, float) and value.is_integer() else value if whole else None
+    if not isinstance(number, int) or not least <= number <= most:
+        raise ConfigError(f"{what} is {shown(value)}; it must be a whole number from {least:,} to {most:,}.")
+    return number
 
 
 def make_config(kind: type, values: Mapping[str, Any] | None) -> Any:
