@@ -37,7 +37,10 @@ def make_report(records: Sequence[Record], hardware: Mapping[str, Any]) -> Repor
         raise ConfigError("The runs in this directory hold different experiments, or two with one seed; separate them.")
     name, kind = records[0].name, records[0].settings["kind"]
     title, tables, figures = _KINDS[kind](by_seed)
-    settings = {"settings": {seed: dict(one.settings) for seed, one in by_seed.items()}, "hardware": dict(hardware)}
+    settings = {
+        "settings": {str(seed): dict(one.settings) for seed, one in by_seed.items()},
+        "hardware": dict(hardware),
+    }
     points = {
         str(seed): {arm: [point.data for point in points] for arm, points in one.arms.items()}
         for seed, one in by_seed.items()
