@@ -18,7 +18,7 @@ from workbench.errors import ConfigError
 if TYPE_CHECKING:
     from workbench import Workbench
     from workbench.experiments.journal import Point
-    from workbench.experiments.learn import LearnSettings
+    from workbench.experiments.settings import LearnSettings
 
 
 def build() -> typer.Typer:
