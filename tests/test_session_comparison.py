@@ -75,7 +75,7 @@ def test_teachers_agree_before_any_update_and_part_after_it(workbench: Workbench
     first = workbench.compare(group[0], "teachers", config=config)
     assert [row.name for row in first.rows] == ["frozen", "live", "trust_region"] and "ema" in first.absent
     assert first.rows[2].how.endswith("ρ = 0.25.") and "same credit as frozen" in first.summary()
-    workbench.update(group, SDPOConfig(teacher="ema", learning_rate=0.02))
+    workbench.update(group, SDPOConfig(teacher="ema", learning_rate=0.01, steps=4))
     parted = workbench.compare(group[0], "teachers", view="control")
     assert [row.name for row in parted.rows] == ["frozen", "live", "trust_region", "ema"]
     assert len({row.values for row in parted.rows}) == 4 and parted.rows[0].view.name == "control"
