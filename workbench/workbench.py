@@ -16,6 +16,7 @@ from workbench.experiments.learn import LearnPoint, learn
 from workbench.experiments.resuming import known, resume
 from workbench.experiments.settings import (
     DEFAULT_METHODS,
+    DISCOVERY_DEFAULTS,
     SCREENED,
     STAGES,
     TEST_TIME,
@@ -54,7 +55,8 @@ class Workbench(Session):
     ) -> Iterator[LearnPoint]:
         """Round after round on a pack, yielding the learning curve as it grows.
 
-        `config` None takes the defaults of `method`. Raises TaskError for an unknown pack.
+        `config` None takes the defaults of `SDPOConfig`, also for another `method` (see `arms.RECIPES`). Raises
+        TaskError for an unknown pack.
         """
         config = config or SDPOConfig(method=method)
         return learn(self, pack, [Arm(config.method, config)], settings, seed=seed, name=name, stop=stop)
@@ -93,9 +95,9 @@ class Workbench(Session):
         self,
         tasks: Task | ScreenedTask | Sequence[Task | ScreenedTask],
         methods: Sequence[str] = DEFAULT_METHODS,
-        budget: int = 160,
+        budget: int = DISCOVERY_DEFAULTS.budget,
         *,
-        group: int = 8,
+        group: int = DISCOVERY_DEFAULTS.group,
         config: SDPOConfig = TEST_TIME,
         seed: int = 0,
         name: str | None = None,

@@ -13,6 +13,15 @@ from workbench.cli.place import Place, takes_place
 from workbench.cli.reports import write_report
 from workbench.cli.settings import takes_config
 from workbench.config import SDPOConfig
+from workbench.experiments.settings import (
+    DISCOVERY_DEFAULTS,
+    DISCOVERY_METHODS,
+    SCREENED,
+    STAGES,
+    TEST_TIME,
+    DiscoverySettings,
+    check_methods,
+)
 
 if TYPE_CHECKING:
     from workbench import Workbench
@@ -20,22 +29,25 @@ if TYPE_CHECKING:
 
 
 @takes_place("discover")
-@takes_config(advantage_clip=5.0)  # `TEST_TIME` of the experiment
+@takes_config(advantage_clip=TEST_TIME.advantage_clip)
 def discover(
     config: SDPOConfig,
     where: Place,
     tasks: Annotated[int, typer.Option(help="Hard tasks, found by measuring before the first seed.")] = 30,
-    methods: Annotated[str, typer.Option(help="With commas.")] = "sdpo,best_of_k,multi_turn,multi_turn_feedback",
-    budget: Annotated[int, typer.Option(help="Attempts per task, of every method.")] = 160,
-    group: Annotated[int, typer.Option(help="Attempts between two updates of test-time SDPO.")] = 8,
+    methods: Annotated[str, typer.Option(help="With commas.")] = ",".join(DISCOVERY_METHODS),
+    budget: Annotated[int, typer.Option(help="Attempts per task, of every method.")] = DISCOVERY_DEFAULTS.budget,
+    group: Annotated[
+        int, typer.Option(help="Attempts between two updates of test-time SDPO.")
+    ] = DISCOVERY_DEFAULTS.group,
     feedback: Annotated[str, typer.Option(help="What the checker says: examples, remark, both or none.")] = "examples",
-    stages: Annotated[str, typer.Option(help="Stages of the tasks that are tried, with commas.")] = "4,5",
-    screened: Annotated[int, typer.Option(help="Attempts that measure whether a task is hard.")] = 256,
+    stages: Annotated[str, typer.Option(help="Stages of the tasks that are tried, with commas.")] = ",".join(
+        map(str, STAGES)
+    ),
+    screened: Annotated[int, typer.Option(help="Attempts that measure whether a task is hard.")] = SCREENED,
     screen_seed: Annotated[int, typer.Option(help="Of the choice of tasks.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Time how many attempts each method needs until a hard task is solved for the first time."""
-    from workbench.experiments.settings import DiscoverySettings, check_methods
     from workbench.tasks.house_rules.pack import check_kind
 
     output, names = Output(as_json), tuple(methods.split(","))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,12 +14,12 @@ from workbench.cli.place import PackArgument, Place, fresh_pack, takes_place
 from workbench.cli.reports import write_report
 from workbench.cli.settings import Command, takes, takes_config
 from workbench.config import SDPOConfig
+from workbench.experiments.settings import LearnSettings
 
 if TYPE_CHECKING:
     from workbench import Workbench
     from workbench.experiments.arms import Arm
     from workbench.experiments.learn import LearnPoint
-    from workbench.experiments.settings import LearnSettings
 
 ROUNDS_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
@@ -29,21 +30,14 @@ ROUNDS_OPTIONS: Mapping[str, Any] = MappingProxyType(
         "measure_every": Annotated[int, typer.Option(help="Rounds between measurements; 0: before and after only.")],
     }
 )
-_DEFAULTS = {"rounds": 15, "questions": 16, "attempts": 2, "held_out": 60, "measure_every": 1}
 
 
 def takes_rounds(**changed: int) -> Callable[[Command], Command]:
     """The options of a learning run, for the parameter `settings: LearnSettings`; `changed`: other defaults.
 
-    Stands nearest to the command. A bad value raises ConfigError.
+    A bad value raises ConfigError.
     """
-
-    def build(**given: int) -> LearnSettings:
-        from workbench.experiments.settings import LearnSettings
-
-        return LearnSettings(**given)
-
-    return takes("settings", ROUNDS_OPTIONS, _DEFAULTS | changed, build)
+    return takes("settings", ROUNDS_OPTIONS, asdict(LearnSettings(**changed)), LearnSettings)
 
 
 @takes_place("learn")

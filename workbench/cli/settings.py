@@ -79,7 +79,6 @@ def takes(
     """
 
     def decorate(command: Command) -> Command:
-        command.__annotations__.pop(parameter)  # typer need not know it; it may be imported for type checking only
         signature = inspect.signature(command, eval_str=True)
         parameters = [p for name, p in signature.parameters.items() if name != parameter]
         parameters += [

@@ -14,11 +14,11 @@ from workbench.cli.reports import write_report
 from workbench.cli.settings import takes_config
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError
+from workbench.experiments.settings import LearnSettings
 
 if TYPE_CHECKING:
     from workbench import Workbench
     from workbench.experiments.journal import Point
-    from workbench.experiments.settings import LearnSettings
 
 
 def build() -> typer.Typer:

@@ -20,6 +20,7 @@ from workbench.credit.contexts import Contexts
 from workbench.errors import ConfigError, NoSignalError, UpdateError
 from workbench.experiments.journal import Journal, Point
 from workbench.experiments.localise import DRAWN, EVERY_KIND, OneWrong, draw_one_wrong, locate
+from workbench.experiments.settings import LEARN_DEFAULTS
 from workbench.records import Attempt
 from workbench.session import Session
 from workbench.tasks.house_rules.pack import house_tasks, pack_name
@@ -29,7 +30,6 @@ TEACHERS = ("frozen", "trust_region", "ema", "live")
 BLAMED = ("raw", "centred", "control", "control_wrong", "contrastive")  # views whose negative numbers blame
 SUSPECT = ("divergence", "jsd", "entropy_teacher", "entropy_student")  # views whose large numbers do
 FIRST_HOUSE = 400_000  # of the causal tests and the learning rounds
-QUESTIONS, ATTEMPTS = 16, 2  # of a learning round: tasks, and attempts at each
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +116,15 @@ class _Taught(_Views):
         self.rounds = settings.rounds
         self.config = SDPOConfig(teacher=teacher)  # type: ignore[arg-type]  # it checks itself
         self.contexts = ()
-        self.tasks = house_tasks(_pack(seed), QUESTIONS * settings.rounds, held_out=False, seed=1 + seed)
+        self.tasks = house_tasks(_pack(seed), LEARN_DEFAULTS.questions * settings.rounds, held_out=False, seed=1 + seed)
 
     def step(self, step: int) -> dict[str, Any]:
         """A round of learning at first, then programs."""
         if step >= self.rounds:
             return super().step(step)
-        tasks = self.tasks[QUESTIONS * step : QUESTIONS * (step + 1)]
-        group = self.session.attempt_many(tasks, ATTEMPTS, stop=self.journal.stop)
+        questions = LEARN_DEFAULTS.questions
+        tasks = self.tasks[questions * step : questions * (step + 1)]
+        group = self.session.attempt_many(tasks, LEARN_DEFAULTS.attempts, stop=self.journal.stop)
         learned = _update(self.session, group, self.config, self.journal.stop)
         return {"programs": [], "learned": learned}
 

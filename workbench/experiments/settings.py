@@ -60,3 +60,6 @@ def check_methods(methods: Sequence[str]) -> None:
             raise ConfigError(
                 f"There is no way of discovering called {method!r}; there are {', '.join(DISCOVERY_METHODS)}."
             )
+
+
+LEARN_DEFAULTS, DISCOVERY_DEFAULTS = LearnSettings(), DiscoverySettings()

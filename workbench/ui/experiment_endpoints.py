@@ -6,7 +6,7 @@ from typing import Any
 
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError
-from workbench.experiments.settings import DEFAULT_METHODS, SCREENED
+from workbench.experiments.settings import DEFAULT_METHODS, DISCOVERY_DEFAULTS, LEARN_DEFAULTS, SCREENED
 from workbench.tasks.house_rules.pack import PACK
 from workbench.ui import experiment_jobs
 from workbench.ui.endpoints import Endpoint
@@ -21,11 +21,11 @@ def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
     async def learn(
         pack: str = PACK,
         methods: list | None = None,
-        rounds: int = 15,
-        questions: int = 16,
-        attempts: int = 2,
-        held_out: int = 60,
-        measure_every: int = 1,
+        rounds: int = LEARN_DEFAULTS.rounds,
+        questions: int = LEARN_DEFAULTS.questions,
+        attempts: int = LEARN_DEFAULTS.attempts,
+        held_out: int = LEARN_DEFAULTS.held_out,
+        measure_every: int = LEARN_DEFAULTS.measure_every,
         seed: int = 0,
         name: str = "",
         alike: bool = False,
@@ -54,8 +54,8 @@ def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
     async def discover(
         tasks: list,
         methods: list | None = None,
-        budget: int = 160,
-        group: int = 8,
+        budget: int = DISCOVERY_DEFAULTS.budget,
+        group: int = DISCOVERY_DEFAULTS.group,
         seed: int = 0,
         name: str = "",
         config: dict | None = None,

@@ -16,7 +16,7 @@ from typing import Any
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError, TaskError
 from workbench.experiments.arms import methods as arms_of
-from workbench.experiments.settings import TEST_TIME, LearnSettings, check_methods
+from workbench.experiments.settings import DISCOVERY_DEFAULTS, SCREENED, TEST_TIME, LearnSettings, check_methods
 from workbench.tasks.house_rules.pack import check_kind, house_tasks
 from workbench.ui.board import Board
 from workbench.ui.forms import check_name, is_text, plural, whole_number
@@ -97,7 +97,7 @@ def find_hard(
     count: Any,
     *,
     feedback: str = "examples",
-    attempts: Any = 256,
+    attempts: Any = SCREENED,
     seed: Any = 0,
     name: str = "",
     key: Hashable = None,
@@ -130,8 +130,8 @@ def discover(
     methods: Sequence[str],
     config: SDPOConfig,
     *,
-    budget: Any = 160,
-    group: Any = 8,
+    budget: Any = DISCOVERY_DEFAULTS.budget,
+    group: Any = DISCOVERY_DEFAULTS.group,
     seed: Any = 0,
     name: str = "",
     key: Hashable = None,
