@@ -12,9 +12,8 @@ from workbench.errors import WorkbenchError
 from workbench.experiments.settings import DEFAULT_METHODS, SCREENED, DiscoverySettings
 from workbench.ui import experiment_jobs
 from workbench.ui.choices import DISCOVERY, FEEDBACK_KINDS
-from workbench.ui.experiments import ExperimentPanel
+from workbench.ui.experiments import ExperimentPanel, name_field, number
 from workbench.ui.forms import make_config, plural
-from workbench.ui.learn import name_field, number
 from workbench.ui.moment import Moment
 from workbench.ui.panel import QUIET, Selection, Then, polite
 from workbench.ui.settings import as_code
@@ -86,14 +85,10 @@ class DiscoverPanel(ExperimentPanel):
     def connect(self, then: Then) -> None:
         """Finding and racing are two buttons; what Start would do is said at once."""
         super().connect(then)
-        shown, config = self.selection.experiments, self.selection.config
+        shown = self.selection.experiments
         wanted = [shown, self.count, self.screened, self.screen_seed, self.feedback]
         then(self.find.click(polite(self.on_find), wanted, [shown], **QUIET))
-        fields: list[Any] = [self.tasks, self.methods, self.budget, self.group, self.seed]
-        asked = [self.selection.task_id, config, *fields]
-        gr.on([one.input for one in fields], polite(self.on_plan), asked, [self.plan, self.code], **QUIET)
-        start = [self.start.click, self.name.submit]
-        then(gr.on(start, polite(self.on_start), [shown, self.name, *asked], [shown], **QUIET))
+        self.form(then, [self.tasks, self.methods, self.budget, self.group, self.seed])
 
     def on_find(
         self, shown: Mapping[str, str], count: Any, screened: Any, seed: Any, feedback: str, request: gr.Request
@@ -137,7 +132,7 @@ class DiscoverPanel(ExperimentPanel):
             group=group,
             seed=seed,
             name=name,
-            key=("discover", request.session_hash),
+            key=(self.tab, request.session_hash),
         )
         return self.begun(shown)
 

@@ -1,9 +1,8 @@
 /* The tabs "Learn" and "Discover": the experiment that is shown, its tables, and the list of all. */
 (function () {
   "use strict";
-  const { el, add, plural, heading, button } = window.SDPOPage.kit;
+  const { el, add, plural, heading, button, time } = window.SDPOPage.kit;
   const parts = window.SDPOPage.parts;
-  const time = (seconds) => (seconds < 90 ? `${seconds} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`);
   const far = (one) => `${one.done.toLocaleString("en-US")} of ${one.total.toLocaleString("en-US")} ${one.unit}`;
 
   function bar(done, total, label) {

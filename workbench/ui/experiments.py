@@ -11,7 +11,7 @@ import gradio as gr
 
 from workbench.ui import experiment_jobs
 from workbench.ui.experiment_jobs import plain
-from workbench.ui.forms import plural
+from workbench.ui.forms import LONGEST_NAME, plural
 from workbench.ui.moment import Moment
 from workbench.ui.panel import QUIET, Panel, Selection, Then, chosen_id, polite
 from workbench.ui.studio import Studio
@@ -22,6 +22,12 @@ CHART_HEIGHT = 300  # pixels; two rows of charts and the form's buttons fit a la
 
 class ExperimentPanel(Panel):
     """A tab of experiments: what is shown stands on the right, the form of the subclass on the left."""
+
+    plan: gr.Markdown  # what Start would do
+    code: gr.Code  # the same as Python
+    name: gr.Textbox
+    on_plan: Callable[..., tuple[str, str]]
+    on_start: Callable[..., dict[str, str]]
 
     def __init__(self, studio: Studio, selection: Selection, tab: str, kinds: Sequence[str], empty: str) -> None:
         super().__init__()
@@ -51,6 +57,17 @@ class ExperimentPanel(Panel):
         self.stop.click(polite(self.on_stop), None, None, **QUIET)
         shown = self.selection.experiments
         then(self.list.select(polite(self.on_press), [shown], [shown], **QUIET))
+
+    def form(self, then: Then, fields: Sequence[Any]) -> None:
+        """Every change of these fields plans anew; Start, or Enter in the name, begins what is planned.
+
+        `on_plan` is given the task of the tab Round, the settings and the fields; `on_start` what is shown and the name
+        before them.
+        """
+        shown, told = self.selection.experiments, [self.selection.task_id, self.selection.config, *fields]
+        gr.on([one.input for one in fields], polite(self.on_plan), told, [self.plan, self.code], **QUIET)
+        start = [self.start.click, self.name.submit]
+        then(gr.on(start, polite(self.on_start), [shown, self.name, *told], [shown], **QUIET))
 
     def begun(self, shown: Mapping[str, str]) -> dict[str, str]:
         """What is shown once an experiment was asked for: the one that runs."""
@@ -137,6 +154,22 @@ class ExperimentPanel(Panel):
             return gr.Plot(figures[number][1].update_layout(height=CHART_HEIGHT), visible=True)
 
         return drawn
+
+
+def number(tab: str, name: str, label: str, what: str, default: int) -> gr.Number:
+    """A whole number of a form, with what it means and its default."""
+    info = f"{what} Default {default}."
+    return gr.Number(default, label=label, info=info, precision=0, min_width=130, elem_id=f"{tab}-{name}")
+
+
+def name_field(tab: str) -> gr.Textbox:
+    """The name of an experiment."""
+    return gr.Textbox(
+        label="Name",
+        info="By which it is found and resumed. Default: the kind and a number.",
+        max_length=LONGEST_NAME,
+        elem_id=f"{tab}-name",
+    )
 
 
 class Mark:

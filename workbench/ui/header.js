@@ -2,7 +2,7 @@
    a stop for each. What a screen reader is told by itself changes only with what runs and with one's own place. */
 (function () {
   "use strict";
-  const { el, add, button } = window.SDPOPage.kit;
+  const { el, add, button, time } = window.SDPOPage.kit;
   const REPLAY = "Replay: what this run held on disk when the page was started. No model is loaded, so nothing can be sampled, scored, said or updated here; open the run itself for that.";
   const STATES = { loading: "loading the model", ready: "idle", failed: "not running", closed: "closed" };
 
@@ -17,7 +17,6 @@
   }
   const mine = (by) => names.includes(by);
 
-  const time = (seconds) => (seconds < 90 ? `${seconds} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`);
   const place = (job) => (!job.position ? "now" : job.position === 1 ? "next in line" : `number ${job.position} in line`);
   const say = (node, text) => { if (node.textContent !== text) node.textContent = text; }; // a live region speaks when it is written
 

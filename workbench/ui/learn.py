@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
 import gradio as gr
@@ -15,9 +15,9 @@ from workbench.experiments.settings import LearnSettings
 from workbench.tasks.house_rules.pack import DEFAULT_KIND, PACK, fresh_house, pack_name, parse_name
 from workbench.ui import experiment_jobs
 from workbench.ui.choices import FEEDBACK_KINDS, WHY
-from workbench.ui.experiments import ExperimentPanel
-from workbench.ui.forms import LONGEST_NAME, make_config, plural
-from workbench.ui.panel import QUIET, Selection, Then, polite
+from workbench.ui.experiments import ExperimentPanel, name_field, number
+from workbench.ui.forms import make_config, plural
+from workbench.ui.panel import Selection, Then
 from workbench.ui.settings import as_code
 from workbench.ui.studio import Studio
 
@@ -99,86 +99,55 @@ class LearnPanel(ExperimentPanel):
     def connect(self, then: Then) -> None:
         """Every choice says at once what pressing Start would do."""
         super().connect(then)
-        selection = self.selection
-        fields: list[Any] = [self.methods, self.alike, self.house, self.feedback, *self.numbers.values(), self.seed]
-        asked = [selection.task_id, selection.config, *fields]
-        gr.on([one.input for one in fields], polite(self.on_plan), asked, [self.plan, self.code], **QUIET)
-        start = [self.start.click, self.name.submit]
-        then(
-            gr.on(
-                start,
-                polite(self.on_start),
-                [selection.experiments, self.name, *asked],
-                [selection.experiments],
-                **QUIET,
-            )
-        )
+        self.form(then, [self.methods, self.alike, self.house, self.feedback, *self.numbers.values(), self.seed])
 
-    def on_plan(
-        self,
-        task_id: str,
-        config: dict[str, Any],
-        methods: list[str],
-        alike: bool,
-        house: str,
-        feedback: str,
-        *numbers: Any,
-    ) -> tuple[str, str]:
+    def on_plan(self, *told: Any) -> tuple[str, str]:
         """What Start would do, in words and as code; where it cannot, why."""
-        *shape, seed = numbers
         try:
-            settled = experiment_jobs.learn_settings(dict(zip(NUMBERS, shape, strict=True)))
-            seed = experiment_jobs.whole("seed", seed)
-            pack = chosen_pack(task_id, house, feedback, seed)
-            return planned(methods, settled), as_python(
-                methods, alike, pack, settled, seed, make_config(SDPOConfig, config)
-            )
+            asked = read(*told)
         except WorkbenchError as error:
             return str(error), ""
+        code = as_python(asked.methods, asked.alike, asked.pack, asked.shape, asked.seed, asked.config)
+        return planned(asked.methods, asked.shape), code
 
-    def on_start(
-        self,
-        shown: Mapping[str, str],
-        name: str,
-        task_id: str,
-        config: dict[str, Any],
-        methods: list[str],
-        alike: bool,
-        house: str,
-        feedback: str,
-        request: gr.Request,
-        *numbers: Any,
-    ) -> dict[str, str]:
+    def on_start(self, shown: Mapping[str, str], name: str, request: gr.Request, *told: Any) -> dict[str, str]:
         """One experiment, also where one session presses twice."""
-        *shape, seed = numbers
+        asked = read(*told)
         experiment_jobs.learn(
             self.studio,
-            chosen_pack(task_id, house, feedback, experiment_jobs.whole("seed", seed)),
-            methods,
-            dict(zip(NUMBERS, shape, strict=True)),
-            make_config(SDPOConfig, config),
-            alike=alike,
-            seed=seed,
+            asked.pack,
+            asked.methods,
+            asdict(asked.shape),
+            asked.config,
+            alike=asked.alike,
+            seed=asked.seed,
             name=name,
-            key=("learn", request.session_hash),
+            key=(self.tab, request.session_hash),
         )
         return self.begun(shown)
 
 
-def number(tab: str, name: str, label: str, what: str, default: int) -> gr.Number:
-    """A whole number of a form, with what it means and its default."""
-    info = f"{what} Default {default}."
-    return gr.Number(default, label=label, info=info, precision=0, min_width=130, elem_id=f"{tab}-{name}")
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the form says."""
+
+    methods: list[str]
+    alike: bool
+    pack: str
+    shape: LearnSettings
+    seed: int
+    config: SDPOConfig
 
 
-def name_field(tab: str) -> gr.Textbox:
-    """The name of an experiment."""
-    return gr.Textbox(
-        label="Name",
-        info="By which it is found and resumed. Default: the kind and a number.",
-        max_length=LONGEST_NAME,
-        elem_id=f"{tab}-name",
-    )
+def read(
+    task_id: str, config: dict[str, Any], methods: list[str], alike: bool, house: str, feedback: str, *numbers: Any
+) -> Asked:
+    """The form's values. Raises ConfigError."""
+    *counts, last = numbers
+    shape = experiment_jobs.learn_settings(dict(zip(NUMBERS, counts, strict=True)))
+    seed = experiment_jobs.whole("seed", last)
+    pack = chosen_pack(task_id, house, feedback, seed)
+    return Asked(methods, alike, pack, shape, seed, make_config(SDPOConfig, config))
 
 
 def chosen_pack(task_id: str, house: str, feedback: str, seed: int) -> str:

@@ -17,6 +17,7 @@
   };
   const percent = (value) => `${Math.round(100 * value)} %`;
   const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+  const time = (seconds) => (seconds < 90 ? `${seconds} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`);
   const heading = (text) => el("h2", "wb-h", text);
   const button = (cls, text, press) => {
     const node = el("button", cls, text);
@@ -155,5 +156,5 @@
     watch("value", draw);
     draw();
   }
-  window.SDPOPage = { attach, parts, kit: { el, add, plain, two, percent, plural, heading, term, button } };
+  window.SDPOPage = { attach, parts, kit: { el, add, plain, two, percent, plural, heading, term, button, time } };
 })();
