@@ -65,7 +65,8 @@ class ExperimentPanel(Panel):
         before them.
         """
         shown, told = self.selection.experiments, [self.selection.task_id, self.selection.config, *fields]
-        gr.on([one.input for one in fields], polite(self.on_plan), told, [self.plan, self.code], **QUIET)
+        typed: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}  # typing during a plan counts too
+        gr.on([one.input for one in fields], polite(self.on_plan), told, [self.plan, self.code], **typed)
         start = [self.start.click, self.name.submit]
         then(gr.on(start, polite(self.on_start), [shown, self.name, *told], [shown], **QUIET))
 
