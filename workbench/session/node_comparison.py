@@ -24,7 +24,7 @@ class Node:
     """What is known of one state of the policy."""
 
     update_id: str
-    held_out: HeldOut | None  # None: never measured at this node
+    held_out: HeldOut | None  # in the house that the run works in; None: never measured at this node
     written: int  # attempts that were sampled there
     passed: int  # of those
     credit: TokenCredit | None  # of the compared attempt under this state; None where none is compared
@@ -105,7 +105,6 @@ class NodeComparisons(CreditBook):
         credit = None
         if attempt is not None:
             credit = self._scored(attempt, self._evidence(attempt, config), config, ("student", "teacher"))[0]
-        measured = [e.data for e in self.run.events("held-out") if e.data["update_id"] == update_id]
-        held_out = HeldOut(measured[-1]["passed"], measured[-1]["total"]) if measured else None
+        held_out = self.held_out_rates().get(self.house, {}).get(update_id)
         own = [one for one in self._attempts.values() if one.update_id == update_id]
         return Node(update_id, held_out, len(own), sum(one.passed for one in own), credit)

@@ -17,9 +17,12 @@ from workbench.runs.timeline import path_to_root
 from workbench.session import credit_store
 from workbench.session.credit_test import CreditTest, tests_in
 from workbench.session.health import Alarm, alarms
+from workbench.session.held_out_rates import HELD_OUT, held_out_rates
 from workbench.session.run_comparison import RunComparison, compare_runs, runs_beside
 from workbench.session.selection import Spans, selected
 from workbench.session.tasks import TaskBook
+from workbench.statistics import HeldOut
+from workbench.tasks.house_rules.pack import DEFAULT_HOUSE, PACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,15 @@ class RunBook(TaskBook):
         self._attempts: dict[str, Attempt] = dict(state.attempts)
         self._reports: dict[str, UpdateReport] = dict(state.reports)
 
+    @property
+    def house(self) -> int:
+        """Seed of the house that this run works in: that of its newest attempt, else of its newest task."""
+        attempted = (self._tasks.get(attempt.task_id) for attempt in reversed(self._attempts.values()))
+        for task in (*attempted, *reversed(self._tasks.values())):
+            if task is not None and task.environment == PACK:
+                return int(task.answer["house"])
+        return DEFAULT_HOUSE
+
     def close(self) -> None:
         """Give the run back; a second call does nothing."""
         with self._lock:
@@ -58,6 +70,11 @@ class RunBook(TaskBook):
         """What testing credits found out in this run, oldest first; tests of the same two tokens add up."""
         with self._lock:
             return tests_in(self.run)
+
+    def held_out_rates(self) -> dict[int, dict[str, HeldOut]]:
+        """House (its seed) -> update id -> the held-out pass rate measured there last."""
+        with self._lock:
+            return held_out_rates(self.run.events(HELD_OUT))
 
     # Other runs --------------------------------------------------------------------------------------------------
     def runs_beside(self) -> list[str]:

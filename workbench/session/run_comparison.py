@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.records import Attempt
-from workbench.runs import Event, Run
+from workbench.runs import Event, Run, RunState
 from workbench.runs.run import LOG_NAME
 from workbench.runs.timeline import Timeline, path_to_root
+from workbench.session.held_out_rates import held_out_rates
 from workbench.statistics import HeldOut
 
 UNSET = "not set"
@@ -36,6 +37,7 @@ class RunFacts:
     update_id: str  # the state that is compared: the head, or the newest measured one where the head's way has none
     updates: int  # on the way to it
     attempts: int
+    house: int | None  # whose held-out tasks the curve is of; None where it has no point
     curve: tuple[CurvePoint, ...]
 
 
@@ -68,7 +70,10 @@ class RunComparison:
                 else f"{after}: {end.passed} of {end.total} held-out tasks pass ({_range(end)})."
             )
         first, second = ends
-        if first is not None and second is not None:
+        houses = [run.house for run in self.runs]
+        if first is not None and second is not None and houses[0] != houses[1]:
+            said.append(f"The tasks are of houses {houses[0]} and {houses[1]}, so these rates do not compare.")
+        elif first is not None and second is not None:
             apart = first.low > second.high or second.low > first.high
             said.append("Their 95 % intervals do not overlap." if apart else "Their 95 % intervals overlap.")
         return " ".join(said)
@@ -82,6 +87,7 @@ class RunComparison:
                     "update_id": run.update_id,
                     "updates": run.updates,
                     "attempts": run.attempts,
+                    "house": run.house,
                     "curve": [
                         {"updates": p.updates, "update_id": p.update_id, **_rates(p.measured)} for p in run.curve
                     ],
@@ -104,7 +110,11 @@ def runs_beside(path: Path) -> list[str]:
 
 def compare_runs(first: str | Path, second: str | Path) -> RunComparison:
     """Two run directories, opened read-only. Raises RunError where one of them is no run or cannot be read."""
-    read = [_read(Path(path)) for path in (first, second)]
+    logs = [_Log.read(Path(path)) for path in (first, second)]
+    measured = [held_out_rates(log.events) for log in logs]
+    both = [house for house in measured[0] if house in measured[1]]
+    houses = [both[-1] if both else next(reversed(rates), None) for rates in measured]
+    read = [_described(log, rates, house) for log, rates, house in zip(logs, measured, houses, strict=True)]
     (facts_1, groups_1, settings_1), (facts_2, groups_2, settings_2) = read
     shared = [task_id for task_id in groups_1 if task_id in groups_2]
     tasks = [
@@ -121,19 +131,35 @@ def compare_runs(first: str | Path, second: str | Path) -> RunComparison:
     return RunComparison((facts_1, facts_2), tuple(tasks), differing)
 
 
-def _read(path: Path) -> tuple[RunFacts, dict[str, tuple[str, HeldOut]], dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """What is on disk of a run."""
+
+    name: str
+    events: Sequence[Event]
+    timeline: Timeline
+    state: RunState
+
+    @classmethod
+    def read(cls, path: Path) -> _Log:
+        """Raises RunError where there is no run or it cannot be read."""
+        with Run.open(path, read_only=True) as run:
+            return cls(path.absolute().name, run.events(), run.timeline, run.state())
+
+
+def _described(
+    log: _Log, rates_of: Mapping[int, Mapping[str, HeldOut]], house: int | None
+) -> tuple[RunFacts, dict[str, tuple[str, HeldOut]], dict[str, Any]]:
     """(facts, task id -> (prompt, rate of its newest group), settings by dotted name) of one run."""
-    with Run.open(path, read_only=True) as run:
-        events, timeline, state = run.events(), run.timeline, run.state()
-    measured = {e.data["update_id"]: HeldOut(e.data["passed"], e.data["total"]) for e in events if e.kind == "held-out"}
-    at, way = _measured_way(timeline, measured)
+    state, measured = log.state, {} if house is None else rates_of[house]
+    at, way = _measured_way(log.timeline, measured)
     curve = [CurvePoint(i, step, measured[step]) for i, step in enumerate(way) if step in measured]
-    facts = RunFacts(path.absolute().name, at, len(way) - 1, len(state.attempts), tuple(curve))
+    facts = RunFacts(log.name, at, len(way) - 1, len(state.attempts), house if curve else None, tuple(curve))
     prompts = {task.id: task.prompt for task in state.tasks.values()}
     rates = {task_id: (prompts.get(task_id, ""), rate) for task_id, rate in _newest(state.attempts.values()).items()}
     made_with = dict(state.opened or {})
     known = {name: made_with.get(name) for name in ("config", "policy", "versions")}
-    settings = dict(_flat({**known, "update": _update_settings(events, way)}))
+    settings = dict(_flat({**known, "update": _update_settings(log.events, way)}))
     return facts, rates, settings
 
 

@@ -19,7 +19,7 @@ from workbench.policy import Policy, load_policy
 from workbench.policy.adapter import export_adapter
 from workbench.policy.merging import export_merged
 from workbench.policy.prompts import Prompt, Turn, student_prompt
-from workbench.probe import Probe, own_randomness, side_effects
+from workbench.probe import Probe, side_effects
 from workbench.records import Attempt, FeedbackSource, Ledger, SideEffects, Task, UpdateReport, to_json
 from workbench.runs import Run
 from workbench.runs.archive import export_run, import_run
@@ -28,6 +28,7 @@ from workbench.runs.timeline import checkout_target, redo_target, undo_target
 from workbench.session.attempts import OnToken, judged, write
 from workbench.session.comparison import Comparisons
 from workbench.session.credit_store import stored_bases
+from workbench.session.held_out import HeldOutRates
 from workbench.session.hub import HubModels
 from workbench.session.intervention import Interventions
 from workbench.session.library import Library
@@ -37,15 +38,13 @@ from workbench.session.resuming import RANDOM, enter, load_update, resumed
 from workbench.session.selection import Spans, no_signal, selected, update_item
 from workbench.session.step import measured_step
 from workbench.session.transaction import transaction
-from workbench.statistics import HeldOut
-from workbench.tasks import check_task, judge_many
+from workbench.tasks import check_task
 from workbench.tasks.house_rules.pack import PACK, house_tasks
 
 PROBE_TASKS = 6
-HELD_OUT_TASKS = 60
 
 
-class Session(Comparisons, HubModels, Interventions, Library, NodeComparisons, TeacherLifts):
+class Session(Comparisons, HeldOutRates, HubModels, Interventions, Library, NodeComparisons, TeacherLifts):
     """A policy and its run. People use its subclass `Workbench`, which adds the experiments."""
 
     def __init__(self, run: Run, policy: Policy, config: PolicyConfig) -> None:
@@ -248,23 +247,6 @@ class Session(Comparisons, HubModels, Interventions, Library, NodeComparisons, T
             )
             self._probe = Probe(self.policy, [student_prompt(self.policy, task).ids for task in tasks])
         return self._probe
-
-    # Held-out pass rate ------------------------------------------------------------------------------------------
-    def held_out(self, pack: str | None = None, *, count: int = HELD_OUT_TASKS) -> HeldOut:
-        """Pass rate of the current policy on held-out tasks of a house, one attempt each, with its 95 % interval.
-
-        The same tasks and the same random numbers each time; the policy's own random state is left alone.
-        """
-        if count < 1:
-            raise TaskError(f"{count} held-out tasks were asked for; ask for at least 1.")
-        with self._lock:
-            tasks = house_tasks(pack or self._house_in_use(), count, held_out=True)
-            with own_randomness(self.policy, 1):
-                written = write(self.policy, tasks, SamplingConfig())
-            passed = sum(judgement.passed for judgement in judge_many([(one.task, one.text) for one in written]))
-            measured = HeldOut(passed, len(tasks))
-            self.run.append("held-out", {"update_id": self.head, "passed": passed, "total": len(tasks)})
-            return measured
 
     def drift(self) -> SideEffects:
         """How far the policy is from its base (adapter off) on the probe: KL(base || now), entropies of both; nats."""

@@ -95,7 +95,3 @@ class TaskBook:
             self.run.append("task", to_json(task))
             self._tasks[task.id] = task
         return task
-
-    def _house_in_use(self) -> str:
-        packs = [task.id.rpartition("/")[0] for task in self._tasks.values() if parse_name(task.id.rpartition("/")[0])]
-        return packs[-1] if packs else PACK

@@ -1,7 +1,8 @@
 """The board of the desk as the page reads it, and what every job keeps true on it.
 
 Facts: `tasks` (by pack), `groups` (newest attempts per task), `live` (text while it is sampled), `timeline`, `head`,
-`alarms`, `damage` (what of the run is lost, in words, or ""), `held_out` (by update), `policy`, `read_only` (a replay),
+`alarms`, `damage` (what of the run is lost, in words, or ""), `held_out` (by house and update),
+`house` (whose tasks are worked on), `policy`, `read_only` (a replay),
 `run` (name), `pace` (seconds per token that an update reads), `experiments` (their records by name), `experiment` (name
 of the one that runs). Knows nothing of Gradio.
 """
@@ -44,8 +45,11 @@ class Board:
             groups.pop(group[0].task_id, None)  # so that the newest group comes last
             groups[group[0].task_id] = group
         tasks = {pack: tuple(workbench.tasks(pack)) for pack in workbench.packs()}
-        measured = {e.data["update_id"]: rates(e.data) for e in workbench.events() if e.kind == "held-out"}
-        desk.publish(tasks=tasks, groups=groups, held_out=measured)
+        measured = {
+            house: {update_id: rate.to_json() for update_id, rate in found.items()}
+            for house, found in workbench.held_out_rates().items()
+        }
+        desk.publish(tasks=tasks, groups=groups, held_out=measured, house=workbench.house)
 
     @staticmethod
     def publish_timeline(workbench: Any, desk: Desk) -> None:
@@ -106,14 +110,6 @@ def plain(node: Any) -> dict[str, Any]:
     if is_dataclass(node):
         return {item.name: getattr(node, item.name) for item in fields(node)}
     return dict(vars(node))
-
-
-def rates(counts: Mapping[str, Any]) -> dict[str, Any]:
-    """Passed and total with the rate and its 95 % interval, all 0 to 1."""
-    from workbench.statistics import HeldOut  # brings torch: only in the desk's thread, not with the page
-
-    found = HeldOut(counts["passed"], counts["total"])
-    return {"passed": found.passed, "total": found.total, "rate": found.rate, "low": found.low, "high": found.high}
 
 
 def find(workbench: Any, attempt_id: str) -> Attempt:

@@ -14,13 +14,15 @@ BRANCHES = (LINE, "#a26bd0", "#2f9e83", "#c2607a", "#8a7a2f")  # each 3:1 or bet
 
 
 def learning_curves(
-    branches: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], measured: Mapping[str, Mapping[str, Any]]
+    branches: Sequence[tuple[str, Sequence[Mapping[str, Any]]]],
+    measured: Mapping[str, Mapping[str, Any]],
+    title: str = "held-out pass rate",
 ) -> Any:
     """Held-out pass rate along each branch from the start on, with 95 % Wilson intervals where measured.
 
     `branches`: name and nodes (`update_id`, `report`) from the root on, the one through the head first, which is drawn
-    strong; `measured`: per update id, `rate`, `low`, `high`, `passed`, `total` (rates 0 to 1). None where there is no
-    point to draw.
+    strong; `measured`: per update id, `rate`, `low`, `high`, `passed`, `total` (rates 0 to 1); `title`: of the axis.
+    None where there is no point to draw.
     """
     import plotly.graph_objects as go
 
@@ -52,7 +54,7 @@ def learning_curves(
     _lay_out(
         figure,
         x={"title": "updates", "dtick": max(1, longest // 10), "range": [-0.3, max(1, longest - 1) + 0.3]},
-        y={"title": "held-out pass rate", "range": [0, 1.02], "tickformat": ".0%"},
+        y={"title": title, "range": [0, 1.02], "tickformat": ".0%"},
     )
     figure.update_layout(showlegend=len(drawn) > 1, legend={"orientation": "h", "y": 1.12})
     return figure

@@ -19,7 +19,7 @@ class HealthPanel(Panel):
     def __init__(self, studio: Studio) -> None:
         super().__init__()
         self.studio = studio
-        self.strip = self.draw("health", lambda moment: health(moment.path, _measured(moment), _alarms(moment)))
+        self.strip = self.draw("health", lambda moment: health(moment.path, moment.held_out, _alarms(moment)))
 
     def connect(self, then: Then) -> None:
         """The button beside an alarm takes the newest update back."""
@@ -28,11 +28,6 @@ class HealthPanel(Panel):
     def on_undo(self, event: gr.EventData) -> None:
         """Take the newest update back."""
         self.studio.move("undo")
-
-
-def _measured(moment: Moment) -> Mapping[str, Mapping[str, Any]]:
-    found: Mapping[str, Mapping[str, Any]] = moment.facts.get("held_out", {})
-    return found
 
 
 def _alarms(moment: Moment) -> Sequence[str]:

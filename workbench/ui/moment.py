@@ -54,6 +54,12 @@ class Moment:
         return (groups[-1:] or tasks[:1] or [""])[0]
 
     @property
+    def held_out(self) -> Mapping[str, Mapping[str, Any]]:
+        """Held-out pass rates by update, of the house that is worked in."""
+        measured: Mapping[str, Mapping[str, Any]] = self.facts.get("held_out", {}).get(self.facts.get("house"), {})
+        return measured
+
+    @property
     def task(self) -> Task | None:
         """The chosen task, or None."""
         return self.studio.task(self.task_id)

@@ -14,7 +14,7 @@ from typing import Any
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import FeedbackError, NoSignalError, TaskError
 from workbench.records import Attempt, Task
-from workbench.ui.board import find, plain, rates
+from workbench.ui.board import find
 from workbench.ui.forms import LONGEST_TEXT, checked_text, is_text
 from workbench.ui.run_jobs import RunJobs
 from workbench.ui.task_jobs import TaskJobs
@@ -223,7 +223,7 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
 
         def run(workbench: Any, job: Job) -> dict[str, Any]:
             found = workbench.teacher_lift([find(workbench, one) for one in ids], config, stop=job.stop)
-            return {"student": rates(plain(found.student)), "teacher": rates(plain(found.teacher))}
+            return {"student": found.student.to_json(), "teacher": found.teacher.to_json()}
 
         key = self._lift_key(ids, config)
         return self.desk.submit("lift", "Measuring the teacher lift", run, key=key, size=len(ids))
@@ -243,13 +243,17 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
 
     def _measure_ahead(self, workbench: Any, task: Task) -> None:
         """Let the learning curve grow by itself, behind everything that a person waits for."""
-        if task.environment == "house-rules" and workbench.head not in self.desk.facts["held_out"]:
-            key = ("held-out", workbench.head)
+        if task.environment == "house-rules" and workbench.head not in self.desk.facts["held_out"].get(
+            workbench.house, {}
+        ):
+            key = ("held-out", workbench.house, workbench.head)
             self.desk.submit("held-out", MEASURING, self._measure, priority=AHEAD, key=key)
 
     def _measure(self, workbench: Any, job: Job) -> dict[str, Any]:
-        measured = rates(plain(workbench.held_out()))
-        self.desk.publish(held_out={**self.desk.facts["held_out"], workbench.head: measured})
+        measured: dict[str, Any] = workbench.held_out().to_json()
+        house, known = workbench.house, self.desk.facts["held_out"]
+        by_update = {**known.get(house, {}), workbench.head: measured}
+        self.desk.publish(held_out={**known, house: by_update}, house=house)
         return measured
 
 

@@ -103,7 +103,8 @@ def _choices(value: tuple[list[tuple[str, str]], str]) -> gr.Dropdown:
 
 
 def _curve(moment: Moment) -> Any:
-    return charts.learning_curves(branches(_nodes(moment), _head(moment)), moment.facts.get("held_out", {}))
+    title = f"held-out pass rate in house {moment.facts.get('house')}"
+    return charts.learning_curves(branches(_nodes(moment), _head(moment)), moment.held_out, title)
 
 
 def label(node: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError, RunError
-from workbench.ui.board import Board, find, plain, rates
+from workbench.ui.board import Board, find
 from workbench.ui.forms import LONGEST_NAME, is_text
 from workbench.ui.worker import Job
 
@@ -49,7 +49,7 @@ class TimelineJobs(Board):
             sides = [
                 {
                     "id": node.update_id,
-                    "held_out": rates(plain(node.held_out)) if node.held_out else None,
+                    "held_out": node.held_out and node.held_out.to_json(),
                     "written": node.written,
                     "passed": node.passed,
                 }
