@@ -7,7 +7,7 @@ from typing import Any
 
 from workbench.records import Attempt, Ledger
 from workbench.ui.moment import Moment
-from workbench.ui.panel import QUIET, Panel, Selection, Then, chosen_id
+from workbench.ui.panel import NEWEST, Panel, Selection, Then, chosen_id
 from workbench.ui.studio import Detail
 
 
@@ -21,7 +21,7 @@ class AttemptsPanel(Panel):
 
     def connect(self, then: Then) -> None:
         """A card is chosen by pressing it."""
-        then(self.cards.select(chosen_id, None, [self.selection.chosen], **QUIET))
+        then(self.cards.select(chosen_id, None, [self.selection.chosen], **NEWEST))
 
 
 def _cards(moment: Moment) -> dict[str, Any]:

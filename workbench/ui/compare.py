@@ -13,7 +13,7 @@ from workbench.errors import FeedbackError
 from workbench.ui import charts, compare_jobs
 from workbench.ui.forms import make_config
 from workbench.ui.moment import Moment, pick
-from workbench.ui.panel import QUIET, Panel, Selection, Then, numbered, part, polite
+from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, numbered, part, polite
 from workbench.ui.studio import Studio
 
 KINDS = {
@@ -60,7 +60,7 @@ class ComparePanel(Panel):
     def connect(self, then: Then) -> None:
         """Choosing what to compare offers what it needs; the button compares."""
         offered = [self.view, self.feedback, self.demonstration, self.other]
-        self.kind.input(polite(self.on_kind), [self.kind], [self.kind, *offered], **QUIET)
+        self.kind.input(polite(self.on_kind), [self.kind], [self.kind, *offered], **NEWEST)
         asked = [self.selection.task_id, self.selection.chosen, self.selection.config, self.kind, *offered]
         shown = [self.result, self.chart]
         self.button.click(polite(self.on_compare), asked, shown, **{**QUIET, "show_progress": "minimal"})

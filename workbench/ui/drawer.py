@@ -15,7 +15,7 @@ from workbench.errors import FeedbackError
 from workbench.ui import intervention
 from workbench.ui.forms import make_config
 from workbench.ui.moment import Moment
-from workbench.ui.panel import QUIET, Panel, Selection, Then, polite
+from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, polite
 from workbench.ui.studio import Detail, Studio
 
 
@@ -30,9 +30,7 @@ class DrawerPanel(Panel):
     def connect(self, then: Then) -> None:
         """The heatmap opens tokens and asks for other attempts; the drawer's buttons intervene."""
         session = self.selection
-        # While one opening is under way the next one waits, and of several only the last matters.
-        opened = {**QUIET, "trigger_mode": "always_last"}
-        then(self.heat.select(self.on_open, [session.token, session.chosen], [session.token, session.chosen], **opened))
+        then(self.heat.select(self.on_open, [session.token, session.chosen], [session.token, session.chosen], **NEWEST))
         inputs = [session.config, session.chosen]
         then(self.token.select(polite(self.on_intervene), inputs, [session.chosen], **QUIET))
 

@@ -13,7 +13,7 @@ from workbench.ui import experiment_jobs
 from workbench.ui.experiment_jobs import plain
 from workbench.ui.forms import LONGEST_NAME, plural
 from workbench.ui.moment import Moment
-from workbench.ui.panel import QUIET, Panel, Selection, Then, chosen_id, polite
+from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, chosen_id, polite
 from workbench.ui.studio import Studio
 
 KEPT = 16  # reports in memory
@@ -65,8 +65,7 @@ class ExperimentPanel(Panel):
         before them.
         """
         shown, told = self.selection.experiments, [self.selection.task_id, self.selection.config, *fields]
-        typed: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}  # typing during a plan counts too
-        gr.on([one.input for one in fields], polite(self.on_plan), told, [self.plan, self.code], **typed)
+        gr.on([one.input for one in fields], polite(self.on_plan), told, [self.plan, self.code], **NEWEST)
         start = [self.start.click, self.name.submit]
         then(gr.on(start, polite(self.on_start), [shown, self.name, *told], [shown], **QUIET))
 

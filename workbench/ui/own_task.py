@@ -15,7 +15,7 @@ import gradio as gr
 from workbench.errors import TaskError
 from workbench.tasks.house_rules.nearest import closest, speaks
 from workbench.ui.forms import LONGEST_NAME
-from workbench.ui.panel import QUIET, Panel, Selection, Then, numbered, part, polite
+from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, numbered, part, polite
 from workbench.ui.studio import Studio
 from workbench.ui.task_jobs import AD_HOC
 
@@ -58,8 +58,7 @@ class OwnTaskPanel(Panel):
         task_id, chosen = self.selection.task_id, self.selection.chosen
         own = [self.prompt, self.judge, self.answer, self.pack]
         then(self.add.click(polite(self.on_add), own, [task_id, chosen], **QUIET))
-        typed: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
-        self.prompt.input(self.on_typed, [self.prompt], [self.note], **typed)
+        self.prompt.input(self.on_typed, [self.prompt], [self.note], **NEWEST)
         then(self.note.select(polite(self.on_closest), [self.prompt], [task_id, chosen, self.prompt], **QUIET))
         then(self.upload.upload(polite(self.on_import), [self.upload], [task_id, chosen], **QUIET))
         self.export.click(polite(self.on_export), [task_id], [self.download], **QUIET)

@@ -28,6 +28,8 @@ QUIET: dict[str, Any] = {
     "queue": True,
     "concurrency_limit": None,
 }
+# For what is typed or chosen: Gradio drops an event while one like it is pending, but the last of a row must count.
+NEWEST = {**QUIET, "trigger_mode": "always_last"}
 Then = Callable[[Any], None]  # after this event handler, show what is true
 
 _sequence = itertools.count()

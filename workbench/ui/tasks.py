@@ -12,7 +12,7 @@ from workbench.records import Task
 from workbench.ui.forms import make_config
 from workbench.ui.moment import Moment
 from workbench.ui.own_task import advice
-from workbench.ui.panel import QUIET, Panel, Selection, Then, polite
+from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, polite
 from workbench.ui.studio import MOST_ATTEMPTS, Studio
 from workbench.ui.worker import ASKED_BY, Desk
 
@@ -40,8 +40,8 @@ class TaskPanel(Panel):
     def connect(self, then: Then) -> None:
         """Choosing, typing, sampling, stopping."""
         task_id, chosen = self.selection.task_id, self.selection.chosen
-        then(self.pack.input(polite(self.on_pack), [self.pack], [self.task, task_id, chosen], **QUIET))
-        then(self.task.input(self.on_task, [self.task], [task_id, chosen], **QUIET))
+        then(self.pack.input(polite(self.on_pack), [self.pack], [self.task, task_id, chosen], **NEWEST))
+        then(self.task.input(self.on_task, [self.task], [task_id, chosen], **NEWEST))
         sample = [task_id, self.n, self.selection.sampling]
         then(self.sample.click(polite(self.on_sample), sample, [chosen], **QUIET))
         self.stop.click(polite(self.on_stop), None, None, **QUIET)

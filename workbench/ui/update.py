@@ -14,7 +14,7 @@ from workbench.ui import charts
 from workbench.ui.choices import DIVERGENCES, WHY, divergence_of
 from workbench.ui.forms import changed_setting, make_config, setter
 from workbench.ui.moment import Moment
-from workbench.ui.panel import QUIET, Panel, Selection, Then, polite
+from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, polite
 from workbench.ui.studio import Detail, Spans, Studio
 from workbench.ui.worker import sentence
 
@@ -57,8 +57,8 @@ class UpdatePanel(Panel):
         then(self.lift.click(polite(self.on_lift), inputs, None, **QUIET))
         config = self.selection.config
         for name, choice in self.choices.items():
-            then(choice.input(polite(setter(SDPOConfig, name)), [config, choice], [config], **QUIET))
-        then(self.divergence.input(polite(_with_divergence), [config, self.divergence], [config], **QUIET))
+            then(choice.input(polite(setter(SDPOConfig, name)), [config, choice], [config], **NEWEST))
+        then(self.divergence.input(polite(_with_divergence), [config, self.divergence], [config], **NEWEST))
 
     def on_update(self, task_id: str, config: dict[str, Any], spans: dict[str, list[int]], request: gr.Request) -> None:
         """One update on the shown group, also where one session presses twice; marked tokens alone count."""
