@@ -32,6 +32,7 @@ def curves(
     import plotly.graph_objects as go
 
     figure = go.Figure()
+    crowded = len(series) > len(COLOURS)  # then the names go beside the figure, and bands must not add up to mud
     for number, (name, points) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
         line = {"color": colour, "width": 2.5, "dash": DASHES[number // len(COLOURS) % len(DASHES)]}
@@ -44,7 +45,7 @@ def curves(
                 y=[*(one.high for _, one in known), *(one.low for _, one in reversed(known))],
                 mode="lines",
                 fill="toself",
-                fillcolor=_faint(colour),
+                fillcolor=_faint(colour, 0.05 if crowded else 0.18),
                 line={"width": 0, "shape": "linear"},
                 hoverinfo="skip",
                 legendgroup=name,
@@ -60,6 +61,8 @@ def curves(
             hovertemplate=f"{name}<br>%{{x}}: %{{y:.3g}}<extra></extra>",
         )
     figure = _laid_out(figure, x, y, y_range)
+    if crowded:
+        figure.update_layout(legend={"orientation": "v", "y": 1})
     if logarithmic:
         figure.update_xaxes(type="log")
     return figure
@@ -114,6 +117,6 @@ def _laid_out(figure: Any, x: str, y: str, y_range: tuple[float, float] | None) 
     return figure
 
 
-def _faint(colour: str) -> str:
+def _faint(colour: str, opacity: float) -> str:
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    return f"rgba({red},{green},{blue},.18)"
+    return f"rgba({red},{green},{blue},{opacity})"
