@@ -15,8 +15,9 @@ DEV_STAMP := .venv/.installed-dev-$(shell cat requirements.txt requirements-dev.
 app: $(RUN_STAMP)
 	$(BIN)/python app.py --run runs/demo $(ARGS)
 
+# A file of tests stays on one core: its tests share an app, or an open run. More than four apps and browsers crowd a machine.
 test: $(DEV_STAMP) system-packages
-	$(BIN)/python -m pytest -rs $(ARGS)
+	$(BIN)/python -m pytest -rs --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-gpu: $(DEV_STAMP)
 	$(BIN)/python -m pytest -rs -m gpu $(ARGS)
