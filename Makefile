@@ -17,7 +17,7 @@ app: $(RUN_STAMP)
 
 # A file of tests stays on one core: its tests share an app, or an open run. More than four apps and browsers crowd a machine.
 test: $(DEV_STAMP) system-packages
-	$(BIN)/python -m pytest -rs --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -rfEs --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-gpu: $(DEV_STAMP)
 	$(BIN)/python -m pytest -rs -m gpu $(ARGS)
