@@ -14,7 +14,7 @@ from workbench import Workbench
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, FeedbackError, NoSignalError, PolicyError, RunError, TaskError
 from workbench.records import Attempt, SideEffects, UpdateReport
-from workbench.ui import charts
+from workbench.ui import build_ui, charts
 from workbench.ui.attempts import pooled_limit, strip
 from workbench.ui.credit import with_report
 from workbench.ui.forms import make_config
@@ -54,6 +54,12 @@ def held(desk: Desk) -> tuple[threading.Event, Future[Any]]:
     job = desk.submit("hold", "Holding", run)
     assert started.wait(WAIT_S)
     return release, job.future
+
+
+def test_the_page_is_told_what_is_true_by_one_refresh_at_a_time(desk: Desk) -> None:
+    """Of two at once, each leaves out what the other one has not sent yet; a button then stays as it was."""
+    refreshing = [event for event in build_ui(desk).fns.values() if event.name == "refresh"]
+    assert len(refreshing) > 1 and {(one.concurrency_id, one.concurrency_limit) for one in refreshing} == {("show", 1)}
 
 
 def test_jobs_run_one_at_a_time_and_people_come_first(desk: Desk) -> None:

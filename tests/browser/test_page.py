@@ -124,8 +124,10 @@ def test_a_closed_tab_does_not_stop_the_work_and_a_reload_shows_it(new_page: Cal
     before = newest(page)
     page.get_by_label("Attempts").fill("16")
     page.get_by_label("Attempts").blur()
-    with page.expect_request(lambda request: "queue/join" in request.url and request.method == "POST"):
-        page.click("#do-sample")
+    page.click("#do-sample")
+    taken_on = """(before) => document.querySelector(".wb-state").dataset.state !== "ready"
+        || document.querySelector(".wb-card-button")?.dataset.id !== before"""
+    page.wait_for_function(taken_on, arg=before)
     page.close()
     replaced(opened(new_page, app), before, 16)
 

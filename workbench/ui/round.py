@@ -64,7 +64,8 @@ class Round:
             "fn": self.refresh,
             "inputs": [*(getattr(self.selection, item.name) for item in fields(Selection)), sent],
             "outputs": [*components, self.timer, sent],
-            **QUIET,
+            # One after the other: of two at once, each would leave out what the other one has not sent yet.
+            **{**QUIET, "concurrency_limit": 1, "concurrency_id": "show"},
         }
         self.timer.tick(**show)
         for panel in self.panels:
