@@ -53,6 +53,15 @@ def test_a_program_s_calls_leave_nothing(served: tuple[gr.Blocks, Page]) -> None
     assert list(page.state_holder.session_data) == before
 
 
+def test_no_statistics_of_calls_are_kept_or_made(served: tuple[gr.Blocks, Page]) -> None:
+    """They would cost every poll of every page 24 ms of a core, and memory for ten thousand calls."""
+    page, client = served
+    for number in range(5):
+        client.ask("double", number=number)
+    assert len(page._queue.event_analytics) <= 1
+    assert page._queue.cached_event_analytics_summary == {"functions": {}}
+
+
 def test_a_session_does_not_describe_the_page(served: tuple[gr.Blocks, Page]) -> None:
     page, client = served
     press(client, "one")

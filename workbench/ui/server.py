@@ -7,6 +7,7 @@ of models and runs.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Collection
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -137,7 +138,9 @@ def launch(
     `names`: the host names under which it answers; empty for any.
     """
     page.delete_cache = (UPLOADS_LIVE_S, UPLOADS_LIVE_S)
-    app, address, _ = page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=None).launch(
+    page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=None)
+    _without_statistics(page)
+    app, address, _ = page.launch(
         server_name=host,
         server_port=port,
         auth=auth,
@@ -161,3 +164,9 @@ def launch(
     app.state_holder = Sessions()
     app.state_holder.set_blocks(page)
     return str(address)
+
+
+def _without_statistics(page: gr.Blocks) -> None:
+    """Gradio would keep ten thousand calls, and after each tabulate them all (24 ms), for a dashboard that is off."""
+    page._queue.ANALYTICS_MAX_EVENTS = 1
+    page._queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize
