@@ -1,14 +1,18 @@
-"""The page: flags -> Workbench.open(...) -> build_ui(...) -> launch(...)."""
+"""The page: flags -> build_ui(...) -> launch(...), and Workbench.open(...) behind it."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.abc
 import os
 import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from workbench.errors import ConfigError, WorkbenchError
@@ -59,6 +63,27 @@ def check_address(flags: argparse.Namespace) -> None:
         raise ConfigError(f"Port {port} on {host} cannot be used ({error}); choose another with --port.") from None
 
 
+class WithoutStubs(importlib.abc.MetaPathFinder):
+    """Keeps Gradio from writing type stubs of its components into the folder where it is installed.
+
+    It does so whenever it is imported, for editors; it is two fifths of the time that the import takes.
+    """
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Gradio's maker of stubs as it is found anyway, silenced; None for any other module."""
+        spec = PathFinder.find_spec(name, path, target) if name == "gradio.component_meta" else None
+        if spec is None or spec.loader is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def silenced(module: ModuleType) -> None:
+            execute(module)
+            vars(module)["create_or_modify_pyi"] = lambda *_: None
+
+        spec.loader.exec_module = silenced  # type: ignore[method-assign]
+        return spec
+
+
 def serve(flags: argparse.Namespace) -> None:
     """Show the page at once, open the workbench behind it, and stay until interrupted."""
     check_address(flags)
@@ -67,7 +92,8 @@ def serve(flags: argparse.Namespace) -> None:
     if flags.allow_unsafe_exec:
         sandbox.allow_unsafe()
     print(sandbox.confinement(), flush=True)
-    from workbench.ui import build_ui, launch, open_desk  # Gradio takes seconds to import
+    sys.meta_path.insert(0, WithoutStubs())
+    from workbench.ui import build_ui, launch, make_desk  # Gradio takes seconds to import
 
     def opener() -> Any:
         from workbench import Workbench
@@ -78,13 +104,14 @@ def serve(flags: argparse.Namespace) -> None:
             flags.run, model=flags.model, quantization=flags.quantization, device=flags.device, seed=flags.seed
         )
 
-    desk = open_desk(opener)
+    desk = make_desk(opener)
     page = build_ui(desk, Path(flags.replay or flags.run).absolute().name, replay=bool(flags.replay))
     try:
         auth = tuple(flags.auth.split(":", 1)) if flags.auth else None
         names = LOOPBACK if flags.host in LOOPBACK else ()
         address = launch(page, flags.host, flags.port, auth, names)  # type: ignore[arg-type]
         print(f"SDPO Workbench is at {address}", flush=True)
+        desk.start()  # not before: importing torch holds up every other thread, and so the page
         desk.settled.wait()
         if desk.failure is not None:
             raise desk.failure

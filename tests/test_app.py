@@ -11,6 +11,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# What importing and building the page must do without: the models' libraries, and Gradio's type stubs.
+LEAN = """
+import ast, sys
+import app
+sys.meta_path.insert(0, app.WithoutStubs())
+ast.get_source_segment = None  # what the stubs are cut out with
+from workbench.ui import build_ui, make_desk
+desk = make_desk(lambda: None)
+build_ui(desk, "run")
+desk.close()  # it was never started
+print(sorted({"torch", "transformers", "peft", "bitsandbytes", "scipy", "plotly"} & set(sys.modules)))
+"""
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "app.py"), *arguments]
@@ -45,6 +58,11 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
 )
 def test_impossible_flags_are_refused_before_anything_starts(arguments: list[str], sentence: str) -> None:
     assert sentence in said(run(*arguments))
+
+
+def test_the_page_is_built_without_the_models_and_without_stubs() -> None:
+    done = subprocess.run([sys.executable, "-c", LEAN], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
 
 
 def test_a_model_that_cannot_be_opened_ends_the_page(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from workbench.config import SDPOConfig
 from workbench.errors import ConfigError, TaskError, WorkbenchError
 from workbench.experiments.journal import Point, Record
 from workbench.experiments.settings import DISCOVERY_METHODS, TEST_TIME, DiscoverySettings, LearnSettings
-from workbench.ui import experiment_jobs, open_desk
+from workbench.ui import experiment_jobs, make_desk
 from workbench.ui.choices import DISCOVERY, FEEDBACK_KINDS
 from workbench.ui.discover import as_python as race_code
 from workbench.ui.experiments import REPORTS, Mark, alarms, race, tables, weight
@@ -30,7 +30,7 @@ PACK = "house-rules@11:remark"
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """The page's desk on the real embedded policy."""
     run = tmp_path_factory.mktemp("runs") / "experiments"
-    desk = open_desk(lambda: Workbench.open(run))
+    desk = make_desk(lambda: Workbench.open(run)).start()
     assert desk.settled.wait(WAIT_S) and desk.state == "ready"
     yield Studio(desk)
     desk.close()

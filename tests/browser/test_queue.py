@@ -14,7 +14,7 @@ import pytest
 
 from workbench import Workbench
 from workbench.benchmarks.browser import free_port
-from workbench.ui import build_ui, launch, open_desk
+from workbench.ui import build_ui, launch, make_desk
 from workbench.ui.worker import Desk
 
 pytestmark = pytest.mark.browser
@@ -33,7 +33,7 @@ class Served:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     run: Path = tmp_path_factory.mktemp("runs") / "queue"
-    desk = open_desk(lambda: Workbench.open(run))
+    desk = make_desk(lambda: Workbench.open(run)).start()
     page = build_ui(desk, "queue")
     address = launch(page, "127.0.0.1", free_port())
     assert desk.settled.wait(300) and desk.state == "ready"

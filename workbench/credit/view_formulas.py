@@ -9,10 +9,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-import torch
-
 from workbench.config import SDPOConfig
-from workbench.credit.weights import entropy_weights, evidence_weights
 
 if TYPE_CHECKING:
     from workbench.credit.attempt_credit import TokenCredit
@@ -64,6 +61,10 @@ def control_wrong(credit: TokenCredit) -> tuple[float, ...]:
 
 def rlsd(credit: TokenCredit) -> tuple[float, ...]:
     """RLSD's weights (`weights.evidence_weights`), by the attempt's GRPO advantage."""
+    import torch  # by those that compute alone: the table of views is also the page's, which is drawn without it
+
+    from workbench.credit.weights import evidence_weights
+
     assert credit.advantage is not None
     values = torch.tensor(raw(credit), dtype=torch.float64)
     advantages = torch.full_like(values, credit.advantage)
@@ -72,6 +73,10 @@ def rlsd(credit: TokenCredit) -> tuple[float, ...]:
 
 def srpo(credit: TokenCredit) -> tuple[float, ...]:
     """SRPO's weights (`weights.entropy_weights`), their mean taken over this attempt alone."""
+    import torch
+
+    from workbench.credit.weights import entropy_weights
+
     entropies = torch.tensor(credit.entropy_teacher, dtype=torch.float64)
     return tuple(entropy_weights(entropies, DEFAULTS.entropy_beta).tolist())
 

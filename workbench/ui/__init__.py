@@ -28,18 +28,18 @@ from workbench.ui.settings import SettingsPanel
 from workbench.ui.studio import Studio
 from workbench.ui.worker import Desk
 
-__all__ = ["build_ui", "launch", "open_desk"]
+__all__ = ["build_ui", "launch", "make_desk"]
 
 
-def open_desk(opener: Callable[[], Any]) -> Desk:
-    """A started desk; `opener` returns the Workbench and runs in the desk's thread, behind the page."""
+def make_desk(opener: Callable[[], Any]) -> Desk:
+    """A desk to be started; `opener` returns the Workbench and runs in the desk's thread, behind the page."""
 
     def opened(workbench: Any, desk: Desk) -> None:
         Studio.opened(workbench, desk)
         intervention.opened(workbench, desk)
         experiment_jobs.opened(workbench, desk)
 
-    return Desk(opener, opened).start()
+    return Desk(opener, opened)
 
 
 def build_ui(desk: Desk, run: str = "", *, replay: bool = False) -> gr.Blocks:

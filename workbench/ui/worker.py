@@ -222,7 +222,8 @@ class Desk:
             self.state = "closed" if self.state != "failed" else "failed"
             self._turn.notify()
         self._fail_waiting(RunError("The workbench was closed; start it again."))
-        self._thread.join(timeout_s)
+        if self._thread.ident is not None:  # a desk that never started has nothing to wait for
+            self._thread.join(timeout_s)
 
     def _work(self) -> None:
         try:
