@@ -306,9 +306,19 @@ def test_cancelling_at_any_point_takes_everything_back(policy: Policy) -> None:
             return asked >= limit
 
         try:
-            sdpo_step(policy, items, SDPOConfig(steps=2), 1.0, cancel=cancel, micro_batch=2)
+            far = []
+            sdpo_step(
+                policy,
+                items,
+                SDPOConfig(steps=2),
+                1.0,
+                cancel=cancel,
+                on_progress=lambda *told: far.append(told),  # noqa: B023  # called before the next round of the loop
+                micro_batch=2,
+            )
         except UpdateError as error:
             assert "stopped" in str(error) and same(policy.state(), before)
+            assert far == [(done, 8) for done in range(1, patience)]
         else:
             break
     assert patience == 1 + 2 * 4  # asked once per micro-batch: teacher, two steps, re-scoring

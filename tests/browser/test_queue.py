@@ -5,6 +5,7 @@ The server runs in this process, so that a test can hold a job where it waits fo
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from workbench import Workbench
 from workbench.benchmarks.browser import free_port
 from workbench.ui import build_ui, launch, make_desk
-from workbench.ui.worker import Desk
+from workbench.ui.worker import Desk, Job
 
 pytestmark = pytest.mark.browser
 
@@ -150,3 +151,35 @@ def test_a_worker_that_ends_is_reopened_and_the_round_goes_on(
     page.click("#do-update:not([disabled])")
     page.wait_for_selector(".wb-after")
     assert page.locator(".wb-node").count() == 2
+
+
+def test_an_update_says_how_far_it_is_and_stops_between_micro_batches(
+    new_page: Callable[..., Any], served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, report = threading.Event(), Job.report
+
+    def held(job: Job, *far: Any, **more: Any) -> None:
+        report(job, *far, **more)
+        if job.kind == "update":
+            go.wait(300)
+
+    monkeypatch.setattr(Job, "report", held)
+    page = opened(new_page, served, width=2560, height=1300)
+    page.get_by_label("Attempts").fill("2")
+    page.get_by_label("Attempts").blur()
+    page.click("#do-sample")
+    page.wait_for_function("document.querySelectorAll('.wb-card-button').length === 2")
+    page.fill("#feedback textarea", "sort descending.")
+    page.click("#give-feedback")
+    page.wait_for_selector(".wb-said:has-text('sort descending.')")
+    head = served.desk.workbench.head
+    page.click("#do-update:not([disabled])")
+    page.wait_for_selector(".wb-state:has-text('Updating on 2 attempts') .wb-time:has-text('about')")
+    page.click(".wb-waiting")
+    page.wait_for_selector(".wb-queue li:has-text('1 of 10 micro-batches, about')")  # teacher, eight steps, re-scoring
+    line = page.locator(".wb-line").bounding_box()
+    assert line["height"] < 48  # one line, also while busy
+    page.click("#do-stop:not([disabled])")
+    go.set()
+    page.wait_for_selector(".wb-problem:has-text('The update was stopped; the policy is exactly what it was before.')")
+    assert served.desk.workbench.head == head

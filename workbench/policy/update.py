@@ -35,6 +35,7 @@ from workbench.policy.teacher import teacher_side
 _KEPT_NUMBERS = 2**29  # that autograd may keep of one micro-batch: 2 GiB in fp32
 
 Cancel = Callable[[], bool]
+OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ def sdpo_step(
     temperature: float,
     *,
     cancel: Cancel | None = None,
+    on_progress: OnProgress | None = None,
     micro_batch: int | None = None,
 ) -> StepResult:
     """Apply one update (`config.steps` optimiser steps on the same items) to the policy.
@@ -65,6 +67,9 @@ def sdpo_step(
     Args:
         temperature: of the sampling; divides the logits of both sides (trap 6).
         cancel: asked between micro-batches; True takes everything back.
+        on_progress: called with (micro-batches done, of so many) after each: the teacher reads all of them once, every
+            step reads and learns from all, and all are read once more afterwards. Less memory than was thought: it
+            begins anew, with more of them.
         micro_batch: items per pass, None = as many as fit; changes memory, not the result. Halved when the GPU's
             memory runs out.
 
@@ -81,7 +86,8 @@ def sdpo_step(
     snapshot = policy.state()
     while True:
         try:
-            return _update(policy, items, plan, config, temperature, size, cancel)
+            gate = _Gate(cancel, on_progress, -(-len(used) // size) * (config.steps + 2))
+            return _update(policy, items, plan, config, temperature, size, gate)
         except torch.OutOfMemoryError:
             policy.optimizer.zero_grad(set_to_none=True)
         except BaseException:
@@ -106,30 +112,32 @@ def _update(
     config: SDPOConfig,
     temperature: float,
     size: int,
-    cancel: Cancel | None,
+    gate: _Gate,
 ) -> StepResult:
     batches = []
     for start in range(0, len(plan.used), size):
-        _check_cancel(cancel)
+        gate.check()
         chunk = list(plan.used[start : start + size])
         routes = [plan.routes[i] for i in chunk]
         batches.append(
             _prepared(policy, [items[i] for i in chunk], routes, plan.advantages[chunk], config, temperature)
         )
+        gate.passed()
     weigh_by_entropy(batches, config)
     active = sum(int(batch.counts.sum()) for batch in batches)
     first = None
     for _ in range(config.steps):
-        passed = _optimiser_step(policy, batches, active, config, temperature, cancel)
+        passed = _optimiser_step(policy, batches, active, config, temperature, gate)
         first = first or passed
     assert first is not None
     after = _Pass()
     with torch.no_grad():
         for batch in batches:
-            _check_cancel(cancel)
+            gate.check()
             seen = _seen(policy, batch, temperature, first_weights=True)
             losses, _ = losses_of(seen.counted, batch.teacher, batch.token_ids, batch.row_losses(seen.targets))
             after.add(batch, losses, seen.logps)
+            gate.passed()
     result = StepResult(
         used=plan.used,
         loss_before=first.loss / active,
@@ -164,7 +172,7 @@ def _optimiser_step(
     active: int,
     config: SDPOConfig,
     temperature: float,
-    cancel: Cancel | None,
+    gate: _Gate,
 ) -> _Pass:
     """One AdamW step on the mean over all active tokens, accumulated exactly over the micro-batches."""
     optimizer, passed = policy.optimizer, _Pass()
@@ -172,7 +180,7 @@ def _optimiser_step(
         group["lr"], group["weight_decay"] = config.learning_rate, config.weight_decay
     optimizer.zero_grad(set_to_none=True)
     for batch in batches:
-        _check_cancel(cancel)
+        gate.check()
         seen = _seen(policy, batch, temperature)
         learned = learn(seen.counted, batch.teacher, batch.token_ids, batch.row_losses(seen.targets))
         passed.add(batch, learned.losses, seen.logps)
@@ -180,6 +188,7 @@ def _optimiser_step(
         push[seen.counts] = learned.push
         passed.pushes += _by_item(batch, push)
         seen.places.rows()[seen.counts].backward(learned.grad_hidden / active)
+        gate.passed()
     try:
         norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), config.max_grad_norm, error_if_nonfinite=True)
     except RuntimeError as error:
@@ -261,9 +270,20 @@ def _by_item(batch: MicroBatch, values: Tensor) -> list[Tensor]:
     return [part.clone() for part in values.float().cpu().split([len(item.token_ids) for item in batch.items])]
 
 
-def _check_cancel(cancel: Cancel | None) -> None:
-    if cancel is not None and cancel():
-        raise UpdateError("The update was stopped; the policy is exactly what it was before.")
+class _Gate:
+    """What stands between two micro-batches: whether to go on, and how far it is."""
+
+    def __init__(self, cancel: Cancel | None, on_progress: OnProgress | None, total: int) -> None:
+        self.cancel, self.on_progress, self.done, self.total = cancel, on_progress, 0, total
+
+    def check(self) -> None:
+        if self.cancel is not None and self.cancel():
+            raise UpdateError("The update was stopped; the policy is exactly what it was before.")
+
+    def passed(self) -> None:
+        self.done += 1
+        if self.on_progress is not None:
+            self.on_progress(self.done, self.total)
 
 
 def _check_finite(policy: Policy, result: StepResult) -> None:

@@ -19,6 +19,7 @@ from workbench.policy import Policy, load_policy
 from workbench.policy.adapter import export_adapter
 from workbench.policy.merging import export_merged
 from workbench.policy.prompts import Prompt, Turn, student_prompt
+from workbench.policy.update import OnProgress
 from workbench.probe import Probe, side_effects
 from workbench.records import Attempt, FeedbackSource, Ledger, SideEffects, Task, UpdateReport, to_json
 from workbench.runs import Run
@@ -184,12 +185,14 @@ class Session(Comparisons, HeldOutRates, HubModels, Interventions, Library, Node
         config: SDPOConfig | None = None,
         *,
         spans: Spans | None = None,
+        on_progress: OnProgress | None = None,
         stop: threading.Event | None = None,
     ) -> UpdateReport:
         """One update on these attempts, as a transaction; it is on disk when it is returned.
 
         `spans`: attempt id -> (start, end) or a list of them, tokens counted from 0, `end` excluded: only these tokens
         of the attempt count, none for an empty list; an attempt that is not named counts whole.
+        `on_progress(done, total)` is called after each micro-batch; setting `stop` takes everything back at the next.
 
         Raises NoSignalError (with the ledger's reasons), ConfigError (a span that does not fit), UpdateError
         (cancelled, not finite, out of memory, moved too far), RunError (disk). Whatever is raised, the policy is what
@@ -216,6 +219,7 @@ class Session(Comparisons, HeldOutRates, HubModels, Interventions, Library, Node
                         probe,
                         parent_id=self.head,
                         cancel=stop.is_set if stop else None,
+                        on_progress=on_progress,
                     )
                     self.run.commit_update(report, self.run.blobs.put(self.policy.state()), config=asdict(config))
             except BaseException as error:

@@ -14,7 +14,7 @@ from workbench.config import SDPOConfig
 from workbench.errors import UpdateError
 from workbench.policy import Policy
 from workbench.policy.average import Average
-from workbench.policy.update import StepResult, UpdateItem, sdpo_step
+from workbench.policy.update import OnProgress, StepResult, UpdateItem, sdpo_step
 from workbench.probe import Probe, side_effects
 from workbench.records import Attempt, Ledger, SideEffects, UpdateReport
 from workbench.statistics import agreement
@@ -30,6 +30,7 @@ def measured_step(
     *,
     parent_id: str,
     cancel: Callable[[], bool] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> UpdateReport:
     """Updates the policy on `items` (one per attempt) and reports on it under a new update id.
 
@@ -45,7 +46,7 @@ def measured_step(
     # The `ema` teacher starts as the policy before its first update and moves once per update, not per optimiser step.
     average = (policy.average or Average.start(policy.adapter)) if config.teacher == "ema" else None
     before = probe.measure(policy)
-    result = sdpo_step(policy, items, config, temperatures.pop(), cancel=cancel)
+    result = sdpo_step(policy, items, config, temperatures.pop(), cancel=cancel, on_progress=on_progress)
     after = probe.measure(policy)
     if average is not None:
         average = policy.average = average.moved(policy.adapter, config.teacher_rate)

@@ -197,7 +197,13 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
             if missing:
                 raise FeedbackError(f"There is no attempt {missing[0]!r} in this run; sample or choose another.")
             own = {name: marked for name, marked in (spans or {}).items() if name in ids}
-            report = workbench.update([every[one] for one in ids], config, spans=own, stop=job.stop)
+            report = workbench.update(
+                [every[one] for one in ids],
+                config,
+                spans=own,
+                on_progress=lambda done, total: job.report(done, total, "micro-batches"),
+                stop=job.stop,
+            )
             self.publish_timeline(workbench, self.desk)
             self._publish_pace(workbench, [every[one] for one in ids], config, report)
             self._measure_ahead(workbench, workbench.task(every[ids[0]].task_id))
