@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from workbench.experiments.credit_study import CreditStudySettings
 from workbench.experiments.journal import Journal, read
 from workbench.experiments.learn import LearnPoint, to_json
 from workbench.experiments.localise import Located, localise, locate, wrong_tokens
-from workbench.experiments.resuming import how_far, stays
+from workbench.experiments.resuming import how_far
 from workbench.experiments.settings import LearnSettings
 from workbench.experiments.update_study import LOSSES, UpdateStudySettings
 from workbench.records import Attempt
@@ -151,10 +152,32 @@ def test_what_was_stopped_goes_on_with_its_own_settings(workbench: Workbench) ->
         itertools.product(("sdpo", "grpo"), (0, 1))
     )
     assert workbench.experiments()["half"].settings["arms"][0]["config"]["learning_rate"] == 1e-3
-    assert how_far(workbench.experiments()["half"]) == (4, 4, "rounds") and not stays(workbench.experiments()["half"])
+    assert how_far(workbench.experiments()["half"]) == (4, 4, "rounds") and workbench.head == "root"
     assert list(workbench.resume("half")) == resumed  # finished: nothing is made again
     with pytest.raises(ConfigError, match="no experiment 'none'"):
         workbench.resume("none")
+
+
+def test_a_killed_comparison_leaves_the_policy_where_it_was(workbench: Workbench, tmp_path: Path) -> None:
+    """The log as a kill in the middle of an arm leaves it, opened again; then what a person does there stays."""
+    workbench.checkout("root")
+    arms = [Arm("sdpo", SDPOConfig(steps=1)), Arm("grpo", SDPOConfig(method="grpo", steps=1))]
+    settings = LearnSettings(rounds=1, questions=1, attempts=4, held_out=2)
+    points = workbench.compare_learning(arms, "house-rules@12:remark", settings=settings, name="killed")
+    led = [next(points).update_id, next(points).update_id][-1]
+    assert workbench.head == led != "root"
+    shutil.copytree(workbench.run.path, tmp_path / "killed")
+    points.close()  # type: ignore[attr-defined]  # a generator: what drops it does the same
+    assert workbench.head == "root"
+    with Workbench.open(tmp_path / "killed") as opened:
+        assert opened.head == "root" and len(opened.timeline()) > 1
+        opened.checkout(led)
+    with Workbench.open(tmp_path / "killed") as opened:
+        assert opened.head == led
+        assert [(one.arm, one.round) for one in opened.resume("killed")] == list(
+            itertools.product(("sdpo", "grpo"), (0, 1))
+        )
+        assert opened.head == led
 
 
 def test_a_name_resumes_only_the_same_settings(workbench: Workbench) -> None:

@@ -61,11 +61,11 @@ def study_credit(
     journal = Journal(session, name, asdict(settings), kind="credit", seed=seed, stop=stop)
     taught = [_Taught(journal, seed, settings, teacher) for teacher in TEACHERS]
     arms: list[_Views | _Causal] = [_Views(journal, seed, settings.programs), *taught, _Causal(journal, seed, settings)]
-    for arm in arms:
-        yield from journal.run_arm(arm.name, 100_000, arm.step)
-        if journal.stop.is_set():
-            return
-    journal.back()
+    with journal:
+        for arm in arms:
+            yield from journal.run_arm(arm.name, 100_000, arm.step)
+            if journal.stop.is_set():
+                return
 
 
 class _Views:

@@ -104,8 +104,9 @@ def screen(
         )
         return {"task": to_json(task), "passed": passed, "total": attempts, "done": found >= count}
 
-    for point in journal.run_arm("screen", 1000 * count, work):
-        yield ScreenedTask.from_data(point.data)
+    with journal:
+        for point in journal.run_arm("screen", 1000 * count, work):
+            yield ScreenedTask.from_data(point.data)
 
 
 def discover(
@@ -128,16 +129,15 @@ def discover(
     screened = [one if isinstance(one, ScreenedTask) else ScreenedTask(one, HeldOut(0, 0)) for one in tasks]
     listed = [{"id": one.task.id, "prompt": one.task.prompt, **asdict(one.pass_rate)} for one in screened]
     plain = {"tasks": listed, "methods": list(methods), "config": asdict(config), **asdict(settings)}
-    journal = Journal(session, name, plain, kind="discover", seed=seed, stop=stop)
-    for one in screened:
-        for method in methods:
-            search = _Search(journal, one.task, method, settings, config)
-            for point in journal.run_arm(search.arm, settings.budget, search.step):
-                told = {key: point.data[key] for key in ("generations", "found_at", "done", "seconds_s")}
-                yield DiscoveryPoint(one.task.id, method, update_id=point.update_id, **told)
-            if journal.stop.is_set():
-                return
-    journal.back()
+    with Journal(session, name, plain, kind="discover", seed=seed, stop=stop) as journal:
+        for one in screened:
+            for method in methods:
+                search = _Search(journal, one.task, method, settings, config)
+                for point in journal.run_arm(search.arm, settings.budget, search.step):
+                    told = {key: point.data[key] for key in ("generations", "found_at", "done", "seconds_s")}
+                    yield DiscoveryPoint(one.task.id, method, update_id=point.update_id, **told)
+                if journal.stop.is_set():
+                    return
 
 
 class _Search:

@@ -10,18 +10,21 @@ A step begins from the state of the point before it, with random numbers that de
 number of the step alone. So what a killed step has left behind does not matter, and an experiment that was killed and
 resumed has the points of one that never was. Arms share these random numbers: their first attempts at a task are the
 same, and their differences are less noisy for it. Knows nothing of what is measured.
+
+While steps are made, the run has a "job" that says where the policy belongs: see `workbench.session.resuming`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
-from workbench.errors import ConfigError
+from workbench.errors import ConfigError, RunError
 from workbench.session import Session
 
 EXPERIMENT, POINT = "experiment", "point"
@@ -82,12 +85,25 @@ def free_name(kind: str, known: Collection[str]) -> str:
 
 
 class Journal:
-    """One experiment of a run, begun or resumed."""
+    """One experiment of a run, begun or resumed.
+
+    Its steps are made inside `with journal:`. However that block ends, the policy is afterwards where it was before.
+    """
 
     def __init__(
-        self, session: Session, name: str | None, settings: Data, *, kind: str, seed: int, stop: Event | None = None
+        self,
+        session: Session,
+        name: str | None,
+        settings: Data,
+        *,
+        kind: str,
+        seed: int,
+        stays: bool = False,
+        stop: Event | None = None,
     ) -> None:
         """`name` None begins a new experiment, called after its `kind`; a name that the run knows resumes that one.
+
+        `stays`: the policy is afterwards where the last point led it, not where it was before.
 
         Raises ConfigError when it was begun with other settings.
         """
@@ -105,6 +121,26 @@ class Journal:
         self.session, self.stop = session, stop or Event()
         self._randomness = f"{kind} {seed}"
         self._record = known[name]
+        self._stays = stays
+        self._job: Data | None = None  # from the first step that is made on
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._job is None:
+            return
+        try:
+            self._go(self._job["home"])
+            self.session.run.append("job", {**self._job, "status": "finished"})
+        except RunError:
+            if kind is not GeneratorExit:  # whoever drops it may have closed the run; opening it does the same
+                raise
+
+    @property
+    def start(self) -> str:
+        """The state in which every arm begins."""
+        return self._record.start
 
     def points(self, arm: str) -> list[Point]:
         """What is known of an arm, in order."""
@@ -121,6 +157,7 @@ class Journal:
         known = self.points(arm)
         yield from known
         if len(known) < steps and not self.stop.is_set() and not (known and _is_last(known[-1])):
+            self._belongs(self.session.head if self._job is None else self._job["home"])
             self._go(known[-1].update_id if known else (start or self._record.start))
         for step in range(len(known), steps):
             if self.stop.is_set() or (self.points(arm) and _is_last(self.points(arm)[-1])):
@@ -133,11 +170,16 @@ class Journal:
             self._record.arms.setdefault(arm, []).append(point)
             event = {"experiment": self._record.name, "arm": arm, "step": step, "update_id": point.update_id}
             self.session.run.append(POINT, event | {"data": dict(data)})
+            if self._stays:
+                self._belongs(point.update_id)
             yield point
 
-    def back(self) -> None:
-        """Puts the policy where the experiment found it."""
-        self._go(self._record.start)
+    def _belongs(self, home: str) -> None:
+        """The log knows where the policy belongs, whatever becomes of this process."""
+        job = self._job or {"job_id": f"j-{uuid.uuid4().hex[:10]}", "name": self._record.name, "home": ""}
+        if job["home"] != home:
+            self._job = {**job, "home": home}
+            self.session.run.append("job", {**self._job, "status": "started"})
 
     def _go(self, update_id: str) -> None:
         if self.session.head != update_id:

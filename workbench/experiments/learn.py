@@ -70,15 +70,13 @@ def learn(
         arm.shape(settings)
         house_tasks(packs[arm.name], 0, held_out=False)
     plain = {"pack": pack, "arms": [asdict(arm) for arm in arms], **asdict(settings)}
-    journal = Journal(session, name, plain, kind="learn", seed=seed, stop=stop)
-    for arm in arms:
-        rounds = _Rounds(journal, pack, packs[arm.name], arm, settings, seed)
-        for point in journal.run_arm(arm.name, 1 + settings.rounds, rounds.measured):
-            yield from_point(point, settings.generations)
-        if journal.stop.is_set():
-            return
-    if len(arms) > 1:
-        journal.back()
+    with Journal(session, name, plain, kind="learn", seed=seed, stays=len(arms) == 1, stop=stop) as journal:
+        for arm in arms:
+            rounds = _Rounds(journal, pack, packs[arm.name], arm, settings, seed)
+            for point in journal.run_arm(arm.name, 1 + settings.rounds, rounds.measured):
+                yield from_point(point, settings.generations)
+            if journal.stop.is_set():
+                return
 
 
 class _Rounds:

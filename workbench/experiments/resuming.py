@@ -1,4 +1,4 @@
-"""The experiments that a run knows: how far each is, where it leaves the policy, how it goes on as it was begun.
+"""The experiments that a run knows: how far each is, how it goes on as it was begun.
 
 Knows nothing of pages.
 """
@@ -58,11 +58,6 @@ def _attempts(record: Record) -> tuple[int, int, str]:
 def screened(record: Record) -> list[ScreenedTask]:
     """The tasks that a search for hard ones has measured."""
     return [ScreenedTask.from_data(point.data) for points in record.arms.values() for point in points]
-
-
-def stays(record: Record) -> bool:
-    """Whether the policy stays where the experiment has led it: where it is the learning of one arm."""
-    return record.settings["kind"] == "learn" and len(record.settings["arms"]) == 1
 
 
 def resume(session: Session, name: str, *, stop: Event | None = None) -> Iterator[Any]:

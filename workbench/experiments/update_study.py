@@ -66,7 +66,6 @@ def study_update(
     settings = settings or UpdateStudySettings()
     plain = {**asdict(settings), "losses": list(LOSSES)}
     journal = Journal(session, name, plain, kind="update", seed=seed, stop=stop)
-    start = session.head
 
     def work(step: int) -> dict[str, Any]:
         house = House(FIRST_HOUSE + 10_000 * seed + step)
@@ -78,11 +77,12 @@ def study_update(
                 if not journal.stop.is_set():
                     made = _measured(session, group, replace(config, learning_rate=rate), journal.stop)
                     updates.append({"loss": loss, "learning_rate": rate, **made})
-                    if session.head != start:
-                        session.checkout(start)
+                    if session.head != journal.start:
+                        session.checkout(journal.start)
         return {"task": task.prompt, "passed": sum(one.passed for one in group), "updates": updates}
 
-    yield from journal.run_arm("updates", settings.groups, work)
+    with journal:
+        yield from journal.run_arm("updates", settings.groups, work)
 
 
 def _measured(session: Session, group: list[Attempt], config: SDPOConfig, stop: Event) -> dict[str, Any]:

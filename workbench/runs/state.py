@@ -9,7 +9,8 @@ Pure functions; the events' data is plain JSON:
     credit    an attempt's scores and what they rest on; its data and its blob are `workbench.session.credit_store`'s
     credit-test  a token forced against the attempt's own; `workbench.session.credit_test`'s
     failed    {"what": "update", "attempts": [id], "method", "why"}: what was tried and taken back
-    job       {"job_id", "status": "started"|"finished"|"failed"|"interrupted", "name"?, ...}
+    job       {"job_id", "status": "started"|"finished"|"failed"|"interrupted", "name"?, "home"?, ...}; `home`: the
+              update at which the policy belongs when the job is over, however that comes
 """
 
 from __future__ import annotations

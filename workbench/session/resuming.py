@@ -7,6 +7,7 @@ its random state.
 from __future__ import annotations
 
 import platform
+from contextlib import suppress
 from dataclasses import asdict, replace
 
 import torch
@@ -65,6 +66,7 @@ def enter(policy: Policy, run: Run, config: PolicyConfig) -> None:
     """
     if run.events("root"):
         _check_same_files(policy, run)
+        come_home(run)
         load_latest(policy, run)
         return
     made_with = {
@@ -110,6 +112,21 @@ def load_update(policy: Policy, run: Run, update_id: str, *, undone: str | None 
         except RunError:
             return  # the undone update is damaged; the head's own random state stays
         policy.generator.set_state(random)
+
+
+def come_home(run: Run) -> None:
+    """Moves the head out of an experiment that a process did not live to end, to where its "job" says it belongs.
+
+    Whatever moved the head after the opening that found the job interrupted was a person's doing, and stays.
+    """
+    last = next((event for event in reversed(run.events("job")) if event.data.get("home")), None)
+    if last is None or last.data["status"] != "interrupted" or run.timeline.last_event > last.id:
+        return
+    home = last.data["home"]
+    if run.head != home:
+        with suppress(RunError):  # that state is lost: the policy stays where the log ends
+            run.state_blob(home)
+            run.checkout(home)
 
 
 def load_latest(policy: Policy, run: Run) -> None:

@@ -8,7 +8,8 @@ one way of learning was followed alone, it is where that has led.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from threading import Event
 from typing import Any
@@ -38,7 +39,8 @@ MOST = {
     "group": 256,
 }
 
-Begin = Callable[[Any, str, Event], Iterator[Any]]  # (workbench, name, stop) -> points
+Points = Generator[Any, None, None]
+Begin = Callable[[Any, str, Event], Points]  # (workbench, name, stop) -> points, to be closed
 
 
 def publish(workbench: Any, desk: Desk) -> None:
@@ -85,7 +87,7 @@ def learn(
     for arm in arms:
         arm.shape(settings)  # raises where a round's attempts cannot be shared out so
 
-    def begin(workbench: Any, called: str, stop: Event) -> Iterator[Any]:
+    def begin(workbench: Any, called: str, stop: Event) -> Points:
         return workbench.compare_learning(arms, pack, settings=settings, seed=seed, name=called, stop=stop)  # type: ignore[no-any-return]
 
     label = f"Learning by {', '.join(arm.name for arm in arms)}"
@@ -110,7 +112,7 @@ def find_hard(
     attempts = whole("screened", attempts)
     check_kind(feedback)
 
-    def begin(workbench: Any, called: str, stop: Event) -> Iterator[Any]:
+    def begin(workbench: Any, called: str, stop: Event) -> Points:
         asked = {"feedback": feedback, "attempts": attempts, "seed": seed, "name": called, "stop": stop}
         return workbench.hard_tasks(wanted, **asked)  # type: ignore[no-any-return]
 
@@ -142,7 +144,7 @@ def discover(
     check_methods(ways)
     spent = {"budget": whole("budget", budget), "group": whole("group", group), "seed": whole("seed", seed)}
 
-    def begin(workbench: Any, called: str, stop: Event) -> Iterator[Any]:
+    def begin(workbench: Any, called: str, stop: Event) -> Points:
         measured = hard_tasks(board.desk.facts.get("experiments", {}))
         tasks = [measured.get(one) or _judged_by_itself(workbench.task(one)) for one in ids]
         return workbench.discover(tasks, ways, config=test_time(config), name=called, stop=stop, **spent)  # type: ignore[no-any-return]
@@ -159,7 +161,7 @@ def resume(board: Board, name: str) -> Job:
     if plain(record)["finished"]:
         raise ConfigError(f"The experiment {name!r} is finished; begin a new one to go further.")
 
-    def begin(workbench: Any, called: str, stop: Event) -> Iterator[Any]:
+    def begin(workbench: Any, called: str, stop: Event) -> Points:
         return workbench.resume(called, stop=stop)  # type: ignore[no-any-return]
 
     return _submit(board, record.settings["kind"], f"Going on with {name}", name, begin, ("resume", name))
@@ -190,19 +192,17 @@ def _submit(board: Board, kind: str, label: str, name: str, begin: Begin, key: H
         from workbench.experiments.resuming import known
 
         records = known(workbench)
-        called, home = name or free_name(kind, records), workbench.head
+        called = name or free_name(kind, records)
         before = plain(records[called])["done"] if called in board.desk.facts.get("experiments", {}) else 0
         board.desk.publish(experiment=called)
         try:
-            _watched(board.desk, workbench, job, called, begin(workbench, called, job.stop), before)
+            with closing(begin(workbench, called, job.stop)) as points:  # closed, the policy is where it belongs
+                _watched(board.desk, workbench, job, called, points, before)
         finally:
-            try:
-                _settle(workbench, called, home)
-            finally:
-                Board.publish_book(workbench, board.desk)
-                Board.publish_timeline(workbench, board.desk)
-                publish(workbench, board.desk)
-                board.desk.publish(experiment="")
+            Board.publish_book(workbench, board.desk)
+            Board.publish_timeline(workbench, board.desk)
+            publish(workbench, board.desk)
+            board.desk.publish(experiment="")
         return plain(board.desk.facts["experiments"][called])
 
     return board.desk.submit(kind, label, run, key=key)
@@ -222,19 +222,6 @@ def _watched(desk: Desk, workbench: Any, job: Job, name: str, points: Iterator[A
             job.report(far["done"] - before, far["total"] - before, far["unit"], at_most=at_most)
         now = time.monotonic()
         due = now + max(PUBLISHED_S, 9 * (now - started))
-
-
-def _settle(workbench: Any, name: str, home: str) -> None:
-    """Put the policy where it belongs after the experiment, however that ended."""
-    from workbench.experiments.resuming import known, stays
-
-    if workbench.head == home:
-        return
-    record = known(workbench)[name]
-    last = [point.update_id for points in record.arms.values() for point in points][-1:]
-    target = last[0] if last and stays(record) else home
-    if workbench.head != target:
-        workbench.checkout(target)
 
 
 def _chosen(names: object, what: str) -> tuple[str, ...]:
