@@ -10,6 +10,31 @@ import pytest
 pytestmark = pytest.mark.browser
 
 
+def test_light_or_dark_is_kept(new_page: Callable[..., Any], app: str) -> None:
+    page = new_page(scheme="light")
+
+    def dark(shown: Any) -> bool:
+        shown.wait_for_selector(".wb-theme")
+        return bool(shown.evaluate("document.body.classList.contains('dark')"))
+
+    page.goto(app)
+    assert not dark(page)
+    page.click(".wb-theme")
+    assert dark(page)
+    page.reload()
+    assert dark(page)
+    page.emulate_media(color_scheme="dark")
+    page.emulate_media(color_scheme="light")  # what the system does changes no choice
+    assert dark(page)
+    other = page.context.new_page()
+    other.goto(app)
+    assert dark(other)
+    other.click(".wb-theme")
+    other.goto(app)
+    assert not dark(other)
+    other.close()
+
+
 def test_six_steps_point_at_the_real_controls_and_never_block(new_page: Callable[..., Any], app: str) -> None:
     page = new_page()
     page.goto(app)

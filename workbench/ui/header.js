@@ -17,6 +17,19 @@
   }
   const mine = (by) => names.includes(by);
 
+  /* Light or dark, once chosen, is this browser's, whatever the system or the address say. */
+  const THEME = "sdpo-theme", DARK = window.matchMedia("(prefers-color-scheme: dark)");
+  let chosen = "";
+  try { chosen = localStorage.getItem(THEME) || ""; } catch { /* private window: the system's */ }
+  function dress() {
+    if (chosen) document.body.classList.toggle("dark", chosen === "dark");
+  }
+  function turn() {
+    chosen = document.body.classList.contains("dark") ? "light" : "dark";
+    dress();
+    try { localStorage.setItem(THEME, chosen); } catch { /* as above: until the page is left */ }
+  }
+
   const place = (job) => (!job.position ? "now" : job.position === 1 ? "next in line" : `number ${job.position} in line`);
   const say = (node, text) => { if (node.textContent !== text) node.textContent = text; }; // a live region speaks when it is written
 
@@ -46,6 +59,8 @@
   }
 
   function build(root, trigger) {
+    dress(); // Gradio has dressed the page as the system is, and does so again when that changes
+    DARK.addEventListener("change", dress);
     const n = root.nodes = { facts: el("span", "wb-facts"), state: el("span", "wb-state"), label: el("span"), bar: bar(), time: el("span", "wb-time"),
       list: el("ol", "wb-queue"), note: el("div"), problem: el("div") };
     n.label.setAttribute("role", "status");
@@ -55,7 +70,7 @@
     n.more = button("wb-waiting", "", () => { n.list.hidden = !n.list.hidden; n.more.setAttribute("aria-expanded", String(!n.list.hidden)); });
     n.more.setAttribute("aria-controls", "wb-queue");
     n.more.setAttribute("aria-expanded", "false");
-    const theme = button("wb-theme", "◐", () => { document.body.classList.toggle("dark"); });
+    const theme = button("wb-theme", "◐", turn);
     theme.setAttribute("aria-label", "Light or dark");
     n.problem.setAttribute("role", "alert");
     n.list.addEventListener("keydown", (event) => { if (event.key === "Escape") { n.more.click(); n.more.focus(); } });
