@@ -20,7 +20,7 @@ class Task:
 
     id: str  # "pack/name", unique within a run
     prompt: str  # the user's turn, as text
-    environment: str  # name of the judge: "house-rules", "python", "exact", "contains", "regex", "choice", "person"
+    environment: str  # "house-rules", "python", "exact", "contains", "regex", "choice", "model" (another), "person"
     answer: Mapping[str, Any] = field(default_factory=dict)  # what the judge needs; JSON-serialisable
     system: str | None = None  # system turn, if any
 

@@ -11,8 +11,8 @@ from workbench.config import SamplingConfig
 from workbench.policy import Policy
 from workbench.policy.prompts import Turn, conversation_prompt, student_prompt
 from workbench.policy.sampling import Sampled, sample
-from workbench.records import Attempt, Task
-from workbench.tasks import judge_many
+from workbench.records import Attempt, Judgement, Task
+from workbench.tasks import MODEL
 
 OnToken = Callable[[int, str], None]  # (index of the attempt, its text so far)
 
@@ -90,12 +90,13 @@ def continued(
     return [Written(task, tuple(prompt_ids), one, _text(policy, one.token_ids)) for one in whole]
 
 
-def judged(written: Sequence[Written], *, temperature: float, update_id: str) -> list[Attempt]:
-    """The attempts that completions become once they are judged; those at one task are one group.
+def judged(
+    written: Sequence[Written], judgements: Sequence[Judgement], *, temperature: float, update_id: str
+) -> list[Attempt]:
+    """The attempts that completions become with their judgements; those at one task are one group.
 
-    `update_id`: the policy's state that wrote them. Raises TaskError, SandboxError.
+    `update_id`: the policy's state that wrote them.
     """
-    judgements = judge_many([(one.task, one.text) for one in written])
     groups = {one.task.id: f"g-{uuid.uuid4().hex[:10]}" for one in written}
     return [
         Attempt(
@@ -112,6 +113,7 @@ def judged(written: Sequence[Written], *, temperature: float, update_id: str) ->
             reward=judgement.reward,
             passed=judgement.passed,
             feedback=judgement.feedback,
+            feedback_source="judge" if one.task.environment == MODEL else "environment",
             details=judgement.details,
         )
         for one, judgement in zip(written, judgements, strict=True)

@@ -14,19 +14,17 @@ from workbench.config import SDPOConfig
 from workbench.credit import DEFAULT_CONTEXTS, TokenCredit, grpo_advantage
 from workbench.credit.contexts import Contexts, chosen
 from workbench.errors import CreditError, PromptError
-from workbench.policy import Policy
 from workbench.policy.contexts import credit_of
 from workbench.policy.prompts import Prompt, teacher_prompt
 from workbench.records import Attempt, Task
 from workbench.session import credit_store
 from workbench.session.checking import CreditCheck, check
-from workbench.session.run_book import RunBook
+from workbench.session.judging import Judging
 
 
-class CreditBook(RunBook):
+class CreditBook(Judging):
     """A run and the policy that gives credit to its attempts."""
 
-    policy: Policy
     _stored: dict[str, str]  # what the credits on disk rest on, and the SHA-256 of each one's blob
 
     def teacher_prompt(self, attempt: Attempt, config: SDPOConfig | None = None) -> Prompt:

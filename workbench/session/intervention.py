@@ -21,7 +21,6 @@ from workbench.session.attempts import OnToken, continued, judged
 from workbench.session.credit import CreditBook
 from workbench.session.credit_test import KIND, CreditTest
 from workbench.session.resuming import RANDOM
-from workbench.tasks import judge_many
 
 MOST_CONTINUATIONS = 256  # of each side
 
@@ -69,6 +68,7 @@ class Interventions(CreditBook):
                 raise CreditError(
                     f"Token {position + 1} of attempt {attempt.id} is that token already; choose another one to force."
                 )
+            self.prepare_judges([task])
             with own_randomness(self.policy, 1 + len(self.run.events(KIND))):
                 written = [
                     one
@@ -85,7 +85,7 @@ class Interventions(CreditBook):
                 ]
             if stop is not None and stop.is_set():
                 raise CreditError("The test was stopped before its continuations were complete; nothing was recorded.")
-            passed = [judgement.passed for judgement in judge_many([(task, one.text) for one in written])]
+            passed = [judgement.passed for judgement in self.judge_many([(task, one.text) for one in written])]
             found = CreditTest(
                 attempt.id,
                 position,
@@ -124,6 +124,7 @@ class Interventions(CreditBook):
             attempt = self._known(attempt)
             self._check_place(attempt, position)
             self._check_token(token_id)
+            self.prepare_judges([self.task(attempt.task_id)])
             before = self.policy.generator.get_state()
             try:
                 written = continued(
@@ -136,7 +137,8 @@ class Interventions(CreditBook):
                     on_token=on_token,
                     stop=stop,
                 )
-                (alone,) = judged(written, temperature=attempt.temperature, update_id=self.run.head)
+                judgements = self.judge_many([(one.task, one.text) for one in written])
+                (alone,) = judged(written, judgements, temperature=attempt.temperature, update_id=self.run.head)
                 forced = replace(alone, group_id=attempt.group_id, parent_id=attempt.id, forced_at=position)
                 random = self.run.blobs.put({RANDOM: self.policy.generator.get_state()})
                 self.run.append("attempt", to_json(forced), (random,))

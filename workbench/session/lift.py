@@ -19,7 +19,6 @@ from workbench.probe import own_randomness
 from workbench.records import Attempt
 from workbench.session.credit import CreditBook
 from workbench.statistics import HeldOut
-from workbench.tasks import judge_many
 
 LONGEST = 256  # tokens of an attempt, where a longer one would only cost time
 
@@ -64,6 +63,7 @@ class TeacherLifts(CreditBook):
                 raise NoSignalError("No attempt has feedback or a demonstration, so there is no teacher to ask.")
             if any(self.task(one.task_id).environment == "person" for one, _ in informed):
                 raise TaskError("A person judges this task, so the teacher's attempts cannot be judged by themselves.")
+            self.prepare_judges([self.task(one.task_id) for one, _ in informed])
             prompts = [list(one.prompt_ids) for one, _ in informed]
             taught = [list(self._teacher_prompt(one, known, config).ids) for one, known in informed]
             weights = teacher_weights(config.teacher, config.teacher_rate)
@@ -93,5 +93,5 @@ class TeacherLifts(CreditBook):
             for one in drawn
         ]
         tasks = [self.task(owner.task_id) for owner in owners for _ in range(n)]
-        verdicts = judge_many(list(zip(tasks, texts, strict=True)))
+        verdicts = self.judge_many(list(zip(tasks, texts, strict=True)))
         return HeldOut(sum(verdict.passed for verdict in verdicts), len(verdicts))

@@ -17,6 +17,7 @@ from workbench.config import LoraSettings, PolicyConfig, SamplingConfig, SDPOCon
 from workbench.errors import FeedbackError, NoSignalError, RunError, TaskError, WorkbenchError
 from workbench.policy import Policy, load_policy
 from workbench.policy.adapter import export_adapter
+from workbench.policy.judge import ModelJudge
 from workbench.policy.merging import export_merged
 from workbench.policy.prompts import Prompt, Turn, student_prompt
 from workbench.policy.update import OnProgress
@@ -53,6 +54,7 @@ class Session(Comparisons, HeldOutRates, HubModels, Interventions, Library, Node
         self.policy, self.config = policy, config
         self._stored = stored_bases(run)
         self._probe: Probe | None = None
+        self._judges: dict[str, ModelJudge] = {}
 
     # Opening and closing -----------------------------------------------------------------------------------------
     @classmethod
@@ -116,7 +118,8 @@ class Session(Comparisons, HeldOutRates, HubModels, Interventions, Library, Node
 
         `turns`: (attempt, feedback) pairs that stay in the prompt, for a baseline that learns from nothing else.
         `on_token(index, text so far)` is called while they are written; setting `stop` keeps what is there.
-        Raises TaskError, PromptError, SandboxError.
+        Raises TaskError, PromptError, SandboxError; PolicyError, before anything is sampled, for a judge that cannot
+        be loaded.
         """
         return self.attempt_many([task], n, sampling=sampling, turns=turns, on_token=on_token, stop=stop)
 
@@ -136,11 +139,13 @@ class Session(Comparisons, HeldOutRates, HubModels, Interventions, Library, Node
         sampling = sampling or SamplingConfig()
         with self._lock:
             tasks = [self._keep(check_task(task)) for task in tasks]
+            self.prepare_judges(tasks)
             before = self.policy.generator.get_state()
             try:
                 asked = [task for task in tasks for _ in range(n)]
                 written = write(self.policy, asked, sampling, turns=turns, on_token=on_token, stop=stop)
-                attempts = judged(written, temperature=sampling.temperature, update_id=self.head)
+                verdicts = self.judge_many([(one.task, one.text) for one in written])
+                attempts = judged(written, verdicts, temperature=sampling.temperature, update_id=self.head)
                 random = self.run.blobs.put({RANDOM: self.policy.generator.get_state()})
                 last = attempts[-1]
                 self.run.append_all([("attempt", to_json(a), (random,) if a is last else ()) for a in attempts])

@@ -18,6 +18,8 @@ from workbench.tasks.sandbox import SandboxResult, run_many, shown
 
 Program = tuple[str, list[dict[str, Any]]]  # code and the calls to make on it
 
+MODEL = "model"  # name of the environment in which another model judges
+
 _MATCHER = "import re\ndef found(pattern, text):\n    return re.search(pattern, text) is not None\n"
 
 
@@ -54,6 +56,10 @@ def _choice(task: Task, text: str, _: SandboxResult | None) -> Judgement:
 def _person(_: Task, __: str, ___: SandboxResult | None) -> Judgement:
     # Nobody has judged yet: no pass, no feedback; a person gives both on the page.
     return Judgement(0.0, False, "", {"waiting": "a person's verdict"})
+
+
+def _model(task: Task, _: str, __: SandboxResult | None) -> Judgement:
+    raise TaskError(f"Task {task.id!r} is judged by another model; only a run with its policy loads one.")
 
 
 def _regex(task: Task, _: str, result: SandboxResult | None) -> Judgement:
@@ -124,6 +130,11 @@ def _valid_house(answer: Mapping[str, Any]) -> bool:
     )
 
 
+def _valid_model(answer: Mapping[str, Any]) -> bool:
+    named = isinstance(answer.get("model"), str) and bool(answer["model"].strip())
+    return named and isinstance(answer.get("criteria", ""), str)
+
+
 def _is_text(key: str) -> Callable[[Mapping[str, Any]], bool]:
     return lambda answer: isinstance(answer.get(key), str) and bool(answer[key])
 
@@ -163,6 +174,11 @@ ENVIRONMENTS: Mapping[str, Environment] = {
         'choice: the right letter from A to J, as {"choice": "B"}',
         lambda answer: re.fullmatch("[A-J]", str(answer.get("choice"))) is not None,
         _choice,
+    ),
+    MODEL: Environment(
+        'model: the judge, a directory or a hub id, with criteria or without, as {"model": ..., "criteria": ...}',
+        _valid_model,
+        _model,
     ),
     "person": Environment("nothing: a person gives the verdict", lambda answer: True, _person),
 }

@@ -4,7 +4,7 @@ Facts: `tasks` (by pack), `groups` (newest attempts per task), `live` (text whil
 `alarms`, `damage` (what of the run is lost, in words, or ""), `held_out` (by house and update),
 `house` (whose tasks are worked on), `policy`, `read_only` (a replay),
 `run` (name), `pace` (seconds per token that an update reads), `experiments` (their records by name), `experiment` (name
-of the one that runs). Knows nothing of Gradio.
+of the one that runs), `judges` (other models in memory). Knows nothing of Gradio.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def header(moment: Moment, run: str) -> dict[str, Any]:
     busy = bool(jobs) and desk.state == "ready"
     return {
         "run": facts.get("run", run),
-        "facts": policy_facts(facts.get("policy", {})),
+        "facts": [*policy_facts(facts.get("policy", {})), *map(judge_fact, facts.get("judges", ()))],
         "state": "busy" if busy else desk.state,
         "jobs": jobs,
         "tab": moment.tab,
@@ -82,6 +82,11 @@ def policy_facts(policy: dict[str, Any]) -> list[str]:
         variant = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}[policy["lora"]["variant"]]
         facts.append(f"{variant} r{policy['lora']['rank']}")
     return facts
+
+
+def judge_fact(judge: dict[str, Any]) -> str:
+    """A judge that is in memory, and how much its weights take of it."""
+    return f"judge {judge['model']} ({judge['memory_bytes'] / 1e9:.2f} GB)"
 
 
 def amount(value: Any) -> str:

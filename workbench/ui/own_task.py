@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.errors import TaskError
+from workbench.tasks import MODEL
 from workbench.tasks.house_rules.nearest import closest, speaks
 from workbench.ui.forms import LONGEST_NAME
 from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, numbered, part, polite
@@ -27,7 +28,11 @@ JUDGES = {
     "regular expression": "regex",
     "choice (a letter)": "choice",
     "Python tests": "python",
+    "another model": MODEL,
 }
+
+
+EXPECTED, CRITERIA = "Expected (text, pattern, letter or tests)", "What makes an answer good (may stay empty)"
 
 
 class OwnTaskPanel(Panel):
@@ -40,8 +45,11 @@ class OwnTaskPanel(Panel):
             self.prompt = gr.Textbox(label="Prompt", lines=3, max_lines=12, elem_id="own-prompt")
             self.note = part("language")
             self.judge = gr.Dropdown(list(JUDGES), value="me", label="Judged by", elem_id="own-judge")
-            self.answer = gr.Textbox(
-                label="Expected (text, pattern, letter or tests)", lines=1, max_lines=12, elem_id="own-answer"
+            self.answer = gr.Textbox(label=EXPECTED, lines=1, max_lines=12, elem_id="own-answer")
+            self.model = gr.Textbox(
+                label="The model that judges: a hub id, or a directory on the workbench's machine",
+                visible=False,
+                elem_id="own-model",
             )
             self.pack = gr.Textbox(AD_HOC, label="Keep it in the pack", max_length=LONGEST_NAME, elem_id="own-pack")
             self.add = gr.Button("Use this task", size="sm", elem_id="own-add")
@@ -56,17 +64,24 @@ class OwnTaskPanel(Panel):
     def connect(self, then: Then) -> None:
         """A typed task becomes the chosen one; so does the first of an imported pack."""
         task_id, chosen = self.selection.task_id, self.selection.chosen
-        own = [self.prompt, self.judge, self.answer, self.pack]
+        own = [self.prompt, self.judge, self.answer, self.model, self.pack]
         then(self.add.click(polite(self.on_add), own, [task_id, chosen], **QUIET))
+        self.judge.input(self.on_judge, [self.judge], [self.answer, self.model], **NEWEST)
         self.prompt.input(self.on_typed, [self.prompt], [self.note], **NEWEST)
         then(self.note.select(polite(self.on_closest), [self.prompt], [task_id, chosen, self.prompt], **QUIET))
         then(self.upload.upload(polite(self.on_import), [self.upload], [task_id, chosen], **QUIET))
         self.export.click(polite(self.on_export), [task_id], [self.download], **QUIET)
 
-    def on_add(self, prompt: str, judge: str, answer: str, pack: str) -> tuple[str, str]:
+    @staticmethod
+    def on_judge(judge: str) -> tuple[Any, Any]:
+        """Another model needs a name, and criteria in the place of what is expected."""
+        model = JUDGES.get(judge) == MODEL
+        return gr.Textbox(label=CRITERIA if model else EXPECTED), gr.Textbox(visible=model)
+
+    def on_add(self, prompt: str, judge: str, answer: str, model: str, pack: str) -> tuple[str, str]:
         """A typed task becomes the chosen one."""
         environment = JUDGES.get(judge, "")
-        added = self.studio.add_task(prompt, environment, expected(environment, answer), None, pack or AD_HOC)
+        added = self.studio.add_task(prompt, environment, expected(environment, answer, model), None, pack or AD_HOC)
         return added.future.result().id, ""
 
     async def on_typed(self, prompt: str) -> str:
@@ -101,10 +116,12 @@ def advice(studio: Studio, prompt: str) -> dict[str, Any]:
     return {"closest": closest(prompt).text, "models": studio.known_hub_models()}
 
 
-def expected(environment: str, text: str) -> dict[str, Any]:
+def expected(environment: str, text: str, model: str = "") -> dict[str, Any]:
     """The answer of a typed task in the form that its judge reads; TaskError where tests are not JSON."""
     if environment in ("person", "house-rules"):
         return {}
+    if environment == MODEL:
+        return {"model": model.strip(), "criteria": text.strip()}
     if environment != "python":
         return {{"regex": "pattern", "choice": "choice"}.get(environment, "text"): text}
     try:

@@ -71,7 +71,7 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
                 if attempts:
                     self.publish_group(task_id, tuple(attempts))
             finally:
-                self.desk.publish(live=None)
+                self.desk.publish(live=None, judges=tuple(workbench.judges()))
             self._measure_ahead(workbench, task)
             return list(attempts)
 
@@ -82,9 +82,7 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
         checked_text(text, "The attempt")
 
         def run(workbench: Any, job: Job) -> Any:
-            from workbench.tasks import judge
-
-            return judge(workbench.task(task_id), text)
+            return workbench.judge(workbench.task(task_id), text)
 
         return self.desk.submit("judge", "Judging", run)
 

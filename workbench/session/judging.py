@@ -1,0 +1,72 @@
+"""Verdicts on answers: by the environments, and by other models, which are loaded here and kept.
+
+Knows nothing of how a model is asked and of what the sandbox does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from workbench.policy import Policy
+from workbench.policy.judge import ModelJudge, load_judge
+from workbench.records import Judgement, Task
+from workbench.session.run_book import RunBook
+from workbench.tasks import MODEL, check_task, judge_many
+
+PASSES = 0.5  # a probability of yes from here on is a pass
+
+
+class Judging(RunBook):
+    """A run whose tasks may name other models as their judges."""
+
+    policy: Policy
+    _judges: dict[str, ModelJudge]  # by the name that tasks give them
+
+    def judge(self, task: Task, text: str) -> Judgement:
+        """What a text is worth as an answer to a task; nothing is recorded. Errors as `judge_many`."""
+        return self.judge_many([(task, text)])[0]
+
+    def judge_many(self, pairs: Sequence[tuple[Task, str]]) -> list[Judgement]:
+        """Judgements of many answers; judges that are not loaded yet are, and stay.
+
+        Raises TaskError, SandboxError; PolicyError for a judge that cannot be loaded, PromptError for a task that is
+        too long for it.
+        """
+        with self._lock:
+            self.prepare_judges([task for task, _ in pairs])
+            others = iter(judge_many([pair for pair in pairs if pair[0].environment != MODEL]))
+            return [self._asked(*pair) if pair[0].environment == MODEL else next(others) for pair in pairs]
+
+    def prepare_judges(self, tasks: Sequence[Task]) -> None:
+        """Load the judges that these tasks name, and see that they can read them. Raises as `judge_many`.
+
+        Called before anything is sampled, so that a judge that cannot be asked costs nothing.
+        """
+        with self._lock:
+            for task in {task.id: task for task in map(check_task, tasks) if task.environment == MODEL}.values():
+                model = str(task.answer["model"])
+                if model not in self._judges:
+                    self._judges[model] = load_judge(model, str(self.policy.device))
+                self._judges[model].check(task.prompt, _criteria(task))
+
+    def judges(self) -> list[dict[str, Any]]:
+        """The other models that are loaded as judges: `model`, and what its weights take (`memory_bytes`)."""
+        with self._lock:
+            return [{"model": name, "memory_bytes": one.memory_bytes} for name, one in self._judges.items()]
+
+    def _asked(self, task: Task, text: str) -> Judgement:
+        judge = self._judges[str(task.answer["model"])]
+        said = judge.opinion(task.prompt, text, _criteria(task))
+        details: dict[str, Any] = {"judge": judge.name, "weights": judge.weights, "probability": said.probability}
+        if said.shortened:
+            details["shortened"] = "the middle of the answer did not fit into the judge's context"
+        if said.probability >= PASSES:
+            return Judgement(said.probability, True, "", details)
+        words = f"{judge.name} says that the answer does not meet the task (probability of yes {said.probability:.2f})."
+        wanted = f" The criteria: {_criteria(task)}" if _criteria(task) else ""
+        return Judgement(said.probability, False, words + wanted, details)
+
+
+def _criteria(task: Task) -> str:
+    return str(task.answer.get("criteria", "")).strip()
