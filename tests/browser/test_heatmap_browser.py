@@ -115,7 +115,7 @@ def test_hovering_shows_exact_numbers(show: Callable[..., Any]) -> None:
     page = show(payload(TEXTS, CREDIT))
     page.hover("[data-i='9']")
     said = page.locator(".hm-tip").inner_text()
-    assert "`reverse`" in said and "token 10 of 12, id 9" in said and "−6.5600 nats" in said and "−0.3400 nats" in said
+    assert "`reverse`" in said and "token 10 of 12, id 9" in said and "−6.560 nats" in said and "−0.3400 nats" in said
     page.mouse.move(5, 5)
     assert page.locator(".hm-tip").is_hidden()
 
@@ -127,8 +127,8 @@ def test_a_token_opens_with_both_distributions_and_its_formula(show: Callable[..
     assert "A = log q − log π = log .001 − log .71 = −6.90 − (−0.34) = −6.56 nats" in panel.inner_text()
     rows = [text.split() for text in page.locator(".hm-alts tbody tr").all_inner_texts()]
     assert rows == [  # sorted by the larger of both probabilities; what is not listed comes last
-        ["`<b>`", ".20", ".90", "+1.50"],
-        ["`reverse`sampled", ".71", ".001", "−2.00"],
+        ["`<b>`", ".20", ".90", "+1.5"],
+        ["`reverse`sampled", ".71", ".001", "−2.0"],
         ["all", "others", ".090", ".099", "+0.50"],
     ]
     widths = page.evaluate("[...document.querySelectorAll('.hm-alt i')].map((bar) => bar.style.width)")
@@ -168,7 +168,7 @@ def test_everything_is_reached_by_keyboard_from_one_tab_stop(show: Callable[...,
 def test_views_and_scales_change_the_colours_and_the_legend(show: Callable[..., Any]) -> None:
     page = show(payload(TEXTS, CREDIT, limits={"raw": 10.0}))
     assert "one scale for all attempts shown" in page.locator(".hm-legend").inner_text()
-    assert "+10.0 nats" in page.locator(".hm-legend").inner_text()
+    assert "+10 nats" in page.locator(".hm-legend").inner_text()
     faint = style(page, 8, "backgroundColor")
     page.click("[data-scale='asinh']")
     assert style(page, 8, "backgroundColor") != faint
@@ -198,13 +198,13 @@ def test_a_weight_is_coloured_around_one_and_on_its_own_range(show: Callable[...
     ]
     assert shares == ["100.0%", "100.0%", "50.0%"]
     legend = page.locator(".hm-legend").inner_text()
-    assert "0.80" in legend and "1.20 weight" in legend and "the view's whole range" in legend
-    assert "solid line above 1.00, dashed below" in legend and "+1.20" not in legend
+    assert "0.80" in legend and "1.2 weight" in legend and "the view's whole range" in legend
+    assert "solid line above 1.0, dashed below" in legend and "+1.2" not in legend
     page.click("[data-i='3']")
     assert "exp(sign(A_seq) · A), clipped = 1.10 weight" in page.locator(".hm-panel").inner_text()
     page.select_option(".hm-view", "jsd")
     assert page.evaluate("document.querySelector(\"[data-i='10']\").style.getPropertyValue('--w')") == "50.0%"
-    assert page.locator(".hm-ramp").inner_text().split() == ["0", "2.00", "nats"]
+    assert page.locator(".hm-ramp").inner_text().split() == ["0", "2.0", "nats"]
 
 
 def test_two_views_share_a_token_and_disagreement_is_boxed(show: Callable[..., Any]) -> None:
@@ -227,19 +227,19 @@ def group() -> list[dict[str, Any]]:
 
 def test_each_line_says_what_it_adds_up_to(show: Callable[..., Any]) -> None:
     page = show(payload(TEXTS, [0.009, *CREDIT[1:]], lines=LINES))
-    assert page.locator(".hm-sum").all_inner_texts() == ["", "−6.56"]  # 0.3 - 0.3 - 6.56; noise counts as nothing
+    assert page.locator(".hm-sum").all_inner_texts() == ["", "−6.6"]  # 0.3 - 0.3 - 6.56; noise counts as nothing
     page.focus(".hm-code")
     page.keyboard.press("End")
-    assert "line 2 adds up to −6.56 nats" in page.locator(".hm-live").inner_text()
+    assert "line 2 adds up to −6.6 nats" in page.locator(".hm-live").inner_text()
     page.select_option(".hm-view", "size")
-    assert page.locator(".hm-sum").nth(1).inner_text() == "7.16"
+    assert page.locator(".hm-sum").nth(1).inner_text() == "7.2"
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_group_has_a_map_one_scale_and_its_attempts_at_hand(show: Callable[..., Any], theme: str) -> None:
     page = show(group(), theme)
     assert page.locator(".hm-map-label").all_inner_texts() == ["1 ✗", "2 ✓"]
-    assert "+13.1 nats one scale for all attempts shown" in " ".join(page.locator(".hm-legend").inner_text().split())
+    assert "+13 nats one scale for all attempts shown" in " ".join(page.locator(".hm-legend").inner_text().split())
     strong = page.evaluate("document.querySelector(\"[data-i='9']\").style.getPropertyValue('--w')")
     assert strong == "50.0%"  # of the group's scale, which the other attempt fills
     pixel = """(k) => {
@@ -269,8 +269,8 @@ def test_equal_lines_are_added_up_over_the_group(show: Callable[..., Any]) -> No
     page.click(".hm-map-lines summary")
     rows = [" ".join(text.split()) for text in page.locator(".hm-map-lines tr").all_inner_texts()[1:]]
     assert [row.rsplit(" ", 4)[1:] for row in rows] == [
-        ["1", "of", "2", "−13.1"],
-        ["1", "of", "2", "−6.56"],
+        ["1", "of", "2", "−13"],
+        ["1", "of", "2", "−6.6"],
         ["2", "of", "2", "0"],
     ]
 
@@ -296,7 +296,7 @@ def test_the_evidence_is_a_curve(show: Callable[..., Any]) -> None:
     evidence = [sum(CREDIT[: i + 1]) for i in range(len(CREDIT))]
     data["views"].append({**data["views"][0], "name": "evidence", "title": "Evidence curve", "values": evidence})
     page = show(data)
-    assert "Σ A −6.56 nats" in page.locator(".hm-evidence").inner_text()
+    assert "Σ A −6.6 nats" in page.locator(".hm-evidence").inner_text()
     assert page.locator(".hm-curve").get_attribute("d").count("L") == 11
 
 

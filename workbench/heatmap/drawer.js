@@ -3,24 +3,25 @@
 
 /* Numbers of one token by the name of the series ("student", "teacher", "kl", "template only", ...), nats. */
 const numberOf = (payload, name, i) => ((payload.numbers || []).find((series) => series.name === name) || { values: [] }).values[i];
-const logs = (a, b) => `log ${prob(Math.exp(a))} − log ${prob(Math.exp(b))} = ${num(a)} − (${num(b)})`;
+const logs = (a, b) => `log ${prob(Math.exp(a))} − log ${prob(Math.exp(b))} = ${filled(a)} − (${filled(b)})`;
+const result = (value) => (value > 0 ? "+" : "") + filled(value);
 /* Formulas with numbers, by view; undefined where a number is missing. */
 const FILLED = {
-  raw: (of, v) => `A = log q − log π = ${logs(of("teacher"), of("student"))} = ${signed(v)} nats`,
-  centred: (of, v) => `A + KL = ${logs(of("teacher"), of("student"))} + ${num(of("kl"))} = ${signed(v)} nats`,
-  control: (of, v) => `A − A[template only] = log q − log q[template only] = ${logs(of("teacher"), of("template only"))} = ${signed(v)} nats`,
-  control_wrong: (of, v) => `A − A[wrong feedback] = log q − log q[wrong feedback] = ${logs(of("teacher"), of("wrong feedback"))} = ${signed(v)} nats`,
-  evidence: (of, v) => { const own = of("teacher") - of("student"); return `Σ A = ${num(v - own)} before + ${num(own)} here = ${signed(v)} nats`; },
-  srpo: (of, v) => `exp(−H[q]) / mean = exp(−${num(of("entropy teacher"))}) / mean = ${num(Math.exp(-of("entropy teacher")))} / ${num(Math.exp(-of("entropy teacher")) / v)} = ${num(v)}`,
-  predicted: (of, v) => `push = −∂L/∂z = ${signed(v)}`,
-  realised: (of, v) => `Δ log π = log π after − log π before = ${signed(v)} nats`,
+  raw: (of, v) => `A = log q − log π = ${logs(of("teacher"), of("student"))} = ${result(v)} nats`,
+  centred: (of, v) => `A + KL = ${logs(of("teacher"), of("student"))} + ${filled(of("kl"))} = ${result(v)} nats`,
+  control: (of, v) => `A − A[template only] = log q − log q[template only] = ${logs(of("teacher"), of("template only"))} = ${result(v)} nats`,
+  control_wrong: (of, v) => `A − A[wrong feedback] = log q − log q[wrong feedback] = ${logs(of("teacher"), of("wrong feedback"))} = ${result(v)} nats`,
+  evidence: (of, v) => { const own = of("teacher") - of("student"); return `Σ A = ${filled(v - own)} before + ${filled(own)} here = ${result(v)} nats`; },
+  srpo: (of, v) => `exp(−H[q]) / mean = exp(−${filled(of("entropy teacher"))}) / mean = ${filled(Math.exp(-of("entropy teacher")))} / ${filled(Math.exp(-of("entropy teacher")) / v)} = ${filled(v)}`,
+  predicted: (of, v) => `push = −∂L/∂z = ${result(v)}`,
+  realised: (of, v) => `Δ log π = log π after − log π before = ${result(v)} nats`,
 };
 function formulaText(payload, look, i) {
   let missing = false;
   const of = (name) => { const value = numberOf(payload, name, i); if (!Number.isFinite(value)) missing = true; return value; };
-  const filled = FILLED[look.view.name] && Number.isFinite(look.values[i]) ? FILLED[look.view.name](of, look.values[i]) : "";
-  if (filled && !missing) return filled;
-  return look.view.formula ? `${look.view.formula} = ${withUnit(look.view, shortText(look, i))}` : "";
+  const told = FILLED[look.view.name] && Number.isFinite(look.values[i]) ? FILLED[look.view.name](of, look.values[i]) : "";
+  if (told && !missing) return told;
+  return look.view.formula ? `${look.view.formula} = ${withUnit(look.view, plus(look, look.values[i]) + filled(look.values[i]))}` : "";
 }
 
 /* `on`: {close(), choose(), test(token id), force(token id)}. */
@@ -129,7 +130,7 @@ function tokenDrawer(uid, on) {
 
   function testResult(found) {
     const [low, high] = found.interval, box = el("div", "hm-test");
-    const points = (value) => signed(100 * value).replace(/\.0+$/, "");
+    const points = (value) => signed(100 * value, 3).replace(/\.0+$/, "");
     const verdict = low > 0 ? "so the token decides: the other one passes more often" : high < 0 ? "so the token decides: the other one passes less often"
       : `which ${2 * found.n} continuations cannot tell from no change; test again to add more`;
     box.setAttribute("role", "status");

@@ -22,10 +22,11 @@ const num = (value, digits = 2) => {
   const size = Math.abs(value);
   if (size === 0) return "0";
   if (size < 1e-3 || size >= 1e5) return value.toExponential(digits - 1).replace("-", "−").replace("e-", "e−").replace("e+", "e");
-  const fixed = size >= 100 ? value.toFixed(0) : size >= 10 ? value.toFixed(1) : size >= 1 ? value.toFixed(digits) : value.toPrecision(digits);
-  return fixed.replace("-", "−");
+  const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(size))); // a larger number keeps all before its point
+  return value.toFixed(decimals).replace("-", "−");
 };
 const exact = (value) => num(value, 4);
+const filled = (value) => num(value, Math.abs(value) >= 1 ? 3 : 2); // in a formula, which is to add up
 const signed = (value, digits = 2) => (value > 0 ? "+" : "") + num(value, digits);
 const prob = (p) => (p === null || p === undefined ? "–" : p >= 0.9995 ? "1.00" : p >= 0.01 ? p.toFixed(p >= 0.1 ? 2 : 3).slice(1) : p >= 5e-4 ? p.toFixed(3).slice(1) : p === 0 ? "0" : num(p, 1));
 const counted = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
