@@ -17,7 +17,7 @@
     if (data.empty !== undefined) { root.replaceChildren(...(data.empty ? [el("p", "wb-empty wb-empty-large", data.empty)] : [])); return; }
     const most = data.kind === "discover" ? "at most " : "about ";
     const left = data.state === "running" ? (data.left === null ? ", remaining time unknown until the next step" : `, ${most}${time(data.left)} left`) : "";
-    const words = { running: "running", finished: "finished", stopped: "stopped: Resume in the list goes on from here" };
+    const words = { running: "running", finished: "finished", stopped: data.resume ? "stopped: Resume in the list goes on from here" : "not finished in what is on disk" };
     const line = add(el("p", "ex-state"), bar(data.done, data.total, `Progress of ${data.name}`), el("span", "", `${far(data)}, ${words[data.state]}${left}`));
     const shown = [el("h3", "ex-name", data.name), el("p", "wb-quiet", `${data.what}. Everything begins from ${data.start}.`), line];
     for (const sentence of data.alarms) shown.push(el("p", "ex-alarm", sentence));

@@ -18,6 +18,7 @@ from workbench.ui.studio import Studio
 
 KEPT = 16  # reports in memory
 CHART_HEIGHT = 300  # pixels; two rows of charts and the form's buttons fit a laptop's screen
+AXIS_SIZE = 12  # pixels, of an axis's title: the longest then fits the height of a chart in two lines
 
 
 class ExperimentPanel(Panel):
@@ -113,6 +114,7 @@ class ExperimentPanel(Panel):
         return {
             **{name: told[name] for name in ("name", "kind", "done", "total", "unit")},
             "state": "running" if running else "finished" if told["finished"] else "stopped",
+            "resume": not moment.facts.get("read_only"),
             "left": None if left is None else round(left),
             "what": described(told["settings"]),
             "start": record.start,
@@ -151,7 +153,10 @@ class ExperimentPanel(Panel):
             figures = [] if mark is None else REPORTS.of(mark).figures
             if number >= len(figures):
                 return gr.Plot(visible=False)
-            return gr.Plot(figures[number][1].update_layout(height=CHART_HEIGHT), visible=True)
+            figure = figures[number][1].update_layout(height=CHART_HEIGHT)
+            for axes in (figure.update_xaxes, figure.update_yaxes):
+                axes(title_font_size=AXIS_SIZE)
+            return gr.Plot(figure, visible=True)
 
         return drawn
 
