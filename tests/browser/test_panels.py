@@ -138,7 +138,7 @@ def test_a_prompt_outside_of_the_language_is_told_before_sampling(new_page: Call
     page.wait_for_selector(".wb-prompt:has-text('What is 3 + 3?')")
 
 
-def test_runs_are_begun_shared_and_opened_again(new_page: Callable[..., Any], app: str, tmp_path: Path) -> None:
+def test_runs_are_begun_shared_imported_and_opened(new_page: Callable[..., Any], app: str, tmp_path: Path) -> None:
     page = opened(new_page, app)
     if not page.locator(".wb-fail").count():
         sampled(page, 4)
@@ -153,6 +153,14 @@ def test_runs_are_begun_shared_and_opened_again(new_page: Callable[..., Any], ap
     saved.value.save_as(tmp_path / "test.html")  # a download's own name has no ending that says what it is
     shared.goto((tmp_path / "test.html").as_uri())
     shared.wait_for_selector(".hm-t")
+    page.click("#export-run")
+    with page.expect_download() as archive:
+        page.click("#archive a")
+    archive.value.save_as(tmp_path / "brought.zip")
+    with page.expect_file_chooser() as chooser:
+        page.click("#import-run")
+    chooser.value.set_files(tmp_path / "brought.zip")
+    page.wait_for_selector(".wb-runs li:has-text('brought') button:has-text('Open')")
     page.get_by_label("Begin a run called").fill("other")
     page.click("#begin-run")
     page.wait_for_selector(".wb-facts:has-text('run other')")
