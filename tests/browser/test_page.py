@@ -60,6 +60,12 @@ def test_one_round(new_page: Callable[..., Any], app: str, picture: Callable[...
     assert page.locator(".wb-card-button").count() == 8
     assert page.locator("#feedback textarea").input_value() != ""
     assert page.locator("[aria-pressed='true']").locator(".wb-fail").count() == 1
+    rewards = [float(text.removeprefix("reward ")) for text in page.locator(".wb-reward").all_inner_texts()]
+    page.get_by_label("Cards ordered").select_option("lowest reward")
+    shown = page.locator(".wb-card-line").all_inner_texts()
+    numbers = [int(text.split()[0]) for text in shown]
+    assert numbers == [at + 1 for at in sorted(range(8), key=lambda at: rewards[at])]  # each keeps its number
+    page.get_by_label("Cards ordered").select_option("as sampled")
     text = page.evaluate("[...document.querySelectorAll('.hm-src')].map((l) => l.textContent).join('\\n')")
     assert "def f(xs):" in text
     page.wait_for_selector(".hm-legend:has-text('one scale for all attempts shown')")

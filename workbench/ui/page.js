@@ -66,11 +66,17 @@
     },
     cards(root, data, trigger) {
       const focused = root.contains(document.activeElement) ? document.activeElement.dataset.id : null;
-      root.replaceChildren(heading("Attempts"));
-      if (data.empty) { root.append(el("p", "wb-empty", data.empty)); return; }
-      const list = el("ol", "wb-cards-list");
-      for (const row of data.rows) list.append(data.live ? liveCard(row) : card(row, row.id === data.chosen, trigger));
-      root.append(list);
+      if (!root.order) { // made once: it may be open while the cards are drawn again
+        root.order = orderOf(() => parts.cards(root, root.data, trigger));
+        root.cards = el("ol", "wb-cards-list");
+        root.empty = el("p", "wb-empty");
+        root.replaceChildren(add(el("div", "wb-cards-head"), heading("Attempts"), root.order), root.empty, root.cards);
+      }
+      root.data = data;
+      root.empty.textContent = data.empty || "";
+      root.order.hidden = data.live || data.rows.length < 2;
+      const rows = data.live ? data.rows : [...data.rows].sort(ORDERS[root.order.value]);
+      root.cards.replaceChildren(...rows.map((row) => (data.live ? liveCard(row) : card(row, row.id === data.chosen, trigger))));
       if (focused) { const again = root.querySelector(`[data-id="${CSS.escape(focused)}"]`); if (again) again.focus(); }
     },
     teacher(root, data) {
@@ -117,6 +123,17 @@
     for (const verb of ["test", "force"]) root.addEventListener(`hm-${verb}`, (event) => drawerTrigger("select", { verb, ...event.detail }));
   }
 
+  /* How the cards can be ordered; each keeps its number. */
+  const credited = (row) => row.strip.reduce((sum, value) => sum + Math.abs(value), 0);
+  const ORDERS = { "as sampled": () => 0, "lowest reward": (a, b) => a.reward - b.reward, "most credit": (a, b) => credited(b) - credited(a),
+    "longest": (a, b) => b.text.length - a.text.length };
+  function orderOf(changed) {
+    const select = el("select", "wb-order");
+    select.setAttribute("aria-label", "Cards ordered");
+    for (const name of Object.keys(ORDERS)) select.append(el("option", "", name));
+    select.addEventListener("change", changed);
+    return select;
+  }
   function liveCard(row) {
     return add(el("li", "wb-card wb-live"), el("span", "wb-number", String(row.number)), el("pre", "wb-stream", row.text || " "));
   }
