@@ -139,8 +139,10 @@ def _lay_out(figure: Any, x: Mapping[str, Any], y: Mapping[str, Any]) -> None:
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": INK, "size": 13},
         height=260,
-        margin={"l": 54, "r": 12, "t": 12, "b": 44},
+        margin={"l": 66, "r": 12, "t": 12, "b": 44},
         showlegend=False,
         xaxis={**axis, **x},
         yaxis={**axis, **y},
     )
+    for one in (figure.layout.xaxis, figure.layout.yaxis):
+        one.title.font.size = 13  # as everything else: Plotly would write it larger

@@ -103,7 +103,7 @@ def _choices(value: tuple[list[tuple[str, str]], str]) -> gr.Dropdown:
 
 
 def _curve(moment: Moment) -> Any:
-    title = f"held-out pass rate in house {moment.facts.get('house')}"
+    title = f"held-out pass rate,<br>house {moment.facts.get('house')}"
     return charts.learning_curves(branches(_nodes(moment), _head(moment)), moment.held_out, title)
 
 
