@@ -17,7 +17,7 @@ from workbench.kernels.two_sided import sampled_logps
 from workbench.policy.chat import Chat
 from workbench.policy.loading import load_policy
 from workbench.policy.policy import Policy
-from workbench.policy.prompts import shorten
+from workbench.policy.prompts import render, shorten
 from workbench.policy.scoring import completion_places, student_side
 
 _YES, _NO = ("Yes", "yes", "YES", " Yes", " yes"), ("No", "no", "NO", " No", " no")
@@ -93,11 +93,7 @@ class ModelJudge:
             kept //= 2
 
     def _ids(self, user: str) -> tuple[int, ...]:
-        try:
-            return self._chat.render(None, user)[1]
-        except Exception as error:  # Jinja's own errors, and what templates raise on purpose
-            reason = " ".join(str(error).split())[:200]
-            raise PromptError(f"The chat template of the judge {self.name!r} refuses the question: {reason}") from error
+        return render(self._chat, None, user, whose=f"the judge {self.name!r}", what="the question").ids
 
     def _first_ids(self, words: tuple[str, ...]) -> set[int]:
         return {self.policy.tokenizer.encode(word, add_special_tokens=False)[0] for word in words}

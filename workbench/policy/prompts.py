@@ -180,13 +180,18 @@ def _limit(policy: Policy, max_tokens: int | None) -> int:
     return longest if max_tokens is None else min(longest, max_tokens)
 
 
-def _render(policy: Policy, task: Task, user: str) -> Prompt:
+def render(chat: Chat, system: str | None, user: str, *, whose: str, what: str) -> Prompt:
+    """A prompt of one turn. Raises PromptError, which says whose template refuses what."""
     try:
-        text, ids = _chat(policy).render(task.system, user)
+        text, ids = chat.render(system, user)
     except Exception as error:  # Jinja's own errors, and what templates raise on purpose (no system turn, ...)
         reason = " ".join(str(error).split())[:200]
-        raise PromptError(f"The chat template of {policy.facts['model']} refuses task {task.id!r}: {reason}") from error
+        raise PromptError(f"The chat template of {whose} refuses {what}: {reason}") from error
     return Prompt(ids, text)
+
+
+def _render(policy: Policy, task: Task, user: str) -> Prompt:
+    return render(_chat(policy), task.system, user, whose=str(policy.facts["model"]), what=f"task {task.id!r}")
 
 
 def _chat(policy: Policy) -> Chat:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Self
 
 from workbench import evidence
@@ -50,7 +51,7 @@ class RunBook(TaskBook):
     def house(self) -> int:
         """Seed of the house that this run works in: that of its newest attempt, else of its newest task."""
         attempted = (self._tasks.get(attempt.task_id) for attempt in reversed(self._attempts.values()))
-        for task in (*attempted, *reversed(self._tasks.values())):
+        for task in chain(attempted, reversed(self._tasks.values())):
             if task is not None and task.environment == PACK:
                 return int(task.answer["house"])
         return DEFAULT_HOUSE

@@ -89,13 +89,14 @@ class RunComparison:
                     "attempts": run.attempts,
                     "house": run.house,
                     "curve": [
-                        {"updates": p.updates, "update_id": p.update_id, **_rates(p.measured)} for p in run.curve
+                        {"updates": p.updates, "update_id": p.update_id, **p.measured.to_json()} for p in run.curve
                     ],
                 }
                 for run in self.runs
             ],
             "tasks": [
-                {"task": one.task_id, "prompt": one.prompt, "rates": list(map(_rates, one.rates))} for one in self.tasks
+                {"task": one.task_id, "prompt": one.prompt, "rates": [rate.to_json() for rate in one.rates]}
+                for one in self.tasks
             ],
             "settings": {name: list(values) for name, values in self.settings.items()},
             "summary": self.summary(),
@@ -194,11 +195,6 @@ def _flat(values: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any
             yield from _flat(value, f"{above}{name}.")
         elif value is not None:
             yield f"{above}{name}", value
-
-
-def _rates(rate: HeldOut) -> dict[str, float]:
-    counted = {"passed": rate.passed, "total": rate.total}
-    return {**counted, "rate": rate.rate, "low": rate.low, "high": rate.high}
 
 
 def _range(rate: HeldOut) -> str:
