@@ -29,6 +29,8 @@ def test_a_mean_has_the_interval_of_students_t() -> None:
     low, high = stats.t.interval(0.95, 4, loc=np.mean(values), scale=stats.sem(values))
     assert (found.value, found.low, found.high) == pytest.approx((np.mean(values), low, high))
     assert mean_estimate([0.5]).value == 0.5 and math.isnan(mean_estimate([0.5]).low)
+    rate = mean_estimate([1.0, 1.0, 0.4], within=(0, 1))
+    assert (rate.value, rate.high) == (pytest.approx(0.8), 1) and 0 <= rate.low < 0.4
 
 
 def test_a_bootstrap_covers_as_often_as_it_says() -> None:

@@ -86,8 +86,13 @@ class Estimate:
         return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
 
 
-def mean_estimate(values: Sequence[float], level: float = 0.95) -> Estimate:
-    """The mean of independent values, with Student's t interval; without an interval (NaN) for fewer than two."""
+def mean_estimate(
+    values: Sequence[float], level: float = 0.95, *, within: tuple[float, float] = (-math.inf, math.inf)
+) -> Estimate:
+    """The mean of independent values, with Student's t interval, cut to the values that the quantity can have.
+
+    Without an interval (NaN) for fewer than two values.
+    """
     count = len(values)
     mean = float(np.mean(values)) if count else math.nan
     if count < 2:
@@ -95,7 +100,7 @@ def mean_estimate(values: Sequence[float], level: float = 0.95) -> Estimate:
     from scipy.special import stdtrit  # quantiles of Student's t; slow to import, and no session needs it
 
     half = float(stdtrit(count - 1, (1 + level) / 2)) * float(np.std(values, ddof=1)) / math.sqrt(count)
-    return Estimate(mean, mean - half, mean + half, count)
+    return Estimate(mean, max(mean - half, within[0]), min(mean + half, within[1]), count)
 
 
 def bootstrap(

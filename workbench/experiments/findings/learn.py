@@ -14,7 +14,8 @@ from workbench.statistics import Estimate, HeldOut, bootstrap, mean_estimate
 RATES = (0.5, 0.6, 0.7, 0.8, 0.9)
 BASELINE = "grpo"
 _ONE_SEED = "One seed: held-out rates with the 95 % Wilson interval of their tasks, everything else without."
-_SEEDS = "Means over seeds with Student's 95 % interval; attempts needed: 90 % bootstrap over seeds."
+_SEEDS = "Means over seeds with Student's 95 % interval, cut at what is possible; attempts needed: 90 % bootstrap."
+RATE, AMOUNT = (0.0, 1.0), (0.0, math.inf)  # what a pass rate, and a length, entropy, KL or time, can be
 MEASURES = (
     ("tokens", "mean length of attempts, tokens"),
     ("entropy", "entropy on the probe, nats per token"),
@@ -82,7 +83,7 @@ def _held_out(measured: Sequence[HeldOut]) -> Estimate:
     """The rate over seeds; of one seed, with the interval that its tasks give."""
     if len(measured) == 1:
         return Estimate(measured[0].rate, measured[0].low, measured[0].high, measured[0].total)
-    return mean_estimate([one.rate for one in measured])
+    return mean_estimate([one.rate for one in measured], within=RATE)
 
 
 def _per_round(record: Record) -> int:
@@ -108,7 +109,7 @@ def _places(several: Sequence[Mapping[int, Any]]) -> list[int]:
 
 def _series(by_arm: Mapping[str, Sequence[Curve]]) -> dict[str, list[tuple[float, Estimate]]]:
     return {
-        arm: [(at, mean_estimate([curve[at] for curve in several])) for at in _places(several)]
+        arm: [(at, mean_estimate([curve[at] for curve in several], within=AMOUNT)) for at in _places(several)]
         for arm, several in by_arm.items()
     }
 
@@ -118,7 +119,7 @@ def _end(records: Mapping[int, Record], arm: str) -> list[Cell]:
     measured = [list(curve.values()) for curve in _measured(records, arm)]
 
     def last(name: str) -> Estimate:
-        return mean_estimate([points[-1].data[name] for points in mine])
+        return mean_estimate([points[-1].data[name] for points in mine], within=AMOUNT)
 
     rounds = [points[1:] for points in mine if len(points) > 1]
     return [
@@ -126,11 +127,11 @@ def _end(records: Mapping[int, Record], arm: str) -> list[Cell]:
         len(mine),
         _held_out([curve[0] for curve in measured]),
         _held_out([curve[-1] for curve in measured]),
-        mean_estimate([points[0].data["tokens"] for points in rounds]),
-        mean_estimate([points[-1].data["tokens"] for points in rounds]),
+        mean_estimate([points[0].data["tokens"] for points in rounds], within=AMOUNT),
+        mean_estimate([points[-1].data["tokens"] for points in rounds], within=AMOUNT),
         last("entropy"),
         last("kl_to_base"),
-        mean_estimate([sum(p.data["seconds_s"] for p in points) / len(points) for points in rounds]),
+        mean_estimate([sum(p.data["seconds_s"] for p in points) / len(points) for points in rounds], within=AMOUNT),
     ]
 
 
@@ -181,10 +182,10 @@ def _alarms(records: Mapping[int, Record], arm: str) -> list[Cell]:
         arm,
         sum(point.data["refused"] is not None for points in mine for point in points),
         ", ".join(f"{name} {count}" for name, count in raised.items()),
-        mean_estimate([float(one) for one in first if one is not None]),
-        mean_estimate(then),
-        mean_estimate([max(rates.values()) for rates in measured]),
-        mean_estimate([list(rates.values())[-1] for rates in measured]),
+        mean_estimate([float(one) for one in first if one is not None], within=AMOUNT),
+        mean_estimate(then, within=RATE),
+        mean_estimate([max(rates.values()) for rates in measured], within=RATE),
+        mean_estimate([list(rates.values())[-1] for rates in measured], within=RATE),
     ]
 
 

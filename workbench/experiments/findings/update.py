@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,13 +11,13 @@ from workbench.experiments.journal import Record
 from workbench.experiments.report import Cell, Table
 from workbench.statistics import mean_estimate
 
-_NOTE = "Means over groups with Student's 95 % interval; every update is made from the same state."
-MEASURES = (
-    ("agreement", "signs as predicted"),
-    ("rank_correlation", "rank correlation"),
-    ("loss_fell", "loss fell"),
-    ("kl_to_before", "KL to before, nats per token"),
-    ("entropy_change", "change of entropy, nats per token"),
+_NOTE = "Means over groups with Student's 95 % interval, cut at what is possible; every update is made from one state."
+MEASURES = (  # name, label, what its values can be
+    ("agreement", "signs as predicted", (0.0, 1.0)),
+    ("rank_correlation", "rank correlation", (-1.0, 1.0)),
+    ("loss_fell", "loss fell", (0.0, 1.0)),
+    ("kl_to_before", "KL to before, nats per token", (0.0, math.inf)),
+    ("entropy_change", "change of entropy, nats per token", (-math.inf, math.inf)),
 )
 
 
@@ -33,13 +34,14 @@ def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tupl
         for rate, updates in sorted(by_rate.items()):
             made = [one for one in updates if "refused" not in one]
             count += len(made)
-            rows.append([loss, rate, len(made), *(mean_estimate([one[name] for one in made]) for name, _ in MEASURES)])
-    columns = ("loss", "learning rate", "updates", *(label for _, label in MEASURES))
+            means = [mean_estimate([one[name] for one in made], within=within) for name, _, within in MEASURES]
+            rows.append([loss, rate, len(made), *means])
+    columns = ("loss", "learning rate", "updates", *(label for _, label, _ in MEASURES))
     figures = []
-    for name, label in MEASURES[:2]:
+    for name, label, within in MEASURES[:2]:
         series = {
             loss: [
-                (rate, mean_estimate([one[name] for one in updates if "refused" not in one]))
+                (rate, mean_estimate([one[name] for one in updates if "refused" not in one], within=within))
                 for rate, updates in sorted(by_rate.items())
             ]
             for loss, by_rate in cells.items()
