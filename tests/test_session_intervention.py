@@ -103,6 +103,16 @@ def test_a_forced_attempt_joins_the_group_and_remembers_its_parent(tmp_path: Pat
         assert witness.events("attempt")[-1].data["parent_id"] == parent.id
 
 
+def test_rewards_are_of_what_the_policy_wrote_by_itself(shared: Workbench) -> None:
+    task = shared.add_task(prompt=PROMPT, environment="person", name="rewarded")
+    first, second = shared.attempt(task, 2, sampling=SHORT)
+    shared.give_feedback(first, reward=0.5)
+    shared.force_token(first, 0, shared.policy.eos_ids[0])
+    shared.attempt(task, 1, sampling=SHORT, turns=[(second.text, "no.")])
+    assert shared.rewards(task) == {task.id: {"root": [0.5, 0.0]}}
+    assert shared.rewards()[task.id] == {"root": [0.5, 0.0]}
+
+
 def test_an_end_token_that_is_forced_ends_the_attempt(shared: Workbench, attempt: Attempt) -> None:
     end = shared.policy.eos_ids[0]
     ended = shared.force_token(attempt, 2, end)

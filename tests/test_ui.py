@@ -20,6 +20,7 @@ from workbench.ui.credit import with_report
 from workbench.ui.forms import make_config
 from workbench.ui.moment import path_to, pick
 from workbench.ui.own_task import expected
+from workbench.ui.rewards import by_policy
 from workbench.ui.studio import Detail, Studio
 from workbench.ui.timeline import branches, timeline
 from workbench.ui.worker import AHEAD, LONGEST_QUEUE, SHOWN, Desk
@@ -262,6 +263,26 @@ def test_the_curve_follows_the_head_and_draws_its_intervals() -> None:
     assert list(trace.error_y.array) == [pytest.approx(0.23)] and list(trace.error_y.arrayminus) == [
         pytest.approx(0.29)
     ]
+
+
+def test_every_policy_on_the_branch_has_a_histogram_of_its_rewards() -> None:
+    path = [node("root", None), node("a", "root"), node("b", "a")]
+    assert charts.reward_histograms(by_policy({"elsewhere": [1.0]}, path), 2) is None
+    shown = by_policy({"root": [0.0, 0.04, 1.0, 0.25], "b": [0.95], "elsewhere": [0.5]}, path)
+    assert [(one["updates"], one["update_id"], one["mean"]) for one in shown] == [(0, "root", 0.3225), (2, "b", 0.95)]
+    assert shown[0]["counts"] == [2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1] and shown[1]["counts"][10] == 1
+    bars, means = charts.reward_histograms(shown, 2).data
+    assert list(zip(bars.base, bars.y, bars.text, strict=True)) == [
+        (0, 0.0, "2"),
+        (0, 0.3, "1"),
+        (0, 1.0, "1"),
+        (2, 1.0, "1"),
+    ]
+    assert [round(length / bars.x[3], 2) for length in bars.x] == [0.5, 0.25, 0.25, 1.0]  # a full bar: all of them
+    assert list(bars.marker.color) == [charts.FORMER] * 3 + [charts.LINE]
+    assert (list(means.x), list(means.y)) == ([0, 2], [0.3225, 0.95])
+    many = by_policy({name: [1.0] for name in "abcdefghi"}, [node(name, None) for name in "abcdefghi"])
+    assert set(charts.reward_histograms(many, 8).data[0].text) == {""}  # no room for counts
 
 
 def test_typed_answers_take_the_form_that_their_judge_reads() -> None:

@@ -71,6 +71,10 @@ def test_one_round(new_page: Callable[..., Any], app: str, picture: Callable[...
     page.wait_for_selector(".hm-legend:has-text('one scale for all attempts shown')")
     assert page.locator(".hm-summary").inner_text()
     picture(page, "heatmap")
+    page.wait_for_selector("#rewards .js-plotly-plot")
+    assert not page.locator("#no-rewards").is_visible()
+    counted = sum(map(int, page.locator("#rewards .bartext").all_text_contents()))
+    assert counted and counted % 8 == 0  # groups of eight: the first may all have passed
     page.click(".wb-teacher summary")
     assert "Correctly solve the original question." in page.locator(".wb-teacher").inner_text()
 
@@ -154,6 +158,7 @@ def test_a_typed_task_can_be_judged_by_a_person(new_page: Callable[..., Any], ap
     page.click("#own-add")
     page.wait_for_selector(".wb-prompt:has-text('alert(2)')")
     assert page.locator(".wb-part img").count() == 0
+    page.wait_for_selector("#no-rewards:has-text('sample some')")
 
 
 def test_the_endpoints_make_a_round(app: str) -> None:
@@ -169,6 +174,9 @@ def test_the_endpoints_make_a_round(app: str) -> None:
         if failed:
             break
     assert call("prompt", task=task["id"])["ids"] == attempts[0]["prompt_ids"]
+    given = call("rewards", task=task["id"])[-1]
+    assert given["rewards"][-4:] == [attempt["reward"] for attempt in attempts]
+    assert sum(given["counts"]) == len(given["rewards"]) and given["update_id"] == attempts[0]["update_id"]
     said = call("feedback", attempt=failed[0]["id"], text="sort descending.", mode="join")
     assert said["feedback"].endswith("sort descending.") and said["feedback_source"] == "person"
     before = call("credit", attempt=failed[0]["id"])
@@ -189,6 +197,7 @@ def test_the_endpoints_make_a_round(app: str) -> None:
     ("name", "values", "sentence"),
     [
         ("sample", {"task": "nowhere/nothing"}, "There is no task 'nowhere/nothing'"),
+        ("rewards", {"task": "nowhere/nothing"}, "There is no task 'nowhere/nothing'"),
         ("sample", {"task": "house-rules/sort-take-1", "n": 0}, "whole number from 1 to 64"),
         ("sample", {"task": "house-rules/sort-take-1", "temperature": -1.0}, "temperature is -1"),
         ("feedback", {"attempt": "a-none", "text": "x"}, "no attempt"),

@@ -95,6 +95,23 @@ class RunBook(TaskBook):
         with self._lock:
             return [a for a in self._attempts.values() if task is None or a.task_id == task.id]
 
+    def rewards(self, task: Task | None = None) -> dict[str, dict[str, list[float]]]:
+        """Task id -> update id -> the rewards in force (0 to 1) of that policy's attempts at the task, oldest first.
+
+        Of all tasks, or of one. Only samples of the policy's own: not attempts with a forced token, nor those that
+        multi-turn made after others (theirs are the longer prompts).
+        """
+        found: dict[str, dict[str, list[float]]] = {}
+        with self._lock:
+            own = [one for one in self.attempts(task) if one.parent_id is None]
+        lengths: dict[str, int] = {}
+        for one in own:
+            lengths[one.task_id] = min(len(one.prompt_ids), lengths.get(one.task_id, len(one.prompt_ids)))
+        for one in own:
+            if len(one.prompt_ids) == lengths[one.task_id]:
+                found.setdefault(one.task_id, {}).setdefault(one.update_id, []).append(one.reward)
+        return found
+
     def _known(self, attempt: Attempt) -> Attempt:
         if attempt.id not in self._attempts:
             raise FeedbackError(f"There is no attempt {attempt.id!r} in this run; sample or choose another.")

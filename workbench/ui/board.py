@@ -1,6 +1,7 @@
 """The board of the desk as the page reads it, and what every job keeps true on it.
 
-Facts: `tasks` (by pack), `groups` (newest attempts per task), `live` (text while it is sampled), `timeline`, `head`,
+Facts: `tasks` (by pack), `groups` (newest attempts per task), `rewards` (of all attempts, by task and update), `live`
+(text while it is sampled), `timeline`, `head`,
 `alarms`, `damage` (what of the run is lost, in words, or ""), `held_out` (by house and update),
 `house` (whose tasks are worked on), `policy`, `read_only` (a replay),
 `run` (name), `pace` (seconds per token that an update reads), `experiments` (their records by name), `experiment` (name
@@ -49,7 +50,7 @@ class Board:
             house: {update_id: rate.to_json() for update_id, rate in found.items()}
             for house, found in workbench.held_out_rates().items()
         }
-        desk.publish(tasks=tasks, groups=groups, held_out=measured, house=workbench.house)
+        desk.publish(tasks=tasks, groups=groups, rewards=workbench.rewards(), held_out=measured, house=workbench.house)
 
     @staticmethod
     def publish_timeline(workbench: Any, desk: Desk) -> None:
@@ -95,6 +96,11 @@ class Board:
         """These are now the newest attempts at a task."""
         groups = {name: group for name, group in self.desk.facts["groups"].items() if name != task_id}
         self.desk.publish(groups={**groups, task_id: attempts})
+
+    def publish_rewards(self, workbench: Any, task_id: str) -> None:
+        """How the attempts at a task were rewarded has changed."""
+        found = workbench.rewards(workbench.task(task_id))
+        self.desk.publish(rewards={**self.desk.facts["rewards"], **found})
 
     def joined(self, attempt: Attempt) -> None:
         """Publish an attempt that was added to its group, where that is the newest one of its task."""

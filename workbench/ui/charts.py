@@ -10,6 +10,8 @@ from workbench.records import UpdateReport
 INK = "#8a93a1"  # axes and labels: 3:1 or better on both grounds
 LINE = GOOD = "#3f8fc9"  # the blue and the orange of the heatmap
 BAD = "#ef8a35"
+FORMER = "rgba(63,143,201,.45)"  # the blue of what is not in force
+FULL, LABELLED = 0.78, 8  # of the room to the next update: the longest bar; histograms up to which bars are counted
 BRANCHES = (LINE, "#a26bd0", "#2f9e83", "#c2607a", "#8a7a2f")  # each 3:1 or better on both grounds
 
 
@@ -68,6 +70,54 @@ def _rate(node: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) ->
     report = node.get("report")
     rate = None if report is None else report.side_effects.held_out_after
     return None if rate is None else {"rate": rate, "low": rate, "high": rate, "says": "as the update measured it"}
+
+
+def reward_histograms(policies: Sequence[Mapping[str, Any]], last: int) -> Any:
+    """The rewards of each policy's attempts, a histogram lying on its side for each, and their means as a line.
+
+    `policies`: as of `rewards.by_policy`; a full bar's length is all attempts of its policy. `last`: how many updates
+    the head has, whose histogram is drawn strong. None where there is none.
+    """
+    if not policies:
+        return None
+    import plotly.graph_objects as go
+
+    bars = [(one, bin, count) for one in policies for bin, count in enumerate(one["counts"]) if count]
+    figure = go.Figure()
+    figure.add_bar(
+        orientation="h",
+        base=[one["updates"] for one, _, _ in bars],
+        x=[FULL * count / len(one["rewards"]) for one, _, count in bars],
+        y=[bin / 10 for _, bin, _ in bars],
+        width=0.085,
+        marker={"color": [LINE if one["updates"] == last else FORMER for one, _, _ in bars], "line": {"width": 0}},
+        text=[str(count) if len(policies) <= LABELLED else "" for _, _, count in bars],
+        textposition="outside",
+        cliponaxis=False,
+        customdata=[[after(one["updates"]), count, len(one["rewards"])] for one, _, count in bars],
+        hovertemplate="%{customdata[0]}: reward about %{y:.1f}<br>"
+        "%{customdata[1]} of %{customdata[2]} attempts<extra></extra>",
+    )
+    figure.add_scatter(
+        x=[one["updates"] for one in policies],
+        y=[one["mean"] for one in policies],
+        mode="lines+markers",
+        line={"color": INK, "width": 1.5, "dash": "dot"},
+        marker={"size": 8, "symbol": "diamond", "color": INK},
+        customdata=[[after(one["updates"]), len(one["rewards"])] for one in policies],
+        hovertemplate="%{customdata[0]}: mean reward %{y:.2f}<br>of %{customdata[1]} attempts<extra></extra>",
+    )
+    _lay_out(
+        figure,
+        x={"title": "updates (bars: attempts)", "dtick": max(1, (last + 1) // 10), "range": [-0.2, last + 0.95]},
+        y={"title": "reward at this task", "range": [-0.08, 1.1], "dtick": 0.5},
+    )
+    return figure
+
+
+def after(updates: int) -> str:
+    """When a policy wrote: "after 1 update"."""
+    return f"after {updates} update{'' if updates == 1 else 's'}"
 
 
 def predicted_and_realised(report: UpdateReport | None) -> Any:

@@ -6,9 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from workbench.config import SDPOConfig
+from workbench.errors import TaskError
 from workbench.records import to_json
+from workbench.tasks.sandbox import shown
 from workbench.ui import compare_jobs
 from workbench.ui.forms import make_config
+from workbench.ui.moment import path_to
+from workbench.ui.rewards import by_policy
 from workbench.ui.studio import Studio
 from workbench.ui.task_jobs import AD_HOC
 
@@ -25,6 +29,13 @@ def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
     async def alarms() -> dict:
         """What is worrying about the update in force, a sentence each."""
         return {"alarms": list(studio.desk.facts.get("alarms", ()))}
+
+    async def rewards(task: str) -> list:
+        """How the attempts at a task were rewarded, policy by policy from the start to the head."""
+        if studio.task(task) is None:
+            raise TaskError(f"There is no task {shown(task)} in this run; see the endpoint tasks.")
+        facts = studio.desk.facts
+        return by_policy(facts["rewards"].get(task, {}), path_to(facts["timeline"], facts["head"]))
 
     async def branch(name: str) -> dict:
         """Updates from here on carry this name."""
@@ -95,6 +106,7 @@ def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
     return (
         teacher_lift,
         alarms,
+        rewards,
         branch,
         compare_nodes,
         compare,

@@ -70,6 +70,7 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
                 attempts = workbench.attempt(task, n=n, sampling=sampling, on_token=on_token, stop=job.stop)
                 if attempts:
                     self.publish_group(task_id, tuple(attempts))
+                    self.publish_rewards(workbench, task_id)
             finally:
                 self.desk.publish(live=None, judges=tuple(workbench.judges()))
             self._measure_ahead(workbench, task)
@@ -117,6 +118,7 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
             group = tuple(changed if old.id == attempt_id else old for old in self.group(changed.task_id))
             if changed in group:
                 self.publish_group(changed.task_id, group)
+            self.publish_rewards(workbench, changed.task_id)
             return changed
 
         return self.desk.submit("feedback", "Recording feedback", run)

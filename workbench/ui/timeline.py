@@ -12,11 +12,12 @@ from workbench.ui import charts
 from workbench.ui.forms import LONGEST_NAME, make_config
 from workbench.ui.moment import Moment, pick
 from workbench.ui.panel import QUIET, Panel, Selection, Then, chosen_id, numbered, part, polite
+from workbench.ui.rewards import EMPTY, by_policy
 from workbench.ui.studio import Studio
 
 
 class TimelinePanel(Panel):
-    """The tree of updates, and the held-out pass rate along each of its branches."""
+    """The tree of updates, the held-out pass rate along each of its branches, the rewards along that of the head."""
 
     def __init__(self, studio: Studio, selection: Selection) -> None:
         super().__init__()
@@ -32,6 +33,10 @@ class TimelinePanel(Panel):
                     label="Name of a new branch", max_length=LONGEST_NAME, min_width=140, elem_id="branch-name"
                 )
                 self.branch = gr.Button("Branch here", size="sm", min_width=100, elem_id="do-branch")
+            rewards = gr.Plot(show_label=False, container=False, elem_id="rewards", visible=False)
+            self.follow("rewards", rewards, lambda m: (_by_policy(m), len(m.path) - 1), _rewards)
+            none = gr.Markdown(EMPTY, elem_id="no-rewards", elem_classes="wb-hint", visible=False)
+            self.follow("no rewards", none, lambda m: not _by_policy(m), lambda empty: gr.Markdown(visible=empty))
         with gr.Column(scale=5, min_width=300):
             curve = gr.Plot(show_label=False, container=False, elem_id="curve", visible=False)
             self.follow("curve", curve, _curve, lambda drawn: gr.Plot(drawn, visible=drawn is not None))
@@ -105,6 +110,15 @@ def _choices(value: tuple[list[tuple[str, str]], str]) -> gr.Dropdown:
 def _curve(moment: Moment) -> Any:
     title = f"held-out pass rate,<br>house {moment.facts.get('house')}"
     return charts.learning_curves(branches(_nodes(moment), _head(moment)), moment.held_out, title)
+
+
+def _by_policy(moment: Moment) -> list[dict[str, Any]]:
+    return by_policy(moment.facts.get("rewards", {}).get(moment.task_id, {}), moment.path)
+
+
+def _rewards(value: tuple[list[dict[str, Any]], int]) -> gr.Plot:
+    drawn = charts.reward_histograms(*value)
+    return gr.Plot(drawn, visible=drawn is not None)
 
 
 def label(node: Mapping[str, Any]) -> str:
