@@ -47,7 +47,7 @@ def write_report(output: Output, directory: Path, into: Path | None = None) -> d
     for table in made.tables:
         output.table(table.title, table.columns, [[shown(cell) for cell in row] for row in table.rows])
     files = {"json": directory / "report.json", "html": directory / "report.html"}
-    data, name = json.dumps(made.to_json(), indent=1) + "\n", directory.resolve().name
+    data, name = json.dumps(made.to_json()) + "\n", directory.resolve().name
     try:
         files["json"].write_text(data, encoding="utf-8")
         files["html"].write_text(made.to_html(), encoding="utf-8")

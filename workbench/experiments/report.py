@@ -56,7 +56,7 @@ class Report:
     points: Mapping[str, Any]  # what the tables were made of: seed -> arm -> data of its steps
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; numbers that are not finite become None."""
+        """Plain data, to six significant digits; numbers that are not finite become None."""
         tables = [
             {
                 "title": table.title,
@@ -119,7 +119,9 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
 
 
 def _html_table(table: Table) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,9 @@ from workbench.statistics import Estimate, bootstrap
 BASELINES = ("grpo", "random", "entropy_student", "low probability")
 MEASURES = (
     ("auroc", "AUROC, wrong tokens against all others"),
-    ("auroc_choices", "AUROC among the tokens that choose a convention"),
-    ("worst_is_wrong", "most blamed token is a wrong one"),
-    ("worst_is_first", "most blamed token is the first wrong one"),
+    ("auroc_choices", "AUROC, among the tokens that choose a convention"),
+    ("worst_is_wrong", "share of programs, most blamed token is wrong"),
+    ("worst_is_first", "share of programs, most blamed token is the first wrong one"),
 )
 _NOTE = (
     "Means over programs with one wrong stage; 95 % bootstrap over programs. Baselines see no feedback: doubt alone "
@@ -42,15 +42,11 @@ def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tupl
     taught = {arm: found for arm, found in programs.items() if arm.startswith("teacher ") and found}
     if taught:
         tables.append(_by_teacher(taught))
-    pairs = [
-        exchange
-        for record in records.values()
-        for point in record.arms.get("causal", ())
-        for exchange in point.data["exchanged"]
-    ]
-    if len(pairs) > 2:
-        tables.append(_causal(pairs))
-        points = [(pair["credit"], pair["change"]) for pair in pairs]
+    steps = [point.data["exchanged"] for record in records.values() for point in record.arms.get("causal", ())]
+    exchanged = [step for step in steps if step]
+    if len(exchanged) > 2:
+        tables.append(_causal(exchanged))
+        points = [(one["credit"], one["change"]) for step in exchanged for one in step]
         figures.append(
             (
                 "Every exchanged token: its credit, and what putting the teacher's alternative in its place did.",
@@ -98,28 +94,27 @@ def _by_teacher(taught: Mapping[str, Sequence[Program]]) -> Table:
     return Table("Raw credit under each teacher, after rounds of learning under it", columns, rows, _NOTE)
 
 
-def _causal(pairs: Sequence[Mapping[str, float]]) -> Table:
-    """Does the pass rate rise more where a token is blamed more?"""
+def _causal(exchanged: Sequence[Sequence[Mapping[str, float]]]) -> Table:
+    """Does the pass rate rise more where a token is blamed more? Tokens of one attempt are drawn together."""
 
-    def correlation(name: str) -> Estimate:
-        sign = -1.0 if name == "credit" else 1.0
+    def over(statistic: Callable[[list[float], list[float]], float], name: str, sign: float) -> Estimate:
+        def of(chosen: Sequence[int]) -> float:
+            tokens = [one for index in chosen for one in exchanged[index]]
+            return statistic([sign * one[name] for one in tokens], [one["change"] for one in tokens])
 
-        def rho(chosen: Sequence[int]) -> float:
-            mine = [pairs[index] for index in chosen]
-            return rank_correlation([sign * one[name] for one in mine], [one["change"] for one in mine], noise_floor=-1)
+        return bootstrap(len(exchanged), of, level=0.95, draws=500)
 
-        return bootstrap(len(pairs), rho, level=0.95, draws=500)
+    def correlation(values: list[float], changes: list[float]) -> float:
+        return rank_correlation(values, changes, noise_floor=-1)
 
-    helped = [pair["change"] > 0 for pair in pairs]
-    found = auroc([-pair["credit"] for pair in pairs], helped)
+    def finds(values: list[float], changes: list[float]) -> float:
+        return auroc(values, [change > 0 for change in changes])
+
     rows: list[list[Cell]] = [
-        ["rank correlation of blame (minus credit) with the change", correlation("credit")],
-        ["rank correlation of the alternative's gain over the token with the change", correlation("gain")],
-        [
-            "AUROC of blame, tokens whose exchange helped against the others",
-            found,
-        ],
-        ["tokens exchanged", len(pairs)],
+        ["rank correlation of blame (minus credit) with the change", over(correlation, "credit", -1)],
+        ["rank correlation of the alternative's gain over the token with the change", over(correlation, "gain", 1)],
+        ["AUROC of blame, tokens whose exchange helped against the others", over(finds, "credit", -1)],
+        ["tokens exchanged", sum(len(step) for step in exchanged)],
     ]
-    note = "95 % bootstrap over exchanged tokens. Half of them are the two most blamed of their attempt."
+    note = "95 % bootstrap over attempts. Of each, the two most blamed tokens and two others were exchanged."
     return Table("Does exchanging the token do what its credit says?", ("", "value"), rows, note)
