@@ -17,6 +17,7 @@ EDGES: dict[str, set[str]] = {
     "errors": set(),
     "config": {"errors"},
     "records": set(),
+    "allocator": set(),
     "kernels": set(),
     "heatmap": set(),
     "credit": {"kernels", "heatmap", *BASE},
@@ -30,8 +31,19 @@ EDGES: dict[str, set[str]] = {
     "session": {"evidence", "probe", "statistics", "runs", "policy", "tasks", "credit", "heatmap", *BASE},
     "experiments": {"session", "statistics", "embedded", "tasks", "credit", *BASE},
     "workbench": {"experiments", "session", *BASE},
-    "ui": {"experiments", "workbench", "statistics", "tasks", "credit", "heatmap", *BASE},
-    "benchmarks": {"workbench", "heatmap", "session", "policy", "runs", "tasks", "kernels", "credit", *BASE},
+    "ui": {"experiments", "workbench", "statistics", "tasks", "credit", "heatmap", "allocator", *BASE},
+    "benchmarks": {
+        "workbench",
+        "heatmap",
+        "session",
+        "policy",
+        "runs",
+        "tasks",
+        "kernels",
+        "credit",
+        "allocator",
+        *BASE,
+    },
     "cli": {"benchmarks", "experiments", "workbench", "statistics", "embedded", "policy", "runs", "tasks", *BASE},
     "app": {"ui", "workbench", "tasks", *BASE},
     "__init__": {"workbench"},  # hands out `Workbench` on first use
@@ -49,7 +61,7 @@ HOMES: dict[str, set[str]] = {
     "torch": {"benchmarks", "kernels", "credit", "policy", "embedded", "runs", "session", "probe", "experiments"},
 }
 # These import nothing but the standard library.
-LEAVES = {"errors", "config", "records", "heatmap"}
+LEAVES = {"errors", "config", "records", "heatmap", "allocator"}
 
 
 def part_of(module: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ import pytest
 from policy_factory import make_model_dir
 
 from workbench import Workbench
+from workbench.benchmarks.measure import resident_bytes
 from workbench.config import LoraSettings, SamplingConfig
 from workbench.errors import RunError, TaskError
+from workbench.ui import worker
 from workbench.ui.studio import Studio
 from workbench.ui.worker import AHEAD, ASKED_BY, Desk
 
@@ -198,3 +201,21 @@ def test_a_real_run_reopens_at_its_last_committed_state(tmp_path: Path) -> None:
     with pytest.raises(TaskError):
         studio.sample("", 2, SamplingConfig())
     desk.close()
+
+
+def test_memory_that_jobs_leave_unused_is_given_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave_a_hole(workbench: Any, job: Any) -> bytes:
+        blocks = [bytes(1000) for _ in range(100_000)]
+        return blocks[-1]  # lies above the 100 MB that are free again, so the allocator keeps those
+
+    def held_after_a_job() -> tuple[int, bytes]:
+        kept = desk.submit("x", "", leave_a_hole).future.result(WAIT_S)
+        desk.submit("x", "", lambda w, j: None).future.result(WAIT_S)  # begins after what follows the first one
+        return resident_bytes(os.getpid()), kept
+
+    before = resident_bytes(os.getpid())
+    held, _kept = held_after_a_job()
+    if held < before + 50_000_000:
+        pytest.skip("this C library gives memory back by itself")
+    monkeypatch.setattr(worker, "TRIMMED_S", 0.0)
+    assert held_after_a_job()[0] < before + 50_000_000

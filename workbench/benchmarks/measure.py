@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import math
 import os
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+
+from workbench.allocator import trim
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -63,10 +64,10 @@ def _start_on_cuda(device: torch.device) -> int:
 
 def _reset_resident_peak() -> int | None:
     """Bytes resident now, from which on Linux counts the peak anew; None where it cannot."""
+    trim()  # what the allocator keeps for later would hide the next contender's use
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # what the allocator keeps for later would hide the next contender's use
         _CLEAR.write_text("5", encoding="ascii")
-    except (OSError, AttributeError):
+    except OSError:
         return None
     return _resident("VmRSS")
 

@@ -20,11 +20,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from workbench.allocator import trim
 from workbench.errors import RunError, WorkbenchError
 
 PERSON, SHOWN, AHEAD = 0, 1, 2  # priorities: asked for by a person; needed on screen now; needed soon
 LONGEST_QUEUE = 64  # a person's jobs that may wait
 KEPT = 128  # results that stay in memory: twice the largest group in colour, each some 4 KiB a token
+TRIMMED_S = 10.0  # how often unused memory is given back: it takes some milliseconds
 ASKED_BY: ContextVar[str] = ContextVar("asked_by", default="")  # the tab or program that acts; "" is the page itself
 
 
@@ -89,6 +91,7 @@ class Desk:
         self._keyed: dict[Hashable, Job] = {}
         self._results: OrderedDict[Hashable, Any] = OrderedDict()
         self._pace: dict[str, float] = {}  # seconds per unit of size, of the last job of a kind that ran to its end
+        self._trimmed = time.monotonic()
         self.current: Job | None = None
         self.version = 0  # changes whenever anything on the board may have changed
         self.facts: dict[str, Any] = {}  # published state; values are replaced, never changed in place
@@ -236,6 +239,7 @@ class Desk:
             self.settled.set()
             while (job := self._next()) is not None:
                 self._do(job)
+                self._trim()
         except BaseException as error:  # whatever it is, nobody may wait for a thread that is gone
             opened = self.workbench is not None
             self._release()
@@ -287,6 +291,12 @@ class Desk:
             job.future.set_exception(result)
         else:
             job.future.set_result(result)
+
+    def _trim(self) -> None:
+        """Hold no more memory after many jobs than after a few."""
+        if time.monotonic() >= self._trimmed + TRIMMED_S:
+            trim()
+            self._trimmed = time.monotonic()
 
     def _asked_for(self) -> int:
         running = self.current is not None and self.current.priority == PERSON
