@@ -10,16 +10,17 @@ import torch
 from policy_factory import make_model_dir
 
 from workbench import Workbench
-from workbench.config import SamplingConfig
+from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import PolicyError, PromptError, TaskError
 from workbench.policy.judge import wording
 from workbench.records import Task
 from workbench.tasks import check_task, dump_pack, judge, parse_pack
-from workbench.ui.header import judge_fact
+from workbench.ui import make_desk
+from workbench.ui.header import header, judge_fact
+from workbench.ui.moment import Moment
 from workbench.ui.own_task import expected
 from workbench.ui.studio import Studio
 from workbench.ui.tasks import task_text
-from workbench.ui.worker import Desk
 
 SHORT = SamplingConfig(max_new_tokens=8)
 PROMPT, CRITERIA = "Write f(xs): sort.", "It sorts."
@@ -61,7 +62,7 @@ def test_the_reward_is_the_probability_of_yes_and_the_judge_is_kept(shared: Work
         assert one.reward == pytest.approx(by_hand(model, one.text), abs=1e-5)
         assert one.passed == (one.reward >= 0.5) and one.feedback_source == "judge"
         assert one.details["judge"] == model and one.details["probability"] == one.reward
-        said = f"{model} says that the answer does not meet the task (probability of yes {one.reward:.2f})."
+        said = f"{Path(model).name} says that the answer does not meet the task (probability of yes {one.reward:.2f})."
         assert one.feedback == ("" if one.passed else f"{said} The criteria: {CRITERIA}")
     (kept,) = shared.judges()
     assert kept["model"] == model and kept["memory_bytes"] > 0
@@ -112,17 +113,29 @@ def test_a_task_names_its_judge_in_every_form(model: str) -> None:
 
 
 def test_a_task_typed_on_the_page_names_its_judge_and_the_header_says_what_it_takes(tmp_path: Path, model: str) -> None:
-    desk = Desk(lambda: Workbench.open(tmp_path / "run"), Studio.opened).start()
+    desk = make_desk(lambda: Workbench.open(tmp_path / "run")).start()
     try:
         studio = Studio(desk)
         answer = expected("model", f" {CRITERIA} ", f" {model} ")
         task = studio.add_task(PROMPT, "model", answer, None).future.result(180)
         assert task.answer == {"model": model, "criteria": CRITERIA}
-        assert task_text(task, desk)["judge"] == f"the model {model}"
-        assert desk.facts.get("judges", ()) == ()
+        told = task_text(task, desk)
+        assert (told["judge"], told["model"]) == (f"the model {Path(model).name}", model)
+        assert desk.facts["judges"] == ()
+        studio.judge(task.id, "def f").future.result(180)  # nothing is sampled, and yet it is loaded
+        (kept,) = desk.facts["judges"]
+        assert kept["model"] == model
         (one,) = studio.sample(task.id, 1, SHORT).future.result(180)
         assert studio.judge(task.id, one.text).future.result(180).reward == one.reward
-        (kept,) = desk.facts["judges"]
-        assert judge_fact(kept) == f"judge {model} (0.00 GB)"
+        assert desk.facts["judges"] == (kept,)
+        line = header(Moment(studio, task.id, "", SDPOConfig(), SHORT), "run")
+        assert line["facts"][0] == judge_fact(kept) and line["directories"] == [model]
     finally:
         desk.close()
+
+
+def test_a_judge_is_called_by_the_last_folder_of_its_path_and_a_hub_model_by_its_id() -> None:
+    assert judge_fact({"model": "/models/judges/strict/", "memory_bytes": 1_240_000_000}) == "judge strict (1.2 GB)"
+    assert judge_fact({"model": "Qwen/Qwen3-0.6B", "memory_bytes": 340_000}) == "judge Qwen/Qwen3-0.6B (0.34 MB)"
+    with pytest.raises(TaskError, match="Name the model that judges"):
+        expected("model", CRITERIA, " ")

@@ -22,6 +22,11 @@ TEACHER_RATES: Mapping[str, float] = MappingProxyType(
 )  # defaults of `teacher_update_rate`
 
 
+def model_name(model: str) -> str:
+    """A model as people call it: a hub id as it is, a directory by its last folder."""
+    return model if model.count("/") < 2 else model.rstrip("/").rpartition("/")[2]
+
+
 def _check(ok: bool, sentence: str) -> None:
     if not ok:
         raise ConfigError(sentence)

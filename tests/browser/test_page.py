@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from policy_factory import make_model_dir
 
 pytestmark = pytest.mark.browser
 
@@ -159,6 +161,44 @@ def test_a_typed_task_can_be_judged_by_a_person(new_page: Callable[..., Any], ap
     page.wait_for_selector(".wb-prompt:has-text('alert(2)')")
     assert page.locator(".wb-part img").count() == 0
     page.wait_for_selector("#no-rewards:has-text('sample some')")
+
+
+def test_a_typed_task_can_be_judged_by_another_model(new_page: Callable[..., Any], app: str, tmp_path: Path) -> None:
+    """A judge that is not there costs nothing typed; one that is there gives verdict, reward and feedback."""
+    strict = str(make_model_dir(tmp_path / "strict", context=1024, seed=3))  # .12 to .23, whatever it is asked
+    page = opened(new_page, app)
+    page.get_by_text("Type your own task").click()
+    page.fill("#own-prompt textarea", "Write f(xs): sort.")
+    page.get_by_label("Judged by").click()
+    page.get_by_role("option", name="another model").click()
+    page.get_by_label("What makes an answer good").fill("It sorts.")
+    page.click("#own-add")
+    page.wait_for_selector("text=Name the model that judges")
+    judge = page.get_by_label("The model that judges")
+    judge.fill(str(tmp_path / "absent"))
+    page.click("#own-add")
+    page.wait_for_selector(".wb-task:has-text('judged by the model absent')")
+    page.get_by_label("Attempts").fill("2")
+    page.get_by_label("Attempts").blur()
+    page.click("#do-sample")
+    page.wait_for_selector(".wb-problem:has-text('The judge cannot be loaded. There is no model directory')")
+    assert page.locator("#own-prompt textarea").input_value() == "Write f(xs): sort."
+    assert page.get_by_label("What makes an answer good").input_value() == "It sorts."
+    assert judge.input_value() == str(tmp_path / "absent") and not page.locator(".wb-card-button").count()
+    judge.fill(strict)
+    page.click("#own-add")
+    page.wait_for_selector(".wb-task:has-text('judged by the model strict')")
+    page.click("#do-sample")
+    replaced(page, "", 2)
+    page.wait_for_selector(".wb-evidence .wb-kind:has-text('judge')")
+    assert page.locator(".wb-cards .wb-fail").count() == 2
+    assert all(0 < float(one.removeprefix("reward ")) < 0.5 for one in page.locator(".wb-reward").all_inner_texts())
+    said = page.locator("#feedback textarea").input_value()
+    assert said.startswith("strict says that the answer does not meet the task") and said.endswith("It sorts.")
+    page.wait_for_selector(".wb-facts:has-text('judge strict (')")
+    assert strict in page.locator(".wb-facts").get_attribute("title")
+    idle(page)
+    assert not page.locator(".wb-problem").count()
 
 
 def test_the_endpoints_make_a_round(app: str) -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from workbench.records import Attempt, Task
 
 FIRST_TASK = "house-rules/sort-take-1"
+WAYS = "person (you), exact, contains, regex, choice, python, house-rules, or model (another one)"
+ANSWERS = """{"text": "4"}, or for model {"model": DIRECTORY OR HUB ID, "criteria": TEXT}"""
 AttemptArgument = Annotated[str, typer.Argument(help="Id of an attempt, or 'latest'.")]
 
 
@@ -54,8 +56,8 @@ def attempt(
     task: Annotated[str | None, typer.Argument(help=f"Id of a task; {FIRST_TASK} if none is given.")] = None,
     number: Annotated[int, typer.Option("--number", "-n", help="Attempts in the group.")] = 8,
     prompt: Annotated[str | None, typer.Option(help="A task of your own, instead of an id.")] = None,
-    environment: Annotated[str, typer.Option(help="How your task is judged.")] = "person",
-    answer: Annotated[str | None, typer.Option(help="What its judge needs, as a JSON object.")] = None,
+    environment: Annotated[str, typer.Option(help=f"How your task is judged: {WAYS}.")] = "person",
+    answer: Annotated[str | None, typer.Option(help=f"What its judge needs, as a JSON object: {ANSWERS}.")] = None,
     pack: Annotated[str | None, typer.Option(help="Load the tasks of this file first.")] = None,
     temperature: Annotated[float, typer.Option(help="Of the sampling.")] = 1.0,
     max_new_tokens: Annotated[int, typer.Option(help="Tokens per attempt, at most.")] = 96,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from workbench.config import model_name
 from workbench.policy import Policy
 from workbench.policy.judge import ModelJudge, load_judge
 from workbench.records import Judgement, Task
@@ -63,7 +64,8 @@ class Judging(RunBook):
             details["shortened"] = "the middle of the answer did not fit into the judge's context"
         if said.probability >= PASSES:
             return Judgement(said.probability, True, "", details)
-        words = f"{judge.name} says that the answer does not meet the task (probability of yes {said.probability:.2f})."
+        who = model_name(judge.name)  # where it lies is nothing for the self-teacher
+        words = f"{who} says that the answer does not meet the task (probability of yes {said.probability:.2f})."
         wanted = f" The criteria: {_criteria(task)}" if _criteria(task) else ""
         return Judgement(said.probability, False, words + wanted, details)
 

@@ -56,7 +56,7 @@ class Library(RunBook):
     def _title(self, attempt_id: str) -> str:
         attempt = self._attempts[attempt_id]
         verdict = "passed" if attempt.passed else "failed"
-        return f"{attempt.task_id}: {verdict}, reward {attempt.reward:g}, under {attempt.update_id}"
+        return f"{attempt.task_id}: {verdict}, reward {attempt.reward:.2g}, under {attempt.update_id}"
 
 
 def _facts(path: Path) -> RunFacts:

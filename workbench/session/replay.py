@@ -43,6 +43,10 @@ class Replay(Library):
         """Open a run to look at it. Raises RunError where there is none, or it is damaged."""
         return cls(Run.open(run, read_only=True))
 
+    def judges(self) -> list[dict[str, Any]]:
+        """No model is loaded here, so none judges."""
+        return []
+
     def credit(
         self, attempt: Attempt, config: SDPOConfig | None = None, *, contexts: Contexts = DEFAULT_CONTEXTS
     ) -> TokenCredit:

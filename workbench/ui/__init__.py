@@ -39,7 +39,7 @@ def make_desk(opener: Callable[[], Any]) -> Desk:
         intervention.opened(workbench, desk)
         experiment_jobs.opened(workbench, desk)
 
-    return Desk(opener, opened)
+    return Desk(opener, opened, Studio.publish_judges)
 
 
 def build_ui(desk: Desk, run: str = "", *, replay: bool = False) -> gr.Blocks:

@@ -34,6 +34,14 @@ class Board:
         desk.publish(read_only=workbench.run.read_only)
         Board.publish_book(workbench, desk)
         Board.publish_timeline(workbench, desk)
+        Board.publish_judges(workbench, desk)
+
+    @staticmethod
+    def publish_judges(workbench: Any, desk: Desk) -> None:
+        """Which other models are in memory; asked after every job, since whatever judges may load one."""
+        judges = tuple(workbench.judges())
+        if judges != desk.facts.get("judges"):
+            desk.publish(judges=judges)
 
     @staticmethod
     def publish_book(workbench: Any, desk: Desk) -> None:

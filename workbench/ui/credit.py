@@ -123,7 +123,7 @@ def heat(
     verdict = "passed" if attempt.passed else "failed"
     cut = "" if attempt.finished else ", cut at the token limit"
     forced = "" if attempt.forced_at is None else f", forced at token {attempt.forced_at + 1}"
-    title = f"Attempt {number} of {total}: {verdict}, reward {attempt.reward:g}{cut}{forced}"
+    title = f"Attempt {number} of {total}: {verdict}, reward {attempt.reward:.2g}{cut}{forced}"
     if isinstance(known, Exception):
         return {"title": title, "text": attempt.text, "empty": sentence(known)}
     if known is None:

@@ -7,7 +7,7 @@
     if (data.empty) { root.replaceChildren(); return; }
     const label = data.source ? add(el("span", "wb-kind"), data.source) : el("span", "wb-quiet", "nothing said");
     const first = add(el("p", "wb-evidence"), term("feedback"), " from ", label);
-    if (data.passed && data.source === "environment") first.append(el("span", "wb-quiet", " (an attempt that passed has none from the environment)"));
+    if (data.passed && !data.source) first.append(el("span", "wb-quiet", ": an attempt that passed has none by itself"));
     if (data.source) first.append(" ", button("wb-small", "Delete", () => trigger("select", { id: "delete" })));
     root.replaceChildren(heading("Feedback"), first);
     if (data.others.length) root.append(demonstrations(data, trigger));

@@ -43,7 +43,7 @@ class FeedbackPanel(Panel):
                 self.give = gr.Button("Give feedback", size="sm", min_width=110, elem_id="give-feedback")
             self.answer = part("whatif")
         self.follow("feedback", self.text, lambda m: _of(m, "feedback", ""), lambda value: value[1])
-        self.follow("reward", self.reward, lambda m: _of(m, "reward", 0.0), lambda value: value[1])
+        self.follow("reward", self.reward, lambda m: _of(m, "reward", 0.0), lambda value: round(value[1], 2))
         self.follow("answer", self.answer, lambda m: _of(m, "id", ""), lambda _: numbered({"empty": True}))
         shown = lambda m: m.attempt is not None and m.live is None  # noqa: E731
         self.follow("said", area, shown, lambda visible: gr.Column(visible=visible))
@@ -62,7 +62,7 @@ class FeedbackPanel(Panel):
         """Only what differs from what is in force is recorded. From now on this attempt is the chosen one."""
         attempt = pick(self.studio.group(task_id), chosen)
         text_said = text if attempt is None or mode == "join" or text != attempt.feedback else None
-        reward_said = float(reward) if attempt is None or abs(reward - attempt.reward) > 1e-9 else None
+        reward_said = float(reward) if attempt is None or abs(reward - round(attempt.reward, 2)) > 1e-9 else None
         self.studio.feedback(attempt.id if attempt else "", text_said, reward_said, mode, source=source)
         return attempt.id if attempt else ""
 

@@ -111,7 +111,7 @@
     called(data.tab);
     const own = waiting.find((job) => mine(job.by));
     say(n.facts, [`run ${data.run}`].concat(data.facts).join(" · "));
-    n.facts.title = n.facts.textContent; // it may be cut
+    n.facts.title = [n.facts.textContent, ...data.directories].join("\n"); // it may be cut, and calls directories by their last folder
     n.state.dataset.state = data.state;
     say(n.label, (data.state !== "busy" ? STATES[data.state] : running ? running.label : "about to begin") + (own ? ` · yours is ${place(own)}` : ""));
     say(n.time, running ? left(running) : "");

@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from workbench.config import model_name
 from workbench.errors import RunError
 from workbench.ui.moment import Moment
 from workbench.ui.panel import QUIET, Panel, Then, polite
@@ -41,11 +42,14 @@ class HeaderPanel(Panel):
 def header(moment: Moment, run: str) -> dict[str, Any]:
     """The line at the top as one tab sees it."""
     desk, facts = moment.desk, moment.facts
+    policy, judges = facts.get("policy", {}), facts.get("judges", ())
+    models = [str(policy.get("model", "")), *(judge["model"] for judge in judges)]
     jobs = queue(desk)
     busy = bool(jobs) and desk.state == "ready"
     return {
         "run": facts.get("run", run),
-        "facts": [*policy_facts(facts.get("policy", {})), *map(judge_fact, facts.get("judges", ()))],
+        "facts": [*map(judge_fact, judges), *policy_facts(policy)],  # what is at the end may be cut
+        "directories": [model for model in models if model_name(model) != model],
         "state": "busy" if busy else desk.state,
         "jobs": jobs,
         "tab": moment.tab,
@@ -76,8 +80,10 @@ def queue(desk: Desk) -> list[dict[str, Any]]:
 
 def policy_facts(policy: dict[str, Any]) -> list[str]:
     """What the policy is, a few words each."""
-    names = ("model", "parameters", "quantization", "dtype", "device", "attention")
+    names = ("parameters", "quantization", "dtype", "device", "attention")
     facts = [amount(policy[name]) for name in names if policy.get(name) not in (None, "", "none")]
+    if "model" in policy:
+        facts.insert(0, model_name(policy["model"]))
     if "lora" in policy:
         variant = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}[policy["lora"]["variant"]]
         facts.append(f"{variant} r{policy['lora']['rank']}")
@@ -86,7 +92,9 @@ def policy_facts(policy: dict[str, Any]) -> list[str]:
 
 def judge_fact(judge: dict[str, Any]) -> str:
     """A judge that is in memory, and how much its weights take of it."""
-    return f"judge {judge['model']} ({judge['memory_bytes'] / 1e9:.2f} GB)"
+    size = judge["memory_bytes"]
+    taken = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.2g} MB"
+    return f"judge {model_name(judge['model'])} ({taken})"
 
 
 def amount(value: Any) -> str:

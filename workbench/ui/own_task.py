@@ -45,12 +45,12 @@ class OwnTaskPanel(Panel):
             self.prompt = gr.Textbox(label="Prompt", lines=3, max_lines=12, elem_id="own-prompt")
             self.note = part("language")
             self.judge = gr.Dropdown(list(JUDGES), value="me", label="Judged by", elem_id="own-judge")
-            self.answer = gr.Textbox(label=EXPECTED, lines=1, max_lines=12, elem_id="own-answer")
             self.model = gr.Textbox(
                 label="The model that judges: a hub id, or a directory on the workbench's machine",
                 visible=False,
                 elem_id="own-model",
             )
+            self.answer = gr.Textbox(label=EXPECTED, lines=1, max_lines=12, elem_id="own-answer")
             self.pack = gr.Textbox(AD_HOC, label="Keep it in the pack", max_length=LONGEST_NAME, elem_id="own-pack")
             self.add = gr.Button("Use this task", size="sm", elem_id="own-add")
         with gr.Accordion("Packs as files (JSON lines)", open=False):
@@ -117,10 +117,15 @@ def advice(studio: Studio, prompt: str) -> dict[str, Any]:
 
 
 def expected(environment: str, text: str, model: str = "") -> dict[str, Any]:
-    """The answer of a typed task in the form that its judge reads; TaskError where tests are not JSON."""
+    """The answer of a typed task in the form that its judge reads.
+
+    Raises TaskError where tests are not JSON, or the model that judges is not named.
+    """
     if environment in ("person", "house-rules"):
         return {}
     if environment == MODEL:
+        if not model.strip():
+            raise TaskError("Name the model that judges: a hub id, or a directory on the workbench's machine.")
         return {"model": model.strip(), "criteria": text.strip()}
     if environment != "python":
         return {{"regex": "pattern", "choice": "choice"}.get(environment, "text"): text}

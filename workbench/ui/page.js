@@ -15,6 +15,7 @@
     const size = Math.abs(value);
     return plain(value === 0 ? "0" : size >= 10 ? value.toFixed(0) : size >= 0.001 ? value.toPrecision(2) : value.toExponential(1));
   };
+  const short = (value) => plain(String(Number(value.toPrecision(2)))); // two at most: 1, .5, .56
   const percent = (value) => `${Math.round(100 * value)} %`;
   const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
   const time = (seconds) => (seconds < 90 ? `${seconds} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`);
@@ -55,8 +56,9 @@
     task(root, data) {
       const open = root.querySelector("details[open]") !== null;
       if (data.empty) { root.replaceChildren(el("p", "wb-empty", data.empty)); return; }
-      root.replaceChildren(...(data.system ? [el("p", "wb-system", data.system)] : []), el("p", "wb-prompt", data.prompt),
-        el("p", "wb-quiet", `judged by ${data.judge}`));
+      const judge = el("p", "wb-quiet", `judged by ${data.judge}`);
+      judge.title = data.model || "";
+      root.replaceChildren(...(data.system ? [el("p", "wb-system", data.system)] : []), el("p", "wb-prompt", data.prompt), judge);
       if (data.exact) {
         const box = exactly(`exact prompt (${plural(data.exact.ids.length, "token")})`, data.exact);
         box.open = open;
@@ -141,7 +143,7 @@
     const button = el("button", "wb-card-button");
     button.type = "button"; button.dataset.id = row.id; button.setAttribute("aria-pressed", String(chosen));
     const verdict = el("span", row.passed ? "wb-pass" : "wb-fail", row.passed ? "✓ passed" : "✗ failed");
-    const line = add(el("span", "wb-card-line"), el("span", "wb-number", String(row.number)), verdict, el("span", "wb-reward", `reward ${plain(String(row.reward))}`));
+    const line = add(el("span", "wb-card-line"), el("span", "wb-number", String(row.number)), verdict, el("span", "wb-reward", `reward ${short(row.reward)}`));
     if (!row.finished) line.append(el("span", "wb-quiet", "cut"));
     button.append(line);
     if (row.strip.length) {

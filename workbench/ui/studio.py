@@ -72,7 +72,7 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
                     self.publish_group(task_id, tuple(attempts))
                     self.publish_rewards(workbench, task_id)
             finally:
-                self.desk.publish(live=None, judges=tuple(workbench.judges()))
+                self.desk.publish(live=None)
             self._measure_ahead(workbench, task)
             return list(attempts)
 

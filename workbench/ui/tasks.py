@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.config import SamplingConfig
+from workbench.config import SamplingConfig, model_name
 from workbench.records import Task
 from workbench.tasks import MODEL
 from workbench.ui.forms import make_config
@@ -96,12 +96,13 @@ def task_text(task: Task | None, desk: Desk) -> dict[str, Any]:
     if task is None:
         empty = "The model is loading; tasks appear here." if desk.state == "loading" else "Choose a task, or type one."
         return {"empty": empty}
-    return {"prompt": task.prompt, "system": task.system or "", "judge": judged_by(task), "id": task.id}
+    told = {"prompt": task.prompt, "system": task.system or "", "judge": judged_by(task), "id": task.id}
+    return {**told, "model": task.answer["model"]} if task.environment == MODEL else told
 
 
 def judged_by(task: Task) -> str:
     """How an answer is judged, for people: another model by its name."""
-    return f"the model {task.answer['model']}" if task.environment == MODEL else task.environment
+    return f"the model {model_name(task.answer['model'])}" if task.environment == MODEL else task.environment
 
 
 def short(tasks: Sequence[Task]) -> list[tuple[str, str]]:

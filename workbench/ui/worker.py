@@ -77,13 +77,19 @@ class Job:
 class Desk:
     """Opens the workbench in the background and does one job after the other.
 
-    `opener` is called in the desk's own thread, once per opening; `on_open(workbench)` may fill the board's `facts`.
+    `opener` is called in the desk's own thread, once per opening; `on_open(workbench, desk)` may fill the board's
+    `facts`, and so may `on_done(workbench, desk)` after every job.
     Should the thread end for any other reason than `close`, the run is given back, everything that waits is told why,
     and `reopen` starts again from what the run has on disk.
     """
 
-    def __init__(self, opener: Callable[[], Any], on_open: Callable[[Any, Desk], None] | None = None) -> None:
-        self._opener, self._on_open = opener, on_open
+    def __init__(
+        self,
+        opener: Callable[[], Any],
+        on_open: Callable[[Any, Desk], None] | None = None,
+        on_done: Callable[[Any, Desk], None] | None = None,
+    ) -> None:
+        self._opener, self._on_open, self._on_done = opener, on_open, on_done
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._turn = threading.Condition(self._lock)
@@ -275,6 +281,8 @@ class Desk:
             result: Any = job.run(self.workbench, job)
         except Exception as error:
             result = error
+        if self._on_done is not None:
+            self._on_done(self.workbench, self)
         with self._lock:
             self._forget(job)
             if job.key is not None and not job.stop.is_set():
