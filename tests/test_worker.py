@@ -19,7 +19,7 @@ from workbench.config import LoraSettings, SamplingConfig
 from workbench.errors import RunError, TaskError
 from workbench.ui import worker
 from workbench.ui.studio import Studio
-from workbench.ui.worker import AHEAD, ASKED_BY, Desk
+from workbench.ui.worker import AHEAD, ASKED_BY, SHOWN, Desk
 
 WAIT_S = 120.0
 
@@ -75,6 +75,24 @@ def test_everyone_sees_the_queue_and_anyone_can_leave_it(desk: Desk) -> None:
     release.set()
     jobs[2].future.result(WAIT_S)
     assert done == ["first", "third"]
+
+
+def test_what_is_needed_soon_leaves_the_page_time_to_say_what_it_shows(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "GRACE_S", WAIT_S)
+    done: list[str] = []
+
+    def sample(workbench: Any, job: Any) -> None:
+        desk.submit("held-out", "", lambda w, j: done.append("ahead"), priority=AHEAD)
+
+    desk.submit("sample", "", sample).future.result(WAIT_S)
+    desk.submit("credit", "", lambda w, j: done.append("shown"), priority=SHOWN).future.result(WAIT_S)
+    assert done == ["shown"]
+    monkeypatch.setattr(worker, "GRACE_S", 0.0)
+    desk.submit("x", "", lambda w, j: None).future.result(WAIT_S)
+    desk.submit("x", "", lambda w, j: None, priority=AHEAD).future.result(WAIT_S)
+    assert done == ["shown", "ahead"]
 
 
 def test_what_fails_is_told_to_whoever_asked_for_it(desk: Desk) -> None:

@@ -24,6 +24,7 @@ from workbench.allocator import trim
 from workbench.errors import RunError, WorkbenchError
 
 PERSON, SHOWN, AHEAD = 0, 1, 2  # priorities: asked for by a person; needed on screen now; needed soon
+GRACE_S = 1.0  # after what a person asked for, the page says what it needs on screen before anything needed soon begins
 LONGEST_QUEUE = 64  # a person's jobs that may wait
 KEPT = 128  # results that stay in memory: twice the largest group in colour, each some 4 KiB a token
 TRIMMED_S = 10.0  # how often unused memory is given back: it takes some milliseconds
@@ -98,6 +99,7 @@ class Desk:
         self._results: OrderedDict[Hashable, Any] = OrderedDict()
         self._pace: dict[str, float] = {}  # seconds per unit of size, of the last job of a kind that ran to its end
         self._trimmed = time.monotonic()
+        self._quiet_until = 0.0
         self.current: Job | None = None
         self.version = 0  # changes whenever anything on the board may have changed
         self.facts: dict[str, Any] = {}  # published state; values are replaced, never changed in place
@@ -266,7 +268,8 @@ class Desk:
     def _next(self) -> Job | None:
         """The next job, made the current one; None once the desk is closed."""
         with self._turn:
-            self._turn.wait_for(lambda: self._line or self.state == "closed")
+            while self.state != "closed" and (wait_s := self._pause()) != 0:
+                self._turn.wait(wait_s)
             if self.state == "closed":
                 return None
             self.current = self._line.pop(0)
@@ -275,6 +278,12 @@ class Desk:
             self.current.expected_s = None if pace is None else pace * self.current.size
             self.version += 1
             return self.current
+
+    def _pause(self) -> float | None:
+        """Seconds until the first job may begin; None where none waits."""
+        if not self._line:
+            return None
+        return max(0.0, self._quiet_until - time.monotonic()) if self._line[0].priority >= AHEAD else 0.0
 
     def _do(self, job: Job) -> None:
         try:
@@ -290,6 +299,7 @@ class Desk:
                 while len(self._results) > KEPT:
                     self._results.popitem(last=False)
             if job.priority == PERSON:
+                self._quiet_until = time.monotonic() + GRACE_S
                 self._tell(sentence(result) if isinstance(result, Exception) else "", job.by)
             if not isinstance(result, Exception) and not job.stop.is_set():
                 self._pace[job.kind] = job.seconds() / job.size
