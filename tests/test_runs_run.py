@@ -448,3 +448,18 @@ def test_a_directory_without_write_access_can_be_read() -> None:
         assert "is read-only; give yourself write access, or open the run read-only" in answers[1]
         assert "cannot be written; give yourself write access" in answers[2]
         assert files(path) == before
+
+
+def test_updates_may_carry_a_name_of_their_own(tmp_path: Path) -> None:
+    with Run.open(tmp_path / "named") as run:
+        run.commit_root(put(run, 0))
+        with run.naming("learn-1 sdpo"):
+            grow(run, "u1", "u2")
+        grow(run, "u3")
+        run.checkout("root")
+        grow(run, "u4")
+        named = {node.id: node.name for node in run.timeline.nodes.values()}
+    assert named == {"root": "main", "u1": "learn-1 sdpo", "u2": "learn-1 sdpo", "u3": "main", "u4": "main"}
+    with Run.open(tmp_path / "named", read_only=True) as again:
+        assert {node.id: node.name for node in again.timeline.nodes.values()} == named
+        assert again.timeline.branches == {"main": "u4", "learn-1 sdpo": "u2"}

@@ -51,6 +51,8 @@ def test_methods_are_compared_and_the_policy_is_afterwards_where_it_was(studio: 
     facts = studio.desk.facts
     assert facts["head"] == head == studio.desk.workbench.head and facts["experiment"] == ""
     assert PACK in facts["tasks"] and len(facts["timeline"]) > 1  # as after opening the run again
+    assert {node["name"] for node in facts["timeline"] if node["parent_id"]} == {"both sdpo", "both grpo"}
+    assert studio.desk.workbench.run.timeline.branch == "main"  # what a person does next is not the experiment's
     report = REPORTS.of(Mark(("run", "both", 4), facts["experiments"]["both"]))
     assert len(report.figures) == 4 and [row[0] for row in tables(report)[0]["rows"]] == ["sdpo", "grpo"]
     with pytest.raises(ConfigError, match="begun with other settings"):

@@ -163,7 +163,8 @@ class Journal:
             if self.stop.is_set() or (self.points(arm) and _is_last(self.points(arm)[-1])):
                 return
             self.session.policy.generator.manual_seed(_number(f"{self._randomness} {step}"))
-            data = work(step)
+            with self.session.run.naming(f"{self._record.name} {arm}"):  # as the timeline shows its updates
+                data = work(step)
             if self.stop.is_set():
                 return
             point = Point(arm, step, self.session.head, data)

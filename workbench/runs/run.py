@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,6 +43,7 @@ class Run:
         self._lock = lock  # None: read-only
         self._lost: dict[str, str] = {}  # SHA-256 of each blob that could not be used when last looked at, and why
         self._timeline = Timeline()
+        self._naming: str | None = None  # what updates are called that are committed now; None: as the branch is
         self._moves = threading.RLock()  # an event of the tree is checked against the tree that it joins
 
     @classmethod
@@ -170,7 +172,18 @@ class Run:
             "report": to_json(report),
             "config": dict(config or {}),
         }
+        if self._naming is not None:
+            data["branch"] = self._naming
         return self.append("update", data, (state_blob, *blobs))
+
+    @contextmanager
+    def naming(self, name: str) -> Iterator[None]:
+        """Updates that are committed meanwhile carry this name; the branch that the run is on stays what it is."""
+        self._naming = name
+        try:
+            yield
+        finally:
+            self._naming = None
 
     def undo(self) -> str:
         """Move the head to its parent; returns the new head. Raises RunError at the root."""

@@ -2,8 +2,8 @@
 
 Four kinds of event shape it; all others are ignored:
     root    {"state": sha256}                                            the policy before any update, id "root"
-    update  {"update_id", "parent_id", "state": sha256, "report": {...}, "config": {...}}
-            a new node; the head moves to it
+    update  {"update_id", "parent_id", "state": sha256, "report": {...}, "config": {...}, "branch"?}
+            a new node; the head moves to it; with a branch, it alone carries that name
     head    {"to": update id, "why": "undo"|"redo"|"checkout", "branch"?} the head moves, nothing is lost
     branch  {"name"}                                                     updates from here on carry this name
 The current branch changes by `branch` and `checkout` only: undoing the first update of a branch stays on it.
@@ -68,9 +68,10 @@ def build(events: Iterable[Event], *, damaged: Collection[int] = frozenset(), ba
                 nodes[ROOT] = _node(event, ROOT, None, MAIN, damaged, children=nodes[ROOT].children)
             elif event.kind == "update":
                 position, parent = data["update_id"], nodes[data["parent_id"]]
-                nodes[position] = _node(event, position, parent.id, branch, damaged)
+                name = data.get("branch", branch)
+                nodes[position] = _node(event, position, parent.id, name, damaged)
                 nodes[parent.id] = replace(parent, children=(*parent.children, position))
-                branches[branch] = position
+                branches[name] = position
                 head = _nearest_intact(nodes, position)
                 left.pop(parent.id, None)  # a new update is what redo leads to, until something else is undone
             elif event.kind == "head":
