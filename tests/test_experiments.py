@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,14 @@ import pytest
 from workbench import Workbench
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError
+from workbench.experiments import credit_study
 from workbench.experiments.arms import ABLATIONS, RECIPES, Arm, ablation, methods, stability
 from workbench.experiments.credit_study import CreditStudySettings
 from workbench.experiments.journal import Journal, read
 from workbench.experiments.learn import LearnPoint, to_json
 from workbench.experiments.localise import Located, localise, locate, wrong_tokens
 from workbench.experiments.resuming import how_far
-from workbench.experiments.settings import LearnSettings
+from workbench.experiments.settings import LEARN_DEFAULTS, LearnSettings
 from workbench.experiments.update_study import LOSSES, UpdateStudySettings
 from workbench.records import Attempt
 from workbench.runs import Run
@@ -267,7 +268,8 @@ def _made(workbench: Workbench, arm: str) -> list[Attempt]:
     return [known[one] for point in points for one in point.data["attempts"]]
 
 
-def test_the_study_of_credit_reads_programs_in_every_way(workbench: Workbench) -> None:
+def test_the_study_of_credit_reads_programs_in_every_way(workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credit_study, "LEARN_DEFAULTS", replace(LEARN_DEFAULTS, questions=2))  # a round that is quick
     workbench.checkout("root")
     settings = CreditStudySettings(programs=2, rounds=1, programs_per_teacher=1, tests=1, continuations=2)
     points = list(workbench.study_credit(settings, name="credit"))
