@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from workbench.benchmarks.soak import slope
 from workbench.cli.app import main
 
 
@@ -21,12 +20,6 @@ def test_kills_of_the_real_programs(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["random_kills"] == {"learn": 1, "app": 1} and found["problems"] == []
     assert found["kills_at_fail_points"] == {"open.directory, time 1": 1, "blob.replaced, time 1": 1}
     assert found["acknowledged_events"] > 0
-
-
-def test_a_slope_has_its_interval() -> None:
-    assert slope([3.0 + 2.0 * step for step in range(50)])["slope"] == pytest.approx(2.0)
-    noisy = slope([1.0 if step % 2 else -1.0 for step in range(200)])
-    assert noisy["low"] < 0 < noisy["high"]
 
 
 def test_a_run_of_a_thousand_attempts(capsys: pytest.CaptureFixture[str]) -> None:

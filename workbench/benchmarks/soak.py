@@ -11,10 +11,11 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from workbench.benchmarks.measure import resident_bytes, slope
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import UpdateError
 from workbench.runs import Run, verify
@@ -27,7 +28,6 @@ SHORT = SamplingConfig(max_new_tokens=24)
 # Small steps, so that hundreds of updates on tasks that cannot be solved do not wear the policy out.
 GENTLE = SDPOConfig(steps=1, learning_rate=1e-4)
 RUINOUS = SDPOConfig(steps=8, learning_rate=5e-2, teacher="live", kl_limit=None)
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def bench_soak(updates: int, progress: Callable[[str], None]) -> dict[str, Any]:
@@ -47,7 +47,10 @@ def bench_soak(updates: int, progress: Callable[[str], None]) -> dict[str, Any]:
     return {
         "updates": updates,
         "attempts": len(samples) // UPDATES_PER_GROUP * GROUP,
-        "per_update": {name: slope([one[name] for one in settled]) for name in ("resident_kib", "handles", "threads")},
+        "per_update": {
+            name: slope(range(len(settled)), [one[name] for one in settled])
+            for name in ("resident_kib", "handles", "threads")
+        },
         "first": samples[0],
         "last": samples[-1],
         "median_update_s": {
@@ -102,24 +105,11 @@ def _task(workbench: Workbench) -> Any:
 
 def _held() -> dict[str, float]:
     """What this process holds now."""
-    resident = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * PAGE_BYTES
     return {
-        "resident_kib": resident / 1024,
+        "resident_kib": resident_bytes(os.getpid()) / 1024,
         "handles": len(os.listdir("/proc/self/fd")),
         "threads": threading.active_count(),
     }
-
-
-def slope(values: Sequence[float]) -> dict[str, float]:
-    """Growth per step by least squares, with its 95 % interval (normal, residuals taken as independent)."""
-    count = len(values)
-    mean = statistics.fmean(values)
-    middle = (count - 1) / 2
-    spread = sum((step - middle) ** 2 for step in range(count))
-    found = sum((step - middle) * (value - mean) for step, value in enumerate(values)) / spread
-    residuals = [value - mean - found * (step - middle) for step, value in enumerate(values)]
-    error = (sum(one**2 for one in residuals) / max(1, count - 2) / spread) ** 0.5
-    return {"slope": found, "low": found - 1.96 * error, "high": found + 1.96 * error}
 
 
 def _seconds(work: Callable[[], Any]) -> float:

@@ -6,6 +6,7 @@ real group has. No model is loaded.
 
 from __future__ import annotations
 
+import os
 import statistics
 import tempfile
 import time
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from workbench.benchmarks.soak import PAGE_BYTES, slope
+from workbench.benchmarks.measure import resident_bytes, slope
 from workbench.records import Attempt, to_json
 from workbench.runs import Run
 
@@ -27,7 +28,7 @@ def bench_store(attempts: int) -> dict[str, Any]:
     import torch
 
     appends: list[float] = []
-    resident: list[float] = []
+    resident: list[int] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run"
         with Run.open(path) as run:
@@ -40,13 +41,13 @@ def bench_store(attempts: int) -> dict[str, Any]:
                 data = to_json(_attempt(number))
                 appends.append(_seconds(lambda data=data, blobs=blobs: run.append("attempt", data, blobs)))  # type: ignore[misc]
                 if number % 100 == 0:
-                    resident.append(int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * PAGE_BYTES)
+                    resident.append(resident_bytes(os.getpid()))
         opened = statistics.median(_seconds(lambda: Run.open(path).close()) for _ in range(7))
         with Run.open(path, read_only=True) as run:
             paged = _seconds(lambda: _page_through(run))
             state = _seconds(run.state)
         stored = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    later = slope([size / 1024 for size in resident[len(resident) // 5 :]])
+    later = [size / 1024 for size in resident[len(resident) // 5 :]]
     return {
         "attempts": attempts,
         "append_s": {
@@ -57,7 +58,7 @@ def bench_store(attempts: int) -> dict[str, Any]:
         "open_s": opened,
         "page_through_s": paged,
         "reconstruct_s": state,
-        "resident_kib_per_hundred_attempts": later,
+        "resident_kib_per_hundred_attempts": slope(range(len(later)), later),
         "stored_bytes": stored,
     }
 

@@ -1,4 +1,4 @@
-"""The runs that lie beside a session's own, and a page of its attempts to hand on. Knows nothing of servers."""
+"""The runs that lie beside a session's own; a run as an archive, its attempts as a page. Knows nothing of servers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from workbench.credit import TokenCredit
 from workbench.errors import CreditError, RunError
 from workbench.heatmap import Theme, render_page
 from workbench.runs import Run
+from workbench.runs.archive import export_run
 from workbench.session.run_book import RunBook
 
 LOG_NAME = "run.sqlite"
@@ -52,6 +53,11 @@ class Library(RunBook):
         if path is not None:
             Path(path).write_text(page, encoding="utf-8")
         return page
+
+    def export_run(self, path: str | Path) -> Path:
+        """Write the run as one archive."""
+        with self._lock:
+            return export_run(self.run, Path(path))
 
     def _title(self, attempt_id: str) -> str:
         attempt = self._attempts[attempt_id]

@@ -86,10 +86,11 @@ class NodeComparisons(CreditBook):
         with self._lock:
             known = None if attempt is None else self._known(attempt)
             states = [self.run.blobs.get(self.run.state_blob(update_id)) for update_id in (first, second)]
+            measured = self.held_out_rates().get(self.house, {})
             before = self.policy.state()
             try:
                 one, other = [
-                    self._node(update_id, state, known, config or SDPOConfig())
+                    self._node(update_id, state, measured.get(update_id), known, config or SDPOConfig())
                     for update_id, state in zip((first, second), states, strict=True)
                 ]
             finally:
@@ -100,11 +101,17 @@ class NodeComparisons(CreditBook):
             ]
             return NodeComparison(one, other, None if known is None else known.id, adapter_distance(*adapters))
 
-    def _node(self, update_id: str, state: Mapping[str, Tensor], attempt: Attempt | None, config: SDPOConfig) -> Node:
+    def _node(
+        self,
+        update_id: str,
+        state: Mapping[str, Tensor],
+        held_out: HeldOut | None,
+        attempt: Attempt | None,
+        config: SDPOConfig,
+    ) -> Node:
         self.policy.load_state(state)
         credit = None
         if attempt is not None:
             credit = self._scored(attempt, self._evidence(attempt, config), config, ("student", "teacher"))[0]
-        held_out = self.held_out_rates().get(self.house, {}).get(update_id)
         own = [one for one in self._attempts.values() if one.update_id == update_id]
         return Node(update_id, held_out, len(own), sum(one.passed for one in own), credit)

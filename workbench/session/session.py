@@ -6,7 +6,7 @@ Every call may come from any thread; calls wait for each other. Knows nothing of
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -24,9 +24,8 @@ from workbench.policy.update import OnProgress
 from workbench.probe import Probe, side_effects
 from workbench.records import Attempt, FeedbackSource, Ledger, SideEffects, Task, UpdateReport, to_json
 from workbench.runs import Run
-from workbench.runs.archive import export_run, import_run
+from workbench.runs.archive import import_run
 from workbench.runs.store import Listener
-from workbench.runs.timeline import checkout_target, redo_target, undo_target
 from workbench.session.attempts import OnToken, judged, write
 from workbench.session.comparison import Comparisons
 from workbench.session.credit_store import stored_bases
@@ -35,8 +34,9 @@ from workbench.session.hub import HubModels
 from workbench.session.intervention import Interventions
 from workbench.session.library import Library
 from workbench.session.lift import TeacherLifts
+from workbench.session.moves import TimelineMoves
 from workbench.session.node_comparison import NodeComparisons
-from workbench.session.resuming import RANDOM, enter, load_update, resumed
+from workbench.session.resuming import RANDOM, enter, resumed
 from workbench.session.selection import Spans, no_signal, selected, update_item
 from workbench.session.step import measured_step
 from workbench.session.transaction import transaction
@@ -46,7 +46,9 @@ from workbench.tasks.house_rules.pack import PACK, house_tasks
 PROBE_TASKS = 6
 
 
-class Session(Comparisons, HeldOutRates, HubModels, Interventions, Library, NodeComparisons, TeacherLifts):
+class Session(
+    Comparisons, HeldOutRates, HubModels, Interventions, Library, NodeComparisons, TeacherLifts, TimelineMoves
+):
     """A policy and its run. People use its subclass `Workbench`, which adds the experiments."""
 
     def __init__(self, run: Run, policy: Policy, config: PolicyConfig) -> None:
@@ -263,34 +265,6 @@ class Session(Comparisons, HeldOutRates, HubModels, Interventions, Library, Node
             probe = self._get_probe(list(self._attempts.values()))
             return side_effects(probe.base, probe.measure(self.policy), probe.base)
 
-    # Timeline ----------------------------------------------------------------------------------------------------
-    def undo(self) -> str:
-        """Back to the state before the last update, bit for bit; returns the new head. Raises RunError at the root."""
-        with self._lock:
-            return self._move(undo_target(self.run.timeline), self.run.undo, undone=self.head)
-
-    def redo(self) -> str:
-        """Forward to the update last undone; returns the new head. Raises RunError when there is none."""
-        with self._lock:
-            return self._move(redo_target(self.run.timeline), self.run.redo)
-
-    def checkout(self, update_id: str) -> str:
-        """To any update (or branch) of the timeline; returns the new head. Raises RunError when it is unknown."""
-        with self._lock:
-            target, _ = checkout_target(self.run.timeline, update_id)
-            return self._move(target, lambda: self.run.checkout(update_id))
-
-    def _move(self, target: str, move: Callable[[], str], *, undone: str | None = None) -> str:
-        """The state is loaded before the log says so: one that cannot be moves nothing."""
-        with transaction(self.policy, self.run):
-            load_update(self.policy, self.run, target, undone=undone)
-            return move()
-
-    def branch(self, name: str) -> None:
-        """Updates from here on carry this name. Raises RunError when the name is empty or taken."""
-        with self._lock:
-            self.run.branch(name)
-
     # Taking things along -----------------------------------------------------------------------------------------
     def export_adapter(self, path: str | Path) -> Path:
         """Write the adapter as a directory that plain PEFT loads. Raises PolicyError where it cannot be written."""
@@ -301,11 +275,6 @@ class Session(Comparisons, HeldOutRates, HubModels, Interventions, Library, Node
         """Write base and adapter as one unquantised model. Raises PolicyError where it cannot be written."""
         with self._lock:
             return export_merged(self.policy, self.config, Path(path))
-
-    def export_run(self, path: str | Path) -> Path:
-        """Write the run as one archive."""
-        with self._lock:
-            return export_run(self.run, Path(path))
 
     @staticmethod
     def import_run(archive: str | Path, directory: str | Path) -> Path:

@@ -48,7 +48,7 @@ def soak(
     output = Output(as_json)
     found = bench_soak(updates, lambda line: print(line, file=sys.stderr, flush=True))
     rows = [
-        (name, f"{one['slope']:.3g} ({one['low']:.3g} to {one['high']:.3g})")
+        (name, f"{one['estimate']:.3g} ({one['low']:.3g} to {one['high']:.3g})")
         for name, one in found["per_update"].items()
     ]
     output.table(f"Growth per update, after {updates}", ("what", "slope (95 % interval)"), rows)
