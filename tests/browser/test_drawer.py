@@ -111,6 +111,7 @@ def test_the_endpoints_intervene(app: str) -> None:
     found = call("test_credit", attempt=attempt["id"], position=3, token_id=other, n=3)
     assert (found["n"], found["forced_id"]) == (3, other)
     assert found["interval"][0] <= found["change"] == (found["passed_forced"] - found["passed"]) / 3
+    assert call("credit_tests", attempt=attempt["id"]) == [found]
     forced = call("force_token", attempt=attempt["id"], position=3, token_id=other)
     assert forced["token_ids"][:4] == [*attempt["token_ids"][:3], other]
     assert (forced["parent_id"], forced["forced_at"]) == (attempt["id"], 3)
@@ -121,6 +122,7 @@ def test_the_endpoints_intervene(app: str) -> None:
     [
         ("top", {"attempt": "a-none", "position": 0}, "no attempt 'a-none'"),
         ("top", {"attempt": "a-none", "position": "x"}, "must be a whole number"),
+        ("credit_tests", {"attempt": "a-none"}, "no attempt 'a-none'"),
         ("test_credit", {"attempt": "", "position": 0}, "Choose an attempt first"),
         ("test_credit", {"attempt": "a-none", "position": 0}, "no attempt 'a-none'"),
         ("force_token", {"attempt": "a-none", "position": 0, "token_id": 1.5}, "must be a whole number"),

@@ -222,7 +222,17 @@ def test_the_endpoints_make_a_round(app: str) -> None:
     before = call("credit", attempt=failed[0]["id"])
     assert [token["id"] for token in before["tokens"]] == failed[0]["token_ids"]
     assert "sort descending." in before["teacher_prompt"]
-    report = call("update", attempts=[attempt["id"] for attempt in attempts])
+    ids = [attempt["id"] for attempt in attempts]
+    listed = call("attempts", task=task["id"], newest=4)
+    assert [one["id"] for one in listed] == ids and said in listed
+    told = {entry["attempt_id"]: entry["used"] for entry in call("ledger", attempts=ids)}
+    assert list(told) == ids and told[failed[0]["id"]]
+    assert not call("ledger", attempts=ids, spans={failed[0]["id"]: []})[ids.index(failed[0]["id"])]["used"]
+    report = call("update", attempts=ids)
+    tree = call("timeline")
+    (node,) = [one for one in tree["nodes"] if one["update_id"] == tree["head"]]
+    assert node["report"]["loss"] == report["loss"] and "realised" not in node["report"]
+    assert call("update_report", update_id=report["update_id"]) == report
     assert len(report["realised"][failed[0]["id"]]) == len(failed[0]["token_ids"])
     assert call("status")["head"] == report["update_id"]
     after = call("credit", attempt=failed[0]["id"])
@@ -231,6 +241,29 @@ def test_the_endpoints_make_a_round(app: str) -> None:
     assert call("credit", attempt=failed[0]["id"]) == before
     assert call("redo")["head"] == report["update_id"]
     assert call("judge", task=task["id"], text="def f(xs):\n    return 1 / 0")["passed"] is False
+    assert call("status")["run"] == "test" and call("status")["policy"]["model"] == "embedded"
+    assert call("tasks", pack="house-rules@7:remark")[0]["answer"]["house"] == 7
+    assert call("closest_task", prompt=task["prompt"]) == {"speaks": True, "closest": ""}
+    assert call("closest_task", prompt="Sort it, please")["closest"].startswith("Write f(xs): ")
+
+
+def test_a_run_is_taken_along_and_brought_in_by_a_program(app: str, tmp_path: Path) -> None:
+    gradio_client = pytest.importorskip("gradio_client")
+    client = gradio_client.Client(app, verbose=False, download_files=str(tmp_path))
+    archive = Path(client.predict(api_name="/export_run"))
+    brought = archive.rename(tmp_path / "brought.zip")
+    client.predict(gradio_client.handle_file(brought), api_name="/import_run")
+    runs = {run["name"]: run for run in client.predict(api_name="/runs")}
+    assert runs["brought"]["attempts"] == runs["test"]["attempts"] and not runs["brought"]["problem"]
+    (tmp_path / "bad.zip").write_text("no archive", encoding="utf-8")
+    for file, sentence in (
+        ("brought.zip", "There is a run brought already"),
+        ("bad.zip", "bad.zip is not an exported run"),
+    ):
+        with pytest.raises(gradio_client.exceptions.AppError, match=f"^{sentence}"):
+            client.predict(gradio_client.handle_file(tmp_path / file), api_name="/import_run")
+    with pytest.raises(gradio_client.exceptions.AppError, match="There is no archive"):
+        client.predict(None, api_name="/import_run")
 
 
 @pytest.mark.parametrize(
@@ -248,6 +281,13 @@ def test_the_endpoints_make_a_round(app: str) -> None:
         ("credit", {"attempt": "a-none", "config": {"alpha": 2}}, "no setting named"),
         ("update", {"attempts": []}, "no attempts to learn from"),
         ("checkout", {"update_id": "u-none"}, "u-none"),
+        ("tasks", {"pack": "nowhere"}, "There is no pack 'nowhere'"),
+        ("attempts", {"task": "nowhere/nothing"}, "There is no task 'nowhere/nothing'"),
+        ("attempts", {"task": "house-rules/sort-take-1", "newest": 0}, "newest is 0; it must be a whole number"),
+        ("ledger", {"attempts": ["a-none"]}, "no attempt 'a-none'"),
+        ("ledger", {"attempts": "a-none"}, "must be a list"),
+        ("update_report", {"update_id": "root"}, "no update 'root'"),
+        ("closest_task", {"prompt": "x" * 20_001}, "at most 20,000 are taken"),
     ],
 )
 def test_mistakes_get_one_sentence(app: str, name: str, values: dict[str, Any], sentence: str) -> None:

@@ -63,7 +63,7 @@ def test_branches_are_named_drawn_and_compared(new_page: Callable[..., Any], app
     page.wait_for_selector(".wb-branch:has-text('again')")
     page.get_by_role("button", name="Compare two updates").click()
     page.wait_for_function("document.querySelector('#compare-second input')?.value.startsWith('again')")
-    page.click("#do-compare")
+    page.click("#do-compare-nodes")
     page.wait_for_selector(".wb-nodes .wb-numbers")
     page.wait_for_selector(".wb-compared .hm-t")
     assert "adapter distance" in page.locator(".wb-nodes").inner_text()

@@ -53,6 +53,11 @@ def test_the_round_is_shown_and_what_needs_the_model_is_off_and_says_why(
     assert "No model is loaded" in page.locator("#do-sample").get_attribute("title")
     page.click(".wb-card:nth-child(2) .wb-card-button")
     page.wait_for_selector(".hm-title:has-text('Attempt 2 of')")
+    page.get_by_role("tab", name="Runs").click()
+    page.click("#export-run:not([disabled])")
+    with page.expect_download() as archive:
+        page.click("#archive a")
+    assert archive.value.suggested_filename.endswith(".zip")
     page.get_by_role("tab", name="Compare").click()
     page.click("#do-compare:not([disabled])")
     page.wait_for_selector(".cmp-block")

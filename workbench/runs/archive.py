@@ -77,7 +77,9 @@ def import_run(archive: Path, target: Path) -> Path:
         building.rename(target)
         sync_directory(target.absolute().parent)
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-        raise RunError(f"{archive} is not an exported run or is damaged ({error}); export the run again.") from error
+        raise RunError(
+            f"{archive.name} is not an exported run or is damaged ({error}); export the run again."
+        ) from error
     except OSError as error:
         raise disk_error(archive if error.filename == str(archive) else target, error) from error
     finally:
@@ -95,7 +97,9 @@ def _unpack(archive: Path, building: Path) -> None:
             timeline.build(events)
             state.reconstruct(events)
         except (AttributeError, TypeError, ValueError) as error:  # JSON of a wrong shape, such as a list for an id
-            raise RunError(f"{archive} holds events that cannot be read ({error}); export the run again.") from error
+            raise RunError(
+                f"{archive.name} holds events that cannot be read ({error}); export the run again."
+            ) from error
         (building / BLOBS_NAME).mkdir()
         for member in members:
             if match := _BLOB.fullmatch(member.filename):
@@ -115,12 +119,14 @@ def _check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
         plain = member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1
         known = member.filename == EVENTS_NAME or _BLOB.fullmatch(member.filename)
         if not (known and regular and plain and member.file_size == member.compress_size):
-            raise RunError(f"{archive} holds {member.filename[:80]!r}, which no exported run does; do not trust it.")
+            raise RunError(
+                f"{archive.name} holds {member.filename[:80]!r}, which no exported run does; do not trust it."
+            )
     if len(set(names)) < len(names) or EVENTS_NAME not in names:
-        raise RunError(f"{archive} does not list its files once each with an {EVENTS_NAME}; export the run again.")
+        raise RunError(f"{archive.name} does not list its files once each with an {EVENTS_NAME}; export the run again.")
     # Stored members that do not overlap cannot be larger than their archive.
     if sum(member.file_size for member in members) > archive.stat().st_size:
-        raise RunError(f"{archive} claims to hold more bytes than it has; do not trust it.")
+        raise RunError(f"{archive.name} claims to hold more bytes than it has; do not trust it.")
 
 
 def _read_events(archive: Path, lines: Iterable[bytes]) -> list[Event]:
@@ -132,7 +138,7 @@ def _read_events(archive: Path, lines: Iterable[bytes]) -> list[Event]:
                 raise ValueError("its id does not count up")
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise RunError(
-                f"{archive}, {EVENTS_NAME}, line {number} is not an event ({error}); export the run again."
+                f"{archive.name}, {EVENTS_NAME}, line {number} is not an event ({error}); export the run again."
             ) from error
         events.append(event)
     return events

@@ -18,8 +18,9 @@ import gradio as gr
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, TaskError
 from workbench.records import to_json
+from workbench.tasks import is_built_in
 from workbench.tasks.sandbox import shown
-from workbench.ui import endpoints, experiment_endpoints, intervention
+from workbench.ui import book_endpoints, endpoints, experiment_endpoints, intervention
 from workbench.ui.board import find
 from workbench.ui.endpoints import Endpoint
 from workbench.ui.forms import is_text, make_config
@@ -37,10 +38,10 @@ def build(studio: Studio) -> None:
         return await asyncio.shield(asyncio.wrap_future(job.future))
 
     async def tasks(pack: str = "") -> list:
-        """The tasks of a pack, or of all packs."""
+        """The tasks of a pack, or of all packs of the run; a built-in pack need not be in it yet."""
 
         def run(workbench: Any, job: Any) -> list[dict[str, Any]]:
-            if pack and pack not in workbench.packs():
+            if pack and pack not in workbench.packs() and not is_built_in(pack):
                 raise TaskError(f"There is no pack {shown(pack)}; there are {', '.join(workbench.packs())}.")
             return [to_json(task) for task in workbench.tasks(pack or None)]
 
@@ -106,7 +107,7 @@ def build(studio: Studio) -> None:
             "job": job.label if job else "",
             "waiting": desk.waiting(),
             "queue": queue(desk),
-            "head": desk.facts.get("head", ""),
+            **{name: desk.facts.get(name) for name in ("head", "run", "policy", "judges", "damage")},
             "problem": desk.problem,
         }
 
@@ -120,8 +121,9 @@ def build(studio: Studio) -> None:
         return {"state": desk.state}
 
     named: list[Endpoint] = [tasks, sample, judge, feedback, credit, update, undo, redo, checkout, held_out]
-    others = [part.endpoints(studio, result) for part in (endpoints, experiment_endpoints, intervention)]
-    for endpoint in (*named, status, stop, reopen, *chain(*others)):
+    parts = (endpoints, book_endpoints, experiment_endpoints, intervention)
+    others = chain.from_iterable(part.endpoints(studio, result) for part in parts)
+    for endpoint in (*named, status, stop, reopen, *others):
         gr.api(polite(checked(endpoint)), api_name=endpoint.__name__, concurrency_limit=None)
 
 

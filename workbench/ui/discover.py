@@ -78,7 +78,7 @@ class DiscoverPanel(ExperimentPanel):
                     self.seed = number(self.tab, "seed", "Seed", "Of the race's random numbers.", 0)
                 self.name = name_field(self.tab)
                 with gr.Accordion("The same as code", open=False):
-                    self.code = gr.Code(language="python", label="Python", interactive=False)
+                    self.code = gr.Code(language="python", label="Python", interactive=False, elem_id="discover-code")
             with gr.Column(scale=9, min_width=320):
                 self.results(charts=1)
 
@@ -154,7 +154,7 @@ def _tasks(moment: Moment) -> list[tuple[str, str]]:
 def planned(tasks: Sequence[str], methods: Sequence[str], spent: DiscoverySettings) -> str:
     """What Start would do, in one or two sentences."""
     if not tasks:
-        return "Choose at least one task for the race; hard ones have to be found first."
+        return "Choose at least one task for the race; step 1 finds hard ones."
     if not methods:
         return "No method is chosen; choose at least one."
     most = len(tasks) * len(methods) * spent.budget

@@ -10,8 +10,9 @@ from workbench.errors import TaskError
 from workbench.records import to_json
 from workbench.tasks.sandbox import shown
 from workbench.ui import compare_jobs
-from workbench.ui.forms import make_config
+from workbench.ui.forms import checked_text, make_config
 from workbench.ui.moment import path_to
+from workbench.ui.own_task import advice
 from workbench.ui.rewards import by_policy
 from workbench.ui.studio import Studio
 from workbench.ui.task_jobs import AD_HOC
@@ -68,6 +69,11 @@ def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
         text, ids = await result(studio.prompt(task))
         return {"text": text, "ids": list(ids)}
 
+    async def closest_task(prompt: str) -> dict:
+        """Whether the policy speaks a prompt's language; where it does not, the closest task that it can do."""
+        found = advice(studio, checked_text(prompt, "The prompt"))
+        return {"speaks": not found, "closest": found.get("closest", "")}
+
     async def add_task(
         prompt: str, environment: str = "person", answer: dict | None = None, pack: str = AD_HOC
     ) -> dict:
@@ -113,6 +119,7 @@ def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
         compare_runs,
         what_if,
         prompt,
+        closest_task,
         add_task,
         import_pack,
         export_pack,

@@ -92,6 +92,7 @@ class LearnPanel(ExperimentPanel):
                         language="python",
                         label="Python",
                         interactive=False,
+                        elem_id="learn-code",
                     )
             with gr.Column(scale=9, min_width=320):
                 self.results(charts=4)

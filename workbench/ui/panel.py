@@ -83,14 +83,17 @@ def numbered(data: dict[str, Any]) -> str:
     return island({**data, "seq": next(_sequence)})
 
 
-def part(kind: str) -> gr.HTML:
-    """An area that the script draws. Its template is constant: Gradio evaluates `${...}` in interpolated data."""
+def part(kind: str, name: str = "") -> gr.HTML:
+    """An area that the script's part `kind` draws; `name` where there is more than one such area.
+
+    Its template is constant: Gradio evaluates `${...}` in interpolated data.
+    """
     return gr.HTML(
         value="",
         html_template=f'<div class="wb-part wb-{kind}"></div>',
         js_on_load=f"SDPOPage.attach('{kind}', element, props, watch, trigger) /* 'select' */",
         apply_default_css=False,
-        elem_id=f"part-{kind}",
+        elem_id=f"part-{name or kind}",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 # What works on stored data alone, by element id.
-LOOKING = {"pack", "task", "compare-kind", "compare-view", "compare-run", "do-compare"}
+LOOKING = {"pack", "task", "compare-kind", "compare-view", "compare-run", "do-compare", "share-run", "export-run"}
 CONTROLS = (
     gr.Button,
     gr.Textbox,

@@ -66,7 +66,10 @@ class RunJobs(Board):
         checked_run(name)
 
         def run(workbench: Any, job: Job) -> str:
-            workbench.import_run(archive, Path(workbench.run.path).parent / name)
+            target = Path(workbench.run.path).parent / name
+            if target.exists():
+                raise RunError(f"There is a run {name} already; give the archive's file another name.")
+            workbench.import_run(archive, target)
             self._list(workbench)
             return name
 

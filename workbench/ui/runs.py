@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from workbench.errors import RunError
 from workbench.ui.moment import Moment
 from workbench.ui.panel import QUIET, Panel, Selection, Then, chosen_id, numbered, part, polite
 from workbench.ui.studio import Studio
@@ -30,7 +31,7 @@ class RunsPanel(Panel):
             self.upload = gr.UploadButton(
                 "Import an archive …", size="sm", min_width=160, file_types=[".zip"], elem_id="import-run"
             )
-        self.page = part("download")
+        self.page = part("download", "share")
         self.archive = gr.File(label="The archive", visible=False, elem_id="archive")
         gr.Markdown(
             "The shared file holds the newest scored attempts with their heatmaps; it needs no server and no network. "
@@ -48,8 +49,10 @@ class RunsPanel(Panel):
         then(begin)
         then(self.tab.select(polite(self.on_look), None, None, **QUIET))
         self.share.click(polite(self.on_share), None, [self.page], **QUIET)
-        self.export.click(polite(self.on_export), None, [self.archive], **QUIET)
-        self.upload.upload(polite(self.on_import), [self.upload], None, **QUIET)
+        # These two are endpoints as well: a program's file comes and goes as the page's does.
+        exported = self.export.click(polite(self.on_export), None, [self.archive], **_named("export_run"))
+        exported.success(lambda: gr.File(visible=True), None, [self.archive], **QUIET)
+        self.upload.upload(polite(self.on_import), [self.upload], None, **_named("import_run"))
 
     def on_open(self, event: gr.EventData) -> tuple[str, str, dict[str, Any]]:
         """Go on with the run that was pressed."""
@@ -71,14 +74,21 @@ class RunsPanel(Panel):
         name = self.studio.desk.facts.get("run", "run")
         return numbered({"name": f"{name}.html", "text": text, "type": "text/html"})
 
-    def on_export(self) -> gr.File:
-        """The archive as a link."""
-        path = self.studio.export_run(tempfile.mkdtemp()).future.result()
-        return gr.File(str(path), visible=True)
+    def on_export(self) -> str:
+        """The whole run as one archive, a ZIP file."""
+        kept = Path(self.archive.GRADIO_CACHE)  # deleted there after a while, and not copied once more
+        kept.mkdir(parents=True, exist_ok=True)
+        return str(self.studio.export_run(tempfile.mkdtemp(dir=kept)).future.result())
 
-    def on_import(self, path: str) -> None:
-        """An archive becomes a run of its file's name."""
-        self.studio.import_run(path, Path(path).stem).future.result()
+    def on_import(self, archive: str) -> None:
+        """A run's archive, a ZIP file, becomes a run of its file's name beside the open one."""
+        if not isinstance(archive, str):
+            raise RunError("There is no archive; upload a run's archive, a file that ends in .zip.")
+        self.studio.import_run(archive, Path(archive).stem).future.result()
+
+
+def _named(name: str) -> dict[str, Any]:
+    return {**QUIET, "api_visibility": "public", "api_name": name}
 
 
 def _runs(moment: Moment) -> dict[str, Any]:

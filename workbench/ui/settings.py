@@ -49,9 +49,9 @@ class SettingsPanel(Panel):
                     made = _field(item.name, item.default)
                     self.fields.append((kind, item.name, made, state))
                     self.follow(f"set {item.name}", made, _value(read, item.name), lambda value: value)
-            code = gr.Code(label="The same in Python", interactive=False)
+            code = gr.Code(label="The same in Python", interactive=False, elem_id=f"code-{title.lower()}")
             self.follow(f"code {title}", code, _code(read), lambda text: text)
-            line = gr.Code(label="The same on the command line", interactive=False)
+            line = gr.Code(label="The same on the command line", interactive=False, elem_id=f"line-{title.lower()}")
             self.follow(f"line {title}", line, _command(read), lambda text: text)
 
     def connect(self, then: Then) -> None:

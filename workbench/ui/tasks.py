@@ -29,7 +29,9 @@ class TaskPanel(Panel):
             self.task = gr.Dropdown([], label="Task", elem_id="task", min_width=150, allow_custom_value=True)
         self.draw("task", _task)
         with gr.Row(elem_classes="wb-sample"):
-            self.n = gr.Number(8, label="Attempts", precision=0, minimum=1, maximum=MOST_ATTEMPTS, min_width=64)
+            self.n = gr.Number(
+                8, label="Attempts", precision=0, minimum=1, maximum=MOST_ATTEMPTS, min_width=64, elem_id="attempts"
+            )
             self.sample = gr.Button("Sample", variant="primary", min_width=90, elem_id="do-sample")
             self.stop = gr.Button("Stop", interactive=False, min_width=64, elem_id="do-stop")
         choices = lambda value: gr.Dropdown(value[0], value=value[1] or None)  # noqa: E731

@@ -44,7 +44,7 @@ class TimelinePanel(Panel):
                 with gr.Row(elem_classes="wb-sample"):
                     self.first = gr.Dropdown([], label="From", min_width=120, elem_id="compare-first")
                     self.second = gr.Dropdown([], label="To", min_width=120, elem_id="compare-second")
-                    self.compare = gr.Button("Compare", size="sm", min_width=90, elem_id="do-compare")
+                    self.compare = gr.Button("Compare", size="sm", scale=0, min_width=90, elem_id="do-compare-nodes")
                 self.compared = part("nodes")
             self.follow("comparing", comparing, lambda m: len(_nodes(m)) > 1, lambda many: gr.Accordion(visible=many))
             self.follow("from", self.first, lambda m: (_labels(m), _before(m)), _choices)
