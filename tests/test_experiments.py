@@ -147,13 +147,13 @@ def test_what_was_stopped_goes_on_with_its_own_settings(workbench: Workbench) ->
     points = workbench.compare_learning(arms, "house-rules@11:remark", settings=settings, name="half", stop=stop)
     first = next(points)
     stop.set()
-    assert list(points) == [] and how_far(workbench.experiments()["half"]) == (1, 4, "rounds")
+    assert list(points) == [] and how_far(workbench.experiments()["half"]) == (0, 2, "rounds")
     resumed = list(workbench.resume("half"))
     assert resumed[0] == first and [(one.arm, one.round) for one in resumed] == list(
         itertools.product(("sdpo", "grpo"), (0, 1))
     )
     assert workbench.experiments()["half"].settings["arms"][0]["config"]["learning_rate"] == 1e-3
-    assert how_far(workbench.experiments()["half"]) == (4, 4, "rounds") and workbench.head == "root"
+    assert how_far(workbench.experiments()["half"]) == (2, 2, "rounds") and workbench.head == "root"
     assert list(workbench.resume("half")) == resumed  # finished: nothing is made again
     with pytest.raises(ConfigError, match="no experiment 'none'"):
         workbench.resume("none")

@@ -46,7 +46,7 @@ def learnt(studio: Studio, methods: list[str], **options: Any) -> dict[str, Any]
 def test_methods_are_compared_and_the_policy_is_afterwards_where_it_was(studio: Studio) -> None:
     head = studio.desk.facts["head"]
     made = learnt(studio, ["sdpo", "grpo"], name=" both ")
-    assert (made["name"], made["done"], made["total"], made["finished"]) == ("both", 4, 4, True)
+    assert (made["name"], made["done"], made["total"], made["finished"]) == ("both", 2, 2, True)
     assert [arm["config"]["steps"] for arm in made["settings"]["arms"]] == [1, 1]
     facts = studio.desk.facts
     assert facts["head"] == head == studio.desk.workbench.head and facts["experiment"] == ""
@@ -78,10 +78,10 @@ def test_one_way_of_learning_stays_in_force_and_a_stopped_one_goes_on(studio: St
     assert desk.stop(job.number)
     go_on.set()
     stopped = job.future.result(WAIT_S)
-    assert (stopped["done"], stopped["finished"]) == (1, False)
+    assert (stopped["done"], stopped["finished"]) == (0, False)
     assert desk.facts["head"] == desk.facts["experiments"]["one"].start
     resumed = experiment_jobs.resume(studio, "one").future.result(WAIT_S)
-    assert (resumed["done"], resumed["finished"]) == (2, True)
+    assert (resumed["done"], resumed["finished"]) == (1, True)
     last = desk.facts["experiments"]["one"].arms["sdpo"][-1]
     assert desk.facts["head"] == last.update_id != desk.facts["experiments"]["one"].start
 

@@ -50,7 +50,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seeded]:
         words = f"{NAME} {INVISIBLE} {TURNS}"
         ids = tuple(tokenizer.encode(words, add_special_tokens=False, split_special_tokens=True))
         said = {"text": words, "token_ids": ids, "sampling_logps": (-1.0,) * len(ids)}
-        hostile = replace(sampled, id="a-hostile", feedback=SCRIPTS + TURNS, **said)
+        hostile = replace(sampled, id="a-hostile", feedback=INVISIBLE + SCRIPTS + TURNS, **said)
         long = replace(sampled, id="a-long", text=SCRIPTS + LONG_LINE, feedback=LONG_LINE[:19_000])
         for attempt in (hostile, long):
             workbench.run.append("attempt", to_json(attempt))
@@ -85,6 +85,8 @@ def test_every_view_shows_it_as_text(new_page: Callable[..., Any], seeded: Seede
     page.locator(".hm-t").first.hover()
     page.locator(".wb-teacher summary").first.click()
     page.wait_for_selector(".wb-teacher pre:has-text('onerror')")
+    for place in (".wb-teacher pre", ".wb-card [data-id='a-hostile']"):  # what turns or hides text is seen
+        assert page.locator(f"{place} .hm-ctl").first.inner_text() == "U+202E"
     assert_harmless(page)
     assert "onerror" in page.locator(".wb-part-header, .wb-header, #part-header").first.inner_text()
     tabs = page.get_by_role("tab")

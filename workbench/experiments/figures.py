@@ -12,6 +12,7 @@ from workbench.statistics import Estimate
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("solid", "dash", "dot")  # for what comes after the colours
 GREY = "#8a93a1"
+FEW = 10  # steps of an axis that are all written
 
 Series = Mapping[str, Sequence[tuple[float, Estimate]]]  # name -> (x, estimate of y), in order of x
 
@@ -39,9 +40,9 @@ def curves(
         line |= {"shape": "hv"} if steps else {}
         known = [(at, one) for at, one in points if not math.isnan(one.low)]
         if known:
-            places = [at for at, _ in known]
+            along = [at for at, _ in known]
             figure.add_scatter(
-                x=[*places, *reversed(places)],
+                x=[*along, *reversed(along)],
                 y=[*(one.high for _, one in known), *(one.low for _, one in reversed(known))],
                 mode="lines",
                 fill="toself",
@@ -60,11 +61,14 @@ def curves(
             line=line,
             hovertemplate=f"{name}<br>%{{x}}: %{{y:.3g}}<extra></extra>",
         )
+    places = [at for points in series.values() for at, _ in points]
     figure = _laid_out(figure, x, y, y_range)
     if crowded:
         figure.update_layout(legend={"orientation": "v", "y": 1})
     if logarithmic:
         figure.update_xaxes(type="log")
+    elif all(at.is_integer() and abs(at) <= FEW for at in map(float, places)):
+        figure.update_xaxes(dtick=1)  # what is counted has no halves
     return figure
 
 
@@ -110,7 +114,7 @@ def _laid_out(figure: Any, x: str, y: str, y_range: tuple[float, float] | None) 
         font={"color": GREY, "size": 13},
         height=380,
         margin={"l": 60, "r": 12, "t": 12, "b": 50},
-        legend={"orientation": "h", "y": 1.12},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
         xaxis={**axis, "title": {"text": x}},
         yaxis={**axis, "title": {"text": y.replace(", ", ",<br>")}} | ({"range": list(y_range)} if y_range else {}),
     )

@@ -92,24 +92,24 @@ class Report:
         return "\n\n".join(parts)
 
 
-def shown(cell: Cell) -> str:
-    """A cell for people: intervals in brackets, infinity as what was not reached."""
+def shown(cell: Cell, digits: int = 3) -> str:
+    """A cell for people: intervals in brackets, infinity as what was not reached; `digits`: significant ones."""
+
+    def number(value: float) -> str:
+        if math.isnan(value):
+            return "–"
+        if math.isinf(value):
+            return "not reached"
+        return f"{value:.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
+
     if isinstance(cell, HeldOut):
-        return f"{_number(cell.rate)} ({_number(cell.low)} to {_number(cell.high)})"
+        return f"{number(cell.rate)} ({number(cell.low)} to {number(cell.high)})"
     if isinstance(cell, Estimate):
         ends = (cell.low, cell.high)
-        return _number(cell.value) + ("" if math.isnan(sum(ends)) else f" ({_number(ends[0])} to {_number(ends[1])})")
+        return number(cell.value) + ("" if math.isnan(sum(ends)) else f" ({number(ends[0])} to {number(ends[1])})")
     if isinstance(cell, bool):
         return "yes" if cell else "no"
-    return _number(cell) if isinstance(cell, float) else "" if cell is None else str(cell)
-
-
-def _number(value: float) -> str:
-    if math.isnan(value):
-        return "–"
-    if math.isinf(value):
-        return "not reached"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return number(cell) if isinstance(cell, float) else "" if cell is None else str(cell)
 
 
 def _plain(value: Any) -> Any:

@@ -38,8 +38,8 @@ def how_far(record: Record) -> tuple[int, int, str]:
 
 def _rounds(record: Record) -> tuple[int, int, str]:
     settings = record.settings
-    done = sum(len(points) for points in record.arms.values())
-    return done, len(settings["arms"]) * (1 + settings["rounds"]), "rounds"  # that before the first update included
+    done = sum(max(0, len(points) - 1) for points in record.arms.values())  # an arm's first point is where it begins
+    return done, len(settings["arms"]) * settings["rounds"], "rounds"
 
 
 def _hard_tasks(record: Record) -> tuple[int, int, str]:

@@ -4,17 +4,17 @@
 /* Numbers of one token by the name of the series ("student", "teacher", "kl", "template only", ...), nats. */
 const numberOf = (payload, name, i) => ((payload.numbers || []).find((series) => series.name === name) || { values: [] }).values[i];
 const logs = (a, b) => `log ${prob(Math.exp(a))} − log ${prob(Math.exp(b))} = ${filled(a)} − (${filled(b)})`;
-const result = (value) => (value > 0 ? "+" : "") + filled(value);
+const UNSEEN = 5e-4; // a push that is shown as 0, and by no bar
 /* Formulas with numbers, by view; undefined where a number is missing. */
 const FILLED = {
-  raw: (of, v) => `A = log q − log π = ${logs(of("teacher"), of("student"))} = ${result(v)} nats`,
-  centred: (of, v) => `A + KL = ${logs(of("teacher"), of("student"))} + ${filled(of("kl"))} = ${result(v)} nats`,
-  control: (of, v) => `A − A[template only] = log q − log q[template only] = ${logs(of("teacher"), of("template only"))} = ${result(v)} nats`,
-  control_wrong: (of, v) => `A − A[wrong feedback] = log q − log q[wrong feedback] = ${logs(of("teacher"), of("wrong feedback"))} = ${result(v)} nats`,
-  evidence: (of, v) => { const own = of("teacher") - of("student"); return `Σ A = ${filled(v - own)} before + ${filled(own)} here = ${result(v)} nats`; },
+  raw: (of, v) => `A = log q − log π = ${logs(of("teacher"), of("student"))} = ${filled(v, signed)} nats`,
+  centred: (of, v) => `A + KL = ${logs(of("teacher"), of("student"))} + ${filled(of("kl"))} = ${filled(v, signed)} nats`,
+  control: (of, v) => `A − A[template only] = log q − log q[template only] = ${logs(of("teacher"), of("template only"))} = ${filled(v, signed)} nats`,
+  control_wrong: (of, v) => `A − A[wrong feedback] = log q − log q[wrong feedback] = ${logs(of("teacher"), of("wrong feedback"))} = ${filled(v, signed)} nats`,
+  evidence: (of, v) => { const own = of("teacher") - of("student"); return `Σ A = ${filled(v - own)} before + ${filled(own)} here = ${filled(v, signed)} nats`; },
   srpo: (of, v) => `exp(−H[q]) / mean = exp(−${filled(of("entropy teacher"))}) / mean = ${filled(Math.exp(-of("entropy teacher")))} / ${filled(Math.exp(-of("entropy teacher")) / v)} = ${filled(v)}`,
-  predicted: (of, v) => `push = −∂L/∂z = ${result(v)}`,
-  realised: (of, v) => `Δ log π = log π after − log π before = ${result(v)} nats`,
+  predicted: (of, v) => `push = −∂L/∂z = ${filled(v, signed)}`,
+  realised: (of, v) => `Δ log π = log π after − log π before = ${filled(v, signed)} nats`,
 };
 function formulaText(payload, look, i) {
   let missing = false;
@@ -78,7 +78,7 @@ function tokenDrawer(uid, on) {
     add(head, title(actions ? "force" : "next token", "Likeliest tokens of both sides"), student, teacher,
       title("push", "Minus the gradient of the loss at this token's logit: + a step makes it likelier"));
     table.append(add(el("thead"), head));
-    const body = el("tbody"), strongest = Math.max(...top.push.map(Math.abs), 1e-12);
+    const body = el("tbody"), strongest = Math.max(...top.push.map(Math.abs), UNSEEN);
     const places = top.ids.map((_, k) => k).sort((a, b) => Math.max(top.student[b], top.teacher[b]) - Math.max(top.student[a], top.teacher[a]));
     const shown = places.filter((k, place) => place < 8 || top.ids[k] === own);
     for (const k of shown) body.append(row(quoted(top.texts[k]), k, top.ids[k]));
@@ -102,7 +102,7 @@ function tokenDrawer(uid, on) {
       if (id === own) label.append(el("em", "", "sampled"));
       const bars = [["hm-s", p], ["hm-q", q]].map(([cls, share]) => { const bar = el("i", cls); bar.style.width = `${(100 * (share || 0)).toFixed(1)}%`; return bar; });
       add(cell, label, ...bars);
-      const pushed = el("td", `hm-push ${push > 0 ? "hm-up" : push < 0 ? "hm-down" : ""}`, Math.abs(push) < 5e-4 ? "0" : signed(push)), bar = el("i");
+      const pushed = el("td", `hm-push ${push > 0 ? "hm-up" : push < 0 ? "hm-down" : ""}`, Math.abs(push) < UNSEEN ? "0" : signed(push)), bar = el("i");
       bar.style.width = `${(100 * Math.abs(push) / strongest).toFixed(1)}%`;
       pushed.append(bar);
       return add(el("tr"), cell, el("td", "", prob(p)), el("td", "", prob(q)), pushed);
@@ -130,7 +130,7 @@ function tokenDrawer(uid, on) {
 
   function testResult(found) {
     const [low, high] = found.interval, box = el("div", "hm-test");
-    const points = (value) => signed(100 * value, 3).replace(/\.0+$/, "");
+    const points = (value) => signed(Math.round(100 * value), 3);
     const verdict = low > 0 ? "so the token decides: the other one passes more often" : high < 0 ? "so the token decides: the other one passes less often"
       : `which ${2 * found.n} continuations cannot tell from no change; test again to add more`;
     box.setAttribute("role", "status");

@@ -26,8 +26,8 @@ const num = (value, digits = 2) => {
   return value.toFixed(decimals).replace("-", "−");
 };
 const exact = (value) => num(value, 4);
-const filled = (value) => num(value, Math.abs(value) >= 1 ? 3 : 2); // in a formula, which is to add up
 const signed = (value, digits = 2) => (value > 0 ? "+" : "") + num(value, digits);
+const filled = (value, written = num) => written(value, Math.abs(value) >= 1 ? 3 : 2); // in a formula, which is to add up
 const prob = (p) => (p === null || p === undefined ? "–" : p >= 0.9995 ? "1.00" : p >= 0.01 ? p.toFixed(p >= 0.1 ? 2 : 3).slice(1) : p >= 5e-4 ? p.toFixed(3).slice(1) : p === 0 ? "0" : num(p, 1));
 const counted = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 const codePoint = (char) => "U+" + char.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
@@ -35,6 +35,9 @@ const quoted = (text) => {
   const shown = [...text.slice(0, 60)].map((c) => (c === "\n" ? "⏎" : c === "\t" ? "→" : HIDDEN.test(c) ? codePoint(c) : c)).join("");
   return "`" + (shown || "∅") + (text.length > 60 ? "…" : "") + "`";
 };
+
+/* Text that stands for itself, as nodes: what cannot be seen in it, or turns its direction, becomes a mark. */
+const withMarks = (text) => text.split(new RegExp(`(${HIDDEN.source})`, "u")).map((part, place) => (place % 2 ? el("span", "hm-ctl", codePoint(part)) : part));
 
 /* A token's characters as nodes; returns the pieces split at newlines (a newline ends the piece it is in). */
 function pieces(token) {

@@ -12,6 +12,8 @@ LINE = GOOD = "#3f8fc9"  # the blue and the orange of the heatmap
 BAD = "#ef8a35"
 FORMER = "rgba(63,143,201,.45)"  # the blue of what is not in force
 FULL, LABELLED = 0.78, 8  # of the room to the next update: the longest bar; histograms up to which bars are counted
+HEIGHT = 260  # pixels
+LONGEST_NAME = 24  # characters of a branch in the legend
 BRANCHES = (LINE, "#a26bd0", "#2f9e83", "#c2607a", "#8a7a2f")  # each 3:1 or better on both grounds
 
 
@@ -44,13 +46,13 @@ def learning_curves(
         figure.add_scatter(
             x=[i for i, _ in places],
             y=[found["rate"] for _, found in places],
-            name=name,
+            name=name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…",
             mode="lines+markers",
             line={"color": colour, "width": 1.5 if number else 2.5, "dash": "dot" if number else "solid"},
             marker={"size": 7 if number else 9},
             error_y=error,
             text=[found["says"] for _, found in places],
-            hovertemplate="after %{x} updates: %{y:.0%}<br>%{text}<extra>%{fullData.name}</extra>",
+            hovertemplate="after %{x} updates: %{y:.0%}<br>%{text}<extra></extra>",
         )
     longest = max(len(path) for _, path in branches)
     _lay_out(
@@ -58,7 +60,12 @@ def learning_curves(
         x={"title": "updates", "dtick": max(1, longest // 10), "range": [-0.3, max(1, longest - 1) + 0.3]},
         y={"title": title, "range": [0, 1.02], "tickformat": ".0%"},
     )
-    figure.update_layout(showlegend=len(drawn) > 1, legend={"orientation": "h", "y": 1.12})
+    rows = max(0, len(drawn) - 2)  # of the legend, where the page is narrow
+    figure.update_layout(
+        height=HEIGHT + 19 * rows,
+        showlegend=len(drawn) > 1,
+        legend={"orientation": "h", "y": 1.04, "yanchor": "bottom"},
+    )
     return figure
 
 
@@ -188,7 +195,7 @@ def _lay_out(figure: Any, x: Mapping[str, Any], y: Mapping[str, Any]) -> None:
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": INK, "size": 13},
-        height=260,
+        height=HEIGHT,
         margin={"l": 66, "r": 12, "t": 12, "b": 44},
         showlegend=False,
         xaxis={**axis, **x},

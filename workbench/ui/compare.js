@@ -114,7 +114,7 @@
     return grid;
   }
   const shortValue = (look, i) => valueText(look, i).split(",")[0]; // without what is said of noise
-  const range = (look) => (look.own === "fixed" ? `${num(look.view.signed ? look.centre - look.limit : look.centre)} to ${num(look.centre + look.limit)}` : look.own === "attempt" ? `to ${num(look.centre + look.limit)}` : "");
+  const range = (look) => (look.own === "fixed" ? `${num(look.view.signed ? look.centre - look.limit : look.centre)} to ${num(look.centre + look.limit)}` : look.own === "attempt" ? `up to ${num(look.centre + look.limit)}` : "");
 
   /* Two runs --------------------------------------------------------------------------------------------------- */
   function drawRuns(root, runs) {

@@ -40,7 +40,7 @@
     root.replaceChildren();
     for (const one of data.tables) {
       const table = el("table", "ex-table"), line = (kind, cells) => add(el("tr"), ...cells.map((text) => el(kind, "", text)));
-      add(table, add(el("thead"), line("th", one.columns)), add(el("tbody"), ...one.rows.map((cells) => line("td", cells))));
+      add(table, add(el("thead"), line("th", one.columns)), add(el("tbody"), ...one.rows.map((cells) => line("td", cells.map((text) => text || "–")))));
       table.querySelectorAll("th").forEach((cell) => { cell.scope = "col"; });
       const scroll = add(el("div", "cmp-scroll"), table);
       scroll.tabIndex = 0; // wider than a narrow screen: scrolled by the arrow keys

@@ -17,6 +17,7 @@ from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, chosen_id,
 from workbench.ui.studio import Studio
 
 KEPT = 16  # reports in memory
+DIGITS = 2  # significant ones in tables; the report of `workbench report` has more
 CHART_HEIGHT = 300  # pixels; two rows of charts and the form's buttons fit a laptop's screen
 AXIS_SIZE = 12  # pixels, of an axis's title: the longest then fits the height of a chart in two lines
 
@@ -225,7 +226,7 @@ def tables(report: Any) -> list[dict[str, Any]]:
             "title": table.title,
             "note": table.note,
             "columns": list(table.columns),
-            "rows": [[shown(cell) for cell in row] for row in table.rows],
+            "rows": [[shown(cell, DIGITS) for cell in row] for row in table.rows],
         }
         for table in report.tables
     ]

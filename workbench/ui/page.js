@@ -20,6 +20,7 @@
   const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
   const time = (seconds) => (seconds < 90 ? `${seconds} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`);
   const heading = (text) => el("h2", "wb-h", text);
+  const written = (tag, cls, text) => add(el(tag, cls), ...window.SDPOHeatmap.kit.withMarks(text)); // what people, models and files say
   const button = (cls, text, press) => {
     const node = el("button", cls, text);
     node.type = "button";
@@ -49,7 +50,7 @@
     const box = el("details", "wb-details"), tokens = el("details", "wb-details");
     add(box, el("summary", "", title), ...(note ? [el("p", "wb-quiet", note)] : []));
     add(tokens, el("summary", "", "token ids"), el("pre", "wb-pre", prompt.ids.join(" ")));
-    return add(box, el("pre", "wb-pre", prompt.text), tokens);
+    return add(box, written("pre", "wb-pre", prompt.text), tokens);
   }
 
   const parts = {
@@ -58,7 +59,7 @@
       if (data.empty) { root.replaceChildren(el("p", "wb-empty", data.empty)); return; }
       const judge = el("p", "wb-quiet", `judged by ${data.judge}`);
       judge.title = data.model || "";
-      root.replaceChildren(...(data.system ? [el("p", "wb-system", data.system)] : []), el("p", "wb-prompt", data.prompt), judge);
+      root.replaceChildren(...(data.system ? [written("p", "wb-system", data.system)] : []), written("p", "wb-prompt", data.prompt), judge);
       if (data.exact) {
         const box = exactly(`exact prompt (${plural(data.exact.ids.length, "token")})`, data.exact);
         box.open = open;
@@ -101,7 +102,7 @@
         root.heat = null;
         const shown = data.empty ? [el("p", "wb-empty wb-empty-large", data.empty)] : [];
         if (data.title) shown.unshift(el("h3", "hm-title", data.title));
-        if (data.text) shown.splice(data.title ? 1 : 0, 0, el("pre", "wb-pre wb-plain", data.text));
+        if (data.text) shown.splice(data.title ? 1 : 0, 0, written("pre", "wb-pre wb-plain", data.text));
         root.replaceChildren(...shown);
       } else if (root.heat) root.heat.update(data);
       else mountHeat(root, data, trigger);
@@ -137,7 +138,7 @@
     return select;
   }
   function liveCard(row) {
-    return add(el("li", "wb-card wb-live"), el("span", "wb-number", String(row.number)), el("pre", "wb-stream", row.text || " "));
+    return add(el("li", "wb-card wb-live"), el("span", "wb-number", String(row.number)), written("pre", "wb-stream", row.text || " "));
   }
   function card(row, chosen, trigger) {
     const button = el("button", "wb-card-button");
@@ -156,7 +157,7 @@
       button.append(strip);
     }
     const said = row.feedback ? row.feedback.split("\n")[0].slice(0, 90) : row.used === false ? row.why : "no feedback";
-    button.append(el("span", "wb-said", row.forced ? `${row.forced} · ${said}` : said));
+    button.append(written("span", "wb-said", row.forced ? `${row.forced} · ${said}` : said));
     button.addEventListener("click", () => trigger("select", { id: row.id }));
     return add(el("li", "wb-card"), button);
   }

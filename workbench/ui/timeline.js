@@ -10,7 +10,8 @@
   };
 
   function tree(nodes, trigger) {
-    const X = 82, Y = 58, R = 9;
+    const text = (node) => (node.parent === null ? "start" : node.loss ? `${two(node.loss[0])} → ${two(node.loss[1])}` : node.id);
+    const X = 22 + 6.5 * Math.max(9, ...nodes.map((node) => text(node).length)), Y = 58, R = 9; // labels stand side by side
     const box = el("div", "wb-tree"), svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     const width = (Math.max(...nodes.map((node) => node.x)) + 1) * X, height = (Math.max(...nodes.map((node) => node.y)) + 1) * Y + 16;
     svg.setAttribute("width", width); svg.setAttribute("height", height); svg.setAttribute("aria-hidden", "true");
@@ -27,7 +28,7 @@
     for (const node of nodes) {
       const button = el("button", node.head ? "wb-node wb-head" : "wb-node"), [x, y] = place(node);
       button.type = "button"; button.style.left = `${x - 22}px`; button.style.top = `${y - R - 2}px`;
-      const label = node.parent === null ? "start" : node.loss ? `${two(node.loss[0])} → ${two(node.loss[1])}` : node.id;
+      const label = text(node);
       button.setAttribute("aria-label", `${node.id} on ${node.name}${node.head ? ", the head" : ", go there"}, loss ${label}`);
       button.title = `${node.id} · ${node.name}`;
       if (node.head) button.setAttribute("aria-current", "step");
@@ -49,11 +50,12 @@
     const row = (name, value, unit) => add(list, add(el("div"), add(el("dt"), term(name)), el("dd", "", value), el("dd", "wb-unit", unit)));
     row("adapter distance", two(data.distance), "relative");
     row("held-out", `${rate(first.held_out)} → ${rate(second.held_out)}`, "pass rate");
-    row("attempts there", `${first.passed} of ${first.written} → ${second.passed} of ${second.written}`, "passed");
+    row("attempts there", `${passed(first)} → ${passed(second)}`, "passed");
     const heat = el("div", "wb-compared");
     root.replaceChildren(el("p", "wb-quiet", `From ${first.id} to ${second.id}`), list, heat);
     if (data.heat.tokens.length) window.SDPOHeatmap.mount(heat, { title: "The chosen attempt, re-scored under both", summary: "", ...data.heat }, { theme: "host" });
     else heat.append(el("p", "wb-empty", "Choose an attempt to see it re-scored under both."));
   };
+  const passed = (node) => (node.written ? `${node.passed} of ${node.written}` : "none");
   const rate = (found) => (found ? percent(found.rate) : "not measured");
 })();
