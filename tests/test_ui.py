@@ -18,12 +18,13 @@ from workbench.ui import build_ui, charts
 from workbench.ui.attempts import pooled_limit, strip
 from workbench.ui.credit import with_report
 from workbench.ui.forms import make_config
+from workbench.ui.job import AHEAD, SHOWN
 from workbench.ui.moment import path_to, pick
 from workbench.ui.own_task import expected
 from workbench.ui.rewards import by_policy
 from workbench.ui.studio import Detail, Studio
 from workbench.ui.timeline import branches, timeline
-from workbench.ui.worker import AHEAD, LONGEST_QUEUE, SHOWN, Desk
+from workbench.ui.worker import LONGEST_QUEUE, Desk
 
 WAIT_S = 300.0
 

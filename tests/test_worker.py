@@ -18,8 +18,9 @@ from workbench.benchmarks.measure import resident_bytes
 from workbench.config import LoraSettings, SamplingConfig
 from workbench.errors import RunError, TaskError
 from workbench.ui import worker
+from workbench.ui.job import AHEAD, ASKED_BY, SHOWN
 from workbench.ui.studio import Studio
-from workbench.ui.worker import AHEAD, ASKED_BY, SHOWN, Desk
+from workbench.ui.worker import Desk
 
 WAIT_S = 120.0
 

@@ -16,7 +16,8 @@ import pytest
 from workbench import Workbench
 from workbench.benchmarks.browser import free_port
 from workbench.ui import build_ui, launch, make_desk
-from workbench.ui.worker import Desk, Job
+from workbench.ui.job import Job
+from workbench.ui.worker import Desk
 
 pytestmark = pytest.mark.browser
 

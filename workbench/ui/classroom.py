@@ -13,9 +13,9 @@ import gradio as gr
 from workbench.config import SamplingConfig
 from workbench.errors import TaskError
 from workbench.ui.forms import make_config
+from workbench.ui.job import Job
 from workbench.ui.panel import QUIET, Panel, Selection, Then, chosen_id, polite
 from workbench.ui.studio import Studio
-from workbench.ui.worker import Job
 
 ATTEMPTS = 6
 

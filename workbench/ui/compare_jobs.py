@@ -8,7 +8,7 @@ from workbench.config import SDPOConfig
 from workbench.errors import RunError
 from workbench.ui.board import Board, find
 from workbench.ui.forms import checked_text
-from workbench.ui.worker import Job
+from workbench.ui.job import Job
 
 
 def compare(

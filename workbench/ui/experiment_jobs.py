@@ -21,7 +21,8 @@ from workbench.experiments.settings import DISCOVERY_DEFAULTS, SCREENED, TEST_TI
 from workbench.tasks.house_rules.pack import check_kind, house_tasks
 from workbench.ui.board import Board
 from workbench.ui.forms import check_name, is_text, plural, whole_number
-from workbench.ui.worker import Desk, Job
+from workbench.ui.job import Job
+from workbench.ui.worker import Desk
 
 KINDS = ("learn", "screen", "discover")
 PUBLISHED_S = 0.3  # at most this often, and for a tenth of the time at most

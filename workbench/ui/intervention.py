@@ -14,8 +14,9 @@ from workbench.records import Attempt, to_json
 from workbench.ui.board import find
 from workbench.ui.endpoints import Endpoint
 from workbench.ui.forms import make_config
+from workbench.ui.job import Job
 from workbench.ui.studio import Studio
-from workbench.ui.worker import Desk, Job
+from workbench.ui.worker import Desk
 
 CONTINUATIONS = 16  # of each side, where a person does not say how many
 

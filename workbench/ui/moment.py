@@ -11,8 +11,8 @@ from typing import Any
 
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.records import Attempt, Ledger, Task, UpdateReport
+from workbench.ui.job import PERSON
 from workbench.ui.studio import Detail, Spans, Studio
-from workbench.ui.worker import PERSON
 
 
 class Moment:

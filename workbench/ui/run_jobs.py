@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.errors import RunError
 from workbench.ui.board import Board
-from workbench.ui.worker import Job
+from workbench.ui.job import Job
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 

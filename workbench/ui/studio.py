@@ -16,10 +16,10 @@ from workbench.errors import FeedbackError, NoSignalError, TaskError
 from workbench.records import Attempt, Task
 from workbench.ui.board import find
 from workbench.ui.forms import LONGEST_TEXT, checked_text, is_text
+from workbench.ui.job import AHEAD, SHOWN, Job
 from workbench.ui.run_jobs import RunJobs
 from workbench.ui.task_jobs import TaskJobs
 from workbench.ui.timeline_jobs import TimelineJobs
-from workbench.ui.worker import AHEAD, SHOWN, Job
 
 Spans = Mapping[str, Sequence[int]]  # attempt id -> (start, end) of the marked tokens, end excluded
 

@@ -11,7 +11,7 @@ from workbench.records import Task
 from workbench.tasks import is_built_in
 from workbench.ui.board import Board
 from workbench.ui.forms import LONGEST_PACK, check_name, checked_text, is_text
-from workbench.ui.worker import SHOWN, Job
+from workbench.ui.job import SHOWN, Job
 
 AD_HOC = "ad-hoc"  # pack of the tasks that people type, where they name no other
 HUB_MODELS = "hub models"  # key of the job and of its result

@@ -11,11 +11,12 @@ from workbench.config import SamplingConfig, model_name
 from workbench.records import Task
 from workbench.tasks import MODEL
 from workbench.ui.forms import make_config
+from workbench.ui.job import ASKED_BY
 from workbench.ui.moment import Moment
 from workbench.ui.own_task import advice
 from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, polite
 from workbench.ui.studio import MOST_ATTEMPTS, Studio
-from workbench.ui.worker import ASKED_BY, Desk
+from workbench.ui.worker import Desk
 
 
 class TaskPanel(Panel):

@@ -8,7 +8,7 @@ from workbench.config import SDPOConfig
 from workbench.errors import ConfigError, RunError
 from workbench.ui.board import Board, find
 from workbench.ui.forms import LONGEST_NAME, is_text
-from workbench.ui.worker import Job
+from workbench.ui.job import Job
 
 
 class TimelineJobs(Board):

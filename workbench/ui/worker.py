@@ -1,8 +1,8 @@
 """The desk: one thread that owns the workbench, a queue of jobs, and a board that everyone may read.
 
-Knows nothing of Gradio. A job is a plain function of the workbench; it runs to its end whether or not the page that
-asked for it is still open. Pages read the board (what is true now) and never call the workbench themselves.
-Whoever calls says by `ASKED_BY` for whom: what fails is told to them alone.
+Knows nothing of Gradio. A job runs to its end whether or not the page that asked for it is still open. Pages read the
+board (what is true now) and never call the workbench themselves. Whoever calls says by `ASKED_BY` for whom: what fails
+is told to them alone.
 """
 
 from __future__ import annotations
@@ -14,65 +14,17 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
 from contextlib import suppress
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any
 
 from workbench.allocator import trim
 from workbench.errors import RunError, WorkbenchError
+from workbench.ui.job import AHEAD, ASKED_BY, PERSON, SHOWN, Job
 
-PERSON, SHOWN, AHEAD = 0, 1, 2  # priorities: asked for by a person; needed on screen now; needed soon
 GRACE_S = 1.0  # after what a person asked for, the page says what it needs on screen before anything needed soon begins
 LONGEST_QUEUE = 64  # a person's jobs that may wait
 KEPT = 128  # results that stay in memory: twice the largest group in colour, each some 4 KiB a token
 TRIMMED_S = 10.0  # how often unused memory is given back: it takes some milliseconds
-ASKED_BY: ContextVar[str] = ContextVar("asked_by", default="")  # the tab or program that acts; "" is the page itself
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a job is."""
-
-    done: float
-    total: float
-    unit: str  # what is counted: "tokens", "rounds"
-    at_most: bool  # the total is a limit, not a goal
-
-
-@dataclass(order=True)
-class Job:
-    """One piece of work for the workbench's thread; `future` holds its result or its exception."""
-
-    priority: int
-    number: int  # its id
-    kind: str = field(compare=False)  # "sample", "update", ...
-    label: str = field(compare=False)  # for people: "Sampling 8 attempts"
-    run: Callable[[Any, Job], Any] = field(compare=False)
-    key: Hashable = field(compare=False, default=None)  # jobs with one key are one job
-    size: float = field(compare=False, default=1.0)  # how much work it is, in any unit that fits its kind
-    stop: threading.Event = field(compare=False, default_factory=threading.Event)
-    future: Future[Any] = field(compare=False, default_factory=Future)
-    by: str = field(compare=False, default_factory=ASKED_BY.get)  # who asked for it
-    started: float = field(compare=False, default=0.0)  # time.monotonic()
-    expected_s: float | None = field(compare=False, default=None)  # by the last job of its kind
-    progress: Progress | None = field(compare=False, default=None)
-
-    def report(self, done: float, total: float, unit: str, *, at_most: bool = False) -> None:
-        """Say how far it is, for everyone who looks; `at_most`: it may well end before all of `total`."""
-        self.progress = Progress(done, total, unit, at_most)
-
-    def seconds(self) -> float:
-        """How long it has been running."""
-        return time.monotonic() - self.started if self.started else 0.0
-
-    def left_s(self) -> float | None:
-        """Seconds until it ends: by its own report, else by the last job of its kind; None where neither tells."""
-        if self.progress is not None:
-            done = self.progress.done
-            return self.seconds() * (self.progress.total - done) / done if done else None
-        return None if self.expected_s is None else max(0.0, self.expected_s - self.seconds())
 
 
 class Desk:
