@@ -260,6 +260,7 @@ def test_the_curve_follows_the_head_and_draws_its_intervals() -> None:
     assert charts.learning_curves([("main", path)], {}) is None
     measured = {"a": {"passed": 6, "total": 10, "rate": 0.6, "low": 0.31, "high": 0.83}}
     trace = charts.learning_curves([("main", path)], measured).data[0]
+    assert charts.learning_curves([("W" * 60, path)], measured).data[0].name == "W" * 23 + "…"  # as wide as a phone
     assert list(trace.x) == [1] and list(trace.y) == [0.6]
     assert list(trace.error_y.array) == [pytest.approx(0.23)] and list(trace.error_y.arrayminus) == [
         pytest.approx(0.29)

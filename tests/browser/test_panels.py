@@ -44,6 +44,15 @@ def test_the_update_is_explained_before_and_checked_after(new_page: Callable[...
     idle(page)
 
 
+# Labels of the timeline that another one covers.
+OVERLAPPING = """() => {
+    const labels = [...document.querySelectorAll(".wb-node span")], box = (label) => label.getBoundingClientRect();
+    const cover = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+    return labels.filter((one) => labels.some((other) => other !== one && cover(box(one), box(other))))
+        .map((one) => one.textContent);
+}"""
+
+
 def test_branches_are_named_drawn_and_compared(new_page: Callable[..., Any], app: str) -> None:
     page = opened(new_page, app)
     if not page.locator(".wb-fail").count():
@@ -61,6 +70,7 @@ def test_branches_are_named_drawn_and_compared(new_page: Callable[..., Any], app
     page.click("#do-update:not([disabled])")
     page.wait_for_selector(f".wb-node >> nth={nodes}")
     page.wait_for_selector(".wb-branch:has-text('again')")
+    assert page.evaluate(OVERLAPPING) == []
     page.get_by_role("button", name="Compare two updates").click()
     page.wait_for_function("document.querySelector('#compare-second input')?.value.startsWith('again')")
     page.click("#do-compare-nodes")
