@@ -166,7 +166,7 @@ def rank_correlations(names: Sequence[str], rho: Sequence[Sequence[float | None]
 
     figure = go.Figure(
         go.Heatmap(
-            z=rho,
+            z=[[value or 0.0 for value in line] for line in rho],  # "–" too gets a tile on which it reads
             x=list(names),
             y=list(names),
             text=[["–" if value is None else f"{value:.2f}".replace("-", "−") for value in line] for line in rho],
@@ -179,7 +179,6 @@ def rank_correlations(names: Sequence[str], rho: Sequence[Sequence[float | None]
             ygap=2,
             showscale=False,
             hovertemplate="%{y} and %{x}: ρ %{text}<extra></extra>",
-            hoverongaps=False,
         )
     )
     _lay_out(figure, x={"tickangle": -40, "showgrid": False}, y={"autorange": "reversed", "showgrid": False})

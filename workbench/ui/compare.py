@@ -32,7 +32,7 @@ class ComparePanel(Panel):
         self.studio, self.selection = studio, selection
         self.draw("compared", _compared)
         self.kind = gr.Radio(
-            list(KINDS), value="estimators", label="by", info=KINDS["estimators"], elem_id="compare-kind"
+            list(KINDS), value="estimators", label="Compare by", info=KINDS["estimators"], elem_id="compare-kind"
         )
         with gr.Row(elem_classes="wb-compare-with"):
             self.view = gr.Dropdown(
