@@ -43,3 +43,4 @@ def test_the_slope_s_interval_holds_the_truth_and_widens_with_noise() -> None:
     assert exact["estimate"] == pytest.approx(2) and exact["high"] - exact["low"] < 1e-6
     rough = slope(xs, [2 * x + 40 * ((x // 5 * 7) % 3) for x in xs])
     assert rough["low"] < 2 < rough["high"] and rough["high"] - rough["low"] > 0.05
+    assert set(slope(range(9), [8.0] * 9).values()) == {0.0}

@@ -252,7 +252,7 @@ def test_a_run_is_taken_along_and_brought_in_by_a_program(app: str, tmp_path: Pa
     client = gradio_client.Client(app, verbose=False, download_files=str(tmp_path))
     archive = Path(client.predict(api_name="/export_run"))
     brought = archive.rename(tmp_path / "brought.zip")
-    client.predict(gradio_client.handle_file(brought), api_name="/import_run")
+    assert client.predict(gradio_client.handle_file(brought), api_name="/import_run") == {"run": "brought"}
     runs = {run["name"]: run for run in client.predict(api_name="/runs")}
     assert runs["brought"]["attempts"] == runs["test"]["attempts"] and not runs["brought"]["problem"]
     (tmp_path / "bad.zip").write_text("no archive", encoding="utf-8")
@@ -262,8 +262,9 @@ def test_a_run_is_taken_along_and_brought_in_by_a_program(app: str, tmp_path: Pa
     ):
         with pytest.raises(gradio_client.exceptions.AppError, match=f"^{sentence}"):
             client.predict(gradio_client.handle_file(tmp_path / file), api_name="/import_run")
-    with pytest.raises(gradio_client.exceptions.AppError, match="There is no archive"):
-        client.predict(None, api_name="/import_run")
+    for nothing in ({}, {"path": 7}, {"path": "/etc/hostname"}, {"path": "../etc/passwd"}):
+        with pytest.raises(gradio_client.exceptions.AppError, match="There is no archive"):
+            client.predict(nothing, api_name="/import_run")
 
 
 @pytest.mark.parametrize(

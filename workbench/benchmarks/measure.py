@@ -97,6 +97,8 @@ def slope(xs: Sequence[float], ys: Sequence[float], blocks: int = 20) -> dict[st
     ]
     if len(points) < 3 or len({x for x, _ in points}) < 2:
         return dict.fromkeys(("estimate", "low", "high"), math.nan)
+    if len({y for _, y in points}) == 1:  # nothing moved: scipy would divide by the spread
+        return dict.fromkeys(("estimate", "low", "high"), 0.0)
     from scipy import stats
 
     found = stats.linregress(*zip(*points, strict=True))

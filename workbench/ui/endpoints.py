@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
+from gradio.utils import get_upload_folder
+
 from workbench.config import SDPOConfig
-from workbench.errors import TaskError
+from workbench.errors import RunError, TaskError
 from workbench.records import to_json
 from workbench.tasks.sandbox import shown
 from workbench.ui import compare_jobs
@@ -100,6 +103,11 @@ def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
         """Go on with another run, or begin one of a new name; the one that was open is closed, with all that it has."""
         return {"run": await result(studio.open_run(name))}
 
+    async def import_run(archive: dict) -> dict:
+        """A run's archive, an uploaded ZIP file, becomes a run of its file's name beside the open one."""
+        file = uploaded(archive)
+        return {"run": await result(studio.import_run(file, file.stem))}
+
     async def share() -> dict:
         """One self-contained HTML page of this run's newest scored attempts in colour."""
         return {"html": await result(studio.share())}
@@ -126,5 +134,15 @@ def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
         hub_models,
         runs,
         open_run,
+        import_run,
         share,
     )
+
+
+def uploaded(file: dict) -> Path:
+    """Where a file that a program has uploaded lies. Raises RunError for what is none: no other file is read."""
+    path = file.get("path")
+    folder = Path(get_upload_folder()).resolve()
+    if isinstance(path, str) and "\0" not in path and Path(path).resolve().is_relative_to(folder):
+        return Path(path)
+    raise RunError("There is no archive; upload a run's archive, a file that ends in .zip.")

@@ -49,10 +49,11 @@ class RunsPanel(Panel):
         then(begin)
         then(self.tab.select(polite(self.on_look), None, None, **QUIET))
         self.share.click(polite(self.on_share), None, [self.page], **QUIET)
-        # These two are endpoints as well: a program's file comes and goes as the page's does.
-        exported = self.export.click(polite(self.on_export), None, [self.archive], **_named("export_run"))
+        # An endpoint as well: only a handler with a file as its output can hand one to a program.
+        named = {**QUIET, "api_visibility": "public", "api_name": "export_run"}
+        exported = self.export.click(polite(self.on_export), None, [self.archive], **named)
         exported.success(lambda: gr.File(visible=True), None, [self.archive], **QUIET)
-        self.upload.upload(polite(self.on_import), [self.upload], None, **_named("import_run"))
+        self.upload.upload(polite(self.on_import), [self.upload], None, **QUIET)
 
     def on_open(self, event: gr.EventData) -> tuple[str, str, dict[str, Any]]:
         """Go on with the run that was pressed."""
@@ -85,10 +86,6 @@ class RunsPanel(Panel):
         if not isinstance(archive, str):
             raise RunError("There is no archive; upload a run's archive, a file that ends in .zip.")
         self.studio.import_run(archive, Path(archive).stem).future.result()
-
-
-def _named(name: str) -> dict[str, Any]:
-    return {**QUIET, "api_visibility": "public", "api_name": name}
 
 
 def _runs(moment: Moment) -> dict[str, Any]:
