@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from workbench import Workbench
-from workbench.config import SDPOConfig
+from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, TaskError, WorkbenchError
 from workbench.experiments.journal import Point, Record
 from workbench.experiments.settings import DISCOVERY_METHODS, TEST_TIME, DiscoverySettings, LearnSettings
@@ -17,6 +17,7 @@ from workbench.ui import experiment_jobs, make_desk
 from workbench.ui.choices import DISCOVERY, FEEDBACK_KINDS
 from workbench.ui.discover import as_python as race_code
 from workbench.ui.experiments import REPORTS, Mark, alarms, race, tables, weight
+from workbench.ui.job import AHEAD
 from workbench.ui.learn import as_python, chosen_pack, planned
 from workbench.ui.studio import Studio
 from workbench.ui.worker import Desk
@@ -204,3 +205,20 @@ def test_alarms_are_named() -> None:
     points = [Point("sdpo", step, "u", {"alarms": names}) for step, names in enumerate(raised)]
     record = Record("x", {"kind": "learn", "seed": 0}, "root", {"sdpo": points})
     assert alarms(record) == ["sdpo: alarm “entropy” after round 1, and 1 more later", "sdpo: alarm “kl” after round 3"]
+
+
+def test_held_out_tasks_are_measured_once_for_all_that_was_done_without_a_pause(studio: Studio) -> None:
+    desk, sampling = studio.desk, SamplingConfig(max_new_tokens=24)
+    task = "house-rules@12:remark/sort-take-1"
+
+    def measured() -> list[str]:
+        return [event.data["update_id"] for event in desk.workbench.events() if event.kind == "held-out"]
+
+    before = len(measured())
+    jobs = [studio.sample(task, 2, sampling) for _ in range(3)]
+    first = jobs[0].future.result(WAIT_S)
+    jobs += [studio.update([one.id for one in first], SDPOConfig(steps=1)), studio.sample(task, 2, sampling)]
+    for job in jobs:
+        job.future.result(WAIT_S)
+    desk.submit("wait", "", lambda w, j: None, priority=AHEAD + 1).future.result(WAIT_S)
+    assert measured()[before:] == [desk.workbench.head]

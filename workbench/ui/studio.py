@@ -248,12 +248,18 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
         return self.desk.submit("held-out", MEASURING, self._measure, key=("held-out", object()))
 
     def _measure_ahead(self, workbench: Any, task: Task) -> None:
-        """Let the learning curve grow by itself, behind everything that a person waits for."""
-        if task.environment == "house-rules" and workbench.head not in self.desk.facts["held_out"].get(
-            workbench.house, {}
-        ):
-            key = ("held-out", workbench.house, workbench.head)
-            self.desk.submit("held-out", MEASURING, self._measure, priority=AHEAD, key=key)
+        """Let the learning curve grow by itself, behind everything that a person waits for.
+
+        One such job at most waits, and it measures the update that is in force when its turn comes: while people work
+        without a pause, it does not come for every update that they pass through.
+        """
+
+        def run(workbench: Any, job: Job) -> None:
+            if workbench.head not in self.desk.facts["held_out"].get(workbench.house, {}):
+                self._measure(workbench, job)
+
+        if task.environment == "house-rules":
+            self.desk.submit("held-out", MEASURING, run, priority=AHEAD, key="held-out ahead")
 
     def _measure(self, workbench: Any, job: Job) -> dict[str, Any]:
         measured: dict[str, Any] = workbench.held_out().to_json()
