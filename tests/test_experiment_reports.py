@@ -181,6 +181,6 @@ def test_tables_fill_their_block_of_a_page_again_and_again() -> None:
 
 def test_cells_are_worded_for_people() -> None:
     assert shown(Estimate(0.5, 0.25, 0.75, 4)) == "0.5 (0.25 to 0.75)"
-    assert shown(Estimate(math.inf, math.inf, math.inf, 4)) == "not reached (not reached to not reached)"
+    assert shown(Estimate(math.inf, math.inf, math.inf, 4)) == "not reached"
     assert shown(Estimate(0.5, math.nan, math.nan, 1)) == "0.5" and shown(None) == ""
     assert shown(Estimate(0.1234, 0.0807, 17.34, 4), 2) == "0.12 (0.081 to 17)"

@@ -105,8 +105,8 @@ def shown(cell: Cell, digits: int = 3) -> str:
     if isinstance(cell, HeldOut):
         return f"{number(cell.rate)} ({number(cell.low)} to {number(cell.high)})"
     if isinstance(cell, Estimate):
-        ends = (cell.low, cell.high)
-        return number(cell.value) + ("" if math.isnan(sum(ends)) else f" ({number(ends[0])} to {number(ends[1])})")
+        said = math.isnan(cell.low + cell.high) or math.isinf(cell.low)  # "not reached" throughout is said once
+        return number(cell.value) + ("" if said else f" ({number(cell.low)} to {number(cell.high)})")
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     return number(cell) if isinstance(cell, float) else "" if cell is None else str(cell)
