@@ -17,6 +17,7 @@ from workbench.ui.forms import checked_text, make_config
 from workbench.ui.moment import path_to
 from workbench.ui.own_task import advice
 from workbench.ui.rewards import by_policy
+from workbench.ui.run_jobs import NO_ARCHIVE
 from workbench.ui.studio import Studio
 from workbench.ui.task_jobs import AD_HOC
 
@@ -145,4 +146,4 @@ def uploaded(file: dict) -> Path:
     folder = Path(get_upload_folder()).resolve()
     if isinstance(path, str) and "\0" not in path and Path(path).resolve().is_relative_to(folder):
         return Path(path)
-    raise RunError("There is no archive; upload a run's archive, a file that ends in .zip.")
+    raise RunError(NO_ARCHIVE)

@@ -12,6 +12,7 @@ from typing import Any
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.records import Attempt, Ledger, Task, UpdateReport
 from workbench.ui.job import PERSON
+from workbench.ui.rewards import by_policy
 from workbench.ui.studio import Detail, Spans, Studio
 
 
@@ -108,6 +109,11 @@ class Moment:
     def path(self) -> list[Mapping[str, Any]]:
         """The nodes of the timeline from the root to the head."""
         return path_to(self.facts.get("timeline", ()), self.facts.get("head", ""))
+
+    @cached_property
+    def rewards(self) -> list[dict[str, Any]]:
+        """How the attempts at the chosen task were rewarded, policy by policy on that path."""
+        return by_policy(self.facts.get("rewards", {}).get(self.task_id, {}), self.path)
 
     @property
     def pending(self) -> bool:

@@ -13,6 +13,8 @@ from workbench.ui.job import Job
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 
+NO_ARCHIVE = "There is no archive; upload a run's archive, a file that ends in .zip."
+
 
 def checked_run(name: object) -> str:
     """The name of a run's directory. Raises RunError for what is none: no path leads out of the runs' directory."""

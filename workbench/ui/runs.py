@@ -11,6 +11,7 @@ import gradio as gr
 from workbench.errors import RunError
 from workbench.ui.moment import Moment
 from workbench.ui.panel import QUIET, Panel, Selection, Then, chosen_id, numbered, part, polite
+from workbench.ui.run_jobs import NO_ARCHIVE
 from workbench.ui.studio import Studio
 
 
@@ -84,7 +85,7 @@ class RunsPanel(Panel):
     def on_import(self, archive: str) -> None:
         """A run's archive, a ZIP file, becomes a run of its file's name beside the open one."""
         if not isinstance(archive, str):
-            raise RunError("There is no archive; upload a run's archive, a file that ends in .zip.")
+            raise RunError(NO_ARCHIVE)
         self.studio.import_run(archive, Path(archive).stem).future.result()
 
 

@@ -254,11 +254,14 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
         without a pause, it does not come for every update that they pass through.
         """
 
+        def unmeasured(workbench: Any) -> bool:
+            return workbench.head not in self.desk.facts["held_out"].get(workbench.house, {})
+
         def run(workbench: Any, job: Job) -> None:
-            if workbench.head not in self.desk.facts["held_out"].get(workbench.house, {}):
+            if unmeasured(workbench):
                 self._measure(workbench, job)
 
-        if task.environment == "house-rules":
+        if task.environment == "house-rules" and unmeasured(workbench):
             self.desk.submit("held-out", MEASURING, run, priority=AHEAD, key="held-out ahead")
 
     def _measure(self, workbench: Any, job: Job) -> dict[str, Any]:

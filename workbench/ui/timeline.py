@@ -12,7 +12,7 @@ from workbench.ui import charts
 from workbench.ui.forms import LONGEST_NAME, make_config
 from workbench.ui.moment import Moment, pick
 from workbench.ui.panel import QUIET, Panel, Selection, Then, chosen_id, numbered, part, polite
-from workbench.ui.rewards import EMPTY, by_policy
+from workbench.ui.rewards import EMPTY
 from workbench.ui.studio import Studio
 
 
@@ -34,9 +34,9 @@ class TimelinePanel(Panel):
                 )
                 self.branch = gr.Button("Branch here", size="sm", min_width=100, elem_id="do-branch")
             rewards = gr.Plot(show_label=False, container=False, elem_id="rewards", visible=False)
-            self.follow("rewards", rewards, lambda m: (_by_policy(m), len(m.path) - 1), _rewards)
+            self.follow("rewards", rewards, lambda m: (m.rewards, len(m.path) - 1), _rewards)
             none = gr.Markdown(EMPTY, elem_id="no-rewards", elem_classes="wb-hint", visible=False)
-            self.follow("no rewards", none, lambda m: not _by_policy(m), lambda empty: gr.Markdown(visible=empty))
+            self.follow("no rewards", none, lambda m: not m.rewards, lambda empty: gr.Markdown(visible=empty))
         with gr.Column(scale=5, min_width=300):
             curve = gr.Plot(show_label=False, container=False, elem_id="curve", visible=False)
             self.follow("curve", curve, _curve, lambda drawn: gr.Plot(drawn, visible=drawn is not None))
@@ -110,10 +110,6 @@ def _choices(value: tuple[list[tuple[str, str]], str]) -> gr.Dropdown:
 def _curve(moment: Moment) -> Any:
     title = f"held-out pass rate,<br>house {moment.facts.get('house')}"
     return charts.learning_curves(branches(_nodes(moment), _head(moment)), moment.held_out, title)
-
-
-def _by_policy(moment: Moment) -> list[dict[str, Any]]:
-    return by_policy(moment.facts.get("rewards", {}).get(moment.task_id, {}), moment.path)
 
 
 def _rewards(value: tuple[list[dict[str, Any]], int]) -> gr.Plot:
