@@ -87,6 +87,9 @@ def test_every_view_shows_it_as_text(new_page: Callable[..., Any], seeded: Seede
     page.wait_for_selector(".wb-teacher pre:has-text('onerror')")
     for place in (".wb-teacher pre", ".wb-card [data-id='a-hostile']"):  # what turns or hides text is seen
         assert page.locator(f"{place} .hm-ctl").first.inner_text() == "U+202E"
+    page.set_viewport_size({"width": 1280, "height": 900})
+    for place in (".wb-system", ".wb-prompt"):  # a word without a break stays in its column
+        assert page.locator(place).evaluate("(one) => one.scrollWidth <= one.clientWidth")
     assert_harmless(page)
     assert "onerror" in page.locator(".wb-part-header, .wb-header, #part-header").first.inner_text()
     tabs = page.get_by_role("tab")
