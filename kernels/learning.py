@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from workbench.kernels.chosen import chosen_logps
 from workbench.kernels.projection import Side, cached_slices, row_chunks, working_dtype
-from workbench.kernels.two_sided import logps_of
 
 # Student's logits (n, V) with gradient, teacher's (n, V) without, or None; indices (n,) of the rows they belong to
 # -> losses (n,). The loss of a row depends on that row only.
@@ -86,16 +86,20 @@ def _learn_chunk(
         logits = student.logits(rows)  # (n, V)
         target = None if teacher is None else teacher.logits(rows)
     for part in cached_slices(*logits.shape, logits.device):
-        chunk, ids = rows[part], token_ids[rows[part]]
+        chunk, ids = rows[part], token_ids[rows[part]].unsqueeze(-1)
         leaf = logits[part].detach().requires_grad_()
         with torch.enable_grad():
             losses = row_loss(leaf, None if target is None else target[part], chunk)
             (gradient,) = torch.autograd.grad(losses.sum(), leaf)
         with torch.no_grad():
             results.losses[chunk] = losses
-            results.student_logps[chunk] = logps_of(leaf, ids)
-            results.push[chunk] = -gradient.gather(-1, ids.unsqueeze(-1)).squeeze(-1)
-            logits[part] = head.before_cap(gradient, leaf, student.temperature)
+            results.student_logps[chunk] = chosen_logps(leaf, ids).squeeze(-1)
+            results.push[chunk] = -gradient.gather(-1, ids).squeeze(-1)
+            at_projection = head.before_cap(gradient, leaf, student.temperature)
+            if len(chunk) < len(rows):
+                logits[part] = at_projection
+            else:
+                logits = at_projection  # nothing is copied where nothing was cut
     del target
     with torch.no_grad():
         results.grad_hidden[rows] = head.before_weight(logits, student.hidden.dtype)
@@ -114,7 +118,7 @@ def losses_of(
             for part in cached_slices(*logits.shape, logits.device):
                 chunk = rows[part]
                 losses[chunk] = row_loss(logits[part], None if target is None else target[part], chunk)
-                logps[chunk] = logps_of(logits[part], token_ids[chunk])
+                logps[chunk] = chosen_logps(logits[part], token_ids[chunk].unsqueeze(-1)).squeeze(-1)
             del logits, target  # before the next ones come
     return losses, logps
 

@@ -6,6 +6,7 @@ predicted. Logits leave here with the temperature applied, in fp32, or fp64 for 
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -117,6 +118,14 @@ def given(logits: Tensor) -> Side:
 def working_dtype(tensor: Tensor) -> torch.dtype:
     """The precision of everything after a projection: fp64 for fp64, else fp32."""
     return torch.float64 if tensor.dtype == torch.float64 else torch.float32
+
+
+def takes_triton(tensor: Tensor) -> bool:
+    """Whether the Triton kernels work on it: on CUDA, in their fp32 arithmetic, and where Triton is installed.
+
+    PyTorch's builds for CUDA bring it along on most platforms.
+    """
+    return tensor.is_cuda and tensor.dtype != torch.float64 and importlib.util.find_spec("triton") is not None
 
 
 def row_chunks(count: int, vocabulary: int, device: torch.device, mask: Tensor | None) -> Iterator[Tensor]:

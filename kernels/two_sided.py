@@ -12,14 +12,14 @@ contribute nothing to sums in which they are the weight. Masked rows are never r
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from workbench.kernels.projection import Side, cached_slices, row_chunks, working_dtype
+from workbench.kernels.chosen import chosen_logps
+from workbench.kernels.projection import Side, cached_slices, row_chunks, takes_triton, working_dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,7 @@ def two_sided(
 ) -> TwoSided:
     """The one dispatch point: chunks everywhere, with the Triton kernel on CUDA. Arguments as `naive`."""
     form: Rows = eager_rows
-    # The kernel's arithmetic is fp32; PyTorch's builds for CUDA bring Triton along, on most platforms.
-    if token_ids.is_cuda and student.hidden.dtype != torch.float64 and importlib.util.find_spec("triton") is not None:
+    if takes_triton(student.hidden):
         from workbench.kernels.triton_rows import triton_rows
 
         form = triton_rows
@@ -104,7 +103,7 @@ def sampled_logps(side: Side, token_ids: Tensor, *, mask: Tensor | None = None) 
     results = torch.zeros(len(token_ids), dtype=working_dtype(side.hidden), device=token_ids.device)
     with torch.no_grad():
         for rows in row_chunks(len(token_ids), side.vocabulary, token_ids.device, mask):
-            results[rows] = logps_of(side.logits(rows), token_ids[rows])
+            results[rows] = chosen_logps(side.logits(rows), token_ids[rows].unsqueeze(-1)).squeeze(-1)
     return results
 
 
@@ -119,11 +118,6 @@ def entropies(side: Side) -> Tensor:
                 terms = logps.exp().mul_(logps)
                 results[rows[part]] = -terms.masked_fill_(logps == -math.inf, 0.0).sum(-1)
     return results
-
-
-def logps_of(logits: Tensor, token_ids: Tensor) -> Tensor:
-    """Log-probability of each id: (n, V), (n,) -> (n,), nats."""
-    return logits.gather(-1, token_ids.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)
 
 
 def top_of_both(student_logits: Tensor, teacher_logits: Tensor, top_k: int) -> Tensor:

@@ -10,20 +10,23 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from kernel_sides import make_sides
+from kernel_sides import assert_within_bar, make_sides
+from workbench.kernels.learning import RowLoss, learn, naive
 from workbench.kernels.projection import Head, Side
 from workbench.kernels.two_sided import chunked, two_sided
+
+from workbench.credit.loss import Distillation, distillation_losses
 
 ROOT = Path(__file__).resolve().parents[1]
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
 
 # Compares with eager arithmetic in float64, on the same fp32 or bf16 logits. PyTorch's fp32 path is the error bar.
 CASES = """
-import dataclasses, math, sys
-sys.path.insert(0, {tests!r})
+import dataclasses, math
 import torch
 from kernel_sides import assert_within_bar
 from workbench.kernels import triton_rows
@@ -85,18 +88,101 @@ expected = chunked(given(student), given(teacher), ids, mask=mask, top_k=3)
 got = chunked(given(student), given(teacher), ids, mask=mask, top_k=3, rows_form=triton_rows)
 for field in dataclasses.fields(got):
     torch.testing.assert_close(getattr(got, field.name), getattr(expected, field.name), rtol=1e-5, atol=2e-5)
+
+# Learning: what a loss reads and its gradient, against autograd in float64; a weight of its own for each row.
+from workbench.credit.divergence import divergence
+from workbench.kernels.triton_learning import ChosenLogps, Divergence
+
+def learnt(form, logits, weights):
+    leaf = logits.detach().clone().requires_grad_()
+    values = form(leaf)
+    return values.detach(), torch.autograd.grad((values * weights.to(values.dtype)).sum(), leaf)[0]
+
+def compare_learning(fused, eager, student, weights, what):
+    got, truth, peer = (
+        learnt(form, logits, weights)
+        for form, logits in ((fused, student.float()), (eager, student.double()), (eager, student.float()))
+    )
+    for name, *three in zip(("value", "gradient"), got, truth, peer, strict=True):
+        assert three[0].dtype == torch.float32
+        assert_within_bar(*three, f"{what}: {name}")
+    return got
+
+for vocabulary in (1, 2, 127, 128, 129, 509):
+    student, teacher, ids = draw(3, vocabulary, seed=1)
+    weights = torch.tensor([0.5, -2.0, 1.0])
+    chosen = torch.stack([ids, ids, ids.flip(0)], -1)  # an id may be chosen twice
+    compare_learning(
+        lambda logits: ChosenLogps.apply(logits, chosen),
+        lambda logits: logits.log_softmax(-1).gather(-1, chosen),
+        student, weights.unsqueeze(-1), f"chosen of {vocabulary}",
+    )
+    for alpha in (0.0, 0.3, 1.0):
+        compare_learning(
+            lambda logits: Divergence.apply(logits, teacher, alpha),
+            lambda logits: divergence(logits.log_softmax(-1), teacher.to(logits.dtype).log_softmax(-1), alpha),
+            student, weights, f"divergence {alpha} of {vocabulary}",
+        )
+student, teacher, ids = draw(4, 509)
+for logits in (student, teacher):
+    logits[:, :200] = logits[:, 300] = logits[:, 400:] = -math.inf  # ruled out on both sides: no term, no gradient
+for alpha in (0.0, 0.5, 1.0):
+    values, gradient = compare_learning(
+        lambda logits: Divergence.apply(logits, teacher, alpha),
+        lambda logits: divergence(logits.log_softmax(-1), teacher.to(logits.dtype).log_softmax(-1), alpha),
+        student, torch.ones(4), f"divergence {alpha} with ids ruled out",
+    )
+    assert not gradient[:, :200].any()
+    assert not Divergence.apply(student, student.clone(), alpha).any() or alpha == 0.5
+nothing = draw(0, 11)[0].requires_grad_()
+assert torch.autograd.grad(Divergence.apply(nothing, nothing.detach(), 1.0).sum(), nothing)[0].shape == (0, 11)
+assert torch.autograd.grad(ChosenLogps.apply(nothing, draw(0, 11)[2][:, None]).sum(), nothing)[0].shape == (0, 11)
 print("all equal")
 """
 
+# What the interpreter never sees: whether the compiler takes a kernel. It needs no GPU.
+COMPILED = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from workbench.kernels import triton_learning, triton_rows
 
-@needs_triton
-def test_the_kernel_equals_eager_arithmetic() -> None:
-    """Fails when an empty first block makes the running maximum -inf - -inf, or when the last block is not cut."""
-    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT)}
-    code = CASES.format(tests=str(ROOT / "tests"))
+POINTERS = {"student", "teacher", "logits", "norms", "sums", "saved", "losses", "weights", "gradient"}
+compiled = []
+for module in (triton_rows, triton_learning):
+    for name, kernel in vars(module).items():
+        if not name.endswith("_kernel"):
+            continue
+        for kind in (0, 1, 2) if "KIND" in kernel.arg_names else (None,):
+            types = {one: "*fp32" if one in POINTERS else "i32" for one in kernel.arg_names}
+            fixed = {"BLOCK": 4096} | ({} if kind is None else {"KIND": kind})
+            types |= dict.fromkeys(fixed, "constexpr") | ({"alpha": "fp32"} if "alpha" in types else {})
+            made = triton.compile(ASTSource(kernel, types, fixed), target=GPUTarget("cuda", 90, 32))
+            assert made.asm["ptx"]
+            compiled.append((name, kind))
+assert len(compiled) == 9, compiled
+print("all compiled")
+"""
+
+
+def run(code: str, tmp_path: Path, **variables: str) -> str:
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
+    environment = os.environ | {"PYTHONPATH": path, "TRITON_CACHE_DIR": str(tmp_path)} | variables
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.strip() == "all equal"
+    return done.stdout.strip()
+
+
+@needs_triton
+def test_the_kernels_equal_eager_arithmetic(tmp_path: Path) -> None:
+    """Fails when an empty first block makes the running maximum -inf - -inf, or when the last block is not cut."""
+    assert run(CASES, tmp_path, TRITON_INTERPRET="1") == "all equal"
+
+
+@needs_triton
+def test_the_compiler_takes_every_kernel(tmp_path: Path) -> None:
+    """Fails on what is Python to the interpreter alone, such as an annotation that the compiler cannot read."""
+    assert run(COMPILED, tmp_path, TRITON_INTERPRET="0") == "all compiled"
 
 
 @pytest.mark.gpu
@@ -112,3 +198,31 @@ def test_the_dispatch_on_cuda_uses_the_kernel_with_the_same_answer(dtype: torch.
     got, expected = two_sided(student, teacher, ids, top_k=8), chunked(student, teacher, ids, top_k=8)
     for name in ("student_logps", "teacher_logps", "kl_student_teacher", "kl_teacher_student", "jsd"):
         torch.testing.assert_close(getattr(got, name), getattr(expected, name), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.gpu
+@needs_triton
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "distillation",
+    [Distillation("full_logits", alpha) for alpha in (0.0, 0.5, 1.0)]
+    + [Distillation("topk_logits"), Distillation("sampled_token")],
+)
+def test_learning_on_cuda_has_the_same_answer(distillation: Distillation, dtype: torch.dtype) -> None:
+    """No further from autograd in float64 than twice what the CPU makes of the same hidden states."""
+    student, teacher, ids = make_sides(70, 9_973, 128, dtype=dtype)
+
+    def losses(ids: torch.Tensor) -> RowLoss:
+        return lambda logits, target, rows: distillation_losses(logits, target, ids[rows], distillation)
+
+    def moved(side: Side, *place: Any) -> Side:
+        return Side(Head(side.head.weight.to(*place)), side.hidden.to(*place))
+
+    truth = naive(moved(student, torch.float64), moved(teacher, torch.float64), ids, losses(ids))
+    peer = learn(student, teacher, ids, losses(ids))
+    ids = ids.cuda()
+    got = learn(moved(student, "cuda"), moved(teacher, "cuda"), ids, losses(ids))
+    for name in ("losses", "student_logps", "push", "grad_hidden"):
+        values, expected, other = (getattr(one, name).cpu() for one in (got, truth, peer))
+        assert_within_bar(values, expected, other, name)

@@ -1,9 +1,10 @@
 """The two operators beside their peers, from the same hidden states and the same frozen head, at a real vocabulary.
 
 `credit`: all per-token quantities of two sides; the peer projects both sides and takes the log-softmax of both whole
-tensors of logits. `loss`: reverse KL over the whole vocabulary, forward and gradient at the student's hidden states;
-the peers are the same loss written in PyTorch and, where they are installed, TRL's own function, and on CUDA Liger's
-fused head.
+tensors of logits. `loss`: reverse KL over the whole vocabulary, and over the top 20 with a tail (the default of an
+update), forward and gradient at the student's hidden states; the peers are the same loss written in PyTorch and, where
+they are installed, TRL's own function, and on CUDA, for the whole vocabulary, Liger's fused head. Below that lies the
+time of the three matmuls that nobody can do without: both projections, and the gradient's way back through one.
 """
 
 from __future__ import annotations
@@ -12,19 +13,23 @@ import importlib.util
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from workbench.benchmarks.measure import Cost, compare
-from workbench.credit.divergence import divergence
+from workbench.config import DistillationMode
+from workbench.credit.loss import Distillation, distillation_losses
 from workbench.kernels.learning import learn
 from workbench.kernels.projection import Head, Side
 from workbench.kernels.two_sided import two_sided
 
 VOCABULARY = 151_936  # Qwen3's
 TOP_K = 20
+FLOOR = "three matmuls alone"
+MODES: tuple[DistillationMode, ...] = ("full_logits", "topk_logits")  # of the loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,10 @@ def dtypes(device: torch.device) -> tuple[torch.dtype, ...]:
 class Result:
     """Of one precision. Ratios are ours / the peer's; time against the fastest peer, memory against the plain one."""
 
+    what: str
     dtype: str
     costs: dict[str, Cost]
+    floor_ratio: float | None  # time against the matmuls alone
     ratio: float
     memory_ratio: float | None
 
@@ -67,31 +74,45 @@ class Result:
 
 def bench_credit(shape: Shape, repetitions: int, device: torch.device) -> list[Result]:
     """Reading."""
-
-    def contenders(sides: _Sides) -> dict[str, Callable[[], object]]:
-        return {
-            "workbench": lambda: two_sided(sides.student, sides.teacher, sides.token_ids, top_k=TOP_K),
-            "log-softmax": lambda: [torch.log_softmax(logits, dim=-1) for logits in _plain(sides, sides.hidden)],
+    results = []
+    for dtype in dtypes(device):
+        sides = _draw(shape, dtype, device)
+        contenders: dict[str, Callable[[], object]] = {
+            "workbench": partial(two_sided, sides.student, sides.teacher, sides.token_ids, top_k=TOP_K),
+            "log-softmax": partial(_log_softmax_of_both, sides),
         }
-
-    return [_result(_draw(shape, dtype, device), contenders, repetitions, device) for dtype in dtypes(device)]
+        results.append(_result("all quantities", sides, contenders, repetitions, device))
+    return results
 
 
 def bench_loss(shape: Shape, repetitions: int, device: torch.device) -> list[Result]:
     """Learning."""
+    results = []
+    for dtype in dtypes(device):
+        sides = _draw(shape, dtype, device)
+        for mode in MODES:
+            results.append(_result(mode, sides, _loss_contenders(sides, mode), repetitions, device))
+    return results
 
-    def contenders(sides: _Sides) -> dict[str, Callable[[], object]]:
-        found: dict[str, Callable[[], object]] = {
-            "workbench": lambda: learn(sides.student, sides.teacher, sides.token_ids, _reverse_kl),
-            "eager": lambda: _backward(sides, _eager_loss),
-        }
-        if importlib.util.find_spec("trl") is not None:
-            found["TRL full_logits"] = lambda: _backward(sides, _trl_loss)
-        if device.type == "cuda" and importlib.util.find_spec("liger_kernel") is not None:
-            found["Liger JSD"] = _liger(sides)
-        return found
 
-    return [_result(_draw(shape, dtype, device), contenders, repetitions, device) for dtype in dtypes(device)]
+def _loss_contenders(sides: _Sides, mode: DistillationMode) -> dict[str, Callable[[], object]]:
+    distillation = Distillation(mode, topk=TOP_K)
+
+    def row_loss(student: Tensor, teacher: Tensor | None, rows: Tensor) -> Tensor:
+        assert teacher is not None
+        return distillation_losses(student, teacher, sides.token_ids[rows], distillation)
+
+    whole = mode == "full_logits"
+    found: dict[str, Callable[[], object]] = {
+        FLOOR: partial(_three_matmuls, sides),
+        "workbench": partial(learn, sides.student, sides.teacher, sides.token_ids, row_loss),
+        "eager": partial(_backward, sides, _eager_loss if whole else _eager_top_k_loss),
+    }
+    if importlib.util.find_spec("trl") is not None:
+        found["TRL"] = partial(_backward, sides, _trl_loss if whole else _trl_top_k_loss)
+    if whole and sides.hidden.is_cuda and importlib.util.find_spec("liger_kernel") is not None:
+        found["Liger JSD"] = _liger(sides)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +151,14 @@ def _plain(sides: _Sides, hidden: Tensor) -> tuple[Tensor, Tensor]:
     return linear(hidden, sides.weight).float(), teacher
 
 
-def _reverse_kl(student: Tensor, teacher: Tensor | None, rows: Tensor) -> Tensor:
-    assert teacher is not None
-    return divergence(student.log_softmax(-1), teacher.log_softmax(-1), 1.0)
+def _three_matmuls(sides: _Sides) -> Tensor:
+    logits = torch.nn.functional.linear(sides.teacher.hidden, sides.weight)
+    logits = torch.nn.functional.linear(sides.hidden, sides.weight)
+    return logits @ sides.weight
+
+
+def _log_softmax_of_both(sides: _Sides) -> list[Tensor]:
+    return [torch.log_softmax(logits, dim=-1) for logits in _plain(sides, sides.hidden)]
 
 
 def _eager_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -140,11 +166,27 @@ def _eager_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return (logps.exp() * (logps - teacher.log_softmax(-1))).sum()
 
 
-def _trl_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # it warns that its functions may move
-    from trl.experimental.sdpo.loss_utils import compute_full_logit_self_distillation_loss
+def _eager_top_k_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    ids = student.topk(TOP_K, dim=-1).indices
+    heads = [logits.log_softmax(-1).gather(-1, ids) for logits in (student, teacher)]
+    logps, others = (torch.cat([head, torch.log1p(-head.exp().sum(-1, keepdim=True))], -1) for head in heads)
+    return (logps.exp() * (logps - others)).sum()
 
-    return compute_full_logit_self_distillation_loss(student, teacher, distillation_alpha=1.0).sum()
+
+def _trl_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    return _trl().compute_full_logit_self_distillation_loss(student, teacher, distillation_alpha=1.0).sum()
+
+
+def _trl_top_k_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    function = _trl().compute_topk_self_distillation_loss
+    return function(student, teacher, distillation_topk=TOP_K, distillation_alpha=1.0, distillation_add_tail=True).sum()
+
+
+def _trl() -> Any:
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # it warns that its functions may move
+    from trl.experimental.sdpo import loss_utils
+
+    return loss_utils
 
 
 def _backward(sides: _Sides, loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -170,17 +212,21 @@ def _liger(sides: _Sides) -> Callable[[], object]:
 
 
 def _result(
+    what: str,
     sides: _Sides,
-    contenders: Callable[[_Sides], dict[str, Callable[[], object]]],
+    contenders: dict[str, Callable[[], object]],
     repetitions: int,
     device: torch.device,
 ) -> Result:
-    costs = compare(contenders(sides), repetitions, device)
-    (_, ours), *peers = costs.items()
-    plain = peers[0][1].peak_bytes
+    costs = compare(contenders, repetitions, device)
+    ours = costs["workbench"]
+    peers = [cost for name, cost in costs.items() if name not in ("workbench", FLOOR)]
+    plain = peers[0].peak_bytes
     return Result(
+        what=what,
         dtype=str(sides.hidden.dtype).removeprefix("torch."),
         costs=costs,
-        ratio=ours.median_s / min(cost.median_s for _, cost in peers),
+        floor_ratio=ours.median_s / costs[FLOOR].median_s if FLOOR in costs else None,
+        ratio=ours.median_s / min(cost.median_s for cost in peers),
         memory_ratio=ours.peak_bytes / plain if ours.peak_bytes is not None and plain else None,
     )

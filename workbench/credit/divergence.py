@@ -17,25 +17,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from workbench.kernels.chosen import chosen_logps
+from workbench.kernels.projection import takes_triton, working_dtype
+
 # log of the largest head probability that still leaves a tail (reference code): 1 - exp(-1e-7) is about 1e-7.
 MAX_LOG_HEAD = -1e-7
 # Stands for log 0 where -inf would make `0 * inf`; exp of it is exactly 0 in fp32 and fp64.
 LOG_ZERO = -1e30
 
 
-def log_dtype(logits: Tensor) -> torch.dtype:
-    """The precision in which log-probabilities of these logits are held: fp64 for fp64, else fp32."""
-    return torch.float64 if logits.dtype == torch.float64 else torch.float32
-
-
 def log_softmax(logits: Tensor) -> Tensor:
     """Normalised log-probabilities over the last axis, in fp32 or better. Shape kept, nats."""
-    return torch.log_softmax(logits, dim=-1, dtype=log_dtype(logits))
+    return torch.log_softmax(logits, dim=-1, dtype=working_dtype(logits))
 
 
 def sampled_logps(logits: Tensor, token_ids: Tensor) -> Tensor:
     """Log-probability of each sampled token: (..., V), (...) -> (...), nats, fp32 or better."""
-    return log_softmax(logits).gather(-1, token_ids.unsqueeze(-1)).squeeze(-1)
+    rows = logits.reshape(-1, logits.shape[-1])
+    return chosen_logps(rows, token_ids.reshape(-1, 1)).reshape(token_ids.shape)
 
 
 def kl(logps: Tensor, other_logps: Tensor) -> Tensor:
@@ -59,6 +58,15 @@ def divergence(student_logps: Tensor, teacher_logps: Tensor, distillation_alpha:
     mixture = _log_mixture(student_logps, teacher_logps, distillation_alpha)
     student_part, teacher_part = kl(student_logps, mixture), kl(teacher_logps, mixture)
     return (1.0 - distillation_alpha) * student_part + distillation_alpha * teacher_part
+
+
+def divergence_of_logits(student_logits: Tensor, teacher_logits: Tensor, distillation_alpha: float) -> Tensor:
+    """The same of whole rows of logits, (n, V) -> (n,), nats; gradient to the student's only. One kernel on CUDA."""
+    if takes_triton(student_logits):
+        from workbench.kernels.triton_learning import Divergence
+
+        return Divergence.apply(student_logits, teacher_logits, distillation_alpha)
+    return divergence(log_softmax(student_logits), log_softmax(teacher_logits.detach()), distillation_alpha)
 
 
 def slider_scale(distillation_alpha: float) -> float:
@@ -127,15 +135,15 @@ class Buckets:
     has_tail: bool  # the last bucket is the rest of the vocabulary
 
 
-def top_k_buckets(student_logps: Tensor, teacher_logps: Tensor, k: int, *, add_tail: bool) -> Buckets:
+def top_k_buckets(student_logits: Tensor, teacher_logits: Tensor, k: int, *, add_tail: bool) -> Buckets:
     """The student's K likeliest ids on both sides (N, V) -> (N, B), as the paper's code forms them.
 
     With a tail the last bucket holds log(1 - sum); without it both sides are renormalised over the K ids. With
     K = V there is nothing left for a tail. The choice of the ids carries no gradient; their values do.
     """
-    ids = student_logps.topk(k, dim=-1).indices  # (N, K)
-    student, teacher = student_logps.gather(-1, ids), teacher_logps.gather(-1, ids)
-    has_tail = add_tail and k < student_logps.shape[-1]
+    ids = student_logits.topk(k, dim=-1).indices  # (N, K)
+    student, teacher = chosen_logps(student_logits, ids), chosen_logps(teacher_logits, ids)
+    has_tail = add_tail and k < student_logits.shape[-1]
     finish = with_tail if has_tail else log_softmax
     return Buckets(finish(student), finish(teacher), ids, has_tail)
 

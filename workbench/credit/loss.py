@@ -22,6 +22,7 @@ from workbench.credit.divergence import (
     Buckets,
     clipped_divergence,
     divergence,
+    divergence_of_logits,
     divergence_push,
     log_softmax,
     sampled_logps,
@@ -30,6 +31,7 @@ from workbench.credit.divergence import (
 )
 from workbench.credit.weights import attempt_means, importance_weights
 from workbench.errors import ConfigError
+from workbench.kernels.chosen import chosen_logps
 
 _BUCKETED_MODES = ("topk_logits", "argmax_token")
 _SAMPLED_MODES = ("sampled_token", "sequence")
@@ -188,12 +190,12 @@ def distillation_losses(
     if distillation.mode in _SAMPLED_MODES:
         credit = _sampled_credit(student_logits, teacher_logits, token_ids, distillation, mean_credit)
         return -credit * sampled_logps(student_logits, token_ids)
-    student, teacher = log_softmax(student_logits), log_softmax(teacher_logits)
-    if distillation.mode in _BUCKETED_MODES:
-        buckets = _buckets(student, teacher, distillation)
-        student, teacher = buckets.student_logps, buckets.teacher_logps
-    if distillation.advantage_clip is not None:
-        return clipped_divergence(student, teacher, distillation.advantage_clip)
+    limit = distillation.advantage_clip
+    if distillation.mode not in _BUCKETED_MODES and limit is None:
+        return _scale(distillation) * divergence_of_logits(student_logits, teacher_logits, distillation.alpha)
+    student, teacher = _outcomes(student_logits, teacher_logits, distillation)
+    if limit is not None:
+        return clipped_divergence(student, teacher, limit)
     return _scale(distillation) * divergence(student, teacher, distillation.alpha)
 
 
@@ -211,11 +213,12 @@ def distillation_push(
         if distillation.mode in _SAMPLED_MODES:
             credit = _sampled_credit(student_logits, teacher_logits, token_ids, distillation, mean_credit)
             return credit * (1.0 - sampled_logps(student_logits, token_ids).exp())
-        student, teacher = log_softmax(student_logits), log_softmax(teacher_logits)
         ids = token_ids.unsqueeze(-1)  # (N, 1)
         if distillation.mode in _BUCKETED_MODES:
-            push = _bucket_push(_buckets(student, teacher, distillation), student.gather(-1, ids), ids, distillation)
+            buckets = _buckets(student_logits, teacher_logits, distillation)
+            push = _bucket_push(buckets, chosen_logps(student_logits, ids), ids, distillation)
         else:
+            student, teacher = log_softmax(student_logits), log_softmax(teacher_logits)
             pushes = divergence_push(student, teacher, distillation.alpha, distillation.advantage_clip)  # (N, V)
             push = pushes.gather(-1, ids).squeeze(-1)
         return _scale(distillation) * push
@@ -243,10 +246,18 @@ def _sampled_credit(
     return credit if limit is None else credit.clamp(-limit, limit)
 
 
-def _buckets(student: Tensor, teacher: Tensor, distillation: Distillation) -> Buckets:
+def _outcomes(student_logits: Tensor, teacher_logits: Tensor, distillation: Distillation) -> tuple[Tensor, Tensor]:
+    """Normalised log-probabilities of what is compared: the buckets, or the whole vocabulary; (N, B) or (N, V) each."""
+    if distillation.mode in _BUCKETED_MODES:
+        buckets = _buckets(student_logits, teacher_logits, distillation)
+        return buckets.student_logps, buckets.teacher_logps
+    return log_softmax(student_logits), log_softmax(teacher_logits)
+
+
+def _buckets(student_logits: Tensor, teacher_logits: Tensor, distillation: Distillation) -> Buckets:
     if distillation.mode == "argmax_token":
-        return top_k_buckets(student, teacher, 1, add_tail=True)
-    return top_k_buckets(student, teacher, distillation.topk, add_tail=distillation.add_tail)
+        return top_k_buckets(student_logits, teacher_logits, 1, add_tail=True)
+    return top_k_buckets(student_logits, teacher_logits, distillation.topk, add_tail=distillation.add_tail)
 
 
 def _bucket_push(buckets: Buckets, sampled: Tensor, ids: Tensor, distillation: Distillation) -> Tensor:

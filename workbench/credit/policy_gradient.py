@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workbench.credit.divergence import log_dtype, sampled_logps
+from workbench.credit.divergence import sampled_logps
 from workbench.credit.loss import Distillation, distillation_losses, distillation_push
+from workbench.kernels.projection import working_dtype
 
 
 def grpo_advantage(rewards: Tensor) -> Tensor:
@@ -102,7 +103,7 @@ def _sum_of_both(
     if targets.advantages is not None:
         values = reinforce(student_logits, ids, targets.advantages)
     else:
-        values = torch.zeros(ids.shape, dtype=log_dtype(student_logits), device=ids.device)
+        values = torch.zeros(ids.shape, dtype=working_dtype(student_logits), device=ids.device)
     if teacher_logits is not None:
         distilled = distil(
             student_logits[some], teacher_logits, ids[some], distillation, mean_credit=targets.mean_credit

@@ -114,22 +114,29 @@ def _operator(name: str, repetitions: int, as_json: bool) -> None:
     results = (bench_credit if name == "credit" else bench_loss)(shape, repetitions, device)
     output.table(
         f"{name}: {shape.tokens} tokens, {shape.vocabulary} vocabulary, width {shape.hidden}, on {device}",
-        ("precision", "contender", "milliseconds", "peak MiB"),
+        ("what", "precision", "contender", "milliseconds", "peak MiB"),
         [
-            (one.dtype, who, f"{1000 * cost.median_s:.0f}", cost.peak_bytes and f"{cost.peak_bytes / 2**20:.0f}")
+            (
+                one.what,
+                one.dtype,
+                who,
+                f"{1000 * cost.median_s:.4g}",
+                cost.peak_bytes and f"{cost.peak_bytes / 2**20:.0f}",
+            )
             for one in results
             for who, cost in one.costs.items()
         ],
     )
     for one in results:
         memory = "" if one.memory_ratio is None else f", and {one.memory_ratio:.3f} times the plain form's memory"
-        output.say(f"{one.dtype}: {one.ratio:.2f} times the fastest peer's time{memory}.")
+        floor = "" if one.floor_ratio is None else f", {one.floor_ratio:.2f} times that of the matmuls alone"
+        output.say(f"{one.what}, {one.dtype}: {one.ratio:.2f} times the fastest peer's time{floor}{memory}.")
     memory_ratios = [one.memory_ratio for one in results if one.memory_ratio is not None]
     found = {
         "ratio": max(one.ratio for one in results),
-        "ratio_of": "the operator's median time, to the fastest peer's; the worst precision",
+        "ratio_of": "the operator's median time, to the fastest peer's; the worst case",
         "memory_ratio": max(memory_ratios, default=None),
-        "memory_ratio_of": "the operator's peak memory, to that of the plain form in PyTorch; the worst precision",
+        "memory_ratio_of": "the operator's peak memory, to that of the plain form in PyTorch; the worst case",
         "shape": asdict(shape),
         "results": [one.to_json() for one in results],
         "repetitions": repetitions,
