@@ -12,7 +12,10 @@ from workbench.kernels.projection import takes_triton, working_dtype
 
 
 def chosen_logps(logits: Tensor, ids: Tensor) -> Tensor:
-    """log p(v) of the chosen ids: logits (n, V), ids (n, K) int64 -> (n, K), nats, fp32, or fp64 for fp64 logits."""
+    """log p(v) of the chosen ids: logits (n, V), ids (n, K) int64 -> (n, K), nats, fp32, or fp64 for fp64 logits.
+
+    The ids of a row are distinct.
+    """
     if takes_triton(logits):
         from workbench.kernels.triton_learning import ChosenLogps
 

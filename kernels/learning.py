@@ -83,8 +83,8 @@ def _learn_chunk(
     """Puts the results of some rows. A function of its own, so that a chunk's logits are gone before the next come."""
     head = student.head
     with torch.no_grad():
-        logits = student.logits(rows)  # (n, V)
-        target = None if teacher is None else teacher.logits(rows)
+        logits = student.as_projected(rows)  # (n, V)
+        target = None if teacher is None else teacher.as_projected(rows)
     for part in cached_slices(*logits.shape, logits.device):
         chunk, ids = rows[part], token_ids[rows[part]].unsqueeze(-1)
         leaf = logits[part].detach().requires_grad_()
@@ -94,7 +94,7 @@ def _learn_chunk(
         with torch.no_grad():
             results.losses[chunk] = losses
             results.student_logps[chunk] = chosen_logps(leaf, ids).squeeze(-1)
-            results.push[chunk] = -gradient.gather(-1, ids).squeeze(-1)
+            results.push[chunk] = -gradient.gather(-1, ids).squeeze(-1).to(results.push.dtype)
             at_projection = head.before_cap(gradient, leaf, student.temperature)
             if len(chunk) < len(rows):
                 logits[part] = at_projection
@@ -113,8 +113,8 @@ def losses_of(
     losses, logps = (student.hidden.new_zeros(len(token_ids), dtype=working_dtype(student.hidden)) for _ in range(2))
     with torch.no_grad():
         for rows in row_chunks(len(token_ids), student.vocabulary, token_ids.device, mask):
-            logits = student.logits(rows)
-            target = None if teacher is None else teacher.logits(rows)
+            logits = student.as_projected(rows)
+            target = None if teacher is None else teacher.as_projected(rows)
             for part in cached_slices(*logits.shape, logits.device):
                 chunk = rows[part]
                 losses[chunk] = row_loss(logits[part], None if target is None else target[part], chunk)

@@ -1,7 +1,8 @@
 """The final projection of a language model, and one side of a comparison before it: logits of some rows, never of all.
 
 Tensors in, tensors out: knows nothing of models, attempts or losses. A row is one place at which one token is
-predicted. Logits leave here with the temperature applied, in fp32, or fp64 for fp64 hidden states.
+predicted. Logits leave here with the temperature applied, in fp32, or fp64 for fp64 hidden states; `as_projected`
+leaves them as the matmul wrote them where that is the same and the Triton kernels read them.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor
 
 # Logits of one side that exist at a time (64 MiB in fp32): enough rows that a matmul is worth reading the weight for
-# (110 at a vocabulary of 151,936), and a small part of what a whole attempt would need.
-PROJECTED_ELEMENTS = 2**24
+# (110 at a vocabulary of 151,936), and a small part of what a whole attempt would need. On CUDA four times as many: a
+# matmul of fewer rows waits for the weight, and each chunk for its launches (docs/measurements.md).
+PROJECTED_ELEMENTS, PROJECTED_ELEMENTS_ON_CUDA = 2**24, 2**26
 # Logits that arithmetic on the CPU works on at a time (4 MiB in fp32): they stay in its cache.
 CACHED_ELEMENTS = 2**20
 
@@ -82,6 +84,18 @@ class Side:
             return values
         return values.lerp_(self.head.logits(self.reference[rows], self.temperature), 1.0 - self.rate)
 
+    def as_projected(self, rows: Tensor) -> Tensor:
+        """The same in half precision where the projection was made in it and nothing comes after: the same numbers.
+
+        For the Triton kernels, which compute in fp32 on whatever they read. Elsewhere PyTorch would compute in half.
+        """
+        head, mixed = self.head, self.reference is not None
+        if head.weight is None or head.softcap is not None or head.scale != self.temperature or mixed:
+            return self.logits(rows)
+        if not takes_triton(self.hidden):
+            return self.logits(rows)
+        return torch.nn.functional.linear(self.hidden[rows], head.weight, head.bias)
+
     def take(self, rows: Tensor) -> Side:
         """Some of the rows, by indices or a mask, as a side of their own."""
         reference = None if self.reference is None else self.reference[rows]
@@ -131,7 +145,8 @@ def takes_triton(tensor: Tensor) -> bool:
 def row_chunks(count: int, vocabulary: int, device: torch.device, mask: Tensor | None) -> Iterator[Tensor]:
     """Indices of the rows that count, a projection's worth at a time. `mask` (N,), nonzero = counts; None = all do."""
     rows = torch.arange(count, device=device) if mask is None else mask.nonzero().squeeze(-1)
-    yield from rows.split(max(1, PROJECTED_ELEMENTS // vocabulary)) if rows.numel() else ()
+    elements = PROJECTED_ELEMENTS_ON_CUDA if device.type == "cuda" else PROJECTED_ELEMENTS
+    yield from rows.split(max(1, elements // vocabulary)) if rows.numel() else ()
 
 
 def cached_slices(count: int, vocabulary: int, device: torch.device) -> Iterator[slice]:

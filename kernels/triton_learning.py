@@ -109,22 +109,25 @@ class ChosenLogps(torch.autograd.Function):
             _normaliser_kernel[(count,)](
                 logits, norms, vocabulary, vocabulary, BLOCK=block_size(vocabulary), num_warps=8
             )
-        ctx.save_for_backward(logits, ids, norms)
-        return logits.gather(-1, ids).float() - norms.unsqueeze(-1)
+        logps = logits.gather(-1, ids).float() - norms.unsqueeze(-1)
+        ctx.save_for_backward(logits, ids, norms, logps)
+        return logps
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """d log p(v) / d z(u) = [u = v] - p(u)."""
-        logits, ids, norms = ctx.saved_tensors
+        logits, ids, norms, logps = ctx.saved_tensors
         (arriving,) = gradients  # (n, K)
         count, vocabulary = logits.shape
         gradient, block = torch.empty_like(logits), block_size(vocabulary)
+        weights = -arriving.sum(-1)
         if count:
-            weights = -arriving.sum(-1)
             _share_kernel[(count, triton.cdiv(vocabulary, block))](
                 logits, norms, weights, gradient, vocabulary, vocabulary, BLOCK=block, num_warps=8
             )
-        return gradient.scatter_add_(-1, ids, arriving.to(gradient.dtype)), None
+        # Those of the chosen ids as a whole: of a token that is nearly certain the two parts nearly cancel.
+        chosen = arriving + weights.unsqueeze(-1) * logps.exp()
+        return gradient.scatter_(-1, ids, chosen.to(gradient.dtype)), None
 
 
 class Divergence(torch.autograd.Function):

@@ -80,7 +80,7 @@ def chunked(
     results = _zeros(student, len(token_ids), top_k)
     with torch.no_grad():
         for rows in row_chunks(len(token_ids), student.vocabulary, token_ids.device, mask):
-            _put(results, rows, form(student.logits(rows), teacher.logits(rows), token_ids[rows], top_k))
+            _put(results, rows, form(student.as_projected(rows), teacher.as_projected(rows), token_ids[rows], top_k))
     return results
 
 
@@ -103,7 +103,7 @@ def sampled_logps(side: Side, token_ids: Tensor, *, mask: Tensor | None = None) 
     results = torch.zeros(len(token_ids), dtype=working_dtype(side.hidden), device=token_ids.device)
     with torch.no_grad():
         for rows in row_chunks(len(token_ids), side.vocabulary, token_ids.device, mask):
-            results[rows] = chosen_logps(side.logits(rows), token_ids[rows].unsqueeze(-1)).squeeze(-1)
+            results[rows] = chosen_logps(side.as_projected(rows), token_ids[rows].unsqueeze(-1)).squeeze(-1)
     return results
 
 

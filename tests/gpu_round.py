@@ -50,6 +50,7 @@ class Recorder:
         peak = torch.cuda.max_memory_allocated(self.device) if cuda else _resident("VmHWM")
         now = torch.cuda.memory_allocated(self.device) if cuda else _resident("VmRSS")
         self.phases[name] = {"seconds_s": seconds, "peak_bytes": peak, "held_bytes": now}
+        print(f"{name}: {seconds:.1f} s, {peak / 1e9:.2f} GB at most", flush=True)
 
 
 def _resident(name: str) -> int:

@@ -111,7 +111,7 @@ def compare_learning(fused, eager, student, weights, what):
 for vocabulary in (1, 2, 127, 128, 129, 509):
     student, teacher, ids = draw(3, vocabulary, seed=1)
     weights = torch.tensor([0.5, -2.0, 1.0])
-    chosen = torch.stack([ids, ids, ids.flip(0)], -1)  # an id may be chosen twice
+    chosen = torch.stack([ids, (ids + 1) % vocabulary], -1)[:, :vocabulary]
     compare_learning(
         lambda logits: ChosenLogps.apply(logits, chosen),
         lambda logits: logits.log_softmax(-1).gather(-1, chosen),
@@ -137,6 +137,42 @@ for alpha in (0.0, 0.5, 1.0):
 nothing = draw(0, 11)[0].requires_grad_()
 assert torch.autograd.grad(Divergence.apply(nothing, nothing.detach(), 1.0).sum(), nothing)[0].shape == (0, 11)
 assert torch.autograd.grad(ChosenLogps.apply(nothing, draw(0, 11)[2][:, None]).sum(), nothing)[0].shape == (0, 11)
+
+# And as the update uses them: as on CUDA, half precision read as it was projected, a mixture in fp32.
+from kernel_sides import make_sides
+from workbench.credit import divergence as divergences
+from workbench.credit.loss import Distillation, distillation_losses
+from workbench.kernels import chosen, projection, two_sided
+from workbench.kernels.learning import learn, losses_of
+
+def update(options, dtype, distillation):
+    student, teacher, ids = make_sides(5, 509, 64, dtype=dtype, seed=2, **options)
+    def losses(logits, target, rows):
+        return distillation_losses(logits, target, ids[rows], distillation)
+    got = learn(student, teacher, ids, losses)
+    read = two_sided.two_sided(student, teacher, ids, top_k=3)
+    torch.testing.assert_close(losses_of(student, teacher, ids, losses), (got.losses, got.student_logps))
+    torch.testing.assert_close(two_sided.sampled_logps(student, ids), got.student_logps)
+    names = [field.name for field in dataclasses.fields(read) if field.name != "top_ids"]
+    return {**dataclasses.asdict(got), **{name: getattr(read, name) for name in names}}
+
+for options in ({}, {"rate": 0.4}, {"bias": True, "softcap": 3.0, "temperature": 0.7}):
+    for mode in ("full_logits", "topk_logits", "sampled_token"):
+        for dtype in (torch.float32, torch.bfloat16):
+            results = {}
+            for switched in (False, True):
+                for module in (chosen, projection, two_sided, divergences):
+                    module.takes_triton = lambda tensor: switched and tensor.dtype != torch.float64
+                results[switched] = update(options, dtype, Distillation(mode, topk=5))
+            for name, values in results[True].items():
+                peer = results[False][name]
+                assert values.dtype == peer.dtype, name
+                if dtype == torch.float32:
+                    torch.testing.assert_close(values, peer, rtol=1e-4, atol=1e-4, msg=name)
+                else:
+                    # The gradient at the logits is rounded to 8 bits, once; the push is read from it.
+                    spread = (peer.float() - values.float()).abs().max() / peer.float().abs().max()
+                    assert spread < 1e-2, (options, mode, name, spread)
 print("all equal")
 """
 
