@@ -76,11 +76,12 @@ def chunked(
     Arguments, results and errors as `naive`; `rows_form` is the arithmetic on a chunk's logits, None = `eager_rows`.
     """
     _check_shapes(student, teacher, token_ids)
-    form = rows_form or eager_rows
+    # PyTorch's own operations would compute in the precision of what they are given.
+    form, read = (eager_rows, Side.logits) if rows_form is None else (rows_form, Side.as_projected)
     results = _zeros(student, len(token_ids), top_k)
     with torch.no_grad():
         for rows in row_chunks(len(token_ids), student.vocabulary, token_ids.device, mask):
-            _put(results, rows, form(student.as_projected(rows), teacher.as_projected(rows), token_ids[rows], top_k))
+            _put(results, rows, form(read(student, rows), read(teacher, rows), token_ids[rows], top_k))
     return results
 
 
@@ -88,7 +89,7 @@ def two_sided(
     student: Side, teacher: Side, token_ids: Tensor, *, mask: Tensor | None = None, top_k: int = 0
 ) -> TwoSided:
     """The one dispatch point: chunks everywhere, with the Triton kernel on CUDA. Arguments as `naive`."""
-    form: Rows = eager_rows
+    form: Rows | None = None
     if takes_triton(student.hidden):
         from workbench.kernels.triton_rows import triton_rows
 

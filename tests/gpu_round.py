@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, Qwen3Config
 
 from workbench import Workbench
 from workbench.config import SamplingConfig, SDPOConfig
-from workbench.policy.selfcheck import gradient_check, hardware, held, null_test
+from workbench.policy.selfcheck import hardware, held, null_test
 
 # The shape of the 4B model of its family, and a tiny one for the same code.
 QWEN3_4B = {"hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "num_attention_heads": 32}
@@ -123,8 +123,6 @@ def record_round(
         after = policy.state()
         with recorder.phase("null test"):
             null = null_test(policy)
-        with recorder.phase("gradient check"):
-            gradient = gradient_check(policy)
         tokens = sum(len(one.token_ids) for one in group)
         return {
             "hardware": hardware(),
@@ -138,5 +136,4 @@ def record_round(
             "loss_nats": {"before": report.loss_before, "after": report.loss},
             "undo_is_exact": all(torch.equal(value, before[name]) for name, value in after.items()),
             "null_test": {"ok": null.ok, "credit_nats": null.credit, "noise_floor_nats": null.noise_floor},
-            "gradient_check": {"ok": gradient.ok, "cosine": gradient.cosine, "slope": gradient.slope},
         }

@@ -22,6 +22,7 @@ from workbench.config import PolicyConfig, SamplingConfig, SDPOConfig
 from workbench.errors import FeedbackError, NoSignalError, PolicyError, PromptError, RunError, TaskError
 from workbench.policy import Policy, load_policy
 from workbench.policy.prompts import student_prompt, teacher_prompt
+from workbench.policy.selfcheck import gradient_check
 from workbench.records import Attempt, Task
 
 CASES = [(family, quantization, "cpu") for family in FAMILIES for quantization in ("none", "nf4")]
@@ -81,6 +82,12 @@ def close(values: Sequence[float] | torch.Tensor, expected: torch.Tensor, policy
     coarse = policy.facts["quantization"] == "int8" or policy.facts["dtype"] != "float32"
     tolerance = 0.1 if coarse else 2e-4
     return bool((torch.as_tensor(values).double() - expected).abs().max() < tolerance)
+
+
+def test_the_gradient_is_the_slope(opened: tuple[str, str, Workbench]) -> None:
+    """Before and after sampling; in half precision against float64."""
+    found = gradient_check(opened[2].policy)
+    assert found.ok, found
 
 
 def test_a_whole_round(opened: tuple[str, str, Workbench]) -> None:

@@ -92,6 +92,18 @@ def test_a_model_too_large_for_a_float64_copy_is_not_checked(tmp_path: Path) -> 
         brute_force(policy)
 
 
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+def test_in_half_precision_the_slope_is_taken_in_float64(quantization: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The policy itself rounds a small change of the adapter away: its own slope was half of the gradient's."""
+    monkeypatch.setattr(loading, "_dtype", lambda device: torch.bfloat16)
+    policy = load_policy(PolicyConfig("embedded", quantization, "cpu"))
+    found = gradient_check(policy)
+    assert policy.facts["dtype"] == "bfloat16" and found.ok and found.slope == pytest.approx(1.0, abs=0.1)
+    policy.facts["parameters"] = 10**12
+    with pytest.raises(PolicyError, match=r"needs 8000.0 GB"):
+        gradient_check(policy)
+
+
 @pytest.mark.parametrize("quantization", ["none", "nf4", "int8"])
 @pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2"])
 def test_the_gradient_check_passes_where_gradients_are_right_and_leaves_no_trace(

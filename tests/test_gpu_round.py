@@ -12,14 +12,14 @@ import torch
 from gpu_round import QWEN3_4B, TINY, record_round, write_random_model
 
 RECORD = Path(__file__).resolve().parents[1] / "build" / "gpu-round.json"
-PHASES = {"load", "sample", "credit", "update", "undo", "null test", "gradient check"}
+PHASES = {"load", "sample", "credit", "update", "undo", "null test"}
 DISK_BYTES = 10 * 10**9  # 8.1 GB of weights, and the run
 
 
 def check(record: dict[str, Any], weights: int) -> None:
     assert record["phases"].keys() == PHASES
     assert all(phase["seconds_s"] > 0 and phase["peak_bytes"] > 0 for phase in record["phases"].values())
-    assert record["undo_is_exact"] and record["null_test"]["ok"] and record["gradient_check"]["ok"]
+    assert record["undo_is_exact"] and record["null_test"]["ok"]
     assert record["loss_nats"]["after"] < record["loss_nats"]["before"]
     in_use = sum(part["bytes"] for kind, part in record["held"].items() if not kind.startswith("adapter"))
     assert record["policy"]["memory"]["weights_bytes"] == in_use

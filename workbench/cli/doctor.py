@@ -91,6 +91,8 @@ def _gradient(policy: Policy) -> dict[str, Any]:
 
     try:
         found = gradient_check(policy)
+    except PolicyError as error:
+        return {"ok": None, "says": str(error)}
     except RuntimeError as error:  # layers whose gradient is broken may also refuse to have one
         return {"ok": False, "says": " ".join(str(error).split())[:200]}
     how = f"{policy.facts['model']}, {policy.facts['quantization']}"

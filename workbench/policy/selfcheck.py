@@ -64,14 +64,19 @@ def gradient_check(policy: Policy) -> GradientCheck:
     """Compares the gradient with a central difference, and with itself after sampling a few tokens.
 
     The difference is the independent source: once bitsandbytes has repacked a layer, every later gradient is wrong
-    alike. Policy and random state are left as they were, bit for bit.
+    alike. In half precision it is taken in float64, for the policy itself cannot tell: a layer's output is rounded
+    after the adapter's change is added, and a small change is rounded away. Policy and random state are left as they
+    were, bit for bit. Raises PolicyError where there is no memory for a float64 copy.
     """
-    # With int8, bf16 and fp16 the scores are coarse: a longer way is measured, less exactly.
-    coarse = policy.facts["quantization"] == "int8" or policy.facts["dtype"] != "float32"
-    change_nats, tolerance = (1.0, 0.25) if coarse else (0.1, 0.01)
+    if policy.facts["dtype"] != "float32":
+        measure, change_nats, tolerance = _float64_slope, 0.1, 0.1
+    elif policy.facts["quantization"] == "int8":  # rounds what flows through: a longer way is measured, less exactly
+        measure, change_nats, tolerance = _slope, 1.0, 0.25
+    else:
+        measure, change_nats, tolerance = _slope, 0.1, 0.01
     before, random = _gradient(policy), policy.generator.get_state()
     norm = float(before.norm())
-    slope = _slope(policy, before / norm, change_nats / norm)
+    slope = measure(policy, before.cpu() / norm, change_nats / norm)
     try:
         sample(policy, [_ids(policy)[0]], SamplingConfig(max_new_tokens=4))
     finally:
@@ -91,11 +96,24 @@ def _slope(policy: Policy, direction: Tensor, step: float) -> float:
     try:
         for sign in (1.0, -1.0):
             for parameter, old, part in zip(parameters, kept, parts, strict=True):
-                parameter.copy_(old + sign * step * part.view_as(old))
+                parameter.copy_(old + sign * step * part.view_as(old).to(old))
             values.append(float(completion_logps(policy, [prompt], [completion], 1.0).double().sum()))
     finally:
         for parameter, old in zip(parameters, kept, strict=True):
             parameter.copy_(old)
+    return (values[0] - values[1]) / (2.0 * step)
+
+
+def _float64_slope(policy: Policy, direction: Tensor, step: float) -> float:
+    """The same by a float64 copy of the model."""
+    (prompt, completion), model = _ids(policy), _float64_model(policy)
+    adapter = {name: value.detach().double().cpu() for name, value in policy.adapter.items()}
+    ids = torch.tensor(completion).unsqueeze(1)
+    parts = dict(zip(adapter, direction.split([value.numel() for value in adapter.values()]), strict=True))
+    values = []
+    for sign in (1.0, -1.0):
+        model.write({name: old + sign * step * parts[name].view_as(old) for name, old in adapter.items()})
+        values.append(float(model.rows(prompt, completion, 1.0).gather(1, ids).sum()))
     return (values[0] - values[1]) / (2.0 * step)
 
 
@@ -114,19 +132,22 @@ class BruteForce:
 
 def brute_force(policy: Policy) -> BruteForce:
     """Scores a fixed program both ways. Raises PolicyError where there is no memory for a float64 copy."""
+    (prompt, completion), model = _ids(policy), _float64_model(policy)
+    logps = completion_logps(policy, [prompt], [completion], 1.0)
+    model.write(policy.adapter)
+    truth = model.rows(prompt, completion, 1.0).gather(1, torch.tensor(completion).unsqueeze(1)).squeeze(1)
+    difference = logps.double().cpu() - truth
+    return BruteForce(float(difference.abs().max()), BOUNDS[precision_of(policy)])
+
+
+def _float64_model(policy: Policy) -> Float64Model:
     needed, free = 8 * int(policy.facts["parameters"]), free_bytes(torch.device("cpu"))
     if free is not None and needed > free:
         raise PolicyError(
             f"A float64 copy of {policy.facts['model']!r} needs {gigabytes(needed)}, but {gigabytes(free)} are free; "
             "check it on a machine with more memory."
         )
-    prompt, completion = _ids(policy)
-    logps = completion_logps(policy, [prompt], [completion], 1.0)
-    model = Float64Model(policy)
-    model.write(policy.adapter)
-    truth = model.rows(prompt, completion, 1.0).gather(1, torch.tensor(completion).unsqueeze(1)).squeeze(1)
-    difference = logps.double().cpu() - truth
-    return BruteForce(float(difference.abs().max()), BOUNDS[precision_of(policy)])
+    return Float64Model(policy)
 
 
 @dataclass(frozen=True, slots=True)
