@@ -93,7 +93,9 @@ def test_a_model_too_large_for_a_float64_copy_is_not_checked(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
-def test_in_half_precision_the_slope_is_taken_in_float64(quantization: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trap_16_in_half_precision_a_small_change_is_rounded_away(
+    quantization: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The policy itself rounds a small change of the adapter away: its own slope was half of the gradient's."""
     monkeypatch.setattr(loading, "_dtype", lambda device: torch.bfloat16)
     policy = load_policy(PolicyConfig("embedded", quantization, "cpu"))
