@@ -261,10 +261,34 @@ def test_a_hard_task_is_searched_by_every_method(workbench: Workbench) -> None:
         list(workbench.discover(hard, ("luck",)))
 
 
-def _made(workbench: Workbench, arm: str) -> list[Attempt]:
+def test_conversations_go_on_side_by_side_and_after_a_stop(workbench: Workbench) -> None:
+    """Every turn is made at all tasks at once, each after what was tried at its own; a stop changes nothing."""
+    workbench.checkout("root")
+    tasks = workbench.tasks("house-rules@300000:examples")[-2:]
+    stop, before = threading.Event(), []
+    for point in workbench.discover(tasks, ("multi_turn",), budget=4, name="talk", stop=stop):
+        before.append(point)
+        if point.generations == 2:
+            stop.set()
+    assert max(point.generations for point in before) == 2  # the step that was under way is whole
+    resumed = list(workbench.resume("talk"))
+    straight = list(workbench.discover(tasks, ("multi_turn",), budget=4, name="talk again"))
+
+    def by_task(points: list) -> list:
+        return sorted((_comparable(point) for point in points), key=lambda one: (one["task_id"], one["generations"]))
+
+    assert by_task(resumed) == by_task(straight) and workbench.head == "root"
+    assert [point.task_id for point in straight[:2]] == [task.id for task in tasks]
+    for task in tasks:
+        for earlier, later in itertools.pairwise(_made(workbench, f"multi_turn {task.id}", "talk again")):
+            read_by_later = workbench.policy.tokenizer.decode(list(later.prompt_ids))
+            assert earlier.text in read_by_later and task.prompt in read_by_later
+
+
+def _made(workbench: Workbench, arm: str, search: str = "searched") -> list[Attempt]:
     """The attempts of an arm of the search, in order."""
     known = {one.id: one for one in workbench.attempts()}
-    points = read(workbench.events())["searched"].arms[arm]
+    points = read(workbench.events())[search].arms[arm]
     return [known[one] for point in points for one in point.data["attempts"]]
 
 

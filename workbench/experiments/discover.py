@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from threading import Event
@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from workbench.config import SDPOConfig
 from workbench.errors import NoSignalError, UpdateError
-from workbench.experiments.journal import Journal
+from workbench.experiments.journal import Journal, Point
 from workbench.experiments.settings import (
     DEFAULT_METHODS,
     SCREENED,
@@ -37,6 +37,7 @@ from workbench.tasks.house_rules.world import House
 HARD = 0.03  # pass rate of one attempt, below which a task counts as hard
 FIRST_SCREENED_HOUSE = 300_000
 BATCH = 32  # attempts of best-of-k that are sampled at once
+CONVERSATIONS = ("multi_turn", "multi_turn_feedback")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def discover(
     name: str | None = None,
     stop: Event | None = None,
 ) -> Iterator[DiscoveryPoint]:
-    """Task by task and method by method, a point after every group (of multi-turn: every attempt).
+    """Task by task and method by method, a point after every group; then multi-turn at all tasks, turn by turn.
 
     Each begins where the policy is now, and that is where it is left. Raises ConfigError for an unknown method.
     """
@@ -130,14 +131,30 @@ def discover(
     listed = [{"id": one.task.id, "prompt": one.task.prompt, **asdict(one.pass_rate)} for one in screened]
     plain = {"tasks": listed, "methods": list(methods), "config": asdict(config), **asdict(settings)}
     with Journal(session, name, plain, kind="discover", seed=seed, stop=stop) as journal:
-        for one in screened:
-            for method in methods:
-                search = _Search(journal, one.task, method, settings, config)
-                for point in journal.run_arm(search.arm, settings.budget, search.step):
-                    told = {key: point.data[key] for key in ("generations", "found_at", "done", "seconds_s")}
-                    yield DiscoveryPoint(one.task.id, method, update_id=point.update_id, **told)
-                if journal.stop.is_set():
-                    return
+        for points in _searches(journal, [one.task for one in screened], methods, settings, config):
+            for point in points:
+                told = {key: point.data[key] for key in ("generations", "found_at", "done", "seconds_s")}
+                yield DiscoveryPoint(point.data["task"], point.data["method"], update_id=point.update_id, **told)
+            if journal.stop.is_set():
+                return
+
+
+def _searches(
+    journal: Journal, tasks: Sequence[Task], methods: Sequence[str], settings: DiscoverySettings, config: SDPOConfig
+) -> Iterator[Iterator[Point]]:
+    """What is to be searched, one after the other."""
+    for task in tasks:
+        for method in methods:
+            if method not in CONVERSATIONS:
+                search = _Search(journal, task, method, settings, config)
+                yield journal.run_arm(search.arm, settings.budget, search.step)
+    # Side by side, as many as take the memory of `BATCH` prompts of a thousand tokens: one at a time is mostly waiting.
+    together = max(1, BATCH * 1024 // max(1024, journal.session.policy.context_length))
+    for method in methods:
+        if method in CONVERSATIONS:
+            for place in range(0, len(tasks), together):
+                talks = _Conversations(journal, tasks[place : place + together], method, settings)
+                yield journal.run_together(list(talks.tasks), settings.budget, talks.turn)
 
 
 class _Search:
@@ -155,8 +172,8 @@ class _Search:
         known = self.journal.points(self.arm)
         spent = known[-1].data["generations"] if known else 0
         left = self.settings.budget - spent
-        ways: dict[str, Callable[[int], list[Attempt]]] = {"sdpo": self._group, "best_of_k": self._batch}
-        attempts = ways.get(self.method, self._turn)(left)
+        size = self.settings.group if self.method == "sdpo" else BATCH
+        attempts = self.journal.session.attempt(self.task, min(size, left), stop=self.journal.stop)
         found = next((spent + place for place, one in enumerate(attempts, 1) if one.passed), None)
         spent += len(attempts)
         done = found is not None or spent >= self.settings.budget
@@ -166,22 +183,36 @@ class _Search:
         told = {"method": self.method, "task": self.task.id, "generations": spent, "found_at": found, "done": done}
         return {**told, "attempts": ids, "seconds_s": time.monotonic() - started}
 
-    def _group(self, left: int) -> list[Attempt]:
-        return self.journal.session.attempt(self.task, min(self.settings.group, left), stop=self.journal.stop)
-
-    def _batch(self, left: int) -> list[Attempt]:
-        return self.journal.session.attempt(self.task, min(BATCH, left), stop=self.journal.stop)
-
-    def _turn(self, _: int) -> list[Attempt]:
-        """One attempt after all that were made so far."""
-        session = self.journal.session
-        ids = [one for point in self.journal.points(self.arm) for one in point.data["attempts"]]
-        made = {one.id: one for one in session.attempts(self.task)}
-        with_attempt = self.method == "multi_turn"
-        turns = [(made[one].text if with_attempt else "", made[one].feedback) for one in ids]
-        return session.attempt(self.task, 1, turns=turns, stop=self.journal.stop)
-
     def _update(self, attempts: list[Attempt]) -> None:
         # Without an update the policy stays what it was, and the next group is drawn from it.
         with suppress(NoSignalError, UpdateError):
             self.journal.session.update(attempts, self.config, stop=self.journal.stop)
+
+
+class _Conversations:
+    """Multi-turn at several tasks side by side: one attempt at each after all that were made at it so far."""
+
+    def __init__(self, journal: Journal, tasks: Sequence[Task], method: str, settings: DiscoverySettings) -> None:
+        self.journal, self.method, self.budget = journal, method, settings.budget
+        self.tasks = {f"{method} {task.id}": task for task in tasks}  # by arm
+
+    def turn(self, step: int, arms: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The next attempt at each of the tasks whose arms these are."""
+        started = time.monotonic()
+        tasks, journal = [self.tasks[arm] for arm in arms], self.journal
+        turns = [self._so_far(arm) for arm in arms]
+        attempts = journal.session.attempt_many(tasks, 1, turns=turns, stop=journal.stop)
+        seconds = (time.monotonic() - started) / len(arms)
+        spent, told = step + 1, {}
+        for arm, attempt in zip(arms, attempts, strict=True):
+            found = spent if attempt.passed else None
+            where = {"method": self.method, "task": attempt.task_id, "generations": spent, "found_at": found}
+            done = attempt.passed or spent >= self.budget
+            told[arm] = {**where, "done": done, "attempts": [attempt.id], "seconds_s": seconds}
+        return told
+
+    def _so_far(self, arm: str) -> list[tuple[str, str]]:
+        made = {one.id: one for one in self.journal.session.attempts(self.tasks[arm])}
+        ids = [one for point in self.journal.points(arm) for one in point.data["attempts"]]
+        with_attempt = self.method == "multi_turn"
+        return [(made[one].text if with_attempt else "", made[one].feedback) for one in ids]

@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Protocol, Self
@@ -155,25 +155,55 @@ class Journal:
         arm's last. Where `stop` is set in the course of a step, that step counts for nothing, and the arm ends.
         """
         known = self.points(arm)
-        yield from known
-        if len(known) < steps and not self.stop.is_set() and not (known and _is_last(known[-1])):
-            self._belongs(self.session.head if self._job is None else self._job["home"])
-            self._go(known[-1].update_id if known else (start or self._record.start))
-        for step in range(len(known), steps):
-            if self.stop.is_set() or (self.points(arm) and _is_last(self.points(arm)[-1])):
+        state = known[-1].update_id if known else (start or self._record.start)
+        yield from self._run([arm], steps, lambda step, _: {arm: work(step)}, state)
+
+    def run_together(
+        self, arms: Sequence[str], steps: int, work: Callable[[int, Sequence[str]], Mapping[str, Data]]
+    ) -> Iterator[Point]:
+        """The same for arms that leave the policy alone, each step of all of them at once.
+
+        `work(step, arms)`: the data of the arms that make it, by name; they are committed together, or none is.
+        """
+        yield from self._run(arms, steps, work, self._record.start)
+
+    def _run(
+        self,
+        arms: Sequence[str],
+        steps: int,
+        work: Callable[[int, Sequence[str]], Mapping[str, Data]],
+        state: str,
+    ) -> Iterator[Point]:
+        known = {arm: self.points(arm) for arm in arms}
+        for points in known.values():
+            yield from points
+        going = [arm for arm, points in known.items() if len(points) < steps and not (points and _is_last(points[-1]))]
+        if not going or self.stop.is_set():
+            return
+        self._belongs(self.session.head if self._job is None else self._job["home"])
+        self._go(state)
+        for step in range(min(len(known[arm]) for arm in going), steps):
+            due = [arm for arm in going if len(known[arm]) == step]
+            if not due or self.stop.is_set():
                 return
             self.session.policy.generator.manual_seed(_number(f"{self._randomness} {step}"))
-            with self.session.run.naming(f"{self._record.name} {arm}"):  # as the timeline shows its updates
-                data = work(step)
+            with self.session.run.naming(f"{self._record.name} {due[0]}"):  # as the timeline shows its updates
+                data = work(step, due)
             if self.stop.is_set():
                 return
-            point = Point(arm, step, self.session.head, data)
-            self._record.arms.setdefault(arm, []).append(point)
-            event = {"experiment": self._record.name, "arm": arm, "step": step, "update_id": point.update_id}
-            self.session.run.append(POINT, event | {"data": dict(data)})
+            made = [Point(arm, step, self.session.head, data[arm]) for arm in due]
+            for point in made:
+                known[point.arm].append(point)
+                self._record.arms.setdefault(point.arm, []).append(point)
+            self.session.run.append_all([(POINT, self._event(point), ()) for point in made])
+            going = [arm for arm in going if not _is_last(known[arm][-1])]
             if self._stays:
-                self._belongs(point.update_id)
-            yield point
+                self._belongs(made[-1].update_id)
+            yield from made
+
+    def _event(self, point: Point) -> Data:
+        where = {"experiment": self._record.name, "arm": point.arm, "step": point.step}
+        return {**where, "update_id": point.update_id, "data": dict(point.data)}
 
     def _belongs(self, home: str) -> None:
         """The log knows where the policy belongs, whatever becomes of this process."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from workbench.config import SamplingConfig
 from workbench.policy import Policy
@@ -32,18 +33,20 @@ def write(
     tasks: Sequence[Task],
     sampling: SamplingConfig,
     *,
-    turns: Sequence[Turn] = (),
+    turns: Mapping[str, Sequence[Turn]] = MappingProxyType({}),
     on_token: OnToken | None = None,
     stop: threading.Event | None = None,
 ) -> list[Written]:
     """One completion for each task (a task may stand there several times), sampled in one batch.
 
-    `turns`: what was tried before and stays in the prompt, the oldest left out where they do not fit. Raises
-    PromptError when a prompt cannot be rendered or does not fit.
+    `turns`: by task id, what was tried before and stays in the prompt, the oldest left out where they do not fit.
+    Raises PromptError when a prompt cannot be rendered or does not fit.
     """
     room = policy.context_length - sampling.max_new_tokens
     prompts = {
-        task.id: conversation_prompt(policy, task, turns, max_tokens=room) if turns else student_prompt(policy, task)
+        task.id: conversation_prompt(policy, task, said, max_tokens=room)
+        if (said := turns.get(task.id))
+        else student_prompt(policy, task)
         for task in tasks
     }
     drawn = sample(

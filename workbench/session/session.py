@@ -123,7 +123,7 @@ class Session(
         Raises TaskError, PromptError, SandboxError; PolicyError, before anything is sampled, for a judge that cannot
         be loaded.
         """
-        return self.attempt_many([task], n, sampling=sampling, turns=turns, on_token=on_token, stop=stop)
+        return self.attempt_many([task], n, sampling=sampling, turns=[turns], on_token=on_token, stop=stop)
 
     def attempt_many(
         self,
@@ -131,11 +131,11 @@ class Session(
         n: int = 8,
         *,
         sampling: SamplingConfig | None = None,
-        turns: Sequence[Turn] = (),
+        turns: Sequence[Sequence[Turn]] = (),
         on_token: OnToken | None = None,
         stop: threading.Event | None = None,
     ) -> list[Attempt]:
-        """One group of `n` attempts for each task, sampled in one batch."""
+        """One group of `n` attempts for each task, sampled in one batch; `turns`: for each task, or none at all."""
         if n < 1:
             raise TaskError(f"{n} attempts were asked for; ask for at least 1.")
         sampling = sampling or SamplingConfig()
@@ -145,7 +145,8 @@ class Session(
             before = self.policy.generator.get_state()
             try:
                 asked = [task for task in tasks for _ in range(n)]
-                written = write(self.policy, asked, sampling, turns=turns, on_token=on_token, stop=stop)
+                said = {task.id: of for task, of in zip(tasks, turns or [()] * len(tasks), strict=True)}
+                written = write(self.policy, asked, sampling, turns=said, on_token=on_token, stop=stop)
                 verdicts = self.judge_many([(one.task, one.text) for one in written])
                 attempts = judged(written, verdicts, temperature=sampling.temperature, update_id=self.head)
                 random = self.run.blobs.put({RANDOM: self.policy.generator.get_state()})
