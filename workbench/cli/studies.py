@@ -69,7 +69,7 @@ def update(
 
 @takes_place("study-stability")
 @takes_config()
-@takes_rounds(rounds=500, measure_every=10)
+@takes_rounds(rounds=500, questions=4, measure_every=10)
 def stability(
     config: SDPOConfig,
     settings: LearnSettings,
