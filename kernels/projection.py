@@ -89,10 +89,9 @@ class Side:
 
         For the Triton kernels, which compute in fp32 on whatever they read. Elsewhere PyTorch would compute in half.
         """
-        head, mixed = self.head, self.reference is not None
-        if head.weight is None or head.softcap is not None or head.scale != self.temperature or mixed:
-            return self.logits(rows)
-        if not takes_triton(self.hidden):
+        head = self.head
+        changed = head.softcap is not None or head.scale != self.temperature or self.reference is not None
+        if head.weight is None or changed or not takes_triton(self.hidden):
             return self.logits(rows)
         return torch.nn.functional.linear(self.hidden[rows], head.weight, head.bias)
 

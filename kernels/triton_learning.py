@@ -13,7 +13,7 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
-from workbench.kernels.triton_rows import block_size, normaliser, normalisers, weighted
+from workbench.kernels.triton_rows import block_size, normaliser, normalisers, read, weighted
 
 FORWARD_KL, JENSEN_SHANNON, REVERSE_KL = 0, 1, 2  # kinds of divergence: alpha = 0, between, 1
 
@@ -29,10 +29,9 @@ def _share_kernel(logits, norms, weights, gradient, row_stride, vocabulary, BLOC
     """gradient = weight p: the part of the way back that every id has, chosen or not."""
     row = tl.program_id(0).to(tl.int64)
     columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    inside = columns < vocabulary
-    z = tl.load(logits + row * row_stride + columns, mask=inside, other=-float("inf")).to(tl.float32)
+    z = read(logits + row * row_stride, columns, vocabulary)
     share = tl.load(weights + row) * tl.exp(z - tl.load(norms + row))
-    tl.store(gradient + row * row_stride + columns, share, mask=inside)
+    tl.store(gradient + row * row_stride + columns, share, mask=columns < vocabulary)
 
 
 @triton.jit
@@ -54,9 +53,8 @@ def _divergence_kernel(
     mean = tl.zeros([BLOCK], dtype=tl.float32)
     loss = tl.zeros([BLOCK], dtype=tl.float32)
     for start in range(0, vocabulary, BLOCK):
-        inside = start + columns < vocabulary
-        s = tl.load(student + start + columns, mask=inside, other=-float("inf")).to(tl.float32) - s_norm
-        t = tl.load(teacher + start + columns, mask=inside, other=-float("inf")).to(tl.float32) - t_norm
+        s = read(student, start + columns, vocabulary) - s_norm
+        t = read(teacher, start + columns, vocabulary) - t_norm
         p = tl.exp(s)
         q = tl.exp(t)
         if KIND == 0:
@@ -81,11 +79,8 @@ def _divergence_gradient_kernel(
 ):
     row = tl.program_id(0).to(tl.int64)
     columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    inside = columns < vocabulary
-    s = tl.load(student + row * row_stride + columns, mask=inside, other=-float("inf")).to(tl.float32)
-    t = tl.load(teacher + row * row_stride + columns, mask=inside, other=-float("inf")).to(tl.float32)
-    s -= tl.load(saved + 3 * row)
-    t -= tl.load(saved + 3 * row + 1)
+    s = read(student + row * row_stride, columns, vocabulary) - tl.load(saved + 3 * row)
+    t = read(teacher + row * row_stride, columns, vocabulary) - tl.load(saved + 3 * row + 1)
     p = tl.exp(s)
     q = tl.exp(t)
     if KIND == 0:
@@ -94,7 +89,7 @@ def _divergence_gradient_kernel(
         at_logit = weighted(p, s, _log_against(p, q, t, alpha, KIND)) - p * tl.load(saved + 3 * row + 2)
         if KIND == 1:
             at_logit *= 1.0 - alpha
-    tl.store(gradient + row * row_stride + columns, tl.load(weights + row) * at_logit, mask=inside)
+    tl.store(gradient + row * row_stride + columns, tl.load(weights + row) * at_logit, mask=columns < vocabulary)
 
 
 class ChosenLogps(torch.autograd.Function):

@@ -28,6 +28,12 @@ def _online(maximum, total, values):
 
 
 @triton.jit
+def read(row, columns, vocabulary):
+    """A row's logits at some columns, in fp32; -inf, which counts nowhere, beyond the vocabulary."""
+    return tl.load(row + columns, mask=columns < vocabulary, other=-float("inf")).to(tl.float32)
+
+
+@triton.jit
 def weighted(weight, logp, other):
     """p (log p - log r); 0 where p = 0, whatever r is."""
     return tl.where(weight == 0.0, 0.0, weight * (logp - other))
@@ -40,8 +46,7 @@ def normaliser(logits, vocabulary, BLOCK: tl.constexpr):
     maximum = -float("inf")
     total = 0.0
     for start in range(0, vocabulary, BLOCK):
-        inside = start + columns < vocabulary
-        z = tl.load(logits + start + columns, mask=inside, other=-float("inf")).to(tl.float32)
+        z = read(logits, start + columns, vocabulary)
         maximum, total = _online(maximum, total, z)
     return maximum + tl.log(total)
 
@@ -55,9 +60,8 @@ def normalisers(student, teacher, vocabulary, BLOCK: tl.constexpr):
     t_max = -float("inf")
     t_sum = 0.0
     for start in range(0, vocabulary, BLOCK):
-        inside = start + columns < vocabulary
-        s = tl.load(student + start + columns, mask=inside, other=-float("inf")).to(tl.float32)
-        t = tl.load(teacher + start + columns, mask=inside, other=-float("inf")).to(tl.float32)
+        s = read(student, start + columns, vocabulary)
+        t = read(teacher, start + columns, vocabulary)
         s_max, s_sum = _online(s_max, s_sum, s)
         t_max, t_sum = _online(t_max, t_sum, t)
     return s_max + tl.log(s_sum), t_max + tl.log(t_sum)
@@ -76,9 +80,8 @@ def _row_kernel(student, teacher, norms, sums, row_stride, vocabulary, BLOCK: tl
     s_entropy = tl.zeros([BLOCK], dtype=tl.float32)
     t_entropy = tl.zeros([BLOCK], dtype=tl.float32)
     for start in range(0, vocabulary, BLOCK):
-        inside = start + columns < vocabulary
-        s = tl.load(student + start + columns, mask=inside, other=-float("inf")).to(tl.float32) - s_norm
-        t = tl.load(teacher + start + columns, mask=inside, other=-float("inf")).to(tl.float32) - t_norm
+        s = read(student, start + columns, vocabulary) - s_norm
+        t = read(teacher, start + columns, vocabulary) - t_norm
         p = tl.exp(s)
         q = tl.exp(t)
         mixture = tl.log(0.5 * (p + q))

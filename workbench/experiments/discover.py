@@ -157,6 +157,10 @@ def _searches(
                 yield journal.run_together(list(talks.tasks), settings.budget, talks.turn)
 
 
+def _arm(method: str, task: Task) -> str:
+    return f"{method} {task.id}"
+
+
 class _Search:
     """One method at one task; its memory is what the journal has of it."""
 
@@ -164,7 +168,7 @@ class _Search:
         self, journal: Journal, task: Task, method: str, settings: DiscoverySettings, config: SDPOConfig
     ) -> None:
         self.journal, self.task, self.method, self.settings, self.config = journal, task, method, settings, config
-        self.arm = f"{method} {task.id}"
+        self.arm = _arm(method, task)
 
     def step(self, _: int) -> dict[str, Any]:
         """The next attempts, and for SDPO the update on them."""
@@ -194,7 +198,7 @@ class _Conversations:
 
     def __init__(self, journal: Journal, tasks: Sequence[Task], method: str, settings: DiscoverySettings) -> None:
         self.journal, self.method, self.budget = journal, method, settings.budget
-        self.tasks = {f"{method} {task.id}": task for task in tasks}  # by arm
+        self.tasks = {_arm(method, task): task for task in tasks}
 
     def turn(self, step: int, arms: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The next attempt at each of the tasks whose arms these are."""

@@ -76,7 +76,7 @@ def gradient_check(policy: Policy) -> GradientCheck:
         measure, change_nats, tolerance = _slope, 0.1, 0.01
     before, random = _gradient(policy), policy.generator.get_state()
     norm = float(before.norm())
-    slope = measure(policy, before.cpu() / norm, change_nats / norm)
+    slope = measure(policy, before / norm, change_nats / norm)
     try:
         sample(policy, [_ids(policy)[0]], SamplingConfig(max_new_tokens=4))
     finally:
@@ -96,7 +96,7 @@ def _slope(policy: Policy, direction: Tensor, step: float) -> float:
     try:
         for sign in (1.0, -1.0):
             for parameter, old, part in zip(parameters, kept, parts, strict=True):
-                parameter.copy_(old + sign * step * part.view_as(old).to(old))
+                parameter.copy_(old + sign * step * part.view_as(old))
             values.append(float(completion_logps(policy, [prompt], [completion], 1.0).double().sum()))
     finally:
         for parameter, old in zip(parameters, kept, strict=True):
@@ -106,14 +106,13 @@ def _slope(policy: Policy, direction: Tensor, step: float) -> float:
 
 def _float64_slope(policy: Policy, direction: Tensor, step: float) -> float:
     """The same by a float64 copy of the model."""
-    (prompt, completion), model = _ids(policy), _float64_model(policy)
-    adapter = {name: value.detach().double().cpu() for name, value in policy.adapter.items()}
-    ids = torch.tensor(completion).unsqueeze(1)
+    model = _float64_model(policy)
+    adapter = {name: value.detach().double() for name, value in policy.adapter.items()}
     parts = dict(zip(adapter, direction.split([value.numel() for value in adapter.values()]), strict=True))
     values = []
     for sign in (1.0, -1.0):
         model.write({name: old + sign * step * parts[name].view_as(old) for name, old in adapter.items()})
-        values.append(float(model.rows(prompt, completion, 1.0).gather(1, ids).sum()))
+        values.append(float(_float64_logps(policy, model).sum()))
     return (values[0] - values[1]) / (2.0 * step)
 
 
@@ -135,8 +134,7 @@ def brute_force(policy: Policy) -> BruteForce:
     (prompt, completion), model = _ids(policy), _float64_model(policy)
     logps = completion_logps(policy, [prompt], [completion], 1.0)
     model.write(policy.adapter)
-    truth = model.rows(prompt, completion, 1.0).gather(1, torch.tensor(completion).unsqueeze(1)).squeeze(1)
-    difference = logps.double().cpu() - truth
+    difference = logps.double().cpu() - _float64_logps(policy, model)
     return BruteForce(float(difference.abs().max()), BOUNDS[precision_of(policy)])
 
 
@@ -148,6 +146,12 @@ def _float64_model(policy: Policy) -> Float64Model:
             "check it on a machine with more memory."
         )
     return Float64Model(policy)
+
+
+def _float64_logps(policy: Policy, model: Float64Model) -> Tensor:
+    """(T,) nats, of the program's tokens."""
+    prompt, completion = _ids(policy)
+    return model.rows(prompt, completion, 1.0).gather(1, torch.tensor(completion).unsqueeze(1)).squeeze(1)
 
 
 @dataclass(frozen=True, slots=True)
