@@ -22,13 +22,17 @@ from workbench.config import SDPOConfig
 from workbench.errors import ConfigError
 from workbench.experiments import credit_study
 from workbench.experiments.arms import ABLATIONS, RECIPES, Arm, ablation, methods, stability
-from workbench.experiments.credit_study import CreditStudySettings
 from workbench.experiments.journal import Journal, read
 from workbench.experiments.learn import LearnPoint, to_json
 from workbench.experiments.localise import Located, localise, locate, wrong_tokens
 from workbench.experiments.resuming import how_far
-from workbench.experiments.settings import LEARN_DEFAULTS, LearnSettings
-from workbench.experiments.update_study import LOSSES, UpdateStudySettings
+from workbench.experiments.settings import (
+    LEARN_DEFAULTS,
+    LOSSES,
+    CreditStudySettings,
+    LearnSettings,
+    UpdateStudySettings,
+)
 from workbench.records import Attempt
 from workbench.runs import Run
 

@@ -11,10 +11,18 @@ import pytest
 from workbench import Workbench
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, TaskError, WorkbenchError
+from workbench.experiments.arms import COMPARISONS
 from workbench.experiments.journal import Point, Record
-from workbench.experiments.settings import DISCOVERY_METHODS, TEST_TIME, DiscoverySettings, LearnSettings
-from workbench.ui import experiment_jobs, make_desk
-from workbench.ui.choices import DISCOVERY, FEEDBACK_KINDS
+from workbench.experiments.settings import (
+    DISCOVERY_METHODS,
+    TEST_TIME,
+    CreditStudySettings,
+    DiscoverySettings,
+    LearnSettings,
+    UpdateStudySettings,
+)
+from workbench.ui import experiment_jobs, make_desk, studies, study_jobs
+from workbench.ui.choices import COMPARED, DISCOVERY, FEEDBACK_KINDS
 from workbench.ui.discover import as_python as race_code
 from workbench.ui.experiments import REPORTS, Mark, alarms, race, tables, weight
 from workbench.ui.job import AHEAD
@@ -87,6 +95,52 @@ def test_one_way_of_learning_stays_in_force_and_a_stopped_one_goes_on(studio: St
     assert desk.facts["head"] == last.update_id != desk.facts["experiments"]["one"].start
 
 
+def test_an_ablation_has_arms_and_a_name_of_its_own(studio: Studio) -> None:
+    job = experiment_jobs.learn(studio, PACK, [], {**SHAPE, "attempts": 2}, SDPOConfig(steps=1), compared="topk")
+    made = job.future.result(WAIT_S)
+    assert made["finished"] and made["name"] == "ablate-topk-1"
+    ks = [arm["config"]["distillation_topk"] for arm in made["settings"]["arms"]]
+    assert ks == [1, 5, 20, 100] and {arm["config"]["steps"] for arm in made["settings"]["arms"]} == {1}
+
+
+def test_a_study_of_updates_leaves_the_policy_alone(studio: Studio) -> None:
+    home = studio.desk.facts["head"]
+    settings = UpdateStudySettings(1, 2, (2e-3,))
+    made = study_jobs.study(studio, settings).future.result(WAIT_S)
+    assert (made["name"], made["done"], made["total"], made["unit"]) == ("study-update-1", 1, 1, "groups")
+    record = studio.desk.facts["experiments"]["study-update-1"]
+    (updates,) = (point.data["updates"] for points in record.arms.values() for point in points)
+    assert len(updates) == settings.updates == 10 and studio.desk.facts["head"] == home
+    (table,) = tables(REPORTS.of(Mark(("run", record.name, 1), record)))
+    assert [row[0] for row in table["rows"]] == [one["loss"] for one in updates]
+
+
+def test_a_study_of_credit_is_counted_stopped_and_resumed_as_it_was_begun(studio: Studio) -> None:
+    """Stopped at the first round of a teacher: the programs that were read before are kept."""
+    desk, reached, go_on = studio.desk, threading.Event(), threading.Event()
+    home = desk.facts["head"]
+
+    def pause(event: Any) -> None:
+        if event.kind == "update" and not go_on.is_set():
+            reached.set()
+            go_on.wait(WAIT_S)
+
+    desk.workbench.run.add_listener(pause)
+    job = study_jobs.study(studio, CreditStudySettings(2, 1, 1, 1, 1), name="credit")
+    assert reached.wait(WAIT_S) and desk.stop(job.number)
+    go_on.set()
+    stopped = job.future.result(WAIT_S)
+    assert (stopped["done"], stopped["total"], stopped["unit"]) == (2, 11, "measurements")
+    assert desk.facts["head"] == home
+    resumed = experiment_jobs.resume(studio, "credit").future.result(WAIT_S)
+    assert resumed["finished"] and resumed["settings"] == stopped["settings"] and desk.facts["head"] == home
+    arms = desk.facts["experiments"]["credit"].arms
+    assert [name for name in arms if name.startswith("teacher ")] == [
+        f"teacher {name}" for name in ("frozen", "trust_region", "ema", "live")
+    ]
+    assert sum(len(point.data["programs"]) for point in arms["views"]) == 2
+
+
 def test_hard_tasks_are_found_and_raced_on(studio: Studio) -> None:
     home = studio.desk.facts["head"]
     found = experiment_jobs.find_hard(studio, 1, attempts=24).future.result(WAIT_S)
@@ -126,6 +180,10 @@ def test_what_is_impossible_is_refused_before_it_is_queued(studio: Studio) -> No
         (lambda: experiment_jobs.learn(studio, PACK, ["sdpo"], SHAPE, config, seed=-1), ConfigError, "seed is -1"),
         (lambda: experiment_jobs.learn(studio, PACK, ["sdpo"], SHAPE, config, name="x" * 61), TaskError, "60 char"),
         (lambda: experiment_jobs.learn(studio, PACK, ["grpo"], SHAPE, config), ConfigError, "in groups of 8"),
+        (lambda: experiment_jobs.learn(studio, PACK, [], SHAPE, config, compared="luck"), ConfigError, "no comparison"),
+        (lambda: study_jobs.credit_settings({"tests": 0}), ConfigError, "tests is 0"),
+        (lambda: study_jobs.update_settings({"groups": 1}, "fast"), ConfigError, "learning rates are 'fast'"),
+        (lambda: study_jobs.update_settings({"groups": 1}, "0"), ConfigError, "learning_rate"),
         (lambda: experiment_jobs.find_hard(studio, 0), ConfigError, "count is 0"),
         (lambda: experiment_jobs.find_hard(studio, 1, feedback="gossip"), TaskError, "no feedback 'gossip'"),
         (lambda: experiment_jobs.discover(studio, [], ["sdpo"], config), ConfigError, "No task is chosen"),
@@ -154,6 +212,10 @@ def test_the_plan_says_what_start_would_do() -> None:
     assert "80 attempts in all, and 8 measurements on 30 held-out tasks" in both and "again where it is now" in both
     assert "stays where this has led it" in planned(["sdpo"], shape)  # rounds 0, 2, 4 and the last, 5
     assert "No method" in planned([], shape)
+    assert "40 updates, each undone" in studies.planned(UpdateStudySettings(groups=4, learning_rates=(1e-3,)))
+    assert "2 failed attempts with 24 continuations each" in studies.planned(
+        CreditStudySettings(tests=2, continuations=3)
+    )
 
 
 def test_a_form_s_house_becomes_a_pack() -> None:
@@ -168,8 +230,18 @@ def test_a_form_s_house_becomes_a_pack() -> None:
 def test_the_code_shown_is_python() -> None:
     hostile = 'x"); import os; os.system("true")'
     texts = [
-        as_python(["sdpo"], True, hostile, LearnSettings(rounds=2), 1, SDPOConfig(learning_rate=1e-3, method="grpo")),
+        as_python(
+            "methods",
+            ["sdpo"],
+            True,
+            hostile,
+            LearnSettings(rounds=2),
+            1,
+            SDPOConfig(learning_rate=1e-3, method="grpo"),
+        ),
         race_code([hostile], ["sdpo"], DiscoverySettings(), 1, SDPOConfig()),
+        as_python("teacher", [], False, hostile, LearnSettings(), 1, SDPOConfig(steps=2)),
+        studies.as_python(UpdateStudySettings(learning_rates=(1e-3,)), 2),
     ]
     for text in texts:
         compile(text, "shown", "exec")
@@ -177,12 +249,14 @@ def test_the_code_shown_is_python() -> None:
         "SDPOConfig(learning_rate=0.001), ('sdpo',), alike=True" in texts[0] and "LearnSettings(rounds=2)" in texts[0]
     )
     assert "SDPOConfig(advantage_clip=5.0)" in texts[1] and repr(hostile) in texts[1]
+    assert "comparison('teacher', SDPOConfig(steps=2))" in texts[2]
+    assert "wb.study_update(UpdateStudySettings(learning_rates=(0.001,)), seed=2)" in texts[3]
 
 
 def test_every_choice_is_explained() -> None:
     from workbench.tasks.house_rules.pack import KINDS
 
-    assert tuple(DISCOVERY) == DISCOVERY_METHODS
+    assert tuple(DISCOVERY) == DISCOVERY_METHODS and tuple(COMPARED) == COMPARISONS
     assert tuple(name for _, name in FEEDBACK_KINDS) == KINDS
 
 

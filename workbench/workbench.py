@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.config import Method, SDPOConfig
 from workbench.experiments.arms import Arm
-from workbench.experiments.credit_study import CreditStudySettings, study_credit
+from workbench.experiments.credit_study import study_credit
 from workbench.experiments.discover import DiscoveryPoint, ScreenedTask, discover, screen
 from workbench.experiments.journal import Point, Record
 from workbench.experiments.learn import LearnPoint, learn
@@ -20,10 +20,12 @@ from workbench.experiments.settings import (
     SCREENED,
     STAGES,
     TEST_TIME,
+    CreditStudySettings,
     DiscoverySettings,
     LearnSettings,
+    UpdateStudySettings,
 )
-from workbench.experiments.update_study import UpdateStudySettings, study_update
+from workbench.experiments.update_study import study_update
 from workbench.records import Task
 from workbench.session import Session
 from workbench.session.replay import Replay

@@ -37,7 +37,7 @@ def test_no_serious_finding(new_page: Callable[..., Any], app: str, width: int, 
     page.click(".wb-plan summary")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert serious(page) == []
-    for tab in ("Discover", "Learn", "Compare", "Runs", "Settings"):
+    for tab in ("Discover", "Learn", "Studies", "Compare", "Runs", "Settings"):
         page.get_by_role("tab", name=tab).click()
         page.wait_for_timeout(500)
         assert serious(page) == [], tab

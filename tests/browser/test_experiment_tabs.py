@@ -1,4 +1,4 @@
-"""The tabs Learn and Discover as a person uses them: started, watched, stopped, reloaded, resumed; and as endpoints.
+"""Learn, Discover and Studies as a person uses them: started, watched, stopped, reloaded, resumed; and as endpoints.
 
 What happened is read from the run's own log beside the page, without a model.
 """
@@ -78,7 +78,7 @@ def test_learning_is_watched_from_two_tabs_stopped_reloaded_and_resumed(
     page.wait_for_selector("text=A learning run shows whether feedback makes the policy better")
     filled(page, "learn", rounds=2, questions=1, attempts=2, held_out=2)
     page.get_by_role("checkbox", name="All alike").check()
-    page.wait_for_selector("#learn-plan:has-text('2 methods, 2 rounds of 2 attempts each: 8 attempts in all')")
+    page.wait_for_selector("#learn-plan:has-text('sdpo, grpo: 2 rounds of 2 attempts each, 8 attempts in all')")
     assert "again where it is now" in page.locator("#learn-plan").inner_text()
     page.fill("#learn-name input, #learn-name textarea", HOSTILE)
     page.click("#start-learn")
@@ -128,6 +128,53 @@ def test_one_way_of_learning_says_that_the_policy_stays_there(new_page: Callable
     page.get_by_text("The same as code").last.click()
     filled(page, "learn", rounds=3)
     page.wait_for_selector(".cm-content:has-text('LearnSettings(rounds=3)')")
+
+
+def test_an_ablation_is_chosen_with_its_rounds_and_made(new_page: Callable[..., Any], app: str, run: Path) -> None:
+    page = opened(new_page, app, "Learn")
+    page.get_by_role("listbox", name="Compare").click()
+    page.get_by_role("option", name="K of the distillation").click()
+    page.wait_for_selector("#learn-plan:has-text('K = 1, K = 5, K = 20, K = 100: 4 rounds of 32 attempts each')")
+    page.wait_for_selector("#learn-methods", state="hidden")
+    page.wait_for_selector("#learn-compared:has-text('beside the tail')")
+    assert page.locator("#learn-rounds input").input_value() == "4"
+    page.get_by_text("The same as code").nth(1).click()
+    page.wait_for_selector(".cm-content:has-text(\"comparison('topk', SDPOConfig())\")")
+    filled(page, "learn", rounds=1, questions=1, attempts=2, held_out=2)
+    page.wait_for_selector("#learn-plan:has-text('1 round of 2 attempts each, 8 attempts in all')")
+    page.click("#start-learn")
+    page.wait_for_selector(".ex-name:has-text('ablate-topk-1')")
+    assert state(page, "learn", "finished").startswith("4 of 4 rounds")
+    assert points(run, "ablate-topk-1") == [(f"K = {k}", step) for k in (1, 5, 20, 100) for step in range(2)]
+
+
+def test_a_study_is_made_stopped_and_resumed(new_page: Callable[..., Any], app: str, run: Path) -> None:
+    page = opened(new_page, app, "Studies", width=400, scheme="dark")
+    page.wait_for_selector("text=A study asks of hundreds of programs")
+    page.wait_for_selector("#studies-plan:has-text('60 failed attempts with 128 continuations each')")
+    page.get_by_label("What does an update do?").check()
+    page.wait_for_selector("#studies-plan:has-text('10 losses, 4 learning rates: 400 updates')")
+    page.wait_for_selector("#studies-programs", state="hidden")
+    page.fill("#studies-rates input, #studies-rates textarea", "much")
+    page.wait_for_selector("#studies-plan:has-text(\"The learning rates are 'much'; write numbers with commas.\")")
+    page.fill("#studies-rates input, #studies-rates textarea", "0.002")
+    filled(page, "studies", groups=2, attempts=2)
+    page.wait_for_selector("#studies-plan:has-text('1 learning rate: 20 updates, each undone')")
+    page.click("#start-studies")
+    page.wait_for_selector(".ex-name:has-text('study-update-1')")
+    page.wait_for_selector(".wb-studies-now .ex-state:has-text('1 of 2 groups')")
+    page.click("#stop-studies:not([disabled])")
+    assert "Resume in the list" in state(page, "studies", "stopped")
+    assert points(run, "study-update-1") == [("updates", 0)]
+
+    page.reload()
+    turned(page, "Studies")
+    page.click(".ex-list button:has-text('Resume')")
+    assert state(page, "studies", "finished").startswith("2 of 2 groups")
+    page.wait_for_selector("#studies-chart-1 .scatterlayer")
+    assert page.locator(".wb-studies-tables tbody tr").count() == 10
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert serious(page) == []
 
 
 def stopped_or_done(page: Any) -> None:
@@ -202,6 +249,11 @@ def test_the_endpoints_make_experiments(client: Any) -> None:
         api_name="/discover", tasks=[hard["tasks"][-1]["id"]], methods=["best_of_k", "multi_turn_feedback"], budget=2
     )
     assert raced["finished"] and raced["total"] == 4
+    few = {"programs": 1, "rounds": 1, "programs_per_teacher": 1, "tests": 1, "continuations": 1}
+    studied = client.predict(api_name="/study_credit", **few)
+    assert (studied["name"], studied["done"], studied["total"]) == ("study-credit-1", 10, 10)
+    studied = client.predict(api_name="/study_update", groups=1, attempts=2, learning_rates="0.002")
+    assert studied["finished"] and studied["total"] == 1
 
 
 @pytest.mark.parametrize(
@@ -215,6 +267,10 @@ def test_the_endpoints_make_experiments(client: Any) -> None:
         ("/learn", {"rounds": 10**9}, "whole number from 1 to 10,000"),
         ("/learn", {"name": "x" * 61}, "at most 60 characters"),
         ("/learn", {"config": {"alpha": 1}}, "no setting named 'alpha'"),
+        ("/learn", {"compared": "apples"}, "no comparison 'apples'; there are methods, feedback"),
+        ("/study_credit", {"programs": 0}, "programs is 0; it must be a whole number"),
+        ("/study_update", {"learning_rates": "1e-3,,2"}, "write numbers with commas"),
+        ("/study_update", {"learning_rates": "-1"}, "learning_rate"),
         ("/hard_tasks", {"count": -1}, "count is -1"),
         ("/hard_tasks", {"feedback": "gossip"}, "no feedback 'gossip'"),
         ("/discover", {"tasks": []}, "No task is chosen"),

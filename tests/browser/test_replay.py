@@ -67,35 +67,35 @@ def test_the_round_is_shown_and_what_needs_the_model_is_off_and_says_why(
     assert len(workbench.events()) == before
 
 
-@pytest.mark.parametrize("kind", ["learn", "discover"])
+@pytest.mark.parametrize(("name", "tab"), [("learn", "learn"), ("discover", "discover"), ("study-credit", "studies")])
 def test_a_measured_experiment_is_shown_from_its_log(
-    new_page: Callable[..., Any], tmp_path: Path, picture: Callable[..., None], kind: str
+    new_page: Callable[..., Any], tmp_path: Path, picture: Callable[..., None], name: str, tab: str
 ) -> None:
     """The first seed of what docs/evidence.md reports, as the run had it, in both themes."""
-    evidence = ROOT / "docs" / "evidence" / f"{kind}.json"
+    evidence = ROOT / "docs" / "evidence" / f"{name}.json"
     if not evidence.is_file():
         pytest.skip(f"{evidence.name} was not measured yet")
     report = json.loads(evidence.read_text(encoding="utf-8"))
     settings, arms = report["settings"]["settings"]["0"], report["points"]["0"]
-    with Run.open(tmp_path / kind) as run:
-        run.append("experiment", {"name": kind, "settings": settings, "start": "root"})
+    with Run.open(tmp_path / name) as run:
+        run.append("experiment", {"name": name, "settings": settings, "start": "root"})
         for arm, points in arms.items():
             for step, data in enumerate(points):
-                place = {"experiment": kind, "arm": arm, "step": step, "update_id": "root"}
+                place = {"experiment": name, "arm": arm, "step": step, "update_id": "root"}
                 run.append("point", {**place, "data": data})
-    with serving(tmp_path / kind, ["--replay", str(tmp_path / kind)]) as address:
+    with serving(tmp_path / name, ["--replay", str(tmp_path / name)]) as address:
         for scheme, height in (("light", 1130), ("dark", 900)):
             page = new_page(scheme=scheme, height=height)
             page.goto(address)
             page.wait_for_selector(".wb-note:has-text('No model is loaded')")
-            page.get_by_role("tab", name=kind.capitalize()).click()
-            page.wait_for_selector(f".wb-{kind}-now .ex-state:has-text('finished')")
-            page.wait_for_selector(f"#{kind}-chart-0 .legendtext")
-            page.wait_for_selector(f".wb-{kind}-tables tbody tr")
-            assert page.locator(f"#start-{kind}").is_disabled()
+            page.get_by_role("tab", name=tab.capitalize()).click()
+            page.wait_for_selector(f".wb-{tab}-now .ex-state:has-text('finished')")
+            page.wait_for_selector(f"#{tab}-chart-0 .xtitle")
+            page.wait_for_selector(f".wb-{tab}-tables tbody tr")
+            assert page.locator(f"#start-{tab}").is_disabled()
             assert page.evaluate("document.documentElement.scrollWidth") <= 1280
             page.wait_for_selector(".wb-state[data-state='ready']")
-            picture(page, f"{kind}-{scheme}")
+            picture(page, f"{tab}-{scheme}")
 
 
 def test_a_program_is_refused_with_the_same_reason(replayed: tuple[str, Workbench, list[Attempt]]) -> None:

@@ -14,7 +14,7 @@ from workbench.cli.place import PackArgument, Place, fresh_pack, takes_place
 from workbench.cli.reports import write_report
 from workbench.cli.settings import Command, takes, takes_config
 from workbench.config import SDPOConfig
-from workbench.experiments.settings import LearnSettings
+from workbench.experiments.settings import ABLATION_SETTINGS, LEARN_DEFAULTS, LearnSettings
 
 if TYPE_CHECKING:
     from workbench import Workbench
@@ -32,12 +32,9 @@ ROUNDS_OPTIONS: Mapping[str, Any] = MappingProxyType(
 )
 
 
-def takes_rounds(**changed: int) -> Callable[[Command], Command]:
-    """The options of a learning run, for the parameter `settings: LearnSettings`; `changed`: other defaults.
-
-    A bad value raises ConfigError.
-    """
-    return takes("settings", ROUNDS_OPTIONS, asdict(LearnSettings(**changed)), LearnSettings)
+def takes_rounds(defaults: LearnSettings = LEARN_DEFAULTS) -> Callable[[Command], Command]:
+    """The options of a learning run, for the parameter `settings: LearnSettings`. A bad value raises ConfigError."""
+    return takes("settings", ROUNDS_OPTIONS, asdict(defaults), LearnSettings)
 
 
 @takes_place("learn")
@@ -67,7 +64,7 @@ def learn(
 
 @takes_place("ablate")
 @takes_config()
-@takes_rounds(measure_every=5)
+@takes_rounds(ABLATION_SETTINGS)
 def ablate(
     config: SDPOConfig,
     settings: LearnSettings,

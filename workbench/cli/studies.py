@@ -13,8 +13,13 @@ from workbench.cli.place import PackArgument, Place, takes_place
 from workbench.cli.reports import write_report
 from workbench.cli.settings import takes_config
 from workbench.config import SDPOConfig
-from workbench.errors import ConfigError
-from workbench.experiments.settings import LearnSettings
+from workbench.experiments.settings import (
+    STABILITY_SETTINGS,
+    CreditStudySettings,
+    LearnSettings,
+    UpdateStudySettings,
+    learning_rates,
+)
 
 if TYPE_CHECKING:
     from workbench import Workbench
@@ -40,8 +45,6 @@ def credit(
     as_json: JsonOption = False,
 ) -> None:
     """Where credit lands, by evidence, view and teacher, and whether exchanging the token agrees."""
-    from workbench.experiments.credit_study import CreditStudySettings
-
     settings = CreditStudySettings(programs, rounds, programs_per_teacher, tests, continuations)
     name = "study-credit"
     _study(Output(as_json), where, name, lambda wb, seed: wb.study_credit(settings, seed=seed, name=name))
@@ -52,24 +55,18 @@ def update(
     where: Place,
     groups: Annotated[int, typer.Option(help="Each is updated on once per loss and learning rate.")] = 10,
     attempts: Annotated[int, typer.Option(help="Per group.")] = 8,
-    learning_rates: Annotated[str, typer.Option(help="With commas.")] = "0.0005,0.002,0.005,0.02",
+    rates: Annotated[str, typer.Option("--learning-rates", help="With commas.")] = "0.0005,0.002,0.005,0.02",
     as_json: JsonOption = False,
 ) -> None:
     """Predicted against realised, over many updates from one state, by loss and learning rate."""
-    from workbench.experiments.update_study import UpdateStudySettings
-
-    try:
-        rates = tuple(float(part) for part in learning_rates.split(","))
-    except ValueError as error:
-        raise ConfigError(f"--learning-rates is {learning_rates!r}; write numbers with commas.") from error
-    settings = UpdateStudySettings(groups, attempts, rates)
+    settings = UpdateStudySettings(groups, attempts, learning_rates(rates))
     name = "study-update"
     _study(Output(as_json), where, name, lambda wb, seed: wb.study_update(settings, seed=seed, name=name))
 
 
 @takes_place("study-stability")
 @takes_config()
-@takes_rounds(rounds=500, questions=4, measure_every=10)
+@takes_rounds(STABILITY_SETTINGS)
 def stability(
     config: SDPOConfig,
     settings: LearnSettings,

@@ -12,7 +12,7 @@ from typing import get_args
 
 from workbench.config import Method, SDPOConfig
 from workbench.errors import ConfigError
-from workbench.experiments.settings import LearnSettings
+from workbench.experiments.settings import ABLATION_SETTINGS, LEARN_DEFAULTS, STABILITY_SETTINGS, LearnSettings
 
 METHODS: tuple[str, ...] = get_args(Method)
 
@@ -120,8 +120,28 @@ ABLATIONS: Mapping[str, Callable[[SDPOConfig], list[Arm]]] = MappingProxyType(
 )
 
 
+COMPARISONS = ("methods", *ABLATIONS, "stability")
+
+
 def ablation(name: str, config: SDPOConfig) -> list[Arm]:
     """The arms of one table. Raises ConfigError for an unknown one."""
     if name not in ABLATIONS:
         raise ConfigError(f"There is no ablation {name!r}; there are {', '.join(ABLATIONS)}.")
     return ABLATIONS[name](config)
+
+
+def comparison(name: str, config: SDPOConfig, names: tuple[str, ...] = METHODS, *, alike: bool = False) -> list[Arm]:
+    """The arms of "methods" (of these `names`), of "stability" or of an ablation.
+
+    Raises ConfigError for an unknown one.
+    """
+    if name not in COMPARISONS:
+        raise ConfigError(f"There is no comparison {name!r}; there are {', '.join(COMPARISONS)}.")
+    if name == "methods":
+        return methods(config, names, alike=alike)
+    return stability(config) if name == "stability" else ablation(name, config)
+
+
+def usual_settings(name: str) -> LearnSettings:
+    """How long the arms of a comparison are to learn."""
+    return {"methods": LEARN_DEFAULTS, "stability": STABILITY_SETTINGS}.get(name, ABLATION_SETTINGS)

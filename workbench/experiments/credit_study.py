@@ -10,42 +10,25 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from threading import Event
 from typing import Any
 
 from workbench.config import SDPOConfig
 from workbench.credit import TokenCredit
 from workbench.credit.contexts import Contexts
-from workbench.errors import ConfigError, NoSignalError, UpdateError
+from workbench.errors import NoSignalError, UpdateError
 from workbench.experiments.journal import Journal, Point
 from workbench.experiments.localise import DRAWN, EVERY_KIND, OneWrong, draw_one_wrong, locate
-from workbench.experiments.settings import LEARN_DEFAULTS
+from workbench.experiments.settings import LEARN_DEFAULTS, TEACHERS, CreditStudySettings
 from workbench.records import Attempt
 from workbench.session import Session
 from workbench.tasks.house_rules.pack import house_tasks, pack_name
 from workbench.tasks.house_rules.world import House
 
-TEACHERS = ("frozen", "trust_region", "ema", "live")
 BLAMED = ("raw", "centred", "control", "control_wrong", "contrastive")  # views whose negative numbers blame
 SUSPECT = ("divergence", "jsd", "entropy_teacher", "entropy_student")  # views whose large numbers do
 FIRST_HOUSE = 400_000  # of the causal tests and the learning rounds
-
-
-@dataclass(frozen=True, slots=True)
-class CreditStudySettings:
-    """How much is measured."""
-
-    programs: int = 300  # with one wrong stage, for the views
-    rounds: int = 5  # that each teacher teaches first
-    programs_per_teacher: int = 100
-    tests: int = 60  # attempts of which tokens are exchanged, four each
-    continuations: int = 16  # from each of both tokens
-
-    def __post_init__(self) -> None:
-        for name in ("programs", "rounds", "programs_per_teacher", "tests", "continuations"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
 
 
 def study_credit(

@@ -12,10 +12,17 @@ from typing import Any
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError
 from workbench.experiments.arms import Arm
+from workbench.experiments.credit_study import study_credit
 from workbench.experiments.discover import ScreenedTask, discover, screen
 from workbench.experiments.journal import EXPERIMENT, POINT, Data, Record, read
 from workbench.experiments.learn import learn
-from workbench.experiments.settings import DiscoverySettings, LearnSettings
+from workbench.experiments.settings import (
+    CreditStudySettings,
+    DiscoverySettings,
+    LearnSettings,
+    UpdateStudySettings,
+)
+from workbench.experiments.update_study import study_update
 from workbench.session import Session
 from workbench.session.library import Library
 from workbench.statistics import HeldOut
@@ -29,11 +36,9 @@ def known(session: Library) -> dict[str, Record]:
 def how_far(record: Record) -> tuple[int, int, str]:
     """(done, of so many, what is counted); it is finished where both are equal.
 
-    A search that has found its solution counts as having spent its budget. Raises KeyError for another kind than
-    learn, screen and discover.
+    A search that has found its solution counts as having spent its budget.
     """
-    count = {"learn": _rounds, "screen": _hard_tasks, "discover": _attempts}[record.settings["kind"]]
-    return count(record)
+    return _COUNTS[record.settings["kind"]](record)
 
 
 def _rounds(record: Record) -> tuple[int, int, str]:
@@ -55,6 +60,19 @@ def _attempts(record: Record) -> tuple[int, int, str]:
     return done, budget * len(settings["tasks"]) * len(settings["methods"]), "attempts"
 
 
+def _measurements(record: Record) -> tuple[int, int, str]:
+    """Programs read, rounds of learning, and attempts of which tokens were exchanged."""
+    settings = CreditStudySettings(**_chosen(CreditStudySettings, record.settings))
+    points = [point.data for points in record.arms.values() for point in points]
+    programs = sum(len(data.get("programs", ())) for data in points)
+    done = programs + sum("learned" in data or bool(data.get("exchanged")) for data in points)
+    return done, settings.measurements, "measurements"
+
+
+def _groups(record: Record) -> tuple[int, int, str]:
+    return sum(map(len, record.arms.values())), record.settings["groups"], "groups"
+
+
 def screened(record: Record) -> list[ScreenedTask]:
     """The tasks that a search for hard ones has measured."""
     return [ScreenedTask.from_data(point.data) for points in record.arms.values() for point in points]
@@ -67,19 +85,18 @@ def resume(session: Session, name: str, *, stop: Event | None = None) -> Iterato
     in the run.
     """
     record = known(session).get(name)
-    kinds = {"learn": _learn, "screen": _screen, "discover": _discover}
-    if record is None or record.settings["kind"] not in kinds:
+    if record is None or record.settings["kind"] not in KINDS:
         raise ConfigError(f"There is no experiment {name!r} in this run that can go on; see the list of them.")
     common = {"seed": record.seed, "name": name, "stop": stop}
     try:
-        return kinds[record.settings["kind"]](session, record.settings, common)
+        return _RESUMED[record.settings["kind"]](session, record.settings, common)
     except (TypeError, KeyError) as error:  # a setting that this version does not have
         raise ConfigError(f"The experiment {name!r} was begun by another version ({error}); begin a new one.") from None
 
 
 def _learn(session: Session, settings: Data, common: dict[str, Any]) -> Iterator[Any]:
     arms = [Arm(**{**arm, "config": SDPOConfig(**arm["config"])}) for arm in settings["arms"]]
-    shape = LearnSettings(**{name: settings[name] for name in LearnSettings.__slots__})
+    shape = LearnSettings(**_chosen(LearnSettings, settings))
     return learn(session, settings["pack"], arms, shape, **common)
 
 
@@ -92,3 +109,28 @@ def _discover(session: Session, settings: Data, common: dict[str, Any]) -> Itera
     tasks = [ScreenedTask(session.task(one["id"]), HeldOut(one["passed"], one["total"])) for one in settings["tasks"]]
     spent = DiscoverySettings(settings["budget"], settings["group"])
     return discover(session, tasks, settings["methods"], spent, SDPOConfig(**settings["config"]), **common)
+
+
+def _credit(session: Session, settings: Data, common: dict[str, Any]) -> Iterator[Any]:
+    return study_credit(session, CreditStudySettings(**_chosen(CreditStudySettings, settings)), **common)
+
+
+def _update(session: Session, settings: Data, common: dict[str, Any]) -> Iterator[Any]:
+    shape = {**_chosen(UpdateStudySettings, settings), "learning_rates": tuple(settings["learning_rates"])}
+    return study_update(session, UpdateStudySettings(**shape), **common)
+
+
+def _chosen(kind: Any, settings: Data) -> dict[str, Any]:
+    """Of an experiment's settings those that a settings class takes."""
+    return {name: settings[name] for name in kind.__slots__}
+
+
+_COUNTS = {
+    "learn": _rounds,
+    "screen": _hard_tasks,
+    "discover": _attempts,
+    "credit": _measurements,
+    "update": _groups,
+}
+KINDS = tuple(_COUNTS)
+_RESUMED = {"learn": _learn, "screen": _screen, "discover": _discover, "credit": _credit, "update": _update}

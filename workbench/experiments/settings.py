@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError
@@ -12,6 +13,23 @@ DISCOVERY_METHODS = ("sdpo", "best_of_k", "multi_turn", "multi_turn_feedback")
 DEFAULT_METHODS = DISCOVERY_METHODS[:3]
 TEST_TIME = SDPOConfig(advantage_clip=5.0)  # the paper's limit of the credit at test time
 STAGES, SCREENED = (4, 5), 256  # of tasks among which hard ones are looked for; attempts that measure each of them
+TEACHERS = ("frozen", "trust_region", "ema", "live")  # whose credit is studied
+_ONE_STEP = SDPOConfig(steps=1, kl_limit=None)  # no update is taken back: what large steps do is part of the question
+# Of which the study of updates measures what they do.
+LOSSES: Mapping[str, SDPOConfig] = MappingProxyType(
+    {
+        "reverse KL, top 20": _ONE_STEP,
+        "reverse KL, all": replace(_ONE_STEP, distillation_mode="full_logits"),
+        "JSD": replace(_ONE_STEP, distillation_alpha=0.5),
+        "forward KL": replace(_ONE_STEP, distillation_alpha=0.0),
+        "sampled token": replace(_ONE_STEP, distillation_mode="sampled_token"),
+        "sequence": replace(_ONE_STEP, distillation_mode="sequence"),
+        "blend": replace(_ONE_STEP, method="blend"),
+        "srpo": replace(_ONE_STEP, method="srpo"),
+        "rlsd": replace(_ONE_STEP, method="rlsd"),
+        "grpo": replace(_ONE_STEP, method="grpo"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +65,46 @@ class DiscoverySettings:
             at_least(name, getattr(self, name), 1)
 
 
+@dataclass(frozen=True, slots=True)
+class CreditStudySettings:
+    """How much the study of credit measures."""
+
+    programs: int = 300  # with one wrong stage, for the views
+    rounds: int = 5  # that each teacher teaches first
+    programs_per_teacher: int = 100
+    tests: int = 60  # attempts of which tokens are exchanged, four each
+    continuations: int = 16  # from each of both tokens
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            at_least(field.name, getattr(self, field.name), 1)
+
+    @property
+    def measurements(self) -> int:
+        """Programs, rounds of learning and attempts in all."""
+        return self.programs + len(TEACHERS) * (self.rounds + self.programs_per_teacher) + self.tests
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateStudySettings:
+    """How much the study of updates measures."""
+
+    groups: int = 10  # each is updated on once per loss and learning rate
+    attempts: int = 8  # per group
+    learning_rates: tuple[float, ...] = (5e-4, 2e-3, 5e-3, 2e-2)
+
+    def __post_init__(self) -> None:
+        for name in ("groups", "attempts"):
+            at_least(name, getattr(self, name), 1)
+        for rate in self.learning_rates:
+            SDPOConfig(learning_rate=rate)  # raises for a bad one
+
+    @property
+    def updates(self) -> int:
+        """Of all groups, losses and learning rates."""
+        return self.groups * len(LOSSES) * len(self.learning_rates)
+
+
 def at_least(name: str, value: int, least: int) -> None:
     """Raises ConfigError for a number below `least`."""
     if value < least:
@@ -62,4 +120,14 @@ def check_methods(methods: Sequence[str]) -> None:
             )
 
 
+def learning_rates(text: str) -> tuple[float, ...]:
+    """Learning rates as a person writes them: "0.0005, 0.002". Raises ConfigError."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"The learning rates are {text[:80]!r}; write numbers with commas.") from error
+
+
 LEARN_DEFAULTS, DISCOVERY_DEFAULTS = LearnSettings(), DiscoverySettings()
+ABLATION_SETTINGS = LearnSettings(rounds=4)  # SDPO passes 90 % of held-out tasks after two
+STABILITY_SETTINGS = LearnSettings(rounds=500, questions=4, measure_every=10)

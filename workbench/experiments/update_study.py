@@ -6,52 +6,21 @@ updates of a row differ in nothing but the loss and the learning rate. Knows not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from threading import Event
-from types import MappingProxyType
 from typing import Any
 
 from workbench.config import SDPOConfig
-from workbench.errors import ConfigError, NoSignalError, UpdateError
+from workbench.errors import NoSignalError, UpdateError
 from workbench.experiments.journal import Journal, Point
+from workbench.experiments.settings import LOSSES, UpdateStudySettings
 from workbench.records import Attempt
 from workbench.session import Session
 from workbench.tasks.house_rules.pack import house_tasks, pack_name
 from workbench.tasks.house_rules.world import House
 
 FIRST_HOUSE = 500_000
-BASE = SDPOConfig(steps=1, kl_limit=None)  # no update is taken back: what large steps do is part of the question
-LOSSES: Mapping[str, SDPOConfig] = MappingProxyType(
-    {
-        "reverse KL, top 20": BASE,
-        "reverse KL, all": replace(BASE, distillation_mode="full_logits"),
-        "JSD": replace(BASE, distillation_alpha=0.5),
-        "forward KL": replace(BASE, distillation_alpha=0.0),
-        "sampled token": replace(BASE, distillation_mode="sampled_token"),
-        "sequence": replace(BASE, distillation_mode="sequence"),
-        "blend": replace(BASE, method="blend"),
-        "srpo": replace(BASE, method="srpo"),
-        "rlsd": replace(BASE, method="rlsd"),
-        "grpo": replace(BASE, method="grpo"),
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateStudySettings:
-    """How much is measured."""
-
-    groups: int = 10  # each is updated on once per loss and learning rate
-    attempts: int = 8  # per group
-    learning_rates: tuple[float, ...] = (5e-4, 2e-3, 5e-3, 2e-2)
-
-    def __post_init__(self) -> None:
-        for name in ("groups", "attempts"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        for rate in self.learning_rates:
-            replace(BASE, learning_rate=rate)  # raises for a bad one
 
 
 def study_update(

@@ -25,6 +25,7 @@ from workbench.ui.round import Round
 from workbench.ui.runs import RunsPanel
 from workbench.ui.server import launch
 from workbench.ui.settings import SettingsPanel
+from workbench.ui.studies import StudiesPanel
 from workbench.ui.studio import Studio
 from workbench.ui.worker import Desk
 
@@ -59,6 +60,8 @@ def build_ui(desk: Desk, run: str = "", *, replay: bool = False) -> gr.Blocks:
             discover = DiscoverPanel(studio, selection)
         with gr.Tab("Learn"):
             learn = LearnPanel(studio, selection)
+        with gr.Tab("Studies"):
+            studies = StudiesPanel(studio, selection)
         with gr.Tab("Compare"):
             compare = ComparePanel(studio, selection)
         with gr.Tab("Runs") as runs_tab:
@@ -67,7 +70,7 @@ def build_ui(desk: Desk, run: str = "", *, replay: bool = False) -> gr.Blocks:
             gr.Markdown(confined, elem_id="confinement")
             settings = SettingsPanel(selection)
         with round_tab:
-            Round(studio, selection, (header, classroom, discover, learn, compare, runs, settings))
+            Round(studio, selection, (header, classroom, discover, learn, studies, compare, runs, settings))
         api.build(studio)
         if replay:
             switch_off(page)

@@ -33,6 +33,26 @@ DIVERGENCES: Mapping[str, tuple[float, str]] = {
 }
 
 
+# What the tab "Learn" compares; label and why one would.
+COMPARED: Mapping[str, tuple[str, str]] = {
+    "methods": ("methods", "SDPO, GRPO and what lies between: who learns from the fewest attempts?"),
+    "feedback": (
+        "what the teacher is shown",
+        "Failed examples, a remark, passed attempts, the failed attempt itself (Table 6 of the paper), instead of the "
+        "feedback chosen below.",
+    ),
+    "teacher": (
+        "who teaches",
+        "The live policy, the frozen start, the average, or between start and present (Table 4).",
+    ),
+    "granularity": ("how finely credit is given", "From whole distributions to one number per attempt, and GRPO."),
+    "group": ("attempts in a group", "Equally many attempts a round, on many tasks or many at each; SDPO and GRPO."),
+    "topk": ("K of the distillation", "Of how many tokens the teacher's probabilities are used, beside the tail."),
+    "stability": (
+        "hundreds of rounds",
+        "The settings as they are, and a live teacher without a limit, which loses the policy: do alarms come in time?",
+    ),
+}
 # The ways of discovering.
 DISCOVERY: Mapping[str, str] = {
     "sdpo": "Test-time SDPO: after each group an update on its own failures, so the next group knows better.",

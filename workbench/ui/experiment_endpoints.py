@@ -1,4 +1,4 @@
-"""The named endpoints of the tabs "Learn" and "Discover". `api` declares them."""
+"""The named endpoints of the tabs of experiments. `api` declares them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,23 @@ from typing import Any
 
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError
-from workbench.experiments.settings import DEFAULT_METHODS, DISCOVERY_DEFAULTS, LEARN_DEFAULTS, SCREENED
+from workbench.experiments.settings import (
+    DEFAULT_METHODS,
+    DISCOVERY_DEFAULTS,
+    LEARN_DEFAULTS,
+    SCREENED,
+    CreditStudySettings,
+    UpdateStudySettings,
+)
 from workbench.tasks.house_rules.pack import PACK
-from workbench.ui import experiment_jobs
+from workbench.ui import experiment_jobs, study_jobs
 from workbench.ui.endpoints import Endpoint
 from workbench.ui.experiments import described
 from workbench.ui.forms import make_config
+from workbench.ui.studies import RATES
 from workbench.ui.studio import Studio
+
+CREDIT, UPDATE = CreditStudySettings(), UpdateStudySettings()
 
 
 def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
@@ -29,17 +39,20 @@ def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
         seed: int = 0,
         name: str = "",
         alike: bool = False,
+        compared: str = "methods",
         config: dict | None = None,
     ) -> dict:
         """Learning runs side by side; returns when they are finished or stopped. A known name goes on with that one.
 
-        alike: all methods with this configuration, instead of each with what it learned best with.
+        alike: all methods with this configuration, instead of each with what it learned best with. compared: methods,
+        one of the ablations feedback, teacher, granularity, group and topk, or stability; only methods reads `methods`.
         """
         shape = {"rounds": rounds, "questions": questions, "attempts": attempts}
         shape |= {"held_out": held_out, "measure_every": measure_every}
         made = make_config(SDPOConfig, config)
         chosen = ["sdpo", "grpo"] if methods is None else methods
-        return await result(experiment_jobs.learn(studio, pack, chosen, shape, made, alike=alike, seed=seed, name=name))
+        asked: dict[str, Any] = {"compared": compared, "alike": alike, "seed": seed, "name": name}
+        return await result(experiment_jobs.learn(studio, pack, chosen, shape, made, **asked))
 
     async def hard_tasks(
         count: int = 3, feedback: str = "examples", attempts: int = SCREENED, seed: int = 0, name: str = ""
@@ -65,6 +78,31 @@ def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
         chosen = list(DEFAULT_METHODS) if methods is None else methods
         return await result(experiment_jobs.discover(studio, tasks, chosen, make_config(SDPOConfig, config), **spent))
 
+    async def study_credit(
+        programs: int = CREDIT.programs,
+        rounds: int = CREDIT.rounds,
+        programs_per_teacher: int = CREDIT.programs_per_teacher,
+        tests: int = CREDIT.tests,
+        continuations: int = CREDIT.continuations,
+        seed: int = 0,
+        name: str = "",
+    ) -> dict:
+        """Where credit lands in programs with one wrong stage; returns when the study is finished or stopped."""
+        shape = {"programs": programs, "rounds": rounds, "programs_per_teacher": programs_per_teacher}
+        shape |= {"tests": tests, "continuations": continuations}
+        return await result(study_jobs.study(studio, study_jobs.credit_settings(shape), seed=seed, name=name))
+
+    async def study_update(
+        groups: int = UPDATE.groups,
+        attempts: int = UPDATE.attempts,
+        learning_rates: str = RATES,
+        seed: int = 0,
+        name: str = "",
+    ) -> dict:
+        """What an update does, by loss and learning rate; returns when the study is finished or stopped."""
+        settings = study_jobs.update_settings({"groups": groups, "attempts": attempts}, learning_rates)
+        return await result(study_jobs.study(studio, settings, seed=seed, name=name))
+
     async def resume_experiment(name: str) -> dict:
         """An experiment from where it was stopped or killed; returns when it is finished or stopped again."""
         return await result(experiment_jobs.resume(studio, name))
@@ -86,4 +124,5 @@ def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
             raise ConfigError(f"There is no experiment {name!r} in this run; see the list of them.")
         return make_report([record], {}).to_json()
 
-    return learn, hard_tasks, discover, resume_experiment, experiments, experiment
+    studies = study_credit, study_update
+    return learn, hard_tasks, discover, *studies, resume_experiment, experiments, experiment

@@ -1,4 +1,4 @@
-"""Jobs of the tabs "Learn" and "Discover": an experiment from its first point to its last. Knows nothing of Gradio.
+"""Jobs of the tabs of experiments: one experiment from its first point to its last. Knows nothing of Gradio.
 
 An experiment is one job: nobody samples from a policy in the middle of it. Each of its points is on disk before the
 board says so; stopped, killed or failed, it goes on from the last of them. Afterwards the policy is where it was; where
@@ -16,15 +16,20 @@ from typing import Any
 
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError, TaskError
-from workbench.experiments.arms import methods as arms_of
-from workbench.experiments.settings import DISCOVERY_DEFAULTS, SCREENED, TEST_TIME, LearnSettings, check_methods
+from workbench.experiments.arms import comparison
+from workbench.experiments.settings import (
+    DISCOVERY_DEFAULTS,
+    SCREENED,
+    TEST_TIME,
+    LearnSettings,
+    check_methods,
+)
 from workbench.tasks.house_rules.pack import check_kind, house_tasks
 from workbench.ui.board import Board
 from workbench.ui.forms import check_name, is_text, plural, whole_number
 from workbench.ui.job import Job
 from workbench.ui.worker import Desk
 
-KINDS = ("learn", "screen", "discover")
 PUBLISHED_S = 0.3  # at most this often, and for a tenth of the time at most
 LEAST = {"measure_every": 0, "seed": 0}  # everything else: 1
 MOST = {
@@ -38,6 +43,11 @@ MOST = {
     "screened": 4096,
     "budget": 10_000,
     "group": 256,
+    "programs": 100_000,
+    "programs_per_teacher": 100_000,
+    "tests": 100_000,
+    "continuations": 256,
+    "groups": 100_000,
 }
 
 Points = Generator[Any, None, None]
@@ -46,7 +56,10 @@ Begin = Callable[[Any, str, Event], Points]  # (workbench, name, stop) -> points
 
 def publish(workbench: Any, desk: Desk) -> None:
     """The experiments of the run; also called when a run was opened."""
-    from workbench.experiments.resuming import known  # brings the models: only in the desk's thread, not with the page
+    from workbench.experiments.resuming import (
+        KINDS,
+        known,
+    )  # brings models: only in the desk's thread, not with the page
 
     records = known(workbench)
     desk.publish(experiments={name: one for name, one in records.items() if one.settings["kind"] in KINDS})
@@ -60,7 +73,7 @@ def opened(workbench: Any, desk: Desk) -> None:
 
 def learn_settings(shape: Mapping[str, Any]) -> LearnSettings:
     """From a form's or a program's numbers. Raises ConfigError."""
-    return LearnSettings(**{name: whole(name, value) for name, value in shape.items()})
+    return LearnSettings(**wholes(shape))
 
 
 def learn(
@@ -70,6 +83,7 @@ def learn(
     shape: Mapping[str, Any],
     config: SDPOConfig,
     *,
+    compared: str = "methods",
     alike: bool = False,
     seed: Any = 0,
     name: str = "",
@@ -77,14 +91,15 @@ def learn(
 ) -> Job:
     """Learning runs of these methods on one pack, one after the other; the job's result is as of `plain`.
 
-    `shape`: fields of `LearnSettings`; `config` and `alike` as in `workbench.experiments.arms.methods`. Raises
-    ConfigError, TaskError.
+    `shape`: fields of `LearnSettings`; `compared`, `config` and `alike` as in `workbench.experiments.arms.comparison`:
+    other comparisons than of methods have ways of their own. Raises ConfigError, TaskError.
     """
     settings, seed = learn_settings(shape), whole("seed", seed)
     if not isinstance(pack, str):
         raise TaskError("The pack must be text, such as house-rules@7:remark.")
     house_tasks(pack, 0, held_out=False)  # raises for an unknown one
-    arms = arms_of(config, _chosen(methods, "method"), alike=alike)
+    names = _chosen(methods, "method") if compared == "methods" else ()
+    arms = comparison(compared, config, names, alike=alike)
     for arm in arms:
         arm.shape(settings)  # raises where a round's attempts cannot be shared out so
 
@@ -92,7 +107,8 @@ def learn(
         return workbench.compare_learning(arms, pack, settings=settings, seed=seed, name=called, stop=stop)  # type: ignore[no-any-return]
 
     label = f"Learning by {', '.join(arm.name for arm in arms)}"
-    return _submit(board, "learn", label, _named(name), begin, key)
+    stem = {"methods": "learn", "stability": "stability"}.get(compared, f"ablate-{compared}")
+    return submit(board, "learn", label, named(name), begin, key, stem)
 
 
 def find_hard(
@@ -118,7 +134,7 @@ def find_hard(
         return workbench.hard_tasks(wanted, **asked)  # type: ignore[no-any-return]
 
     label = f"Looking for {plural(wanted, 'hard task')}"
-    return _submit(board, "screen", label, _named(name), begin, key)
+    return submit(board, "screen", label, named(name), begin, key)
 
 
 def test_time(config: SDPOConfig) -> SDPOConfig:
@@ -151,7 +167,7 @@ def discover(
         return workbench.discover(tasks, ways, config=test_time(config), name=called, stop=stop, **spent)  # type: ignore[no-any-return]
 
     label = f"Racing {', '.join(ways)} on {plural(len(ids), 'task')}"
-    return _submit(board, "discover", label, _named(name), begin, key)
+    return submit(board, "discover", label, named(name), begin, key)
 
 
 def resume(board: Board, name: str) -> Job:
@@ -165,7 +181,7 @@ def resume(board: Board, name: str) -> Job:
     def begin(workbench: Any, called: str, stop: Event) -> Points:
         return workbench.resume(called, stop=stop)  # type: ignore[no-any-return]
 
-    return _submit(board, record.settings["kind"], f"Going on with {name}", name, begin, ("resume", name))
+    return submit(board, record.settings["kind"], f"Going on with {name}", name, begin, ("resume", name))
 
 
 def plain(record: Any) -> dict[str, Any]:
@@ -187,13 +203,18 @@ def hard_tasks(records: Mapping[str, Any]) -> dict[str, Any]:
     return {one.task.id: one for record in screens for one in screened(record) if one.is_hard}
 
 
-def _submit(board: Board, kind: str, label: str, name: str, begin: Begin, key: Hashable) -> Job:
+def submit(board: Board, kind: str, label: str, name: str, begin: Begin, key: Hashable, stem: str = "") -> Job:
+    """Put an experiment into the desk's queue; the job's result is as of `plain`.
+
+    `name` "" begins a new one, called after its `stem` ("" = its kind) and a number.
+    """
+
     def run(workbench: Any, job: Job) -> dict[str, Any]:
         from workbench.experiments.journal import free_name
         from workbench.experiments.resuming import known
 
         records = known(workbench)
-        called = name or free_name(kind, records)
+        called = name or free_name(stem or kind, records)
         before = plain(records[called])["done"] if called in board.desk.facts.get("experiments", {}) else 0
         board.desk.publish(experiment=called)
         try:
@@ -234,12 +255,17 @@ def _chosen(names: object, what: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _named(name: object) -> str:
+def named(name: object) -> str:
     """A name without blanks around it; "" where none is given. Raises TaskError."""
     if name == "" or name is None or (isinstance(name, str) and not name.strip()):
         return ""
     check_name(name, "An experiment")
     return str(name).strip()
+
+
+def wholes(numbers: Mapping[str, Any]) -> dict[str, int]:
+    """Several numbers by name. Raises ConfigError as `whole` does."""
+    return {name: whole(name, value) for name, value in numbers.items()}
 
 
 def whole(name: str, value: object) -> int:

@@ -1,4 +1,4 @@
-/* The tabs "Learn" and "Discover": the experiment that is shown, its tables, and the list of all. */
+/* The tabs of experiments: the experiment that is shown, its tables, and the list of all. */
 (function () {
   "use strict";
   const { el, add, plural, heading, button, time } = window.SDPOPage.kit;
@@ -74,5 +74,5 @@
     if (again) again.focus();
   }
 
-  for (const tab of ["learn", "discover"]) Object.assign(parts, { [`${tab}-now`]: now, [`${tab}-tables`]: tables, [`${tab}-list`]: list });
+  for (const tab of ["learn", "discover", "studies"]) Object.assign(parts, { [`${tab}-now`]: now, [`${tab}-tables`]: tables, [`${tab}-list`]: list });
 })();

@@ -1,4 +1,4 @@
-"""What the tabs "Learn" and "Discover" share: the experiment that is shown, the list of them, Stop, Resume."""
+"""What the tabs of experiments share: the experiment that is shown, the list of them, Stop, Resume."""
 
 from __future__ import annotations
 
@@ -60,14 +60,20 @@ class ExperimentPanel(Panel):
         shown = self.selection.experiments
         then(self.list.select(polite(self.on_press), [shown], [shown], **QUIET))
 
-    def form(self, then: Then, fields: Sequence[Any]) -> None:
-        """Every change of these fields plans anew; Start, or Enter in the name, begins what is planned.
+    def form(self, then: Then, fields: Sequence[Any], silent: Sequence[Any] = ()) -> None:
+        """Every change of these fields plans anew, but of the `silent`; Start, or Enter in the name, begins the plan.
 
         `on_plan` is given the task of the tab Round, the settings and the fields; `on_start` what is shown and the name
         before them.
         """
         shown, told = self.selection.experiments, [self.selection.task_id, self.selection.config, *fields]
-        gr.on([one.input for one in fields], polite(self.on_plan), told, [self.plan, self.code], **NEWEST)
+        gr.on(
+            [one.input for one in fields if one not in silent],
+            polite(self.on_plan),
+            told,
+            [self.plan, self.code],
+            **NEWEST,
+        )
         start = [self.start.click, self.name.submit]
         then(gr.on(start, polite(self.on_start), [shown, self.name, *told], [shown], **QUIET))
 
@@ -241,6 +247,13 @@ def described(settings: Mapping[str, Any]) -> str:
         return f"{names} on {settings['pack']}, {shape}, {settings['held_out']} held-out tasks, {seed}"
     if settings["kind"] == "screen":
         return f"looks for {plural(settings['count'], 'hard task')}, {settings['attempts']} attempts each, {seed}"
+    if settings["kind"] == "credit":
+        taught = f"{settings['rounds']} rounds of each teacher, {settings['tests']} attempts with tokens exchanged"
+        return f"where credit lands: {plural(settings['programs'], 'program')}, {taught}, {seed}"
+    if settings["kind"] == "update":
+        rates = ", ".join(f"{rate:g}" for rate in settings["learning_rates"])
+        sizes = f"{plural(settings['groups'], 'group')} of {plural(settings['attempts'], 'attempt')}"
+        return f"what an update does: {sizes}, {len(settings['losses'])} losses, learning rates {rates}, {seed}"
     methods, count = ", ".join(settings["methods"]), plural(len(settings["tasks"]), "task")
     return f"{methods} on {count}, at most {settings['budget']} attempts each, groups of {settings['group']}, {seed}"
 

@@ -1,9 +1,9 @@
-"""The tab "Learn": methods on the tasks of one house at equal numbers of attempts, round after round."""
+"""The tab "Learn": ways of learning the tasks of one house at equal numbers of attempts, round after round."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any, get_args
 
 import gradio as gr
@@ -11,13 +11,14 @@ import gradio as gr
 from workbench import config as settings
 from workbench.config import SDPOConfig
 from workbench.errors import WorkbenchError
+from workbench.experiments.arms import comparison, usual_settings
 from workbench.experiments.settings import LearnSettings
 from workbench.tasks.house_rules.pack import DEFAULT_KIND, PACK, fresh_house, pack_name, parse_name
 from workbench.ui import experiment_jobs
-from workbench.ui.choices import FEEDBACK_KINDS, WHY
+from workbench.ui.choices import COMPARED, FEEDBACK_KINDS, WHY
 from workbench.ui.experiments import ExperimentPanel, name_field, number
 from workbench.ui.forms import make_config, plural
-from workbench.ui.panel import Selection, Then
+from workbench.ui.panel import NEWEST, Selection, Then, polite
 from workbench.ui.settings import as_code
 from workbench.ui.studio import Studio
 
@@ -30,8 +31,9 @@ NUMBERS = {
 }
 HOUSES = {"that of the tab Round": "round", "a fresh one, by the seed": "fresh"}
 EMPTY = (
-    "A learning run shows whether feedback makes the policy better at tasks that it has never seen. Choose methods on "
-    "the left and press Start: each gets the same tasks and the same number of attempts, and its curve grows here."
+    "A learning run shows whether feedback makes the policy better at tasks that it has never seen. Choose what to "
+    "compare on the left and press Start: each way gets the same tasks and the same number of attempts, and its curve "
+    "grows here."
 )
 
 
@@ -43,21 +45,29 @@ class LearnPanel(ExperimentPanel):
         defaults = LearnSettings()
         with gr.Row(elem_classes="wb-main"):
             with gr.Column(scale=3, min_width=280):
-                self.methods = gr.CheckboxGroup(
-                    list(get_args(settings.Method)),
-                    value=["sdpo", "grpo"],
-                    label="Methods",
-                    info="Compared one after the other, each from where the policy is now. Default: SDPO and GRPO.",
-                    elem_id="learn-methods",
+                self.compared = gr.Dropdown(
+                    [(label, name) for name, (label, _) in COMPARED.items()],
+                    value="methods",
+                    label="Compare",
+                    info=COMPARED["methods"][1],
+                    elem_id="learn-compared",
                 )
-                with gr.Accordion("Which method would I choose", open=False):
-                    gr.Markdown("\n".join(f"- **{name}**: {why}" for name, why in WHY["method"].items()))
-                self.alike = gr.Checkbox(
-                    label="All alike",
-                    info="As set in Settings, instead of each with the steps, learning rate and attempts a task that "
-                    "it learned best with. Default: no.",
-                    elem_id="learn-alike",
-                )
+                with gr.Column() as self.of_methods:
+                    self.methods = gr.CheckboxGroup(
+                        list(get_args(settings.Method)),
+                        value=["sdpo", "grpo"],
+                        label="Methods",
+                        info="Compared one after the other, each from where the policy is now. Default: SDPO and GRPO.",
+                        elem_id="learn-methods",
+                    )
+                    with gr.Accordion("Which method would I choose", open=False):
+                        gr.Markdown("\n".join(f"- **{name}**: {why}" for name, why in WHY["method"].items()))
+                    self.alike = gr.Checkbox(
+                        label="All alike",
+                        info="As set in Settings, instead of each with the steps, learning rate and attempts a task "
+                        "that it learned best with. Default: no.",
+                        elem_id="learn-alike",
+                    )
                 self.house = gr.Radio(
                     list(HOUSES.items()),
                     value="round",
@@ -88,7 +98,7 @@ class LearnPanel(ExperimentPanel):
                 self.name = name_field(self.tab)
                 with gr.Accordion("The same as code", open=False):
                     self.code = gr.Code(
-                        as_python(["sdpo", "grpo"], False, PACK, defaults, 0, SDPOConfig()),
+                        as_python("methods", ["sdpo", "grpo"], False, PACK, defaults, 0, SDPOConfig()),
                         language="python",
                         label="Python",
                         interactive=False,
@@ -100,7 +110,28 @@ class LearnPanel(ExperimentPanel):
     def connect(self, then: Then) -> None:
         """Every choice says at once what pressing Start would do."""
         super().connect(then)
-        self.form(then, [self.methods, self.alike, self.house, self.feedback, *self.numbers.values(), self.seed])
+        fields = [self.methods, self.alike, self.house, self.feedback, *self.numbers.values(), self.seed]
+        self.form(then, [self.compared, *fields], silent=[self.compared])
+        told = [self.selection.task_id, self.selection.config, self.compared, *fields]
+        changed = [self.compared, self.of_methods, *self.numbers.values(), self.plan, self.code]
+        self.compared.input(polite(self.on_compared), told, changed, **NEWEST)
+
+    def on_compared(
+        self,
+        task_id: str,
+        config: dict[str, Any],
+        compared: str,
+        methods: list[str],
+        alike: bool,
+        house: str,
+        feedback: str,
+        *numbers: Any,
+    ) -> list[Any]:
+        """Another comparison: why one would make it, its own fields, how long it is to learn, and the plan."""
+        sizes = astuple(usual_settings(compared))
+        plan = self.on_plan(task_id, config, compared, methods, alike, house, feedback, *sizes, numbers[-1])
+        shown = [gr.Dropdown(info=COMPARED[compared][1]), gr.Column(visible=compared == "methods")]
+        return [*shown, *sizes, *plan]
 
     def on_plan(self, *told: Any) -> tuple[str, str]:
         """What Start would do, in words and as code; where it cannot, why."""
@@ -108,8 +139,8 @@ class LearnPanel(ExperimentPanel):
             asked = read(*told)
         except WorkbenchError as error:
             return str(error), ""
-        code = as_python(asked.methods, asked.alike, asked.pack, asked.shape, asked.seed, asked.config)
-        return planned(asked.methods, asked.shape), code
+        code = as_python(asked.compared, asked.methods, asked.alike, asked.pack, asked.shape, asked.seed, asked.config)
+        return planned(asked.ways, asked.shape), code
 
     def on_start(self, shown: Mapping[str, str], name: str, request: gr.Request, *told: Any) -> dict[str, str]:
         """One experiment, also where one session presses twice."""
@@ -120,6 +151,7 @@ class LearnPanel(ExperimentPanel):
             asked.methods,
             asdict(asked.shape),
             asked.config,
+            compared=asked.compared,
             alike=asked.alike,
             seed=asked.seed,
             name=name,
@@ -132,6 +164,7 @@ class LearnPanel(ExperimentPanel):
 class Asked:
     """What the form says."""
 
+    compared: str
     methods: list[str]
     alike: bool
     pack: str
@@ -139,16 +172,28 @@ class Asked:
     seed: int
     config: SDPOConfig
 
+    @property
+    def ways(self) -> list[str]:
+        """What is compared, by name."""
+        return [arm.name for arm in comparison(self.compared, self.config, tuple(self.methods))]
+
 
 def read(
-    task_id: str, config: dict[str, Any], methods: list[str], alike: bool, house: str, feedback: str, *numbers: Any
+    task_id: str,
+    config: dict[str, Any],
+    compared: str,
+    methods: list[str],
+    alike: bool,
+    house: str,
+    feedback: str,
+    *numbers: Any,
 ) -> Asked:
     """The form's values. Raises ConfigError."""
     *counts, last = numbers
     shape = experiment_jobs.learn_settings(dict(zip(NUMBERS, counts, strict=True)))
     seed = experiment_jobs.whole("seed", last)
     pack = chosen_pack(task_id, house, feedback, seed)
-    return Asked(methods, alike, pack, shape, seed, make_config(SDPOConfig, config))
+    return Asked(compared, methods, alike, pack, shape, seed, make_config(SDPOConfig, config))
 
 
 def chosen_pack(task_id: str, house: str, feedback: str, seed: int) -> str:
@@ -162,17 +207,17 @@ def chosen_pack(task_id: str, house: str, feedback: str, seed: int) -> str:
     return pack if same else PACK if parse_name(PACK) == (found[0], feedback) else pack_name(found[0], feedback)
 
 
-def planned(methods: Sequence[str], shape: LearnSettings) -> str:
+def planned(ways: Sequence[str], shape: LearnSettings) -> str:
     """What Start would do, in one or two sentences."""
-    if not methods:
+    if not ways:
         return "No method is chosen; choose at least one."
     each = shape.rounds * shape.generations
     every = shape.measure_every
     measured = 1 + sum(n == shape.rounds or bool(every and n % every == 0) for n in range(1, shape.rounds + 1))
-    count = len(methods)
+    count = len(ways)
     sizes = f"{plural(shape.rounds, 'round')} of {shape.generations} attempts"
     first = (
-        f"{count} methods, {sizes} each: {count * each:,} attempts in all"
+        f"{', '.join(ways)}: {sizes} each, {count * each:,} attempts in all"
         if count > 1
         else f"{sizes}: {each:,} attempts"
     )
@@ -185,15 +230,23 @@ def planned(methods: Sequence[str], shape: LearnSettings) -> str:
 
 
 def as_python(
-    methods: Sequence[str], alike: bool, pack: str, shape: LearnSettings, seed: int, config: SDPOConfig
+    compared: str,
+    methods: Sequence[str],
+    alike: bool,
+    pack: str,
+    shape: LearnSettings,
+    seed: int,
+    config: SDPOConfig,
 ) -> str:
     """The same experiment through the Python API."""
-    shared = as_code(replace(config, method="sdpo"))  # each arm sets its own method
+    made = f"{compared!r}, {as_code(config)}"
+    if compared == "methods":  # each arm sets its own
+        made = f"{compared!r}, {as_code(replace(config, method='sdpo'))}, {tuple(methods)!r}, alike={alike}"
     return (
         "from workbench.config import SDPOConfig\n"
-        "from workbench.experiments.arms import methods\n"
+        "from workbench.experiments.arms import comparison\n"
         "from workbench.experiments.settings import LearnSettings\n\n"
-        f"arms = methods({shared}, {tuple(methods)!r}, alike={alike})\n"
+        f"arms = comparison({made})\n"
         f"for point in wb.compare_learning(arms, {pack!r}, settings={as_code(shape)}, seed={seed}):\n"
         "    print(point.arm, point.round, point.held_out)"
     )

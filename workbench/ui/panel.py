@@ -45,7 +45,7 @@ class Selection:
     sampling: gr.State  # SamplingConfig as a dict
     spans: gr.State  # attempt id -> [start, end] of its marked tokens: only these count in an update
     token: gr.State  # {"id": of an attempt, "index": from 0}, the open token; {} = none
-    experiments: gr.State  # {"learn" or "discover": name of the experiment shown there}; absent = the newest
+    experiments: gr.State  # {"learn", "discover" or "studies": name of the experiment shown}; absent = the newest
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from workbench.credit.statistics import auroc, rank_correlation
 from workbench.experiments.figures import bars, scatter
 from workbench.experiments.journal import Record
 from workbench.experiments.report import Cell, Table
-from workbench.statistics import Estimate, bootstrap
+from workbench.statistics import Estimate, bootstrap, bootstrap_mean
 
 BASELINES = ("grpo", "random", "entropy_student", "low probability")
 MEASURES = (
@@ -67,8 +65,7 @@ def _programs(records: Mapping[int, Record], arm: str) -> list[Program]:
 
 def _mean(values: Sequence[float | None]) -> Estimate:
     """Of the values that there are."""
-    array = np.array([value for value in values if value is not None])
-    return bootstrap(len(array), lambda chosen: float(array[list(chosen)].mean()), level=0.95, draws=500)
+    return bootstrap_mean([value for value in values if value is not None], level=0.95, draws=500)
 
 
 def _by_reading(programs: Sequence[Program]) -> Table:
