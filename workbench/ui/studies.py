@@ -115,10 +115,10 @@ class StudiesPanel(ExperimentPanel):
         self,
         shown: Mapping[str, str],
         name: str,
+        request: gr.Request,
         _task_id: str,
         _config: dict[str, Any],
         *told: Any,
-        request: gr.Request,
     ) -> dict[str, str]:
         """One study, also where one session presses twice."""
         settings, seed = read(*told)
