@@ -48,6 +48,7 @@ def of_length(tokens: int) -> UpdateReport:
         (changed(kl_to_base=0.6), "kl", "0.6 nats per token away"),
         (of_length(91), "length", "91 tokens on average where they had 30"),
         (of_length(9), "length", "9 tokens on average where they had 30"),
+        (replace(HEALTHY, loss_before=0.03, loss=0.19), "overshoot", "rise, from 0.03 to 0.19 nats per token"),
         (replace(HEALTHY, grad_norm=math.inf), "non-finite", "not finite"),
         (changed(entropy_after=math.nan), "non-finite", "not finite"),
     ],
@@ -63,6 +64,8 @@ def test_each_sign_is_one_alarm(report: UpdateReport, name: str, words: str) -> 
         HEALTHY,
         changed(entropy_after=0.005),  # where successful learning runs end
         changed(entropy_after=0.19, kl_to_base=0.49),
+        replace(HEALTHY, loss_before=0.009, loss=0.0166),  # the largest rise in a run that learned
+        replace(HEALTHY, method="grpo", loss_before=0.0, loss=-0.1),
         changed(kl_to_base=None),  # of a run from before it was measured
         of_length(45),
         of_length(10),
