@@ -132,13 +132,13 @@ def test_one_way_of_learning_says_that_the_policy_stays_there(new_page: Callable
 
 def test_an_ablation_is_chosen_with_its_rounds_and_made(new_page: Callable[..., Any], app: str, run: Path) -> None:
     page = opened(new_page, app, "Learn")
-    page.get_by_role("listbox", name="Compare").click()
+    page.click("#learn-compared input")
     page.get_by_role("option", name="K of the distillation").click()
     page.wait_for_selector("#learn-plan:has-text('K = 1, K = 5, K = 20, K = 100: 4 rounds of 32 attempts each')")
     page.wait_for_selector("#learn-methods", state="hidden")
     page.wait_for_selector("#learn-compared:has-text('beside the tail')")
     assert page.locator("#learn-rounds input").input_value() == "4"
-    page.get_by_text("The same as code").nth(1).click()
+    page.get_by_text("The same as code").last.click()
     page.wait_for_selector(".cm-content:has-text(\"comparison('topk', SDPOConfig())\")")
     filled(page, "learn", rounds=1, questions=1, attempts=2, held_out=2)
     page.wait_for_selector("#learn-plan:has-text('1 round of 2 attempts each, 8 attempts in all')")
