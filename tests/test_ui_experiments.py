@@ -182,7 +182,7 @@ def test_what_is_impossible_is_refused_before_it_is_queued(studio: Studio) -> No
         (lambda: experiment_jobs.learn(studio, PACK, ["grpo"], SHAPE, config), ConfigError, "in groups of 8"),
         (lambda: experiment_jobs.learn(studio, PACK, [], SHAPE, config, compared="luck"), ConfigError, "no comparison"),
         (lambda: study_jobs.credit_settings({"tests": 0}), ConfigError, "tests is 0"),
-        (lambda: study_jobs.update_settings({"groups": 1}, "fast"), ConfigError, "learning rates are 'fast'"),
+        (lambda: study_jobs.update_settings({"groups": 1}, "fast"), ConfigError, "rates must be numbers"),
         (lambda: study_jobs.update_settings({"groups": 1}, "0"), ConfigError, "learning_rate"),
         (lambda: experiment_jobs.find_hard(studio, 0), ConfigError, "count is 0"),
         (lambda: experiment_jobs.find_hard(studio, 1, feedback="gossip"), TaskError, "no feedback 'gossip'"),

@@ -125,7 +125,7 @@ def learning_rates(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise ConfigError(f"The learning rates are {text[:80]!r}; write numbers with commas.") from error
+        raise ConfigError("The learning rates must be numbers with commas between, such as 0.0005, 0.002.") from error
 
 
 LEARN_DEFAULTS, DISCOVERY_DEFAULTS = LearnSettings(), DiscoverySettings()

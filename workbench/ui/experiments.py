@@ -18,13 +18,13 @@ from workbench.ui.studio import Studio
 
 KEPT = 16  # reports in memory
 DIGITS = 2  # significant ones in tables; the report of `workbench report` has more
-CHART_HEIGHT = 300  # pixels; two rows of charts and the form's buttons fit a laptop's screen
 AXIS_SIZE = 12  # pixels, of an axis's title: the longest then fits the height of a chart in two lines
 
 
 class ExperimentPanel(Panel):
     """A tab of experiments: what is shown stands on the right, the form of the subclass on the left."""
 
+    chart_height = 300  # pixels; two rows of charts and the form's buttons fit a laptop's screen
     plan: gr.Markdown  # what Start would do
     code: gr.Code  # the same as Python
     name: gr.Textbox
@@ -160,7 +160,7 @@ class ExperimentPanel(Panel):
             figures = [] if mark is None else REPORTS.of(mark).figures
             if number >= len(figures):
                 return gr.Plot(visible=False)
-            figure = figures[number][1].update_layout(height=CHART_HEIGHT)
+            figure = figures[number][1].update_layout(height=self.chart_height)
             for axes in (figure.update_xaxes, figure.update_yaxes):
                 axes(title_font_size=AXIS_SIZE)
             return gr.Plot(figure, visible=True)

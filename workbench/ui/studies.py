@@ -51,6 +51,8 @@ AFTER = "Afterwards the policy is again where it is now."
 class StudiesPanel(ExperimentPanel):
     """A question with its own numbers, and the tables and charts that answer it."""
 
+    chart_height = 390  # names below the axis, and long words beside it
+
     def __init__(self, studio: Studio, selection: Selection) -> None:
         super().__init__(studio, selection, "studies", ("credit", "update"), EMPTY)
         credit, update = CreditStudySettings(), UpdateStudySettings()
