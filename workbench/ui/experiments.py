@@ -67,8 +67,10 @@ class ExperimentPanel(Panel):
         before them.
         """
         shown, told = self.selection.experiments, [self.selection.task_id, self.selection.config, *fields]
+        # A text field tells of what is pasted as a change only; nothing but a person changes those of a form.
+        events = [one.change if isinstance(one, gr.Textbox) else one.input for one in fields if one not in silent]
         gr.on(
-            [one.input for one in fields if one not in silent],
+            events,
             polite(self.on_plan),
             told,
             [self.plan, self.code],
