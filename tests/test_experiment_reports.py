@@ -20,7 +20,7 @@ from workbench.experiments.findings.discover import attempts_for, discovery_at
 from workbench.experiments.findings.learn import reached
 from workbench.experiments.journal import Point, Record
 from workbench.experiments.report import shown
-from workbench.statistics import Estimate, bootstrap, mean_estimate, wilson
+from workbench.statistics import Estimate, bootstrap, bootstrap_mean, mean_estimate, wilson
 
 
 def test_a_mean_has_the_interval_of_students_t() -> None:
@@ -44,6 +44,14 @@ def test_a_bootstrap_covers_as_often_as_it_says() -> None:
         found = bootstrap(40, mean, level=0.9, draws=300, seed=trial)
         covered += found.low <= 1.0 <= found.high
     assert 0.8 < covered / 200 < 0.97  # 0.9 in the limit
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 100])
+def test_the_bootstrap_of_a_mean_is_that_of_any_statistic(count: int) -> None:
+    values = [float(number**2 % 17) for number in range(count)]
+    slow = bootstrap(count, lambda chosen: sum(values[index] for index in chosen) / count, level=0.95, draws=200)
+    fast = bootstrap_mean(values, level=0.95, draws=200)
+    assert (fast.value, fast.low, fast.high) == pytest.approx((slow.value, slow.low, slow.high), nan_ok=True)
 
 
 def test_a_bootstrap_with_what_was_not_reached_keeps_infinity() -> None:

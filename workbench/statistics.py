@@ -113,7 +113,7 @@ def bootstrap(
 
 
 def bootstrap_mean(values: Sequence[float], level: float = 0.9, *, draws: int = 2000, seed: int = 0) -> Estimate:
-    """The mean of independent values, as `bootstrap` gives it, fifty times as fast."""
+    """The mean of independent values, as `bootstrap` gives it, all draws at once."""
     count = len(values)
     array = np.array(values, dtype=float)
     drawn = np.random.default_rng(seed).integers(count, size=(draws, count)) if count > 1 else np.zeros((0, 1), int)
