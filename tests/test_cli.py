@@ -161,7 +161,7 @@ MISTAKES = [
     (["ablate", "luck"], "no ablation 'luck'"),
     (["discover", "--methods", "luck"], "no way of discovering called 'luck'"),
     (["discover", "--feedback", "praise"], "no feedback 'praise'"),
-    (["study", "update", "--learning-rates", "fast"], "--learning-rates is 'fast'"),
+    (["study", "update", "--learning-rates", "fast"], "The learning rates must be numbers with commas"),
     (["study", "credit", "--programs", "0"], "programs is 0"),
     (["report", "absent"], "There is no experiment"),
     (["evaluate", "./absent"], "no model directory"),
