@@ -74,7 +74,7 @@ def stability(
     pack: PackArgument = "house-rules",
     as_json: JsonOption = False,
 ) -> None:
-    """Many rounds under the defaults, and under a recipe that loses the policy: what the alarms say, and when."""
+    """Many rounds under the defaults, in gentle updates, and under a live teacher: what the alarms say, and when."""
     from workbench.experiments.arms import stability as arms
 
     compare(Output(as_json), where, "study-stability", pack, arms(config), settings)

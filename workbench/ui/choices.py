@@ -50,7 +50,8 @@ COMPARED: Mapping[str, tuple[str, str]] = {
     "topk": ("K of the distillation", "Of how many tokens the teacher's probabilities are used, beside the tail."),
     "stability": (
         "hundreds of rounds",
-        "The settings as they are, and a live teacher without a limit, which loses the policy: do alarms come in time?",
+        "The settings as they are, gentle updates, and a live teacher without a limit: who keeps the policy, and do "
+        "alarms come in time?",
     ),
 }
 # The ways of discovering.

@@ -12,7 +12,7 @@ from workbench.errors import WorkbenchError
 from workbench.experiments.settings import DEFAULT_METHODS, SCREENED, DiscoverySettings
 from workbench.ui import experiment_jobs
 from workbench.ui.choices import DISCOVERY, FEEDBACK_KINDS
-from workbench.ui.experiments import ExperimentPanel, name_field, number
+from workbench.ui.experiments import AFTERWARDS, ExperimentPanel, name_field, number
 from workbench.ui.forms import make_config, plural
 from workbench.ui.moment import Moment
 from workbench.ui.panel import QUIET, Selection, Then, polite
@@ -159,7 +159,7 @@ def planned(tasks: Sequence[str], methods: Sequence[str], spent: DiscoverySettin
         return "No method is chosen; choose at least one."
     most = len(tasks) * len(methods) * spent.budget
     each = f"{plural(len(tasks), 'task')}, {plural(len(methods), 'method')}"
-    return f"{each}: at most {most:,} attempts. Afterwards the policy is again where it is now."
+    return f"{each}: at most {most:,} attempts. {AFTERWARDS}"
 
 
 def as_python(

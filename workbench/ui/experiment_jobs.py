@@ -17,13 +17,7 @@ from typing import Any
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError, TaskError
 from workbench.experiments.arms import comparison
-from workbench.experiments.settings import (
-    DISCOVERY_DEFAULTS,
-    SCREENED,
-    TEST_TIME,
-    LearnSettings,
-    check_methods,
-)
+from workbench.experiments.settings import DISCOVERY_DEFAULTS, SCREENED, TEST_TIME, LearnSettings, check_methods
 from workbench.tasks.house_rules.pack import check_kind, house_tasks
 from workbench.ui.board import Board
 from workbench.ui.forms import check_name, is_text, plural, whole_number
@@ -56,10 +50,8 @@ Begin = Callable[[Any, str, Event], Points]  # (workbench, name, stop) -> points
 
 def publish(workbench: Any, desk: Desk) -> None:
     """The experiments of the run; also called when a run was opened."""
-    from workbench.experiments.resuming import (
-        KINDS,
-        known,
-    )  # brings models: only in the desk's thread, not with the page
+    # Brings the models: only in the desk's thread, not with the page.
+    from workbench.experiments.resuming import KINDS, known
 
     records = known(workbench)
     desk.publish(experiments={name: one for name, one in records.items() if one.settings["kind"] in KINDS})

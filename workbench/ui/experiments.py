@@ -18,6 +18,7 @@ from workbench.ui.studio import Studio
 
 KEPT = 16  # reports in memory
 DIGITS = 2  # significant ones in tables; the report of `workbench report` has more
+AFTERWARDS = "Afterwards the policy is again where it is now."
 AXIS_SIZE = 12  # pixels, of an axis's title: the longest then fits the height of a chart in two lines
 
 

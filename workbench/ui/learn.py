@@ -16,9 +16,9 @@ from workbench.experiments.settings import LearnSettings
 from workbench.tasks.house_rules.pack import DEFAULT_KIND, PACK, fresh_house, pack_name, parse_name
 from workbench.ui import experiment_jobs
 from workbench.ui.choices import COMPARED, FEEDBACK_KINDS, WHY
-from workbench.ui.experiments import ExperimentPanel, name_field, number
+from workbench.ui.experiments import AFTERWARDS, ExperimentPanel, name_field, number
 from workbench.ui.forms import make_config, plural
-from workbench.ui.panel import NEWEST, Selection, Then, polite
+from workbench.ui.panel import NEWEST, QUIET, Selection, Then, polite
 from workbench.ui.settings import as_code
 from workbench.ui.studio import Studio
 
@@ -113,25 +113,14 @@ class LearnPanel(ExperimentPanel):
         fields = [self.methods, self.alike, self.house, self.feedback, *self.numbers.values(), self.seed]
         self.form(then, [self.compared, *fields], silent=[self.compared])
         told = [self.selection.task_id, self.selection.config, self.compared, *fields]
-        changed = [self.compared, self.of_methods, *self.numbers.values(), self.plan, self.code]
-        self.compared.input(polite(self.on_compared), told, changed, **NEWEST)
+        changed = [self.compared, self.of_methods, *self.numbers.values()]
+        chosen = self.compared.input(polite(self.on_compared), [self.compared], changed, **NEWEST)
+        chosen.then(polite(self.on_plan), told, [self.plan, self.code], **QUIET)
 
-    def on_compared(
-        self,
-        task_id: str,
-        config: dict[str, Any],
-        compared: str,
-        methods: list[str],
-        alike: bool,
-        house: str,
-        feedback: str,
-        *numbers: Any,
-    ) -> list[Any]:
-        """Another comparison: why one would make it, its own fields, how long it is to learn, and the plan."""
-        sizes = astuple(usual_settings(compared))
-        plan = self.on_plan(task_id, config, compared, methods, alike, house, feedback, *sizes, numbers[-1])
+    def on_compared(self, compared: str) -> list[Any]:
+        """Another comparison: why one would make it, its own fields, and how long it is to learn."""
         shown = [gr.Dropdown(info=COMPARED[compared][1]), gr.Column(visible=compared == "methods")]
-        return [*shown, *sizes, *plan]
+        return [*shown, *astuple(usual_settings(compared))]
 
     def on_plan(self, *told: Any) -> tuple[str, str]:
         """What Start would do, in words and as code; where it cannot, why."""
@@ -222,7 +211,7 @@ def planned(ways: Sequence[str], shape: LearnSettings) -> str:
         else f"{sizes}: {each:,} attempts"
     )
     after = (
-        "Afterwards the policy is again where it is now."
+        AFTERWARDS
         if count > 1
         else "Afterwards the policy **stays where this has led it**; the timeline in Round leads back."
     )

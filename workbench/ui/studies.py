@@ -11,7 +11,7 @@ from workbench.errors import WorkbenchError
 from workbench.experiments.settings import LOSSES, TEACHERS, CreditStudySettings, UpdateStudySettings
 from workbench.ui import study_jobs
 from workbench.ui.experiment_jobs import whole
-from workbench.ui.experiments import ExperimentPanel, name_field, number
+from workbench.ui.experiments import AFTERWARDS, ExperimentPanel, name_field, number
 from workbench.ui.forms import plural
 from workbench.ui.panel import NEWEST, Selection, Then, polite
 from workbench.ui.settings import as_code
@@ -45,7 +45,6 @@ EMPTY = (
     "A study asks of hundreds of programs or updates what the tab Round shows of one. Choose a question on the left "
     "and press Start: tables and charts grow here. The policy is afterwards what it is now."
 )
-AFTER = "Afterwards the policy is again where it is now."
 
 
 class StudiesPanel(ExperimentPanel):
@@ -145,12 +144,12 @@ def planned(settings: CreditStudySettings | UpdateStudySettings) -> str:
     if isinstance(settings, UpdateStudySettings):
         rates = plural(len(settings.learning_rates), "learning rate")
         groups = f"{plural(settings.groups, 'group')} of {plural(settings.attempts, 'attempt')}"
-        return f"{groups}, {len(LOSSES)} losses, {rates}: {settings.updates:,} updates, each undone. {AFTER}"
+        return f"{groups}, {len(LOSSES)} losses, {rates}: {settings.updates:,} updates, each undone. {AFTERWARDS}"
     spent = 8 * settings.continuations  # four tokens, and what stands in their place
     return (
         f"{plural(settings.programs, 'program')} read in every way; {len(TEACHERS)} teachers teach "
         f"{plural(settings.rounds, 'round')} each, then {plural(settings.programs_per_teacher, 'program')} are read; "
-        f"{plural(settings.tests, 'failed attempt')} with {spent} continuations each. {AFTER}"
+        f"{plural(settings.tests, 'failed attempt')} with {spent} continuations each. {AFTERWARDS}"
     )
 
 
