@@ -116,9 +116,9 @@ def test_every_ablation_has_arms_that_differ(workbench: Workbench) -> None:
         arms = ablation(name, SDPOConfig(steps=1))
         assert len({arm.name for arm in arms}) == len(arms) > 1
         assert len({json.dumps(asdict(arm) | {"name": ""}) for arm in arms}) == len(arms)
-    defaults, gentle, live = stability(SDPOConfig(steps=3))
+    defaults, longer, live = stability(SDPOConfig(steps=3))
     assert defaults.config == SDPOConfig(steps=3)
-    assert gentle.config == SDPOConfig(steps=2, learning_rate=1e-3)
+    assert longer.config == replace(defaults.config, learning_rate=3 * defaults.config.learning_rate)
     assert live.config == replace(defaults.config, teacher="live", kl_limit=None)
     with pytest.raises(ConfigError, match="no ablation 'luck'"):
         ablation("luck", SDPOConfig())

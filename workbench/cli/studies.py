@@ -74,7 +74,7 @@ def stability(
     pack: PackArgument = "house-rules",
     as_json: JsonOption = False,
 ) -> None:
-    """Many rounds under the defaults, in gentle updates, and under a live teacher: what the alarms say, and when."""
+    """Many rounds by the defaults, at three times the learning rate, and with a live teacher: do alarms come in time?"""
     from workbench.experiments.arms import stability as arms
 
     compare(Output(as_json), where, "study-stability", pack, arms(config), settings)

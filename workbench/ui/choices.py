@@ -50,8 +50,8 @@ COMPARED: Mapping[str, tuple[str, str]] = {
     "topk": ("K of the distillation", "Of how many tokens the teacher's probabilities are used, beside the tail."),
     "stability": (
         "hundreds of rounds",
-        "The settings as they are, gentle updates, and a live teacher without a limit: who keeps the policy, and do "
-        "alarms come in time?",
+        "The settings as they are, a learning rate three times as high, and a live teacher without a limit: who keeps "
+        "the policy, and do alarms come in time?",
     ),
 }
 # The ways of discovering.

@@ -92,7 +92,8 @@ EXPLAINED: Mapping[str, Setting] = {
         "paper: 0.01 with feedback, 0.05 without, of the average",
     ),
     "learning_rate": Setting(
-        "Of AdamW on the LoRA adapter.",
+        "Of AdamW on the LoRA adapter. Three times the default learns no faster, and loses the embedded policy after "
+        "some 50 rounds.",
         "",
         "about ten times the paper's of full fine-tuning, as LoRA wants it; tuned on the embedded policy",
     ),
@@ -112,8 +113,7 @@ EXPLAINED: Mapping[str, Setting] = {
         "the paper's code: 2",
     ),
     "steps": Setting(
-        "Optimiser steps per update on the same attempts. Many learn fast, in tens of updates; for hundreds take 2, at "
-        "a learning rate of 0.001.",
+        "Optimiser steps per update on the same attempts. With more of them fewer attempts are needed; each takes time.",
         "steps",
         "this project; the paper takes 1",
     ),
