@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +13,7 @@ from workbench.cli.learning import compare, takes_rounds
 from workbench.cli.output import JsonOption, Output
 from workbench.cli.place import PackArgument, Place, takes_place
 from workbench.cli.reports import write_report
-from workbench.cli.settings import takes_config
+from workbench.cli.settings import takes, takes_config
 from workbench.config import SDPOConfig
 from workbench.experiments.settings import (
     STABILITY_SETTINGS,
@@ -34,18 +36,21 @@ def build() -> typer.Typer:
     return app
 
 
+CREDIT_OPTIONS: Mapping[str, Any] = MappingProxyType(
+    {
+        "programs": Annotated[int, typer.Option(help="With one wrong stage, read in every way.")],
+        "rounds": Annotated[int, typer.Option(help="That each teacher teaches before its credit is read.")],
+        "programs_per_teacher": Annotated[int, typer.Option(help="Read under each teacher.")],
+        "tests": Annotated[int, typer.Option(help="Failed attempts of which four tokens each are exchanged.")],
+        "continuations": Annotated[int, typer.Option(help="From each of both tokens.")],
+    }
+)
+
+
 @takes_place("study-credit")
-def credit(
-    where: Place,
-    programs: Annotated[int, typer.Option(help="With one wrong stage, read in every way.")] = 300,
-    rounds: Annotated[int, typer.Option(help="That each teacher teaches before its credit is read.")] = 5,
-    programs_per_teacher: Annotated[int, typer.Option(help="Read under each teacher.")] = 100,
-    tests: Annotated[int, typer.Option(help="Failed attempts of which four tokens each are exchanged.")] = 60,
-    continuations: Annotated[int, typer.Option(help="From each of both tokens.")] = 16,
-    as_json: JsonOption = False,
-) -> None:
+@takes("settings", CREDIT_OPTIONS, asdict(CreditStudySettings()), CreditStudySettings)
+def credit(settings: CreditStudySettings, where: Place, as_json: JsonOption = False) -> None:
     """Where credit lands, by evidence, view and teacher, and whether exchanging the token agrees."""
-    settings = CreditStudySettings(programs, rounds, programs_per_teacher, tests, continuations)
     name = "study-credit"
     _study(Output(as_json), where, name, lambda wb, seed: wb.study_credit(settings, seed=seed, name=name))
 
@@ -74,7 +79,7 @@ def stability(
     pack: PackArgument = "house-rules",
     as_json: JsonOption = False,
 ) -> None:
-    """Many rounds by the defaults, at three times the learning rate, and with a live teacher: do alarms come in time?"""
+    """Many rounds by the defaults, at thrice the learning rate, and by a live teacher: do alarms come in time?"""
     from workbench.experiments.arms import stability as arms
 
     compare(Output(as_json), where, "study-stability", pack, arms(config), settings)

@@ -38,7 +38,8 @@ def how_far(record: Record) -> tuple[int, int, str]:
 
     A search that has found its solution counts as having spent its budget.
     """
-    return _COUNTS[record.settings["kind"]](record)
+    count, _ = _KINDS[record.settings["kind"]]
+    return count(record)
 
 
 def _rounds(record: Record) -> tuple[int, int, str]:
@@ -89,7 +90,8 @@ def resume(session: Session, name: str, *, stop: Event | None = None) -> Iterato
         raise ConfigError(f"There is no experiment {name!r} in this run that can go on; see the list of them.")
     common = {"seed": record.seed, "name": name, "stop": stop}
     try:
-        return _RESUMED[record.settings["kind"]](session, record.settings, common)
+        _, resumed = _KINDS[record.settings["kind"]]
+        return resumed(session, record.settings, common)
     except (TypeError, KeyError) as error:  # a setting that this version does not have
         raise ConfigError(f"The experiment {name!r} was begun by another version ({error}); begin a new one.") from None
 
@@ -125,12 +127,12 @@ def _chosen(kind: Any, settings: Data) -> dict[str, Any]:
     return {name: settings[name] for name in kind.__slots__}
 
 
-_COUNTS = {
-    "learn": _rounds,
-    "screen": _hard_tasks,
-    "discover": _attempts,
-    "credit": _measurements,
-    "update": _groups,
+# By kind: how far one is, and how it goes on.
+_KINDS = {
+    "learn": (_rounds, _learn),
+    "screen": (_hard_tasks, _screen),
+    "discover": (_attempts, _discover),
+    "credit": (_measurements, _credit),
+    "update": (_groups, _update),
 }
-KINDS = tuple(_COUNTS)
-_RESUMED = {"learn": _learn, "screen": _screen, "discover": _discover, "credit": _credit, "update": _update}
+KINDS = tuple(_KINDS)

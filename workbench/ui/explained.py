@@ -113,7 +113,7 @@ EXPLAINED: Mapping[str, Setting] = {
         "the paper's code: 2",
     ),
     "steps": Setting(
-        "Optimiser steps per update on the same attempts. With more of them fewer attempts are needed; each takes time.",
+        "Optimiser steps per update on the same attempts. More of them need fewer attempts, and take longer.",
         "steps",
         "this project; the paper takes 1",
     ),

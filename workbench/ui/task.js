@@ -21,7 +21,13 @@
   }
   window.SDPOPage.advised = advised;
 
-  window.SDPOPage.parts.language = (root, data, trigger) => root.replaceChildren(...(data.closest ? [advised(data, trigger)] : []));
+  window.SDPOPage.parts.language = (root, data, trigger) => {
+    const before = root.querySelector("details");
+    if (before) root.wasOpen = before.open; // the answer to the next letter does not close what was opened
+    root.replaceChildren(...(data.closest ? [advised(data, trigger)] : []));
+    const after = root.querySelector("details");
+    if (after) after.open = Boolean(root.wasOpen);
+  };
 
   /* The text goes into a file by the browser alone: nothing is left on the server. */
   window.SDPOPage.parts.download = (root, data) => {
