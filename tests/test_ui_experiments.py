@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -152,12 +154,20 @@ def test_hard_tasks_are_found_and_raced_on(studio: Studio) -> None:
     assert [row[-1] for row in table["rows"]].count("yes") == 1
     raced = experiment_jobs.discover(studio, [task_id], ["sdpo", "best_of_k"], SDPOConfig(), budget=4, group=2)
     made = raced.future.result(WAIT_S)
-    assert made["finished"] and made["settings"]["config"]["advantage_clip"] == TEST_TIME.advantage_clip
+    assert made["finished"] and made["settings"]["config"] == json.loads(json.dumps(asdict(TEST_TIME)))
     assert made["settings"]["tasks"][0]["total"] == 24 and studio.desk.facts["head"] == home
     record = studio.desk.facts["experiments"][made["name"]]
     assert weight(record) == 2 and race(record) == []
     shares, each = tables(REPORTS.of(Mark(("run", made["name"], 2), record)))
     assert [row[0] for row in shares["rows"]] == ["sdpo", "best_of_k"] and each["rows"][0][0] == screened.task.prompt
+
+
+def test_a_race_follows_the_recipe_of_test_time_where_settings_are_the_defaults() -> None:
+    assert experiment_jobs.test_time(SDPOConfig()) == TEST_TIME
+    own = SDPOConfig(learning_rate=2e-3, advantage_clip=1.0)
+    assert experiment_jobs.test_time(own) == own
+    forward = SDPOConfig(distillation_alpha=0.0)  # for which there is no limit of the credit
+    assert experiment_jobs.test_time(forward) == replace(forward, learning_rate=TEST_TIME.learning_rate)
 
 
 def test_what_is_impossible_is_refused_before_it_is_queued(studio: Studio) -> None:

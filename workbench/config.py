@@ -129,7 +129,8 @@ class SDPOConfig:
     # how far the average moves per update (paper: 0.01 with feedback, 0.05 without). None = the teacher's own of
     # TEACHER_RATES; frozen and live have no other.
     teacher_update_rate: float | None = None
-    learning_rate: float = 1e-3  # three times as much learns no faster, and is lost after tens of rounds (section 6)
+    # Three times as much teaches sooner, and loses the embedded policy after tens of rounds (docs/evidence.md, part 6).
+    learning_rate: float = 1e-3
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     is_clip: float | None = 2.0  # upper clip of the importance weight; None = no weight

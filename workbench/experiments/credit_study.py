@@ -18,6 +18,7 @@ from workbench.config import SDPOConfig
 from workbench.credit import TokenCredit
 from workbench.credit.contexts import Contexts
 from workbench.errors import NoSignalError, UpdateError
+from workbench.experiments.arms import methods
 from workbench.experiments.journal import Journal, Point
 from workbench.experiments.localise import DRAWN, EVERY_KIND, OneWrong, draw_one_wrong, locate
 from workbench.experiments.settings import LEARN_DEFAULTS, TEACHERS, CreditStudySettings
@@ -97,7 +98,8 @@ class _Taught(_Views):
         super().__init__(journal, seed, settings.programs_per_teacher)
         self.name = f"teacher {teacher}"
         self.rounds = settings.rounds
-        self.config = SDPOConfig(teacher=teacher)  # type: ignore[arg-type]  # it checks itself
+        (arm,) = methods(SDPOConfig(teacher=teacher), ("sdpo",))  # type: ignore[arg-type]  # it checks itself
+        self.config = arm.config
         self.contexts = ()
         self.tasks = house_tasks(_pack(seed), LEARN_DEFAULTS.questions * settings.rounds, held_out=False, seed=1 + seed)
 

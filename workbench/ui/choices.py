@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from workbench.experiments.settings import TEST_TIME
+
 WHY: Mapping[str, Mapping[str, str]] = {
     "method": {
         "sdpo": "There is feedback or a passed attempt: each token gets its own credit from the self-teacher.",
@@ -56,7 +58,8 @@ COMPARED: Mapping[str, tuple[str, str]] = {
 }
 # The ways of discovering.
 DISCOVERY: Mapping[str, str] = {
-    "sdpo": "Test-time SDPO: after each group an update on its own failures, so the next group knows better.",
+    "sdpo": "Test-time SDPO: after each group an update on its own failures, so the next group knows better. Its "
+    f"learning rate is {TEST_TIME.learning_rate:g} unless Settings has another than the default.",
     "best_of_k": "Independent attempts of the unchanged policy: what luck alone finds.",
     "multi_turn": "Attempts so far and what was said of them stay in the prompt; the oldest are left out first.",
     "multi_turn_feedback": "The same with what was said alone: it fits more turns, and copies no mistakes.",

@@ -130,7 +130,9 @@ def find_hard(
 
 
 def test_time(config: SDPOConfig) -> SDPOConfig:
-    """What test-time SDPO updates by: these settings, with the paper's limit of the credit where they set none."""
+    """What test-time SDPO updates by: these settings, and the recipe of test time where they are the defaults."""
+    if config.learning_rate == SDPOConfig().learning_rate:
+        config = replace(config, learning_rate=TEST_TIME.learning_rate)
     limited = config.advantage_clip is not None or config.distillation_alpha != 1.0
     return config if limited else replace(config, advantage_clip=TEST_TIME.advantage_clip)
 
