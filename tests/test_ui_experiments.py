@@ -247,7 +247,7 @@ def test_the_code_shown_is_python() -> None:
             hostile,
             LearnSettings(rounds=2),
             1,
-            SDPOConfig(learning_rate=1e-3, method="grpo"),
+            SDPOConfig(learning_rate=2e-3, method="grpo"),
         ),
         race_code([hostile], ["sdpo"], DiscoverySettings(), 1, SDPOConfig()),
         as_python("teacher", [], False, hostile, LearnSettings(), 1, SDPOConfig(steps=2)),
@@ -256,7 +256,7 @@ def test_the_code_shown_is_python() -> None:
     for text in texts:
         compile(text, "shown", "exec")
     assert (
-        "SDPOConfig(learning_rate=0.001), ('sdpo',), alike=True" in texts[0] and "LearnSettings(rounds=2)" in texts[0]
+        "SDPOConfig(learning_rate=0.002), ('sdpo',), alike=True" in texts[0] and "LearnSettings(rounds=2)" in texts[0]
     )
     assert "SDPOConfig(advantage_clip=5.0)" in texts[1] and repr(hostile) in texts[1]
     assert "comparison('teacher', SDPOConfig(steps=2))" in texts[2]

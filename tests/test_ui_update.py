@@ -111,7 +111,7 @@ def test_the_command_line_shown_makes_the_same_configuration() -> None:
         seen.append(config)
 
     changed = SDPOConfig(
-        method="blend", teacher="ema", teacher_update_rate=0.02, steps=2, learning_rate=0.001, distillation_alpha=0.5,
+        method="blend", teacher="ema", teacher_update_rate=0.02, steps=2, learning_rate=0.002, distillation_alpha=0.5,
         distillation_topk=5, distillation_add_tail=False, distillation_normalised=True, use_demonstrations=False,
         include_failed_attempt=True, grpo_weight=0.3, kl_limit=0.4,
     )  # fmt: skip
