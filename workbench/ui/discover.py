@@ -12,7 +12,7 @@ from workbench.errors import WorkbenchError
 from workbench.experiments.settings import DEFAULT_METHODS, SCREENED, DiscoverySettings
 from workbench.ui import experiment_jobs
 from workbench.ui.choices import DISCOVERY, FEEDBACK_KINDS
-from workbench.ui.experiments import AFTERWARDS, ExperimentPanel, name_field, number
+from workbench.ui.experiments import AFTERWARDS, ExperimentPanel, number
 from workbench.ui.forms import make_config, plural
 from workbench.ui.moment import Moment
 from workbench.ui.panel import QUIET, Selection, Then, polite
@@ -76,9 +76,7 @@ class DiscoverPanel(ExperimentPanel):
                         self.tab, "group", "Group", "Attempts between two updates of SDPO.", spent.group
                     )
                     self.seed = number(self.tab, "seed", "Seed", "Of the race's random numbers.", 0)
-                self.name = name_field(self.tab)
-                with gr.Accordion("The same as code", open=False):
-                    self.code = gr.Code(language="python", label="Python", interactive=False, elem_id="discover-code")
+                self.name_and_code()
             with gr.Column(scale=9, min_width=320):
                 self.results(charts=1)
 

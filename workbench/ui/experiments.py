@@ -44,6 +44,18 @@ class ExperimentPanel(Panel):
             self.stop = gr.Button("Stop", interactive=False, min_width=64, elem_id=f"stop-{self.tab}")
         self.follow(f"{self.tab} stop", self.stop, lambda m: bool(self._own(m)), lambda can: gr.Button(interactive=can))
 
+    def name_and_code(self, code: str = "") -> None:
+        """What the experiment is called, and the plan as Python, where the form ends."""
+        self.name = gr.Textbox(
+            label="Name",
+            info="By which it is found and resumed. Default: the kind and a number.",
+            max_length=LONGEST_NAME,
+            elem_id=f"{self.tab}-name",
+        )
+        with gr.Accordion("The same as code", open=False):
+            name = f"{self.tab}-code"
+            self.code = gr.Code(code, language="python", label="Python", interactive=False, elem_id=name)
+
     def results(self, charts: int) -> None:
         """The shown experiment with its first so many charts, and the list of all of them."""
         self.draw(f"{self.tab}-now", self._now)
@@ -175,16 +187,6 @@ def number(tab: str, name: str, label: str, what: str, default: int) -> gr.Numbe
     """A whole number of a form, with what it means and its default."""
     info = f"{what} Default {default}."
     return gr.Number(default, label=label, info=info, precision=0, min_width=130, elem_id=f"{tab}-{name}")
-
-
-def name_field(tab: str) -> gr.Textbox:
-    """The name of an experiment."""
-    return gr.Textbox(
-        label="Name",
-        info="By which it is found and resumed. Default: the kind and a number.",
-        max_length=LONGEST_NAME,
-        elem_id=f"{tab}-name",
-    )
 
 
 class Mark:

@@ -16,7 +16,7 @@ from workbench.experiments.settings import LearnSettings
 from workbench.tasks.house_rules.pack import DEFAULT_KIND, PACK, fresh_house, pack_name, parse_name
 from workbench.ui import experiment_jobs
 from workbench.ui.choices import COMPARED, FEEDBACK_KINDS, WHY
-from workbench.ui.experiments import AFTERWARDS, ExperimentPanel, name_field, number
+from workbench.ui.experiments import AFTERWARDS, ExperimentPanel, number
 from workbench.ui.forms import make_config, plural
 from workbench.ui.panel import NEWEST, QUIET, Selection, Then, polite
 from workbench.ui.settings import as_code
@@ -95,15 +95,7 @@ class LearnPanel(ExperimentPanel):
                     self.seed = number(
                         self.tab, "seed", "Seed", "Of tasks and random numbers; also names a fresh house.", 0
                     )
-                self.name = name_field(self.tab)
-                with gr.Accordion("The same as code", open=False):
-                    self.code = gr.Code(
-                        as_python("methods", ["sdpo", "grpo"], False, PACK, defaults, 0, SDPOConfig()),
-                        language="python",
-                        label="Python",
-                        interactive=False,
-                        elem_id="learn-code",
-                    )
+                self.name_and_code(as_python("methods", ["sdpo", "grpo"], False, PACK, defaults, 0, SDPOConfig()))
             with gr.Column(scale=9, min_width=320):
                 self.results(charts=4)
 

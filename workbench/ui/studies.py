@@ -11,7 +11,7 @@ from workbench.errors import WorkbenchError
 from workbench.experiments.settings import LOSSES, TEACHERS, CreditStudySettings, UpdateStudySettings
 from workbench.ui import study_jobs
 from workbench.ui.experiment_jobs import whole
-from workbench.ui.experiments import AFTERWARDS, ExperimentPanel, name_field, number
+from workbench.ui.experiments import AFTERWARDS, ExperimentPanel, number
 from workbench.ui.forms import plural
 from workbench.ui.panel import NEWEST, Selection, Then, polite
 from workbench.ui.settings import as_code
@@ -79,15 +79,7 @@ class StudiesPanel(ExperimentPanel):
                         elem_id="studies-rates",
                     )
                 self.seed = number(self.tab, "seed", "Seed", "Of programs, houses and random numbers.", 0)
-                self.name = name_field(self.tab)
-                with gr.Accordion("The same as code", open=False):
-                    self.code = gr.Code(
-                        as_python(credit, 0),
-                        language="python",
-                        label="Python",
-                        interactive=False,
-                        elem_id="studies-code",
-                    )
+                self.name_and_code(as_python(credit, 0))
             with gr.Column(scale=9, min_width=320):
                 self.results(charts=5)
 
