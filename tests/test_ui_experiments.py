@@ -258,7 +258,7 @@ def test_the_code_shown_is_python() -> None:
     assert (
         "SDPOConfig(learning_rate=0.002), ('sdpo',), alike=True" in texts[0] and "LearnSettings(rounds=2)" in texts[0]
     )
-    assert "SDPOConfig(advantage_clip=5.0)" in texts[1] and repr(hostile) in texts[1]
+    assert "SDPOConfig(advantage_clip=5.0, learning_rate=0.003)" in texts[1] and repr(hostile) in texts[1]
     assert "comparison('teacher', SDPOConfig(steps=2))" in texts[2]
     assert "wb.study_update(UpdateStudySettings(learning_rates=(0.001,)), seed=2)" in texts[3]
 
