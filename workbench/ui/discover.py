@@ -21,8 +21,8 @@ from workbench.ui.studio import Studio
 
 HERE = "the task of the tab Round"
 EMPTY = (
-    "A discovery is the first attempt that passes at a task that the policy hardly ever solves. Find hard tasks on the "
-    "left, or take the one of the tab Round, and race the methods: who needs the fewest attempts?"
+    "A discovery is the first attempt that passes at a task that the policy hardly ever solves. Find hard tasks, or "
+    "take the one of the tab Round, and race the methods: who needs the fewest attempts?"
 )
 
 

@@ -92,8 +92,8 @@ EXPLAINED: Mapping[str, Setting] = {
         "paper: 0.01 with feedback, 0.05 without, of the average",
     ),
     "learning_rate": Setting(
-        "Of AdamW on the LoRA adapter. Three times the default teaches the embedded policy sooner, and loses it again "
-        "after some 50 rounds.",
+        "Of AdamW on the LoRA adapter. Three times the default shows more after one update, and loses the embedded "
+        "policy after some 50.",
         "",
         "about ten times the paper's of full fine-tuning, as LoRA wants it; tuned on the embedded policy",
     ),

@@ -32,8 +32,7 @@ NUMBERS = {
 HOUSES = {"that of the tab Round": "round", "a fresh one, by the seed": "fresh"}
 EMPTY = (
     "A learning run shows whether feedback makes the policy better at tasks that it has never seen. Choose what to "
-    "compare on the left and press Start: each way gets the same tasks and the same number of attempts, and its curve "
-    "grows here."
+    "compare and press Start: each way gets the same tasks and the same number of attempts, and its curve grows here."
 )
 
 

@@ -42,8 +42,8 @@ UPDATE = {
 }
 RATES = ", ".join(f"{rate:g}" for rate in UpdateStudySettings().learning_rates)
 EMPTY = (
-    "A study asks of hundreds of programs or updates what the tab Round shows of one. Choose a question on the left "
-    "and press Start: tables and charts grow here. The policy is afterwards what it is now."
+    "A study asks of hundreds of programs or updates what the tab Round shows of one. Choose a question and press "
+    "Start: tables and charts grow here. The policy is afterwards what it is now."
 )
 
 
