@@ -129,7 +129,7 @@ class SDPOConfig:
     # how far the average moves per update (paper: 0.01 with feedback, 0.05 without). None = the teacher's own of
     # TEACHER_RATES; frozen and live have no other.
     teacher_update_rate: float | None = None
-    # Three times as much teaches sooner, and loses the embedded policy after tens of rounds (docs/evidence.md, part 6).
+    # Three times as much teaches sooner, and loses a policy after tens of rounds (docs/evidence.md, section 6).
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0

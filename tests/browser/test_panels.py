@@ -128,10 +128,10 @@ def test_a_prompt_outside_of_the_language_is_told_before_sampling(new_page: Call
     page.locator(".wb-language summary").click()
     page.wait_for_selector(".wb-language td:has-text('Qwen/Qwen3-0.6B')")
     page.locator("#own-prompt textarea").press_sequentially(", then take 3")  # it is drawn anew; what was opened stays
-    page.wait_for_selector(".wb-language .wb-closest:has-text('then take 3')")
+    page.wait_for_selector(".wb-language .wb-closest:has-text('Write f(xs): drop 2, then sort, then take 3.')")
     assert page.locator(".wb-language td:has-text('Qwen/Qwen3-0.6B')").is_visible()
     page.get_by_role("button", name="Use the closest instead").click()
-    page.wait_for_selector(".wb-prompt:has-text('then take 3')")
+    page.wait_for_selector(".wb-prompt:has-text('Write f(xs): drop 2, then sort, then take 3.')")
     page.wait_for_function("document.querySelector('#own-prompt textarea').value.startsWith('Write f(xs): drop')")
     page.fill("#own-prompt textarea", "What is 2 + 2?")
     page.get_by_label("Keep it in the pack").fill("sums")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @takes_place("discover")
-@takes_config(learning_rate=TEST_TIME.learning_rate, advantage_clip=TEST_TIME.advantage_clip)
+@takes_config(TEST_TIME)
 def discover(
     config: SDPOConfig,
     where: Place,

@@ -98,12 +98,12 @@ def takes(
     return decorate
 
 
-def takes_config(**changed: Any) -> Callable[[Command], Command]:
-    """The options of an update, for the parameter `config: SDPOConfig`; `changed`: defaults other than its own.
+def takes_config(defaults: SDPOConfig | None = None) -> Callable[[Command], Command]:
+    """The options of an update, for the parameter `config: SDPOConfig`; `defaults` None: its own.
 
     A bad value raises ConfigError.
     """
-    return takes("config", CONFIG_OPTIONS, asdict(SDPOConfig(**changed)), SDPOConfig)
+    return takes("config", CONFIG_OPTIONS, asdict(defaults or SDPOConfig()), SDPOConfig)
 
 
 def parsed_spans(texts: Sequence[str] | None) -> dict[str, list[tuple[int, int]]]:

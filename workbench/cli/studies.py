@@ -28,14 +28,6 @@ if TYPE_CHECKING:
     from workbench.experiments.journal import Point
 
 
-def build() -> typer.Typer:
-    """The studies under their names."""
-    app = typer.Typer(help="Ask what credit, updates and long runs really do.")
-    for command in (credit, update, stability):
-        app.command(name=command.__name__)(command)
-    return app
-
-
 CREDIT_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
         "programs": Annotated[int, typer.Option(help="With one wrong stage, read in every way.")],
@@ -45,6 +37,14 @@ CREDIT_OPTIONS: Mapping[str, Any] = MappingProxyType(
         "continuations": Annotated[int, typer.Option(help="From each of both tokens.")],
     }
 )
+
+
+def build() -> typer.Typer:
+    """The studies under their names."""
+    app = typer.Typer(help="Ask what credit, updates and long runs really do.")
+    for command in (credit, update, stability):
+        app.command(name=command.__name__)(command)
+    return app
 
 
 @takes_place("study-credit")

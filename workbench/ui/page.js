@@ -53,6 +53,15 @@
     return add(box, written("pre", "wb-pre", prompt.text), tokens);
   }
 
+  /* Shows other nodes in a part; a detail that was opened stays open, also where for a while there is none. */
+  function redraw(root, ...nodes) {
+    const before = root.querySelector("details");
+    if (before) root.wasOpen = before.open;
+    root.replaceChildren(...nodes);
+    const after = root.querySelector("details");
+    if (after) after.open = Boolean(root.wasOpen);
+  }
+
   const parts = {
     task(root, data) {
       const open = root.querySelector("details[open]") !== null;
@@ -83,13 +92,9 @@
       if (focused) { const again = root.querySelector(`[data-id="${CSS.escape(focused)}"]`); if (again) again.focus(); }
     },
     teacher(root, data) {
-      const before = root.querySelector("details");
-      if (before) root.wasOpen = before.open; // also while nothing is known and nothing is shown
-      if (data.empty) { root.replaceChildren(); return; }
-      const box = exactly(`Teacher prompt: exactly what the self-teacher reads (${plural(data.ids.length, "token")})`, data,
-        data.shortened ? "The solution or the feedback was shortened to fit the model's context." : "");
-      box.open = Boolean(root.wasOpen);
-      root.replaceChildren(box);
+      if (data.empty) { redraw(root); return; }
+      redraw(root, exactly(`Teacher prompt: exactly what the self-teacher reads (${plural(data.ids.length, "token")})`, data,
+        data.shortened ? "The solution or the feedback was shortened to fit the model's context." : ""));
     },
     heat(root, data, trigger) {
       // Marking by keyboard is a run of events: the server is told of the last.
@@ -176,5 +181,5 @@
     watch("value", draw);
     draw();
   }
-  window.SDPOPage = { attach, parts, kit: { el, add, plain, two, percent, plural, heading, term, button, time } };
+  window.SDPOPage = { attach, parts, kit: { el, add, plain, two, percent, plural, heading, term, button, time, redraw } };
 })();

@@ -1,7 +1,7 @@
 /* What is said of a prompt that the policy does not speak, and files that the browser saves. */
 (function () {
   "use strict";
-  const { el, add, button } = window.SDPOPage.kit;
+  const { el, add, button, redraw } = window.SDPOPage.kit;
   const size = (bytes) => (bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${Math.round(bytes / 1e6)} MB`);
 
   function advised(data, trigger) {
@@ -21,13 +21,7 @@
   }
   window.SDPOPage.advised = advised;
 
-  window.SDPOPage.parts.language = (root, data, trigger) => {
-    const before = root.querySelector("details");
-    if (before) root.wasOpen = before.open; // the answer to the next letter does not close what was opened
-    root.replaceChildren(...(data.closest ? [advised(data, trigger)] : []));
-    const after = root.querySelector("details");
-    if (after) after.open = Boolean(root.wasOpen);
-  };
+  window.SDPOPage.parts.language = (root, data, trigger) => redraw(root, ...(data.closest ? [advised(data, trigger)] : []));
 
   /* The text goes into a file by the browser alone: nothing is left on the server. */
   window.SDPOPage.parts.download = (root, data) => {
