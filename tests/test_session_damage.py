@@ -14,8 +14,8 @@ from workbench import Workbench
 from workbench.config import LoraSettings, SamplingConfig, SDPOConfig
 from workbench.errors import CreditError, RunError
 from workbench.records import Attempt
-from workbench.ui.studio import Detail, Studio
-from workbench.ui.worker import Desk
+from workbench.service.actions.round import Detail, Studio
+from workbench.service.queue import Desk
 
 SHORT = SamplingConfig(max_new_tokens=12)
 CONFIG = SDPOConfig()

@@ -9,8 +9,8 @@ import pytest
 from workbench import Workbench
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, FeedbackError
-from workbench.ui.studio import Studio
-from workbench.ui.worker import Desk
+from workbench.service.actions.round import Studio
+from workbench.service.queue import Desk
 
 WAIT_S = 120.0
 IMPOSSIBLE = {"tests": [{"function": "f", "args": [[3, 1, 2, 5]], "expected": "nothing"}]}

@@ -14,13 +14,13 @@ from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import PolicyError, PromptError, TaskError
 from workbench.policy.judge import wording
 from workbench.records import Task
+from workbench.service.actions.round import Studio
+from workbench.service.snapshot import Moment
 from workbench.tasks import check_task, dump_pack, judge, parse_pack
 from workbench.ui import make_desk
 from workbench.ui.header import header, judge_fact
-from workbench.ui.moment import Moment
-from workbench.ui.own_task import expected
-from workbench.ui.studio import Studio
-from workbench.ui.tasks import task_text
+from workbench.ui.tabs.round.own_task import expected
+from workbench.ui.tabs.round.tasks import task_text
 
 SHORT = SamplingConfig(max_new_tokens=8)
 PROMPT, CRITERIA = "Write f(xs): sort.", "It sorts."

@@ -14,17 +14,17 @@ from workbench import Workbench
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, FeedbackError, NoSignalError, PolicyError, RunError, TaskError
 from workbench.records import Attempt, SideEffects, UpdateReport
+from workbench.service.actions.round import Detail, Studio
+from workbench.service.checks import make_config
+from workbench.service.job import AHEAD, SHOWN
+from workbench.service.queue import LONGEST_QUEUE, Desk
+from workbench.service.rewards import by_policy
+from workbench.service.snapshot import path_to, pick
 from workbench.ui import build_ui, charts
-from workbench.ui.attempts import pooled_limit, strip
-from workbench.ui.credit import with_report
-from workbench.ui.forms import make_config
-from workbench.ui.job import AHEAD, SHOWN
-from workbench.ui.moment import path_to, pick
-from workbench.ui.own_task import expected
-from workbench.ui.rewards import by_policy
-from workbench.ui.studio import Detail, Studio
-from workbench.ui.timeline import branches, timeline
-from workbench.ui.worker import LONGEST_QUEUE, Desk
+from workbench.ui.tabs.round.attempts import pooled_limit, strip
+from workbench.ui.tabs.round.credit import with_report
+from workbench.ui.tabs.round.own_task import expected
+from workbench.ui.tabs.round.timeline import branches, timeline
 
 WAIT_S = 300.0
 

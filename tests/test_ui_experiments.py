@@ -23,14 +23,17 @@ from workbench.experiments.settings import (
     LearnSettings,
     UpdateStudySettings,
 )
-from workbench.ui import experiment_jobs, make_desk, studies, study_jobs
+from workbench.service.actions import experiments as experiment_jobs
+from workbench.service.actions import studies as study_jobs
+from workbench.service.actions.round import Studio
+from workbench.service.job import AHEAD
+from workbench.service.queue import Desk
+from workbench.ui import make_desk
 from workbench.ui.choices import COMPARED, DISCOVERY, FEEDBACK_KINDS
-from workbench.ui.discover import as_python as race_code
-from workbench.ui.experiments import REPORTS, Mark, alarms, race, tables, weight
-from workbench.ui.job import AHEAD
-from workbench.ui.learn import as_python, chosen_pack, planned
-from workbench.ui.studio import Studio
-from workbench.ui.worker import Desk
+from workbench.ui.tabs import studies
+from workbench.ui.tabs.discover import as_python as race_code
+from workbench.ui.tabs.experiments import REPORTS, Mark, alarms, race, tables, weight
+from workbench.ui.tabs.learn import as_python, chosen_pack, planned
 
 WAIT_S = 300.0
 SHAPE = {"rounds": 1, "questions": 1, "attempts": 4, "held_out": 2, "measure_every": 1}

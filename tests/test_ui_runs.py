@@ -10,8 +10,8 @@ import pytest
 from workbench import Workbench
 from workbench.config import SamplingConfig
 from workbench.errors import CreditError, RunError
-from workbench.ui.studio import Studio
-from workbench.ui.worker import Desk
+from workbench.service.actions.round import Studio
+from workbench.service.queue import Desk
 
 WAIT_S = 120.0
 PROMPT = "Write f(xs): sort, then take 3."

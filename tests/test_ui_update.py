@@ -15,14 +15,14 @@ from workbench.cli.settings import CONFIG_OPTIONS, takes_config
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError
 from workbench.records import Attempt, Ledger, SideEffects, UpdateReport
+from workbench.service.actions.round import Detail
+from workbench.service.checks import changed_setting
 from workbench.ui import charts
 from workbench.ui.choices import DIVERGENCES, WHY, divergence_of
 from workbench.ui.explained import EXPLAINED
-from workbench.ui.forms import changed_setting
-from workbench.ui.health import health
-from workbench.ui.settings import NO_OPTION, as_code, as_command
-from workbench.ui.studio import Detail
-from workbench.ui.update import plan
+from workbench.ui.tabs.round.health import health
+from workbench.ui.tabs.round.update import plan
+from workbench.ui.tabs.settings import NO_OPTION, as_code, as_command
 
 
 def attempt(name: str, tokens: int) -> Attempt:

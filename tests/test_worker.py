@@ -17,10 +17,10 @@ from workbench import Workbench
 from workbench.benchmarks.measure import resident_bytes
 from workbench.config import LoraSettings, SamplingConfig
 from workbench.errors import RunError, TaskError
-from workbench.ui import worker
-from workbench.ui.job import AHEAD, ASKED_BY, SHOWN
-from workbench.ui.studio import Studio
-from workbench.ui.worker import Desk
+from workbench.service import queue as worker
+from workbench.service.actions.round import Studio
+from workbench.service.job import AHEAD, ASKED_BY, SHOWN
+from workbench.service.queue import Desk
 
 WAIT_S = 120.0
 

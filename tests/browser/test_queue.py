@@ -15,9 +15,9 @@ import pytest
 
 from workbench import Workbench
 from workbench.benchmarks.browser import free_port
+from workbench.service.job import Job
+from workbench.service.queue import Desk
 from workbench.ui import build_ui, launch, make_desk
-from workbench.ui.job import Job
-from workbench.ui.worker import Desk
 
 pytestmark = pytest.mark.browser
 

@@ -12,22 +12,24 @@ from typing import Any
 import gradio as gr
 
 from workbench.config import SamplingConfig, SDPOConfig
+from workbench.service.actions import experiments as experiment_jobs
+from workbench.service.actions import tokens as intervention
+from workbench.service.actions.round import Studio
+from workbench.service.queue import Desk
 from workbench.tasks.sandbox import confinement
-from workbench.ui import api, experiment_jobs, intervention
+from workbench.ui import api
 from workbench.ui.classroom import ClassroomPanel
-from workbench.ui.compare import ComparePanel
-from workbench.ui.discover import DiscoverPanel
 from workbench.ui.header import HeaderPanel
-from workbench.ui.learn import LearnPanel
 from workbench.ui.panel import Selection
 from workbench.ui.replay import switch_off
-from workbench.ui.round import Round
-from workbench.ui.runs import RunsPanel
 from workbench.ui.server import launch
-from workbench.ui.settings import SettingsPanel
-from workbench.ui.studies import StudiesPanel
-from workbench.ui.studio import Studio
-from workbench.ui.worker import Desk
+from workbench.ui.tabs.compare import ComparePanel
+from workbench.ui.tabs.discover import DiscoverPanel
+from workbench.ui.tabs.learn import LearnPanel
+from workbench.ui.tabs.round.tab import Round
+from workbench.ui.tabs.runs import RunsPanel
+from workbench.ui.tabs.settings import SettingsPanel
+from workbench.ui.tabs.studies import StudiesPanel
 
 __all__ = ["build_ui", "launch", "make_desk"]
 

@@ -18,15 +18,15 @@ import gradio as gr
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, TaskError
 from workbench.records import to_json
+from workbench.service.actions.round import Studio, detail
+from workbench.service.checks import is_text, make_config
+from workbench.service.state import find
 from workbench.tasks import is_built_in
 from workbench.tasks.sandbox import shown
-from workbench.ui import book_endpoints, endpoints, experiment_endpoints, intervention
-from workbench.ui.board import find
+from workbench.ui import book_endpoints, endpoints, experiment_endpoints, token_endpoints
 from workbench.ui.endpoints import Endpoint
-from workbench.ui.forms import is_text, make_config
 from workbench.ui.header import queue
 from workbench.ui.panel import polite
-from workbench.ui.studio import Studio, detail
 
 
 def build(studio: Studio) -> None:
@@ -121,7 +121,7 @@ def build(studio: Studio) -> None:
         return {"state": desk.state}
 
     named: list[Endpoint] = [tasks, sample, judge, feedback, credit, update, undo, redo, checkout, held_out]
-    parts = (endpoints, book_endpoints, experiment_endpoints, intervention)
+    parts = (endpoints, book_endpoints, experiment_endpoints, token_endpoints)
     others = chain.from_iterable(part.endpoints(studio, result) for part in parts)
     for endpoint in (*named, status, stop, reopen, *others):
         gr.api(polite(checked(endpoint)), api_name=endpoint.__name__, concurrency_limit=None)

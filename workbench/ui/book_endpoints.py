@@ -7,11 +7,11 @@ from typing import Any
 from workbench.config import SDPOConfig
 from workbench.errors import RunError
 from workbench.records import UpdateReport, to_json
-from workbench.ui.board import find
+from workbench.service.actions.round import Studio
+from workbench.service.actions.tokens import plain_test
+from workbench.service.checks import make_config, whole_number
+from workbench.service.state import find
 from workbench.ui.endpoints import Endpoint
-from workbench.ui.forms import make_config, whole_number
-from workbench.ui.intervention import plain_test
-from workbench.ui.studio import Studio
 
 MOST_LISTED = 1024  # attempts in one answer
 PER_TOKEN = ("predicted", "realised")  # fields of a report that the timeline leaves out

@@ -12,10 +12,10 @@ import gradio as gr
 
 from workbench.config import SamplingConfig
 from workbench.errors import TaskError
-from workbench.ui.forms import make_config
-from workbench.ui.job import Job
+from workbench.service.actions.round import Studio
+from workbench.service.checks import make_config
+from workbench.service.job import Job
 from workbench.ui.panel import QUIET, Panel, Selection, Then, chosen_id, polite
-from workbench.ui.studio import Studio
 
 ATTEMPTS = 6
 

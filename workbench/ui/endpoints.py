@@ -11,15 +11,15 @@ from gradio.utils import get_upload_folder
 from workbench.config import SDPOConfig
 from workbench.errors import RunError, TaskError
 from workbench.records import to_json
+from workbench.service.actions import compare as compare_jobs
+from workbench.service.actions.round import Studio
+from workbench.service.actions.runs import NO_ARCHIVE
+from workbench.service.actions.tasks import AD_HOC
+from workbench.service.checks import checked_text, make_config
+from workbench.service.rewards import by_policy
+from workbench.service.snapshot import path_to
 from workbench.tasks.sandbox import shown
-from workbench.ui import compare_jobs
-from workbench.ui.forms import checked_text, make_config
-from workbench.ui.moment import path_to
-from workbench.ui.own_task import advice
-from workbench.ui.rewards import by_policy
-from workbench.ui.run_jobs import NO_ARCHIVE
-from workbench.ui.studio import Studio
-from workbench.ui.task_jobs import AD_HOC
+from workbench.ui.tabs.round.own_task import advice
 
 Endpoint = Callable[..., Awaitable[Any]]
 

@@ -14,13 +14,14 @@ from workbench.experiments.settings import (
     CreditStudySettings,
     UpdateStudySettings,
 )
+from workbench.service.actions import experiments as experiment_jobs
+from workbench.service.actions import studies as study_jobs
+from workbench.service.actions.round import Studio
+from workbench.service.checks import make_config
 from workbench.tasks.house_rules.pack import PACK
-from workbench.ui import experiment_jobs, study_jobs
 from workbench.ui.endpoints import Endpoint
-from workbench.ui.experiments import described
-from workbench.ui.forms import make_config
-from workbench.ui.studies import RATES
-from workbench.ui.studio import Studio
+from workbench.ui.tabs.experiments import described
+from workbench.ui.tabs.studies import RATES
 
 CREDIT, UPDATE = CreditStudySettings(), UpdateStudySettings()
 

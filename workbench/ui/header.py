@@ -12,9 +12,9 @@ import gradio as gr
 
 from workbench.config import model_name
 from workbench.errors import RunError
-from workbench.ui.moment import Moment
+from workbench.service.queue import Desk
+from workbench.service.snapshot import Moment
 from workbench.ui.panel import QUIET, Panel, Then, polite
-from workbench.ui.worker import Desk
 
 
 class HeaderPanel(Panel):

@@ -19,8 +19,8 @@ from gradio.context import LocalContext
 
 from workbench.errors import WorkbenchError
 from workbench.heatmap import island
-from workbench.ui.job import ASKED_BY
-from workbench.ui.moment import Moment
+from workbench.service.job import ASKED_BY
+from workbench.service.snapshot import Moment
 
 QUIET: dict[str, Any] = {
     "show_progress": "hidden",

@@ -1,0 +1,1 @@
+"""The actions: one typed function per verb, grouped by what they act on."""
