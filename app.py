@@ -93,7 +93,8 @@ def serve(flags: argparse.Namespace) -> None:
         sandbox.allow_unsafe()
     print(sandbox.confinement(), flush=True)
     sys.meta_path.insert(0, WithoutStubs())
-    from workbench.ui import build_ui, launch, make_desk  # Gradio takes seconds to import
+    from workbench.service import make_queue
+    from workbench.ui import build_ui, launch  # Gradio takes seconds to import
 
     def opener() -> Any:
         from workbench import Workbench
@@ -104,21 +105,21 @@ def serve(flags: argparse.Namespace) -> None:
             flags.run, model=flags.model, quantization=flags.quantization, device=flags.device, seed=flags.seed
         )
 
-    desk = make_desk(opener)
-    page = build_ui(desk, Path(flags.replay or flags.run).absolute().name, replay=bool(flags.replay))
+    queue = make_queue(opener)
+    page = build_ui(queue, Path(flags.replay or flags.run).absolute().name, replay=bool(flags.replay))
     try:
         auth = tuple(flags.auth.split(":", 1)) if flags.auth else None
         names = LOOPBACK if flags.host in LOOPBACK else ()
         address = launch(page, flags.host, flags.port, auth, names)  # type: ignore[arg-type]
         print(f"SDPO Workbench is at {address}", flush=True)
-        desk.start()  # not before: importing torch holds up every other thread, and so the page
-        desk.settled.wait()
-        if desk.failure is not None:
-            raise desk.failure
+        queue.start()  # not before: importing torch holds up every other thread, and so the page
+        queue.settled.wait()
+        if queue.failure is not None:
+            raise queue.failure
         page.block_thread()
     finally:
         page.close()
-        desk.close()
+        queue.close()
 
 
 def be_private(private: str) -> None:

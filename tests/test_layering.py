@@ -31,8 +31,11 @@ EDGES: dict[str, set[str]] = {
     "session": {"evidence", "probe", "statistics", "runs", "policy", "tasks", "credit", "heatmap", *BASE},
     "experiments": {"session", "statistics", "embedded", "tasks", "credit", *BASE},
     "workbench": {"experiments", "session", *BASE},
-    "service": {"experiments", "workbench", "tasks", "credit", "allocator", *BASE},
-    "ui": {"service", "experiments", "tasks", "credit", "heatmap", *BASE},
+    "service": {
+        *("workbench", "experiments", "session", "statistics", "policy", "tasks", "credit", "allocator"),
+        *BASE,
+    },
+    "ui": {"service", "experiments", "session", "tasks", "credit", "heatmap", *BASE},
     "benchmarks": {
         "workbench",
         "heatmap",
@@ -46,7 +49,7 @@ EDGES: dict[str, set[str]] = {
         *BASE,
     },
     "cli": {"benchmarks", "experiments", "workbench", "statistics", "embedded", "policy", "runs", "tasks", *BASE},
-    "app": {"ui", "workbench", "tasks", *BASE},
+    "app": {"ui", "service", "workbench", "tasks", *BASE},
     "__init__": {"workbench"},  # hands out `Workbench` on first use
     "__main__": {"cli"},
 }

@@ -14,10 +14,11 @@ from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import PolicyError, PromptError, TaskError
 from workbench.policy.judge import wording
 from workbench.records import Task
-from workbench.service.actions.round import Studio
-from workbench.service.snapshot import Moment
+from workbench.service import make_queue
+from workbench.service.actions import round as round_actions
+from workbench.service.actions.tasks import add_task
+from workbench.service.snapshot import Snapshot
 from workbench.tasks import check_task, dump_pack, judge, parse_pack
-from workbench.ui import make_desk
 from workbench.ui.header import header, judge_fact
 from workbench.ui.tabs.round.own_task import expected
 from workbench.ui.tabs.round.tasks import task_text
@@ -113,25 +114,24 @@ def test_a_task_names_its_judge_in_every_form(model: str) -> None:
 
 
 def test_a_task_typed_on_the_page_names_its_judge_and_the_header_says_what_it_takes(tmp_path: Path, model: str) -> None:
-    desk = make_desk(lambda: Workbench.open(tmp_path / "run")).start()
+    queue = make_queue(lambda: Workbench.open(tmp_path / "run")).start()
     try:
-        studio = Studio(desk)
         answer = expected("model", f" {CRITERIA} ", f" {model} ")
-        task = studio.add_task(PROMPT, "model", answer, None).future.result(180)
+        task = add_task(queue, PROMPT, "model", answer).result(180)
         assert task.answer == {"model": model, "criteria": CRITERIA}
-        told = task_text(task, desk)
+        told = task_text(task, queue)
         assert (told["judge"], told["model"]) == (f"the model {Path(model).name}", model)
-        assert desk.facts["judges"] == ()
-        studio.judge(task.id, "def f").future.result(180)  # nothing is sampled, and yet it is loaded
-        (kept,) = desk.facts["judges"]
+        assert queue.state.judges == ()
+        round_actions.judge(queue, task.id, "def f").result(180)  # nothing is sampled, and yet it is loaded
+        (kept,) = queue.state.judges
         assert kept["model"] == model
-        (one,) = studio.sample(task.id, 1, SHORT).future.result(180)
-        assert studio.judge(task.id, one.text).future.result(180).reward == one.reward
-        assert desk.facts["judges"] == (kept,)
-        line = header(Moment(studio, task.id, "", SDPOConfig(), SHORT), "run")
+        (one,) = round_actions.sample(queue, task.id, 1, SHORT.temperature, SHORT.max_new_tokens).result(180)
+        assert round_actions.judge(queue, task.id, one.text).result(180).reward == one.reward
+        assert queue.state.judges == (kept,)
+        line = header(Snapshot(queue, task.id, "", SDPOConfig(), SHORT), "run")
         assert line["facts"][0] == judge_fact(kept) and line["directories"] == [model]
     finally:
-        desk.close()
+        queue.close()
 
 
 def test_a_judge_is_called_by_the_last_folder_of_its_path_and_a_hub_model_by_its_id() -> None:

@@ -1,15 +1,18 @@
-"""What a form or a program gives, as the settings and texts that the workbench takes; one sentence where it cannot.
+"""Checks of what forms and programs pass, as parts of the types of an action's arguments; one sentence where they fail.
 
-Knows nothing of Gradio.
+    def sample(context, task: TaskId, n: Annotated[int, whole("n", 1, 64)] = 8, ...)
+
+A check takes a value and returns the one to use, or raises a WorkbenchError.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Annotated, Any
 
-from workbench.errors import ConfigError, TaskError
+from workbench.config import SDPOConfig
+from workbench.errors import ConfigError, FeedbackError, NoSignalError, TaskError, WorkbenchError
 from workbench.tasks.sandbox import shown
 
 LONGEST_TEXT = 20_000  # characters of a prompt or a feedback
@@ -17,6 +20,9 @@ LONGEST_NAME = 60  # characters of a branch or a pack
 LONGEST_PACK = 2_000_000  # characters of a pack's file
 # Numbers for which "none" means something.
 MAY_BE_EMPTY = ("is_clip", "advantage_clip", "teacher_update_rate", "kl_limit")
+
+Check = Callable[[Any], Any]
+Spans = Mapping[str, Sequence[int]]  # attempt id -> (start, end) of its marked tokens, end excluded
 
 
 def is_text(value: object) -> bool:
@@ -29,28 +35,86 @@ def plural(count: int, word: str) -> str:
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
-def checked_text(value: object, what: str) -> str:
-    """The value itself. Raises TaskError for what is no text, or too long."""
-    if not isinstance(value, str) or not is_text(value):
-        raise TaskError(f"{what} must be text.")
-    if len(value) > LONGEST_TEXT:
-        raise TaskError(f"{what} has {len(value):,} characters; at most {LONGEST_TEXT:,} are taken.")
-    return value
+def chosen(sentence: str, error: type[WorkbenchError]) -> Check:
+    """An id that must be given; `sentence` says what to choose first."""
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or not value:
+            raise error(sentence)
+        return value
+
+    return check
 
 
-def check_name(name: object, what: str) -> None:
-    """Raise TaskError for what cannot be a name that people read in a list."""
-    if not isinstance(name, str) or not is_text(name) or not 0 < len(name.strip()) <= LONGEST_NAME:
-        raise TaskError(f"{what} needs a name of at most {LONGEST_NAME} characters.")
+def several(sentence: str, error: type[WorkbenchError]) -> Check:
+    """A list of ids, at least one."""
+
+    def check(values: object) -> list[str]:
+        listed = list(values) if isinstance(values, (list, tuple)) else []
+        if not listed or not all(isinstance(value, str) for value in listed):
+            raise error(sentence)
+        return listed
+
+    return check
 
 
-def whole_number(value: object, what: str, least: int, most: int) -> int:
-    """The number of a form or a program. Raises ConfigError for what is none, or out of its bounds."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    number = int(value) if isinstance(value, float) and value.is_integer() else value if whole else None
+def text(what: str, longest: int = LONGEST_TEXT) -> Check:
+    """Text of limited length; TaskError otherwise."""
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or not is_text(value):
+            raise TaskError(f"{what} must be text.")
+        if len(value) > longest:
+            raise TaskError(f"{what} has {len(value):,} characters; at most {longest:,} are accepted.")
+        return value
+
+    return check
+
+
+def name(what: str) -> Check:
+    """A name that people read in a list; TaskError otherwise."""
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or not is_text(value) or not 0 < len(value.strip()) <= LONGEST_NAME:
+            raise TaskError(f"{what} needs a name of at most {LONGEST_NAME} characters.")
+        return value.strip()
+
+    return check
+
+
+def optional_name(what: str) -> Check:
+    """The same, where no name ("", None, blanks) is fine too and gives ""."""
+
+    def check(value: object) -> str:
+        empty = value is None or (isinstance(value, str) and not value.strip())
+        return "" if empty else name(what)(value)  # type: ignore[no-any-return]
+
+    return check
+
+
+def whole(what: str, least: int, most: int, error: type[WorkbenchError] = ConfigError) -> Check:
+    """A whole number within bounds. A form may send 8.0."""
+    return lambda value: parse_int(value, what, least, most, error)
+
+
+def parse_int(value: object, what: str, least: int, most: int, error: type[WorkbenchError] = ConfigError) -> int:
+    """The whole number that a form or a program gave. Raises `error` for anything else, or out of its bounds."""
+    is_int = isinstance(value, int) and not isinstance(value, bool)
+    number = int(value) if isinstance(value, float) and value.is_integer() else value if is_int else None
     if not isinstance(number, int) or not least <= number <= most:
-        raise ConfigError(f"{what} is {shown(value)}; it must be a whole number from {least:,} to {most:,}.")
+        raise error(f"{what} is {shown(value)}; it must be a whole number from {least:,} to {most:,}.")
     return number
+
+
+def one_of(what: str, options: Sequence[str], error: type[WorkbenchError]) -> Check:
+    """One of a few names."""
+
+    def check(value: object) -> str:
+        if value not in options:
+            raise error(f"{what} is {value!r}; choose {' or '.join(options)}.")
+        return str(value)
+
+    return check
 
 
 def make_config(kind: type, values: Mapping[str, Any] | None) -> Any:
@@ -63,6 +127,11 @@ def make_config(kind: type, values: Mapping[str, Any] | None) -> Any:
         wanted = float if name in MAY_BE_EMPTY else type(defaults[name])
         made[name] = None if value is None and name in MAY_BE_EMPTY else _as(wanted, name, value)
     return kind(**made)
+
+
+def settings(kind: type) -> Check:
+    """Settings of a `kind`: as they are, from an object of a program, or the defaults for None."""
+    return lambda value: value if isinstance(value, kind) else make_config(kind, value)
 
 
 def changed_setting(kind: type, given: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
@@ -88,3 +157,10 @@ def _as(kind: type, name: str, value: Any) -> Any:
         return value
     wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
     raise ConfigError(f"{name} is {value!r}; it must be {wanted}.")
+
+
+TaskId = Annotated[str, chosen("Choose a task first.", TaskError)]
+AttemptId = Annotated[str, chosen("Choose an attempt first.", FeedbackError)]
+AttemptIds = Annotated[list[str], several("There are no attempts to learn from; sample some first.", NoSignalError)]
+Config = Annotated[SDPOConfig, settings(SDPOConfig)]
+DEFAULT_CONFIG = SDPOConfig()

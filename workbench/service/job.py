@@ -1,22 +1,27 @@
-"""A job of the desk: a function of the workbench, for whom it is done, how far it is. Knows nothing of Gradio."""
+"""A job of the queue: one piece of work, who asked for it, and how far it is."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-PERSON, SHOWN, AHEAD = 0, 1, 2  # priorities: asked for by a person; needed on screen now; needed soon
+if TYPE_CHECKING:
+    from workbench import Workbench
+
+R = TypeVar("R")
+
+PERSON, SHOWN, AHEAD = 0, 1, 2  # priorities: a person asked for it; it is needed on screen now; it is needed soon
 ASKED_BY: ContextVar[str] = ContextVar("asked_by", default="")  # the tab or program that acts; "" is the page itself
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is."""
+    """Work done so far, in units of its own."""
 
     done: float
     total: float
@@ -25,15 +30,16 @@ class Progress:
 
 
 @dataclass(order=True)
-class Job:
-    """One piece of work for the workbench's thread; `future` holds its result or its exception."""
+class Job(Generic[R]):
+    """One piece of work for the worker thread; `future` holds its result or its exception."""
 
     priority: int
     number: int  # its id
-    kind: str = field(compare=False)  # "sample", "update", ...
+    kind: str = field(compare=False)  # "sample", "update", ...: jobs of one kind take time in proportion to `size`
     label: str = field(compare=False)  # for people: "Sampling 8 attempts"
-    run: Callable[[Any, Job], Any] = field(compare=False)
-    key: Hashable = field(compare=False, default=None)  # jobs with one key are one job
+    run: Callable[[Workbench, Job[R]], R] = field(compare=False)
+    arguments: Mapping[str, Any] = field(compare=False, default_factory=dict)  # of the action that it carries out
+    key: Hashable = field(compare=False, default=None)  # jobs with the same key are one job
     size: float = field(compare=False, default=1.0)  # how much work it is, in any unit that fits its kind
     stop: threading.Event = field(compare=False, default_factory=threading.Event)
     future: Future[Any] = field(compare=False, default_factory=Future)
@@ -42,16 +48,21 @@ class Job:
     expected_s: float | None = field(compare=False, default=None)  # by the last job of its kind
     progress: Progress | None = field(compare=False, default=None)
 
+    def result(self, timeout_s: float | None = None) -> R:
+        """Wait for the result. Raises whatever the job raised."""
+        result: R = self.future.result(timeout_s)
+        return result
+
     def report(self, done: float, total: float, unit: str, *, at_most: bool = False) -> None:
-        """Say how far it is, for everyone who looks; `at_most`: it may well end before all of `total`."""
+        """Publish progress; `at_most`: the job may well end before it reaches `total`."""
         self.progress = Progress(done, total, unit, at_most)
 
     def seconds(self) -> float:
-        """How long it has been running."""
+        """Running time so far."""
         return time.monotonic() - self.started if self.started else 0.0
 
     def left_s(self) -> float | None:
-        """Seconds until it ends: by its own report, else by the last job of its kind; None where neither tells."""
+        """Estimated seconds left: by its own progress, else by the last job of its kind; None where neither tells."""
         if self.progress is not None:
             done = self.progress.done
             return self.seconds() * (self.progress.total - done) / done if done else None

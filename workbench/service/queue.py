@@ -1,8 +1,8 @@
-"""The desk: one thread that owns the workbench, a queue of jobs, and a board that everyone may read.
+"""The job queue: one worker thread owns the workbench, does one job after the other, and publishes the run's state.
 
-Knows nothing of Gradio. A job runs to its end whether or not the page that asked for it is still open. Pages read the
-board (what is true now) and never call the workbench themselves. Whoever calls says by `ASKED_BY` for whom: what fails
-is told to them alone.
+A job runs to its end whether or not the page that asked for it is still open. Pages read the published state and never
+call the workbench themselves. The context variable `ASKED_BY` says on whose behalf a call acts: errors are shown only
+in the tab that asked.
 """
 
 from __future__ import annotations
@@ -13,57 +13,67 @@ import threading
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
-from typing import Any
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.allocator import trim
 from workbench.errors import RunError, WorkbenchError
 from workbench.service.job import AHEAD, ASKED_BY, PERSON, SHOWN, Job
+from workbench.service.state import PublishedState
 
-GRACE_S = 1.0  # after what a person asked for, the page says what it needs on screen before anything needed soon begins
+if TYPE_CHECKING:
+    pass
+
+R = TypeVar("R")
+
+GRACE_S = 1.0  # after a person's job, pages ask for what they show before work that is only needed soon begins
 LONGEST_QUEUE = 64  # a person's jobs that may wait
 KEPT = 128  # results that stay in memory: twice the largest group in colour, each some 4 KiB a token
 TRIMMED_S = 10.0  # how often unused memory is given back: it takes some milliseconds
 
 
-class Desk:
+class JobQueue:
     """Opens the workbench in the background and does one job after the other.
 
-    `opener` is called in the desk's own thread, once per opening; `on_open(workbench, desk)` may fill the board's
-    `facts`, and so may `on_done(workbench, desk)` after every job.
-    Should the thread end for any other reason than `close`, the run is given back, everything that waits is told why,
-    and `reopen` starts again from what the run has on disk.
+    `opener` is called in the worker's thread, once per opening; `on_open(workbench, queue)` may then publish state, and
+    so may `on_done(workbench, queue)` after every job. Should the thread end for any reason but `close`, the run is
+    given back, all waiting jobs fail with the reason, and `reopen` starts again from what the run has on disk.
     """
 
     def __init__(
         self,
         opener: Callable[[], Any],
-        on_open: Callable[[Any, Desk], None] | None = None,
-        on_done: Callable[[Any, Desk], None] | None = None,
+        on_open: Callable[[Any, JobQueue], None] | None = None,
+        on_done: Callable[[Any, JobQueue], None] | None = None,
     ) -> None:
         self._opener, self._on_open, self._on_done = opener, on_open, on_done
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._turn = threading.Condition(self._lock)
-        self._line: list[Job] = []  # what waits, in the order in which it will run
-        self._keyed: dict[Hashable, Job] = {}
+        self._line: list[Job[Any]] = []  # waiting jobs, in the order in which they will run
+        self._keyed: dict[Hashable, Job[Any]] = {}
         self._results: OrderedDict[Hashable, Any] = OrderedDict()
         self._pace: dict[str, float] = {}  # seconds per unit of size, of the last job of a kind that ran to its end
         self._trimmed = time.monotonic()
         self._quiet_until = 0.0
-        self.current: Job | None = None
-        self.version = 0  # changes whenever anything on the board may have changed
-        self.facts: dict[str, Any] = {}  # published state; values are replaced, never changed in place
-        self.state = "loading"  # "loading", "ready", "failed", "closed"
-        self.problem = ""  # one sentence: why the last thing a person asked for failed
+        self.current: Job[Any] | None = None
+        self.version = 0  # changes whenever anything that is published or queued may have changed
+        self.state = PublishedState()
+        self.status = "loading"  # "loading", "ready", "failed", "closed"
+        self.problem = ""  # one sentence: why the last job that a person asked for failed
         self.problem_for = ""  # who asked for it; "" where it concerns everyone
         self.failure: BaseException | None = None  # why the workbench could not be opened, or stopped
         self.settled = threading.Event()  # set once the first opening has succeeded or failed
-        self.workbench: Any = None  # for the desk's thread and for tests
-        self._thread = threading.Thread(target=self._work, name="workbench-desk", daemon=True)
+        self.workbench: Any = None  # for the worker's thread and for tests
+        self._thread = self._new_thread()
 
-    def start(self) -> Desk:
+    def _new_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._work, name="workbench-worker", daemon=True)
+
+    def start(self) -> JobQueue:
         """Start the thread; returns at once."""
         self._thread.start()
         return self
@@ -71,41 +81,42 @@ class Desk:
     def reopen(self) -> None:
         """Open the run again, where its log ends, after a failure; returns at once. RunError where nothing failed."""
         with self._turn:
-            if self.state != "failed":
+            if self.status != "failed":
                 raise RunError("The run is not in a state to be opened again; only a failed one is.")
-            self.state, self.failure = "loading", None
+            self.status, self.failure = "loading", None
             self._tell("")
             self._results.clear()
             self.version += 1
-            self._thread = threading.Thread(target=self._work, name="workbench-desk", daemon=True)
+            self._thread = self._new_thread()
             self._thread.start()
 
     def submit(
         self,
         kind: str,
         label: str,
-        run: Callable[[Any, Job], Any],
+        run: Callable[[Any, Job[R]], R],
         *,
         priority: int = PERSON,
         key: Hashable = None,
         size: float = 1.0,
-    ) -> Job:
-        """Put a job in the queue; a job with the same key that waits or runs is returned instead of a second one.
+        arguments: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Job[R]:
+        """Put a job in the queue. Where one with the same key waits or runs, that one is returned, its priority raised.
 
-        `size`: how much work it is beside others of its kind, for an estimate of its time.
+        `size`: how much work it is compared with others of its kind, for an estimate of its time.
 
         Raises:
             RunError: when the workbench could not be opened, is closed, or too much is waiting already.
         """
         with self._turn:
-            if self.state in ("failed", "closed"):
+            if self.status in ("failed", "closed"):
                 raise RunError(self.problem or "The workbench is closed; start it again.")
             if key is not None and key in self._keyed:
-                return self._keyed[key]
+                return self._raised(self._keyed[key], priority)
             waiting = self._asked_for()
             if priority == PERSON and waiting >= LONGEST_QUEUE:
                 raise RunError(f"{waiting} jobs are waiting already; let some of them finish first.")
-            job = Job(priority, next(self._numbers), kind, label, run, key, size)
+            job = Job(priority, next(self._numbers), kind, label, run, arguments, key, size)
             job.future.set_running_or_notify_cancel()  # a caller that loses interest cannot cancel it: `stop` does
             if key is not None:
                 self._keyed[key] = job
@@ -114,34 +125,43 @@ class Desk:
             self._turn.notify()
             return job
 
+    def _raised(self, job: Job[Any], priority: int) -> Job[Any]:
+        """The job with at least this priority, moved forward if it still waits."""
+        if job in self._line and priority < job.priority:
+            self._line.remove(job)
+            job.priority = priority
+            bisect.insort(self._line, job)
+            self.version += 1
+        return job
+
     def known(self, key: Hashable) -> Any:
-        """The result kept under `key`: a value, an exception, or None where nothing is known yet."""
+        """The result kept under `key`: a value, an exception, or None where there is none yet."""
         with self._lock:
             if key in self._results:
                 self._results.move_to_end(key)
             return self._results.get(key)
 
     def want(
-        self, key: Hashable, kind: str, label: str, run: Callable[[Any, Job], Any], *, priority: int = SHOWN
+        self, key: Hashable, kind: str, label: str, run: Callable[[Any, Job[R]], R], *, priority: int = SHOWN
     ) -> Any:
-        """What `known` says of a key; where that is nothing yet, a job for it is queued, unless the desk is shut."""
-        found = self.known(key)
-        if found is None:
-            with suppress(RunError):  # nobody asked: the page shows why the desk is shut
+        """The result kept under `key`; where there is none yet, a job for it is queued unless the queue is closed."""
+        result = self.known(key)
+        if result is None:
+            with suppress(RunError):  # nobody asked for it: the page shows why the queue is closed
                 self.submit(kind, label, run, priority=priority, key=key)
-        return found
+        return result
 
-    def publish(self, **facts: Any) -> None:
-        """Replace published facts; pages see all of them or none."""
+    def publish(self, **changes: Any) -> None:
+        """Replace fields of the published state; readers see all of the changes or none."""
         with self._lock:
-            self.facts = {**self.facts, **facts}
+            self.state = replace(self.state, **changes)
             self.version += 1
 
     def stop(self, number: int | None = None) -> bool:
         """Stop a job by its number (None: the running one); False where there is no such job.
 
-        One that runs is asked to stop at its next safe point; one that waits leaves the queue and fails with RunError,
-        and whoever asked for it is told where another one stopped it.
+        A running job is asked to stop at its next safe point. A waiting job leaves the queue and fails with RunError;
+        if someone else stopped it, the tab that had asked for it is told.
         """
         with self._lock:
             if self.current is not None and number in (None, self.current.number):
@@ -159,18 +179,18 @@ class Desk:
         waiting.future.set_exception(RunError("This was stopped before it began; ask for it again if you need it."))
         return True
 
-    def line(self) -> list[Job]:
-        """What people asked for in the order in which it is done, the running job first: positions 0, 1, ..."""
+    def line(self) -> list[Job[Any]]:
+        """People's jobs in the order in which they are done, the running one first."""
         with self._lock:
             jobs = [*([] if self.current is None else [self.current]), *self._line]
             return [job for job in jobs if job.priority == PERSON]
 
     def waiting(self) -> int:
-        """How many jobs that people asked for wait or run."""
+        """Number of people's jobs that wait or run."""
         return len(self.line())
 
     def take(self, workbench: Any) -> None:
-        """Go on with another workbench; for a job, in the desk's thread. The former one is closed."""
+        """Go on with another workbench, from within a job; the former one is closed."""
         former, self.workbench = self.workbench, workbench
         with self._lock:
             self._results.clear()
@@ -182,10 +202,10 @@ class Desk:
         """Finish the running job, drop the rest, close the workbench."""
         self.stop()
         with self._turn:
-            self.state = "closed" if self.state != "failed" else "failed"
+            self.status = "closed" if self.status != "failed" else "failed"
             self._turn.notify()
         self._fail_waiting(RunError("The workbench was closed; start it again."))
-        if self._thread.ident is not None:  # a desk that never started has nothing to wait for
+        if self._thread.ident is not None:  # a queue that was never started has nothing to wait for
             self._thread.join(timeout_s)
 
     def _work(self) -> None:
@@ -194,7 +214,7 @@ class Desk:
             if self._on_open is not None:
                 self._on_open(self.workbench, self)
             with self._lock:
-                self.state = "ready" if self.state == "loading" else self.state
+                self.status = "ready" if self.status == "loading" else self.status
                 self.version += 1
             self.settled.set()
             while (job := self._next()) is not None:
@@ -217,12 +237,12 @@ class Desk:
         except Exception as error:  # it is given back when the process ends
             traceback.print_exception(error)
 
-    def _next(self) -> Job | None:
-        """The next job, made the current one; None once the desk is closed."""
+    def _next(self) -> Job[Any] | None:
+        """The next job, made the current one; None once the queue is closed."""
         with self._turn:
-            while self.state != "closed" and (wait_s := self._pause()) != 0:
+            while self.status != "closed" and (wait_s := self._pause()) != 0:
                 self._turn.wait(wait_s)
-            if self.state == "closed":
+            if self.status == "closed":
                 return None
             self.current = self._line.pop(0)
             self.current.started = time.monotonic()
@@ -237,7 +257,7 @@ class Desk:
             return None
         return max(0.0, self._quiet_until - time.monotonic()) if self._line[0].priority >= AHEAD else 0.0
 
-    def _do(self, job: Job) -> None:
+    def _do(self, job: Job[Any]) -> None:
         try:
             result: Any = job.run(self.workbench, job)
         except Exception as error:
@@ -252,7 +272,7 @@ class Desk:
                     self._results.popitem(last=False)
             if job.priority == PERSON:
                 self._quiet_until = time.monotonic() + GRACE_S
-                self._tell(sentence(result) if isinstance(result, Exception) else "", job.by)
+                self._tell(error_sentence(result) if isinstance(result, Exception) else "", job.by)
             if not isinstance(result, Exception) and not job.stop.is_set():
                 self._pace[job.kind] = job.seconds() / job.size
             self.current = None
@@ -275,22 +295,22 @@ class Desk:
     def _tell(self, problem: str, whom: str = "") -> None:
         self.problem, self.problem_for = problem, whom
 
-    def _forget(self, job: Job) -> None:
+    def _forget(self, job: Job[Any]) -> None:
         if job.key is not None:
             self._keyed.pop(job.key, None)
 
     def _fail(self, error: BaseException, opened: bool) -> None:
         """The thread is about to end without having been asked to; `opened`: the workbench was open."""
-        said = sentence(error)
+        reason = error_sentence(error)
         with self._lock:
             job, self.current = self.current, None
             if job is not None:
                 self._forget(job)
             self.failure = error
             self._tell(
-                f"The worker stopped: {said} Open the run again; all that was shown is on disk." if opened else said
+                f"The worker stopped: {reason} Open the run again; all that was shown is on disk." if opened else reason
             )
-            self.state = "failed"
+            self.status = "failed"
             self.version += 1
         stopped = RunError(self.problem)
         if job is not None:
@@ -306,8 +326,8 @@ class Desk:
             job.future.set_exception(error)
 
 
-def sentence(error: BaseException) -> str:
-    """What to tell a person about an error; the traceback of a bug goes to the terminal."""
+def error_sentence(error: BaseException) -> str:
+    """One sentence about an error, for people; the traceback of a bug goes to the terminal."""
     if isinstance(error, WorkbenchError):
         return str(error)
     traceback.print_exception(error)

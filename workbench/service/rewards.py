@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workbench.session.run_book import TimelineNode
 
 BINS = 11  # around 0, .1, ..., 1: what failed and what passed have bins of their own
 EMPTY = "No attempts at this task on this branch yet: sample some, and how they are rewarded is drawn here."
 
 
-def by_policy(rewards: Mapping[str, Sequence[float]], path: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def by_policy(rewards: Mapping[str, Sequence[float]], path: Sequence[TimelineNode]) -> list[dict[str, Any]]:
     """One entry for each policy on a path that has attempts, the oldest first.
 
     `rewards`: 0 to 1, by the update id of the policy that wrote the attempts; `path`: nodes of the timeline from the
@@ -18,14 +21,14 @@ def by_policy(rewards: Mapping[str, Sequence[float]], path: Sequence[Mapping[str
     """
     return [
         {
-            "update_id": node["update_id"],
+            "update_id": node.update_id,
             "updates": number,
             "rewards": list(given),
             "mean": sum(given) / len(given),
             "counts": counts(given),
         }
         for number, node in enumerate(path)
-        if (given := rewards.get(node["update_id"]))
+        if (given := rewards.get(node.update_id))
     ]
 
 

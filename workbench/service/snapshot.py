@@ -1,27 +1,33 @@
-"""What is true for one session of the page at one moment: what it chose, and what the board says of that.
+"""Snapshot of one browser session: its selection plus the published state.
 
-Read once per refresh and shared by all panels, so that they never disagree. Knows nothing of Gradio.
+Taken once per refresh and shared by all panels, so that they never disagree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.records import Attempt, Ledger, Task, UpdateReport
-from workbench.service.actions.round import Detail, Spans, Studio
-from workbench.service.job import PERSON
+from workbench.service.actions.round import AttemptDetail, credit, ledger
+from workbench.service.checks import Spans
+from workbench.service.job import AHEAD, PERSON, SHOWN
+from workbench.service.queue import JobQueue
 from workbench.service.rewards import by_policy
+from workbench.service.state import PublishedState
+
+if TYPE_CHECKING:
+    from workbench.session.run_book import TimelineNode
 
 
-class Moment:
-    """A selection over the board. Asking for something that is not known yet puts a job for it in the queue."""
+class Snapshot:
+    """A selection over the published state. What is shown but not known yet is put in the queue by asking for it."""
 
     def __init__(
         self,
-        studio: Studio,
+        queue: JobQueue,
         task_id: str,
         chosen: str,
         config: SDPOConfig,
@@ -31,39 +37,38 @@ class Moment:
         experiments: Mapping[str, str] | None = None,
         tab: str = "",
     ) -> None:
-        self.studio, self.config, self.sampling = studio, config, sampling
+        self.queue, self.config, self.sampling = queue, config, sampling
         self.spans = spans or {}
         self.token = token or {}
         self.experiments = experiments or {}
         self.tab = tab  # the name of the tab that looks, as jobs remember it
-        self.desk, self.facts = studio.desk, studio.desk.facts
+        self.state: PublishedState = queue.state
         self.task_id = task_id or self._first_task()
-        self.group = studio.group(self.task_id)
+        self.group = self.state.group(self.task_id)
         self.attempt = pick(self.group, chosen)
-        live = self.facts.get("live")
-        # The texts of the attempts that are being sampled at this task, or None.
-        self.live = live if live is not None and live["task_id"] == self.task_id else None
-        self.working = self.desk.current is not None and self.desk.current.priority == PERSON
+        live = self.state.live
+        # The group that is being sampled at this task, or None.
+        self.live = live if live is not None and live.task_id == self.task_id else None
+        self.working = queue.current is not None and queue.current.priority == PERSON
 
     def _first_task(self) -> str:
-        """Where a new page starts: where something is happening, else the newest attempts, else the first task."""
-        live = self.facts.get("live")
-        if live:
-            return str(live["task_id"])
-        groups = list(self.facts.get("groups", {}))
-        tasks = [task.id for listed in self.facts.get("tasks", {}).values() for task in listed]
-        return (groups[-1:] or tasks[:1] or [""])[0]
+        """Where a new page starts: at the task being sampled, else at the newest attempts, else at the first task."""
+        state = self.state
+        if state.live is not None:
+            return state.live.task_id
+        tasks = [task.id for listed in state.tasks.values() for task in listed]
+        return ([*state.attempts][-1:] or tasks[:1] or [""])[0]
 
     @property
-    def held_out(self) -> Mapping[str, Mapping[str, Any]]:
-        """Held-out pass rates by update, of the house that is worked in."""
-        measured: Mapping[str, Mapping[str, Any]] = self.facts.get("held_out", {}).get(self.facts.get("house"), {})
-        return measured
+    def held_out(self) -> dict[str, dict[str, float]]:
+        """Held-out pass rates by update, as JSON data, of the house that is worked in."""
+        rates = self.state.held_out.get(self.state.house, {})
+        return {update_id: rate.to_json() for update_id, rate in rates.items()}
 
     @property
     def task(self) -> Task | None:
         """The chosen task, or None."""
-        return self.studio.task(self.task_id)
+        return self.state.task(self.task_id)
 
     @property
     def place(self) -> tuple[int, int]:
@@ -71,28 +76,32 @@ class Moment:
         return (self.group.index(self.attempt) + 1, len(self.group)) if self.attempt else (0, 0)
 
     @cached_property
-    def found(self) -> dict[str, Detail | Exception | None]:
-        """What is known of each attempt of the group; nothing while a new one is being sampled."""
-        if self.live is not None:
-            return {}
-        return {a.id: self.studio.want_detail(a, self.config, shown=a is self.attempt) for a in self.group}
+    def credits(self) -> dict[str, AttemptDetail | Exception | None]:
+        """The credit of each attempt of the group, None while it is being scored; {} while a new group is sampled."""
+        return {} if self.live is not None else {attempt.id: self._credit(attempt) for attempt in self.group}
+
+    def _credit(self, attempt: Attempt) -> AttemptDetail | Exception | None:
+        return wanted_credit(self.queue, attempt, self.config, shown=attempt is self.attempt)
 
     @property
-    def details(self) -> list[Detail | None]:
-        """The same in the order of the group, without errors."""
-        return [
-            known if isinstance(known, Detail) else None for known in map(self.found.get, (a.id for a in self.group))
-        ]
+    def details(self) -> list[AttemptDetail | None]:
+        """The credits in the order of the group; None for those that are missing or could not be had."""
+        scored = [self.credits.get(attempt.id) for attempt in self.group]
+        return [credit if isinstance(credit, AttemptDetail) else None for credit in scored]
 
     @property
-    def known(self) -> Detail | Exception | None:
-        """What is known of the chosen attempt."""
-        return self.found.get(self.attempt.id) if self.attempt else None
+    def detail(self) -> AttemptDetail | Exception | None:
+        """The credit of the chosen attempt."""
+        return self.credits.get(self.attempt.id) if self.attempt else None
 
     @cached_property
     def ledger(self) -> tuple[Ledger, ...] | Exception | None:
         """Which attempts give signal, or None while that is being found out."""
-        return self.studio.want_ledger(self.group, self.config, self.spans) if self.live is None else None  # type: ignore[no-any-return]
+        if self.live is not None or not self.group:
+            return None
+        ids = [attempt.id for attempt in self.group]
+        spans = {attempt: span for attempt, span in self.spans.items() if attempt in ids}
+        return ledger.want(self.queue, ids, self.config, spans)
 
     @property
     def marked(self) -> tuple[int, int] | None:
@@ -103,44 +112,48 @@ class Moment:
     @cached_property
     def report(self) -> UpdateReport | None:
         """The newest update on the path to the head that used the chosen attempt."""
-        return self.studio.report(self.attempt) if self.attempt else None
+        return self.state.report(self.attempt) if self.attempt else None
 
     @cached_property
-    def path(self) -> list[Mapping[str, Any]]:
+    def path(self) -> list[TimelineNode]:
         """The nodes of the timeline from the root to the head."""
-        return path_to(self.facts.get("timeline", ()), self.facts.get("head", ""))
+        return self.state.path()
 
     @cached_property
     def rewards(self) -> list[dict[str, Any]]:
-        """How the attempts at the chosen task were rewarded, policy by policy on that path."""
-        return by_policy(self.facts.get("rewards", {}).get(self.task_id, {}), self.path)
+        """The rewards of the attempts at the chosen task, policy by policy on that path."""
+        return by_policy(self.state.rewards.get(self.task_id, {}), self.path)
 
     @property
     def pending(self) -> bool:
-        """Whether something that is shown will change by itself soon."""
-        return self.working or None in self.found.values() or self.desk.state == "loading"
+        """Whether something that is shown will soon change by itself."""
+        return self.working or None in self.credits.values() or self.queue.status == "loading"
 
 
-def path_to(nodes: Sequence[Mapping[str, Any]], update_id: str) -> list[Mapping[str, Any]]:
-    """The nodes from the root to an update."""
-    known = {node["update_id"]: node for node in nodes}
-    path = []
-    here = known.get(update_id)
-    while here is not None:
-        path.append(here)
-        here = known.get(here.get("parent_id") or "")
-    return path[::-1]
+def wanted_credit(
+    queue: JobQueue, attempt: Attempt, config: SDPOConfig, *, shown: bool
+) -> AttemptDetail | Exception | None:
+    """The attempt's credit if it is known; otherwise None, and a job that scores it is in the queue.
+
+    The first colours come from the cheap contexts. The attempt that is shown then gets all of them, behind everything
+    else, and with them the remaining views.
+    """
+    first = credit.want(queue, attempt.id, config, None, priority=SHOWN if shown else AHEAD)
+    if not (shown and isinstance(first, AttemptDetail)):
+        return first
+    whole = credit.want(queue, attempt.id, config, ["all"], priority=AHEAD)
+    return whole if isinstance(whole, AttemptDetail) else first
 
 
 def pick(group: Sequence[Attempt], chosen: str | None) -> Attempt | None:
     """The chosen attempt; else the first failed one that got feedback, else the first failed, else the first."""
-    fits: tuple[Callable[[Attempt], Any], ...] = (
-        lambda a: a.id == chosen,
-        lambda a: not a.passed and a.feedback,
-        lambda a: not a.passed,
+    tests: tuple[Callable[[Attempt], Any], ...] = (
+        lambda attempt: attempt.id == chosen,
+        lambda attempt: not attempt.passed and attempt.feedback,
+        lambda attempt: not attempt.passed,
     )
-    for fit in fits:
+    for test in tests:
         for attempt in group:
-            if fit(attempt):
+            if test(attempt):
                 return attempt
     return group[0] if group else None

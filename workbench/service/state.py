@@ -1,134 +1,89 @@
-"""The board of the desk as the page reads it, and what every job keeps true on it.
-
-Facts: `tasks` (by pack), `groups` (newest attempts per task), `rewards` (of all attempts, by task and update), `live`
-(text while it is sampled), `timeline`, `head`,
-`alarms`, `damage` (what of the run is lost, in words, or ""), `held_out` (by house and update),
-`house` (whose tasks are worked on), `policy`, `read_only` (a replay),
-`run` (name), `pace` (seconds per token that an update reads), `experiments` (their records by name), `experiment` (name
-of the one that runs), `judges` (other models in memory). Knows nothing of Gradio.
-"""
+"""Everything about the open run that pages and programs may read without waiting: one frozen value, replaced whole."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from workbench.config import SDPOConfig
-from workbench.errors import FeedbackError
-from workbench.records import Attempt, Task
-from workbench.service.queue import Desk
+if TYPE_CHECKING:
+    from workbench.experiments.journal import Record
+    from workbench.records import Attempt, Task, UpdateReport
+    from workbench.session.credit_test import CreditTest
+    from workbench.session.library import RunFacts
+    from workbench.session.run_book import TimelineNode
+    from workbench.statistics import HeldOut
 
 
-class Board:
-    """What is published of a workbench. The jobs of people are its subclasses."""
+@dataclass(frozen=True, slots=True)
+class LiveGroup:
+    """A group of attempts while it is sampled."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    task_id: str
+    texts: tuple[str, ...]  # of each attempt, so far
 
-    # Opening -----------------------------------------------------------------------------------------------------
-    @staticmethod
-    def opened(workbench: Any, desk: Desk) -> None:
-        """Fill the board from a workbench that was just opened (runs in the desk's thread)."""
-        desk.publish(policy=dict(workbench.policy.facts), run=workbench.run.path.name, live=None, pace=None)
-        desk.publish(read_only=workbench.run.read_only)
-        Board.publish_book(workbench, desk)
-        Board.publish_timeline(workbench, desk)
-        Board.publish_judges(workbench, desk)
 
-    @staticmethod
-    def publish_judges(workbench: Any, desk: Desk) -> None:
-        """Which other models are in memory; asked after every job, since whatever judges may load one."""
-        judges = tuple(workbench.judges())
-        if judges != desk.facts.get("judges"):
-            desk.publish(judges=judges)
+@dataclass(frozen=True, slots=True)
+class PublishedState:
+    """The open run as it is now. Published by the worker; a new value for every change, so that readers never lock."""
 
-    @staticmethod
-    def publish_book(workbench: Any, desk: Desk) -> None:
-        """The tasks, the newest attempts at each, and what was measured of each update."""
-        by_group: dict[str, tuple[Attempt, ...]] = {}  # in the order in which groups began
-        for attempt in workbench.attempts():
-            by_group[attempt.group_id] = (*by_group.get(attempt.group_id, ()), attempt)
-        groups: dict[str, tuple[Attempt, ...]] = {}
-        for group in by_group.values():
-            groups.pop(group[0].task_id, None)  # so that the newest group comes last
-            groups[group[0].task_id] = group
-        tasks = {pack: tuple(workbench.tasks(pack)) for pack in workbench.packs()}
-        measured = {
-            house: {update_id: rate.to_json() for update_id, rate in found.items()}
-            for house, found in workbench.held_out_rates().items()
-        }
-        desk.publish(tasks=tasks, groups=groups, rewards=workbench.rewards(), held_out=measured, house=workbench.house)
+    run: str = ""  # name of its directory
+    read_only: bool = False  # a replay: there is no model
+    policy: Mapping[str, Any] = field(default_factory=dict)  # facts of the policy: model, parameters, device, ...
+    judges: tuple[Mapping[str, Any], ...] = ()  # other models in memory: "model", "memory_bytes"
+    tasks: Mapping[str, tuple[Task, ...]] = field(default_factory=dict)  # by pack
+    attempts: dict[str, tuple[Attempt, ...]] = field(default_factory=dict)  # by task id; the newest task comes last
+    rewards: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)  # by task id, then update id
+    live: LiveGroup | None = None
+    timeline: tuple[TimelineNode, ...] = ()  # oldest first
+    head: str = ""  # id of the update in force
+    alarms: tuple[str, ...] = ()  # about that update, a sentence each
+    damage: str = ""  # what of the run on disk cannot be used, in words
+    held_out: Mapping[int, Mapping[str, HeldOut]] = field(default_factory=dict)  # by house, then update id
+    house: int = 0  # whose tasks are worked on
+    pace: float | None = None  # seconds per token that an update reads, by the last one
+    experiments: Mapping[str, Record] = field(default_factory=dict)  # by name, oldest first
+    experiment: str = ""  # name of the one that runs
+    tests: Mapping[str, tuple[CreditTest, ...]] = field(default_factory=dict)  # of credit, by attempt id
+    runs: tuple[RunFacts, ...] | None = None  # in the same directory, as they were listed last
 
-    @staticmethod
-    def publish_timeline(workbench: Any, desk: Desk) -> None:
-        """The tree, the head, what is worrying about it, and what of the run is lost."""
-        nodes = tuple(plain(node) for node in workbench.timeline())
-        alarms = tuple(alarm.sentence for alarm in workbench.alarms())
-        lost = "; ".join(reason for _, reason in workbench.run.set_aside)
-        damage = (
-            f"Not all of this run can be used: {lost}. What is damaged can be restored from a copy." if lost else ""
-        )
-        desk.publish(timeline=nodes, head=workbench.head, alarms=alarms, damage=damage)
-
-    # Reading the board -------------------------------------------------------------------------------------------
     def task(self, task_id: str) -> Task | None:
-        """The task on the board, or None."""
-        for tasks in self.desk.facts.get("tasks", {}).values():
-            for task in tasks:
-                if task.id == task_id:
-                    return task
-        return None
+        """The task with this id, or None."""
+        return next((task for tasks in self.tasks.values() for task in tasks if task.id == task_id), None)
 
     def group(self, task_id: str) -> tuple[Attempt, ...]:
-        """The newest attempts at a task."""
-        return self.desk.facts.get("groups", {}).get(task_id, ())
+        """The group of attempts at a task that was sampled last."""
+        attempts = self.attempts.get(task_id, ())
+        newest = next(reversed(dict.fromkeys(attempt.group_id for attempt in attempts)), None)
+        return tuple(attempt for attempt in attempts if attempt.group_id == newest)
 
-    def report(self, attempt: Attempt) -> Any:
-        """The newest update on the path to the head that used this attempt, or None."""
-        nodes = {node["update_id"]: node for node in self.desk.facts.get("timeline", ())}
-        here = nodes.get(self.desk.facts.get("head", ""))
-        while here is not None:
-            report = here.get("report")
-            if report is not None and attempt.id in report.realised:
-                return report
-            here = nodes.get(here.get("parent_id") or "")
-        return None
+    def attempt(self, attempt_id: str) -> Attempt | None:
+        """The attempt with this id, or None."""
+        newest_first = (attempt for attempts in reversed(self.attempts.values()) for attempt in reversed(attempts))
+        return next((attempt for attempt in newest_first if attempt.id == attempt_id), None)
 
-    def key(self, what: str, attempt_id: str, config: SDPOConfig, group: Sequence[Attempt]) -> tuple[Any, ...]:
-        """What the answer depends on: policy, configuration, and the feedback and verdicts of the whole group."""
-        said = tuple((one.id, one.feedback, one.reward, one.demonstration_id) for one in group)
-        return (what, attempt_id, self.desk.facts.get("head"), config, said)
+    def with_group(self, attempt_id: str) -> tuple[Attempt, ...]:
+        """The attempts that were sampled together with this one, itself among them; () where it is unknown."""
+        attempt = self.attempt(attempt_id)
+        same_task = () if attempt is None else self.attempts[attempt.task_id]
+        return tuple(other for other in same_task if attempt is not None and other.group_id == attempt.group_id)
 
-    def publish_group(self, task_id: str, attempts: tuple[Attempt, ...]) -> None:
-        """These are now the newest attempts at a task."""
-        groups = {name: group for name, group in self.desk.facts["groups"].items() if name != task_id}
-        self.desk.publish(groups={**groups, task_id: attempts})
+    def path(self) -> list[TimelineNode]:
+        """The nodes of the timeline from the root to the head."""
+        return path_to(self.timeline, self.head)
 
-    def publish_rewards(self, workbench: Any, task_id: str) -> None:
-        """How the attempts at a task were rewarded has changed."""
-        found = workbench.rewards(workbench.task(task_id))
-        self.desk.publish(rewards={**self.desk.facts["rewards"], **found})
-
-    def joined(self, attempt: Attempt) -> None:
-        """Publish an attempt that was added to its group, where that is the newest one of its task."""
-        group = self.group(attempt.task_id)
-        if group and group[0].group_id == attempt.group_id:
-            self.publish_group(attempt.task_id, (*group, attempt))
+    def report(self, attempt: Attempt) -> UpdateReport | None:
+        """The report of the newest update on the path to the head that used this attempt, or None."""
+        reports = (node.report for node in reversed(self.path()))
+        return next((report for report in reports if report is not None and attempt.id in report.realised), None)
 
 
-def plain(node: Any) -> dict[str, Any]:
-    """A node of the timeline as a dict, however the run describes it."""
-    if isinstance(node, Mapping):
-        return dict(node)
-    if is_dataclass(node):
-        return {item.name: getattr(node, item.name) for item in fields(node)}
-    return dict(vars(node))
-
-
-def find(workbench: Any, attempt_id: str) -> Attempt:
-    """The attempt with this id; FeedbackError where there is none."""
-    for attempt in reversed(workbench.attempts()):
-        if attempt.id == attempt_id:
-            return attempt
-    raise FeedbackError(f"There is no attempt {attempt_id!r} in this run; sample or choose another.")
+def path_to(nodes: Sequence[TimelineNode], update_id: str) -> list[TimelineNode]:
+    """The nodes from the root to an update."""
+    by_id = {node.update_id: node for node in nodes}
+    path = []
+    node = by_id.get(update_id)
+    while node is not None:
+        path.append(node)
+        node = by_id.get(node.parent_id or "")
+    return path[::-1]

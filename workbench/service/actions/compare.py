@@ -1,48 +1,53 @@
-"""Jobs of the tab "Compare": one attempt read in several ways, and this run beside another. Knows nothing of Gradio."""
+"""The actions that compare: one attempt read in several ways, and this run beside another."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from workbench.config import SDPOConfig
 from workbench.errors import RunError
-from workbench.service.checks import checked_text
-from workbench.service.job import Job
-from workbench.service.state import Board, find
+from workbench.service.action import JobContext, action
+from workbench.service.checks import DEFAULT_CONFIG, AttemptId, Config, chosen, text
+
+if TYPE_CHECKING:
+    from workbench.credit.comparison import Comparison
+    from workbench.session.run_comparison import RunComparison
 
 
+def _payload(comparison: Comparison | RunComparison) -> dict[str, Any]:
+    return dict(comparison.payload())
+
+
+@action("Compare", job="Comparing {by}", reply=_payload)
 def compare(
-    board: Board,
-    attempt_id: str,
-    by: str,
-    config: SDPOConfig,
-    *,
+    context: JobContext,
+    attempt: AttemptId,
+    by: str = "estimators",
+    config: Config = DEFAULT_CONFIG,
     view: str = "raw",
-    feedback: str = "",
-    demonstration: str = "",
-) -> Job:
-    """As `Workbench.compare`; the job's result is the comparison's payload. Raises TaskError for what is no text."""
-    checked_text(feedback, "The feedback")
-    checked_text(demonstration, "The demonstration")
-
-    def run(workbench: Any, job: Job) -> dict[str, Any]:
-        found = workbench.compare(
-            find(workbench, attempt_id), by, config=config, view=view, feedback=feedback, demonstration=demonstration
-        )
-        return dict(found.payload())
-
-    return board.desk.submit("compare", f"Comparing {by}", run)
-
-
-def compare_runs(board: Board, other: str) -> Job:
-    """This run beside another one; the job's result is plain data."""
-    if not isinstance(other, str) or not other:
-        raise RunError("Choose the other run; it must lie in the same directory as this one.")
-    return board.desk.submit(
-        "compare", "Comparing runs", lambda workbench, job: workbench.compare_runs(other).payload()
+    feedback: Annotated[str, text("The feedback")] = "",
+    demonstration: Annotated[str, text("The demonstration")] = "",
+) -> Comparison:
+    """An attempt under several estimators, teachers or feedbacks, on one scale, with rank correlations."""
+    return context.workbench.compare(
+        context.attempt(attempt),
+        by,  # type: ignore[arg-type]  # it checks itself
+        config=config,
+        view=view,
+        feedback=feedback,
+        demonstration=demonstration,
     )
 
 
-def runs_beside(board: Board) -> Job:
-    """The names of the other runs in the same directory; the job's result is the list of them."""
-    return board.desk.submit("runs", "Looking for runs", lambda workbench, job: workbench.runs_beside())
+@action("Compare runs", job="Comparing runs", kind="compare", reply=_payload)
+def compare_runs(
+    context: JobContext,
+    other: Annotated[str, chosen("Choose the other run; it must lie in the same directory as this one.", RunError)],
+) -> RunComparison:
+    """This run beside another one of the same directory: pass rates, learning curves, settings that differ."""
+    return context.workbench.compare_runs(other)
+
+
+@action("Other runs", job="Looking for runs", kind="runs", endpoint=False)
+def runs_beside(context: JobContext) -> list[str]:
+    """The names of the other runs in the same directory."""
+    return context.workbench.runs_beside()

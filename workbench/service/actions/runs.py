@@ -1,82 +1,112 @@
-"""Jobs of whole runs: listing, opening, exporting, importing, sharing. Knows nothing of Gradio."""
+"""The actions on runs. All of them lie in the directory of the one that is open."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from workbench.config import LoraSettings
 from workbench.errors import RunError
-from workbench.service.job import Job
-from workbench.service.state import Board
+from workbench.service.action import JobContext, action
+from workbench.service.state import PublishedState
+
+if TYPE_CHECKING:
+    from workbench import Workbench
+    from workbench.session.library import RunFacts
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
-
 NO_ARCHIVE = "There is no archive; upload a run's archive, a file that ends in .zip."
 
 
-def checked_run(name: object) -> str:
-    """The name of a run's directory. Raises RunError for what is none: no path leads out of the runs' directory."""
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise RunError("A run is named by letters, digits, '.', '_' and '-', at most 60 of them; choose such a name.")
+def _run_name(value: object) -> str:
+    # No path leads out of the directory of runs.
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise RunError(
+            "A run's name has letters, digits, '.', '_' and '-', at most 60 of them, and begins with a letter or a "
+            "digit; choose such a name."
+        )
+    return value
+
+
+RunName = Annotated[str, _run_name]
+
+
+@action("Runs", job="Looking at the runs")
+def runs(context: JobContext) -> list[RunFacts]:
+    """The runs beside this one: name, model, counts of attempts and updates, newest event."""
+    return _listed(context, context.workbench)
+
+
+def _listed(context: JobContext, workbench: Workbench) -> list[RunFacts]:
+    listed = workbench.runs()
+    context.queue.publish(runs=tuple(listed))
+    return listed
+
+
+@action("Open", job="Opening the run {name}", kind="open", python="open", reply=lambda name: {"run": name})
+def open_run(context: JobContext, name: RunName) -> str:
+    """Go on with another run, or begin one of a new name with this one's model; where it fails, this one stays."""
+    workbench = context.workbench
+    here = Path(workbench.run.path)
+    path = here.parent / name
+    if workbench.run.read_only:
+        raise RunError(f"This is a replay, without a model; open {name} with: sdpo-workbench app --run {path}")
+    if here.name != name:
+        context.queue.take(type(workbench).open(path, **_settings(workbench, path)))
+    _listed(context, context.queue.workbench)
     return name
 
 
-class RunJobs(Board):
-    """What people do with runs; all of them lie in the directory of the one that is open."""
+def _settings(workbench: Workbench, path: Path) -> dict[str, Any]:
+    """The settings to open a run with: its own where it exists, else those of the run that is open."""
+    config = workbench.config
+    settings: dict[str, Any] = {"model": config.model, "device": config.device}
+    if path.exists():
+        return settings
+    begun = (workbench.run.state().opened or {}).get("config", {})  # what resuming has made part of the first state
+    adapter = config.adapter or begun.get("adapter")
+    return settings | {
+        "quantization": config.quantization,
+        "lora": LoraSettings() if adapter else config.lora,
+        "adapter": adapter,
+        "thinking": config.thinking,
+        "revision": config.revision,
+        "seed": begun.get("seed", config.seed),
+        "gradient_checkpointing": config.gradient_checkpointing,
+    }
 
-    def runs(self) -> Job:
-        """The job's result is a list of `RunFacts` as plain data."""
-        return self.desk.submit("runs", "Looking at the runs", lambda workbench, job: self._list(workbench))
 
-    def _list(self, workbench: Any) -> list[dict[str, Any]]:
-        found = [asdict(facts) for facts in workbench.runs()]
-        self.desk.publish(runs=tuple(found))
-        return found
+@action("Export", job="Exporting the run", kind="export", endpoint=False)
+def export_run(context: JobContext, directory: Path) -> Path:
+    """Write the run as one archive into a directory."""
+    run = Path(context.workbench.run.path)
+    return context.workbench.export_run(Path(directory) / f"{run.name}.zip")
 
-    def open_run(self, name: str) -> Job:
-        """Go on with another run, with the same model; the job's result is its name. Where it fails, this one stays."""
-        checked_run(name)
 
-        def run(workbench: Any, job: Job) -> str:
-            here = Path(workbench.run.path)
-            if workbench.run.read_only:
-                raise RunError(
-                    f"This is a replay, without a model; open {name} with: python app.py --run {here.parent / name}"
-                )
-            if here.name != name:
-                settings = workbench.config
-                path = here.parent / name
-                self.desk.take(type(workbench).open(path, model=settings.model, device=settings.device))
-            self._list(self.desk.workbench)
-            return name
+def _check_name(_: PublishedState, archive: Path, name: str | None) -> None:
+    _run_name(Path(archive).stem if name is None else name)
 
-        return self.desk.submit("open", f"Opening the run {name}", run)
 
-    def export_run(self, directory: str | Path) -> Job:
-        """Write the run as one archive into a directory; the job's result is its path."""
+@action(
+    "Import",
+    job=lambda archive, name: f"Importing the run {name or Path(archive).stem}",
+    kind="import",
+    check=_check_name,
+    reply=lambda name: {"run": name},
+)
+def import_run(context: JobContext, archive: Path, name: str | None = None) -> str:
+    """A run's archive, an uploaded ZIP file, becomes a run beside the open one, named after the file."""
+    name = Path(archive).stem if name is None else name
+    target = Path(context.workbench.run.path).parent / name
+    if target.exists():
+        raise RunError(f"There is a run {name} already; give the archive's file another name.")
+    context.workbench.import_run(archive, target)
+    _listed(context, context.workbench)
+    return name
 
-        def run(workbench: Any, job: Job) -> Path:
-            path: Path = workbench.export_run(Path(directory) / f"{Path(workbench.run.path).name}.zip")
-            return path
 
-        return self.desk.submit("export", "Exporting the run", run)
-
-    def import_run(self, archive: str | Path, name: str) -> Job:
-        """Make a run of an archive, beside the open one; the job's result is its name."""
-        checked_run(name)
-
-        def run(workbench: Any, job: Job) -> str:
-            target = Path(workbench.run.path).parent / name
-            if target.exists():
-                raise RunError(f"There is a run {name} already; give the archive's file another name.")
-            workbench.import_run(archive, target)
-            self._list(workbench)
-            return name
-
-        return self.desk.submit("import", f"Importing the run {name}", run)
-
-    def share(self) -> Job:
-        """The job's result is one HTML page of the run's newest scored attempts."""
-        return self.desk.submit("share", "Writing the page to share", lambda workbench, job: workbench.share())
+@action("Share", job="Writing the page to share", reply=lambda html: {"html": html})
+def share(context: JobContext) -> str:
+    """One self-contained HTML page of this run's newest scored attempts in colour."""
+    return context.workbench.share()

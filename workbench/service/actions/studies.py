@@ -1,45 +1,58 @@
-"""Jobs of the tab "Studies". Knows nothing of Gradio."""
+"""The actions of the studies: where credit lands, and what an update does, over hundreds of programs and updates."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from threading import Event
-from typing import Any
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 from workbench.experiments.settings import CreditStudySettings, UpdateStudySettings, learning_rates
-from workbench.service.actions.experiments import Points, named, submit, whole, wholes
-from workbench.service.job import Job
-from workbench.service.state import Board
+from workbench.service.action import JobContext, action
+from workbench.service.checks import whole
+from workbench.service.experiment_job import Name, Seed, carry_out
+
+CREDIT, UPDATE = CreditStudySettings(), UpdateStudySettings()
+RATES = ", ".join(f"{rate:g}" for rate in UPDATE.learning_rates)
 
 
-def credit_settings(shape: Mapping[str, Any]) -> CreditStudySettings:
-    """From a form's or a program's numbers. Raises ConfigError."""
-    return CreditStudySettings(**wholes(shape))
+@action("Start", job="Studying where credit lands")
+def study_credit(
+    context: JobContext,
+    programs: Annotated[int, whole("programs", 1, 100_000)] = CREDIT.programs,
+    rounds: Annotated[int, whole("rounds", 1, 10_000)] = CREDIT.rounds,
+    programs_per_teacher: Annotated[int, whole("programs_per_teacher", 1, 100_000)] = CREDIT.programs_per_teacher,
+    tests: Annotated[int, whole("tests", 1, 100_000)] = CREDIT.tests,
+    continuations: Annotated[int, whole("continuations", 1, 256)] = CREDIT.continuations,
+    seed: Seed = 0,
+    name: Name = "",
+) -> dict[str, Any]:
+    """Where credit lands in programs with one wrong stage; returns when the study is finished or stopped."""
+    settings = CreditStudySettings(programs, rounds, programs_per_teacher, tests, continuations)
+
+    def begin(called: str) -> Iterator[Any]:
+        return context.workbench.study_credit(settings, seed=seed, name=called, stop=context.job.stop)
+
+    return carry_out(context, "study-credit", name, begin)
 
 
-def update_settings(shape: Mapping[str, Any], rates: str) -> UpdateStudySettings:
-    """From a form's or a program's numbers, and learning rates with commas. Raises ConfigError."""
-    return UpdateStudySettings(**wholes(shape), learning_rates=learning_rates(rates))
+def _rates(value: str) -> tuple[float, ...]:
+    rates = learning_rates(value)
+    UpdateStudySettings(learning_rates=rates)  # raises for one that no update takes
+    return rates
 
 
-def study(
-    board: Board,
-    settings: CreditStudySettings | UpdateStudySettings,
-    *,
-    seed: Any = 0,
-    name: str = "",
-    key: Hashable = None,
-) -> Job:
-    """Where credit lands or what an update does, by the kind of `settings`; the job's result is as of `plain`.
+@action("Start", job="Studying what an update does")
+def study_update(
+    context: JobContext,
+    groups: Annotated[int, whole("groups", 1, 100_000)] = UPDATE.groups,
+    attempts: Annotated[int, whole("attempts", 1, 256)] = UPDATE.attempts,
+    learning_rates: Annotated[str, _rates] = RATES,
+    seed: Seed = 0,
+    name: Name = "",
+) -> dict[str, Any]:
+    """What an update does, by loss and learning rate; returns when the study is finished or stopped."""
+    settings = UpdateStudySettings(groups, attempts, learning_rates)  # type: ignore[arg-type]  # parsed by its check
 
-    Raises ConfigError, TaskError.
-    """
-    seed = whole("seed", seed)
-    of_credit = isinstance(settings, CreditStudySettings)
-    kind, label = ("credit", "where credit lands") if of_credit else ("update", "what an update does")
+    def begin(called: str) -> Iterator[Any]:
+        return context.workbench.study_update(settings, seed=seed, name=called, stop=context.job.stop)
 
-    def begin(workbench: Any, called: str, stop: Event) -> Points:
-        made = workbench.study_credit if of_credit else workbench.study_update
-        return made(settings, seed=seed, name=called, stop=stop)  # type: ignore[no-any-return]
-
-    return submit(board, kind, f"Studying {label}", named(name), begin, key, f"study-{kind}")
+    return carry_out(context, "study-update", name, begin)

@@ -1,118 +1,148 @@
-"""Jobs of tasks: typing one, opening a pack, packs as files, models that speak more. Knows nothing of Gradio."""
+"""The actions on tasks and packs: list, open, type, import and export them; advice on what the policy can do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 from workbench.errors import TaskError
 from workbench.records import Task
-from workbench.service.checks import LONGEST_PACK, check_name, checked_text, is_text
-from workbench.service.job import SHOWN, Job
-from workbench.service.state import Board
-from workbench.tasks import is_built_in
+from workbench.service.action import JobContext, action, immediate
+from workbench.service.checks import LONGEST_PACK, TaskId, name, text
+from workbench.service.queue import JobQueue
+from workbench.service.state import PublishedState
+from workbench.tasks import is_built_in, load_pack
+from workbench.tasks.house_rules.nearest import closest, speaks
+from workbench.tasks.sandbox import shown
+
+if TYPE_CHECKING:
+    from workbench.policy.catalogue import Candidate
+    from workbench.policy.prompts import Prompt
 
 AD_HOC = "ad-hoc"  # pack of the tasks that people type, where they name no other
-HUB_MODELS = "hub models"  # key of the job and of its result
-FITTING = "Looking at what fits this machine"
 
 
-class TaskJobs(Board):
-    """What people do with tasks and packs."""
-
-    def add_task(
-        self,
-        prompt: str,
-        environment: str,
-        answer: Mapping[str, Any] | None,
-        system: str | None,
-        pack: str = AD_HOC,
-    ) -> Job:
-        """A task that a person typed; the job's result is the Task."""
-        if not checked_text(prompt, "The prompt").strip():
-            raise TaskError("The prompt is empty; type a question first.")
-        if not isinstance(environment, str) or not environment:
-            raise TaskError("Say how the task is judged: choose one of the listed ways.")
-        check_name(pack, "A pack")
-
-        def run(workbench: Any, job: Job) -> Task:
-            task = workbench.add_task(
-                prompt=prompt, environment=environment, answer=answer or {}, system=system or None, pack=pack
-            )
-            self._publish_tasks([task])
-            return task
-
-        return self.desk.submit("task", "Adding a task", run)
-
-    def open_pack(self, name: str) -> Job:
-        """The tasks of a built-in pack that is not on the board yet; the job's result is the tuple of them.
-
-        Not those of a file: whoever can reach the page could read the machine's files by their paths.
-        """
-        if not is_built_in(checked_text(name, "The pack")):
-            raise TaskError("Name a built-in pack, such as house-rules or house-rules@7:remark.")
-
-        def run(workbench: Any, job: Job) -> tuple[Task, ...]:
-            tasks = tuple(workbench.tasks(name))
-            self.desk.publish(tasks={**self.desk.facts["tasks"], name: tasks})
-            return tasks
-
-        return self.desk.submit("pack", "Opening a pack", run)
-
-    def import_pack(self, file_name: str, text: str) -> Job:
-        """The tasks in the text of a .jsonl or .json file; the job's result is the tuple of them."""
-        if not is_text(file_name) or not is_text(text):
-            raise TaskError("A pack is imported from its file's name and its text.")
-        if len(text) > LONGEST_PACK:
-            raise TaskError(f"The pack has {len(text):,} characters; at most {LONGEST_PACK:,} are taken at once.")
-
-        def run(workbench: Any, job: Job) -> tuple[Task, ...]:
-            tasks = tuple(workbench.import_tasks(file_name, text))
-            self._publish_tasks(tasks)
-            return tasks
-
-        return self.desk.submit("pack", "Importing a pack", run)
-
-    def export_pack(self, pack: str) -> Job:
-        """The job's result is the pack as JSON lines."""
-        checked_text(pack, "The pack")
-        return self.desk.submit("pack", "Exporting a pack", lambda workbench, job: workbench.export_tasks(pack))
-
-    def prompt(self, task_id: str) -> Job:
-        """The job's result is the exact chat prompt of a task: its text, and its token ids."""
-        checked_text(task_id, "The task")
-        return self.desk.submit("prompt", "Writing out the prompt", _prompt(task_id))
-
-    def known_prompt(self, task_id: str) -> tuple[str, tuple[int, ...]] | None:
-        """The same, or None while that is being found out, and where there is no model to ask."""
-        found = self.desk.want(("prompt", task_id), "prompt", "Writing out the prompt", _prompt(task_id))
-        return found if isinstance(found, tuple) else None
-
-    def hub_models(self) -> Job:
-        """Hub models with their sizes and whether they fit here; the job's result is a list of plain data."""
-        return self.desk.submit(HUB_MODELS, FITTING, _hub_models, priority=SHOWN, key=HUB_MODELS)
-
-    def known_hub_models(self) -> list[dict[str, Any]] | None:
-        """What `hub_models` found, or None while that is being found out."""
-        found = self.desk.want(HUB_MODELS, HUB_MODELS, FITTING, _hub_models)
-        return found if isinstance(found, list) else None
-
-    def _publish_tasks(self, added: Sequence[Task]) -> None:
-        tasks = dict(self.desk.facts["tasks"])
-        for task in added:
-            pack = task.id.rpartition("/")[0]
-            tasks[pack] = (*(old for old in tasks.get(pack, ()) if old.id != task.id), task)
-        self.desk.publish(tasks=tasks)
+@immediate("Tasks")
+def tasks(queue: JobQueue, pack: str = "") -> list[Task]:
+    """The tasks of a pack, or of all packs of the run; a built-in pack need not be in it yet."""
+    known = queue.state.tasks
+    if not pack:
+        return list({task.id: task for listed in known.values() for task in listed}.values())
+    if pack not in known and not is_built_in(pack):
+        raise TaskError(f"There is no pack {shown(pack)}; there are {', '.join(known)}.")
+    return list(known[pack]) if pack in known else load_pack(pack)
 
 
-def _prompt(task_id: str) -> Callable[[Any, Job], tuple[str, tuple[int, ...]]]:
-    def run(workbench: Any, job: Job) -> tuple[str, tuple[int, ...]]:
-        prompt = workbench.prompt(workbench.task(task_id))
-        return prompt.text, tuple(prompt.ids)
+def find_task(state: PublishedState, task_id: str) -> Task:
+    """A task of the run, or of a built-in pack that is not in it yet. Raises TaskError."""
+    task = state.task(task_id)
+    if task is None:
+        pack = task_id.rpartition("/")[0]
+        built_in = load_pack(pack) if is_built_in(pack) else []
+        task = next((one for one in built_in if one.id == task_id), None)
+    if task is None:
+        raise TaskError(f"There is no task {shown(task_id)}; see the list of tasks, or add your own.")
+    return task
 
-    return run
+
+def _check_judge(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TaskError("Say how the task is judged: choose one of the environments.")
+    return value
 
 
-def _hub_models(workbench: Any, job: Job) -> list[dict[str, Any]]:
-    return [asdict(candidate) for candidate in workbench.hub_models()]
+def _check_prompt(value: object) -> str:
+    prompt = text("The prompt")(value)
+    if not prompt.strip():
+        raise TaskError("The prompt is empty; type a question first.")
+    return str(prompt)
+
+
+@action("Use this task", job="Adding a task")
+def add_task(
+    context: JobContext,
+    prompt: Annotated[str, _check_prompt],
+    environment: Annotated[str, _check_judge] = "person",
+    answer: Mapping[str, Any] | None = None,
+    pack: Annotated[str, name("A pack")] = AD_HOC,
+    system: str = "",
+) -> Task:
+    """A task of one's own, kept in a pack."""
+    task = context.workbench.add_task(
+        prompt=prompt, environment=environment, answer=answer or {}, system=system or None, pack=pack
+    )
+    _publish_tasks(context.queue, [task])
+    return task
+
+
+def _built_in(value: object) -> str:
+    # Not the path of a file: whoever can reach the page could read the machine's files by their paths.
+    if not is_built_in(text("The pack")(value)):
+        raise TaskError("Name a built-in pack, such as house-rules or house-rules@7:remark.")
+    return str(value)
+
+
+@action("Open a pack", job="Opening a pack", python="tasks", endpoint=False)
+def open_pack(context: JobContext, pack: Annotated[str, _built_in]) -> tuple[Task, ...]:
+    """Publish the tasks of a built-in pack that is not in the run yet."""
+    listed = tuple(context.workbench.tasks(pack))
+    context.queue.publish(tasks={**context.state.tasks, pack: listed})
+    return listed
+
+
+@action("Import …", job="Importing a pack", python="import_tasks")
+def import_pack(
+    context: JobContext,
+    file_name: Annotated[str, text("The file's name")],
+    text: Annotated[str, text("The pack", LONGEST_PACK)],
+) -> tuple[Task, ...]:
+    """The tasks in the text of a .jsonl or .json file; mistakes name the line and the field."""
+    imported = tuple(context.workbench.import_tasks(file_name, text))
+    _publish_tasks(context.queue, imported)
+    return imported
+
+
+@action("Export this pack", job="Exporting a pack", python="export_tasks")
+def export_pack(context: JobContext, pack: Annotated[str, text("The pack")]) -> dict[str, str]:
+    """A pack as JSON lines."""
+    return {"file_name": f"{pack}.jsonl", "text": context.workbench.export_tasks(pack)}
+
+
+@action(
+    "Prompt",
+    job="Writing out the prompt",
+    key=lambda state, task: task,
+    reply=lambda prompt: {"text": prompt.text, "ids": list(prompt.ids)},
+)
+def prompt(context: JobContext, task: TaskId) -> Prompt:
+    """The exact chat prompt of a task: its text, and its token ids."""
+    return context.workbench.prompt(context.workbench.task(task))
+
+
+@immediate("Closest task", python="workbench.tasks.house_rules.nearest")
+def closest_task(queue: JobQueue, prompt: Annotated[str, text("The prompt")]) -> dict[str, Any]:
+    """Whether the policy speaks a prompt's language; where it does not, the closest task that it can do."""
+    nearest = advice(queue, prompt).get("closest", "")
+    return {"speaks": not nearest, "closest": nearest}
+
+
+def advice(queue: JobQueue, prompt: str) -> dict[str, Any]:
+    """For a prompt outside the embedded policy's language: the closest task within it, and hub models; else {}."""
+    if queue.state.policy.get("model") != "embedded" or not prompt.strip() or speaks(prompt):
+        return {}
+    models = hub_models.want(queue)
+    return {"closest": closest(prompt).text, "models": models if isinstance(models, list) else None}
+
+
+@action("Hub models", job="Looking at what fits this machine", key=lambda state: "")
+def hub_models(context: JobContext) -> list[Candidate]:
+    """Hub models worth trying on this machine, with their sizes and whether they fit."""
+    return context.workbench.hub_models()
+
+
+def _publish_tasks(queue: JobQueue, added: Sequence[Task]) -> None:
+    by_pack = dict(queue.state.tasks)
+    for task in added:
+        pack = task.id.rpartition("/")[0]
+        by_pack[pack] = (*(old for old in by_pack.get(pack, ()) if old.id != task.id), task)
+    queue.publish(tasks=by_pack)

@@ -1,108 +1,84 @@
-"""Interventions on an attempt as jobs of the desk: what page and endpoints share. Knows nothing of Gradio.
-
-The board's fact `tests` holds what was found out, by attempt; `intervening` the jobs that wait or run.
-"""
+"""The actions on one token of an attempt: both distributions, testing its credit, forcing another token."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from workbench.config import SDPOConfig
 from workbench.errors import FeedbackError
 from workbench.records import Attempt, to_json
-from workbench.service.actions.round import Studio
-from workbench.service.job import Job
-from workbench.service.queue import Desk
-from workbench.service.state import find
+from workbench.service.action import JobContext, action, immediate
+from workbench.service.checks import DEFAULT_CONFIG, AttemptId, Config
+from workbench.service.publish import publish_task, publish_tests
+from workbench.service.queue import JobQueue
+
+if TYPE_CHECKING:
+    from workbench.session.credit_test import CreditTest
 
 CONTINUATIONS = 16  # of each side, where a person does not say how many
+INTERVENTIONS = ("test_credit", "force_token")
 
 
-def opened(workbench: Any, desk: Desk) -> None:
-    """Fill the board from a workbench that was just opened (runs in the desk's thread)."""
-    desk.publish(tests=tests_of(workbench), intervening=())
-
-
-def tests_of(workbench: Any) -> dict[str, tuple[dict[str, Any], ...]]:
-    """Everything that was found out by testing credits, as plain data by the id of the attempt."""
-    found: dict[str, tuple[dict[str, Any], ...]] = {}
-    for test in workbench.credit_tests():
-        found[test.attempt_id] = (*found.get(test.attempt_id, ()), plain_test(test))
-    return found
-
-
-def plain_test(test: Any) -> dict[str, Any]:
-    """A test with the change of the pass rate and its 95 % interval."""
+def tested(test: CreditTest) -> dict[str, Any]:
+    """A test as JSON data, with the change of the pass rate and its 95 % interval."""
     return {**to_json(test), "change": test.change, "interval": list(test.interval)}
 
 
-def distributions(studio: Studio, attempt_id: str, position: int, config: SDPOConfig) -> Job:
-    """Both sides' distributions at a position (from 0); the job's result is `TokenCredit.next_tokens`."""
-    _check(attempt_id)
-
-    def run(workbench: Any, job: Job) -> dict[str, Any]:
-        credit = workbench.credit(find(workbench, attempt_id), config)
-        try:
-            return dict(credit.next_tokens(position, config.distillation_alpha))
-        except IndexError as error:
-            raise FeedbackError(f"There is no {error}; positions are counted from 0.") from None
-
-    return studio.desk.submit("top", "Reading both distributions", run)
+@action("Distributions", job="Reading both distributions", python="credit")
+def top(context: JobContext, attempt: AttemptId, position: int, config: Config = DEFAULT_CONFIG) -> dict[str, Any]:
+    """Both sides' likeliest tokens at a position (from 0), all others together last, and the logit push on each."""
+    scored = context.workbench.credit(context.attempt(attempt), config)
+    try:
+        return dict(scored.next_tokens(position, config.distillation_alpha))
+    except IndexError as error:
+        raise FeedbackError(f"There is no {error}; positions are counted from 0.") from None
 
 
-def tested(studio: Studio, attempt_id: str, position: int, token_id: int | None, n: int, config: SDPOConfig) -> Job:
-    """Force a token and count what passes; the job's result is `plain_test` of this test alone."""
-
-    def run(workbench: Any, job: Job) -> dict[str, Any]:
-        attempt = find(workbench, attempt_id)
-        found = workbench.test_credit(attempt, position, token_id, n, config=config, stop=job.stop)
-        studio.desk.publish(tests=tests_of(workbench))
-        return plain_test(found)
-
-    label = f"Testing the credit of a token, {n} + {n} continuations"
-    return _submit(studio, "test", label, attempt_id, position, run, size=n)
-
-
-def forced(studio: Studio, attempt_id: str, position: int, token_id: int) -> Job:
-    """Branch a new attempt off another; the job's result is the Attempt, which joins its group on the board."""
-
-    def run(workbench: Any, job: Job) -> Attempt:
-        parent = find(workbench, attempt_id)
-        branched: Attempt = workbench.force_token(parent, position, token_id, stop=job.stop)
-        studio.joined(branched)
-        return branched
-
-    return _submit(studio, "force", "Forcing a token and continuing", attempt_id, position, run)
-
-
-def _submit(
-    studio: Studio,
-    verb: str,
-    label: str,
-    attempt_id: str,
+@action(
+    "Test this credit",
+    job="Testing the credit of a token, {n} + {n} continuations",
+    key=lambda state, attempt, position, token_id, **_: (attempt, position, token_id),
+    size=lambda n, **_: n,
+    reply=tested,
+)
+def test_credit(
+    context: JobContext,
+    attempt: AttemptId,
     position: int,
-    run: Callable[[Any, Job], Any],
-    size: float = 1.0,
-) -> Job:
-    """Queue the job once (the same button pressed twice is one job); the board says that it is under way, to its end.
-
-    The end may come before it began: it is stopped while it waits, or the worker ends.
-    """
-    _check(attempt_id)
-    desk = studio.desk
-    mine = {"verb": verb, "id": attempt_id, "index": position}
-
-    def over(_: Any) -> None:
-        desk.publish(intervening=tuple(one for one in desk.facts["intervening"] if one != mine))
-
-    job = desk.submit(verb, label, run, key=(verb, attempt_id, position), size=size)
-    if mine not in desk.facts["intervening"]:
-        desk.publish(intervening=(*desk.facts["intervening"], mine))
-        job.future.add_done_callback(over)
-    return job
+    token_id: int | None = None,
+    n: int = CONTINUATIONS,
+    config: Config = DEFAULT_CONFIG,
+) -> CreditTest:
+    """Force another token (null: the self-teacher's) and count what passes, against the attempt's own token."""
+    workbench = context.workbench
+    test = workbench.test_credit(context.attempt(attempt), position, token_id, n, config=config, stop=context.job.stop)
+    publish_tests(workbench, context.queue)
+    return test
 
 
-def _check(attempt_id: object) -> None:
-    if not isinstance(attempt_id, str) or not attempt_id:
-        raise FeedbackError("Choose an attempt first.")
+test_credit.__test__ = False  # type: ignore[attr-defined]  # pytest takes names that begin with "test" for tests
+
+
+@action(
+    "Force and continue",
+    job="Forcing a token and continuing",
+    key=lambda state, attempt, position, token_id: (attempt, position, token_id),
+)
+def force_token(context: JobContext, attempt: AttemptId, position: int, token_id: int) -> Attempt:
+    """A new attempt of the group: the attempt's tokens before a position, another token there, then the policy."""
+    forced = context.workbench.force_token(context.attempt(attempt), position, token_id, stop=context.job.stop)
+    publish_task(context.workbench, context.queue, forced.task_id)
+    return forced
+
+
+@immediate("Tests of credit")
+def credit_tests(queue: JobQueue, attempt: AttemptId) -> list[dict[str, Any]]:
+    """What testing credits of an attempt has found out so far; tests of the same two tokens add up."""
+    if queue.state.attempt(attempt) is None:
+        raise FeedbackError(f"There is no attempt {attempt!r} in this run; sample or choose another.")
+    return [tested(test) for test in queue.state.tests.get(attempt, ())]
+
+
+def interventions(queue: JobQueue, attempt: str, position: int) -> list[str]:
+    """The interventions at a token that wait or run, by the names of their actions."""
+    jobs = [job for job in queue.line() if job.kind in INTERVENTIONS]
+    return [job.kind for job in jobs if (job.arguments["attempt"], job.arguments["position"]) == (attempt, position)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import gradio as gr
@@ -10,12 +9,12 @@ import gradio as gr
 from workbench.config import SDPOConfig
 from workbench.credit.views import VIEWS
 from workbench.errors import FeedbackError
-from workbench.service.actions import compare as compare_jobs
-from workbench.service.actions.round import Studio
+from workbench.service.actions.compare import compare, compare_runs, runs_beside
 from workbench.service.checks import make_config
-from workbench.service.snapshot import Moment, pick
+from workbench.service.queue import JobQueue
+from workbench.service.snapshot import Snapshot, pick
 from workbench.ui import charts
-from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, numbered, part, polite
+from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, finished, numbered, part, polite
 
 KINDS = {
     "estimators": "Every way of reading the credit of this attempt: which tokens does each one stress?",
@@ -28,9 +27,9 @@ KINDS = {
 class ComparePanel(Panel):
     """What is compared, and what comes of it. The attempt is the one that is chosen in the tab "Round"."""
 
-    def __init__(self, studio: Studio, selection: Selection) -> None:
+    def __init__(self, queue: JobQueue, selection: Selection) -> None:
         super().__init__()
-        self.studio, self.selection = studio, selection
+        self.queue, self.selection = queue, selection
         self.draw("compared", _compared)
         self.kind = gr.Radio(
             list(KINDS), value="estimators", label="Compare by", info=KINDS["estimators"], elem_id="compare-kind"
@@ -68,7 +67,7 @@ class ComparePanel(Panel):
 
     async def on_kind(self, kind: str) -> list[Any]:
         """What each comparison needs is shown; the list of runs is read anew."""
-        names = await _result(compare_jobs.runs_beside(self.studio)) if kind == "runs" else []
+        names = await finished(runs_beside(self.queue)) if kind == "runs" else []
         return [
             gr.Radio(info=KINDS.get(kind, "")),
             gr.Dropdown(visible=kind in ("teachers", "feedbacks")),
@@ -90,40 +89,33 @@ class ComparePanel(Panel):
     ) -> tuple[str, Any]:
         """One comparison, drawn."""
         if kind == "runs":
-            runs = await _result(compare_jobs.compare_runs(self.studio, other or ""))
+            runs = compare_runs.reply(await finished(compare_runs(self.queue, other or "")))
             curves = charts.learning_curves(*_curves(runs))
             return numbered({"runs": runs}), gr.Plot(curves, visible=curves is not None)
-        attempt = pick(self.studio.group(task_id), chosen)
+        attempt = pick(self.queue.state.group(task_id), chosen)
         if attempt is None:
             raise FeedbackError("There is no attempt to compare yet; sample some in the tab Round first.")
-        made = make_config(SDPOConfig, config)
-        job = compare_jobs.compare(
-            self.studio, attempt.id, kind, made, view=view, feedback=feedback or "", demonstration=demonstration or ""
-        )
-        found = await _result(job)
-        matrix = charts.rank_correlations([row["title"] for row in found["views"]], found["correlations"])
-        return numbered({"rows": found}), gr.Plot(matrix, visible=matrix is not None)
+        settings = make_config(SDPOConfig, config)
+        job = compare(self.queue, attempt.id, kind, settings, view, feedback or "", demonstration or "")
+        rows = compare.reply(await finished(job))
+        matrix = charts.rank_correlations([row["title"] for row in rows["views"]], rows["correlations"])
+        return numbered({"rows": rows}), gr.Plot(matrix, visible=matrix is not None)
 
 
-async def _result(job: Any) -> Any:
-    """Waits without holding a thread; a page that goes away leaves the job to finish."""
-    return await asyncio.shield(asyncio.wrap_future(job.future))
-
-
-def _compared(moment: Moment) -> dict[str, Any]:
+def _compared(snapshot: Snapshot) -> dict[str, Any]:
     """Which attempt it is."""
-    number, total = moment.place
-    if moment.attempt is None:
+    number, total = snapshot.place
+    if snapshot.attempt is None:
         return {"attempt": ""}
-    verdict = "passed" if moment.attempt.passed else "failed"
-    return {"attempt": f"Attempt {number} of {total} at {moment.task_id}, which {verdict}"}
+    verdict = "passed" if snapshot.attempt.passed else "failed"
+    return {"attempt": f"Attempt {number} of {total} at {snapshot.task_id}, which {verdict}"}
 
 
-def _curves(runs: dict[str, Any]) -> tuple[list[tuple[str, list[dict[str, Any]]]], dict[str, dict[str, Any]]]:
+def _curves(runs: dict[str, Any]) -> tuple[list[tuple[str, list[charts.Place]]], dict[str, dict[str, Any]]]:
     """Two runs as `charts.learning_curves` takes branches; updates of both may carry the same ids."""
     branches, measured = [], {}
     for number, run in enumerate(runs["runs"]):
-        nodes = [{"update_id": f"{number} {updates}", "report": None} for updates in range(run["updates"] + 1)]
+        nodes = [charts.Place(f"{number} {updates}") for updates in range(run["updates"] + 1)]
         branches.append((f"{run['name']}, house {run['house']}", nodes))
         measured.update({f"{number} {point['updates']}": point for point in run["curve"]})
     return branches, measured

@@ -10,10 +10,10 @@ import gradio as gr
 from workbench.config import SDPOConfig
 from workbench.errors import WorkbenchError
 from workbench.experiments.settings import DEFAULT_METHODS, SCREENED, DiscoverySettings
-from workbench.service.actions import experiments as experiment_jobs
-from workbench.service.actions.round import Studio
+from workbench.service.actions.discovery import at_test_time, discover, found_hard, hard_tasks
 from workbench.service.checks import make_config, plural
-from workbench.service.snapshot import Moment
+from workbench.service.queue import JobQueue
+from workbench.service.snapshot import Snapshot
 from workbench.ui.choices import DISCOVERY, FEEDBACK_KINDS
 from workbench.ui.panel import QUIET, Selection, Then, polite
 from workbench.ui.tabs.experiments import AFTERWARDS, ExperimentPanel, number
@@ -29,18 +29,18 @@ EMPTY = (
 class DiscoverPanel(ExperimentPanel):
     """Two steps: hard tasks, then the race on those that are chosen."""
 
-    def __init__(self, studio: Studio, selection: Selection) -> None:
-        super().__init__(studio, selection, "discover", ("screen", "discover"), EMPTY)
+    def __init__(self, queue: JobQueue, selection: Selection) -> None:
+        super().__init__(queue, selection, "discover", {"screen": "hard_tasks", "discover": "discover"}, EMPTY)
         spent = DiscoverySettings()
         with gr.Row(elem_classes="wb-main"):
             with gr.Column(scale=3, min_width=280):
                 gr.Markdown("### 1. Hard tasks")
                 with gr.Row():
-                    self.count = number(self.tab, "count", "Hard tasks", "Fewer than 3 % of attempts pass.", 3)
+                    self.count = number(self.slug, "count", "Hard tasks", "Fewer than 3 % of attempts pass.", 3)
                     self.screened = number(
-                        self.tab, "screened", "Attempts each", "Measure whether a task is hard.", SCREENED
+                        self.slug, "screened", "Attempts each", "Measure whether a task is hard.", SCREENED
                     )
-                    self.screen_seed = number(self.tab, "screen-seed", "Seed", "Other tasks and houses.", 0)
+                    self.screen_seed = number(self.slug, "screen-seed", "Seed", "Other tasks and houses.", 0)
                 self.feedback = gr.Dropdown(
                     FEEDBACK_KINDS,
                     value="examples",
@@ -71,11 +71,11 @@ class DiscoverPanel(ExperimentPanel):
                 )
                 self.buttons()
                 with gr.Row():
-                    self.budget = number(self.tab, "budget", "Attempts", "At most, per method and task.", spent.budget)
+                    self.budget = number(self.slug, "budget", "Attempts", "At most, per method and task.", spent.budget)
                     self.group = number(
-                        self.tab, "group", "Group", "Attempts between two updates of SDPO.", spent.group
+                        self.slug, "group", "Group", "Attempts between two updates of SDPO.", spent.group
                     )
-                    self.seed = number(self.tab, "seed", "Seed", "Of the race's random numbers.", 0)
+                    self.seed = number(self.slug, "seed", "Seed", "Of the race's random numbers.", 0)
                 self.name_and_code()
             with gr.Column(scale=9, min_width=320):
                 self.results(charts=1)
@@ -92,8 +92,7 @@ class DiscoverPanel(ExperimentPanel):
         self, shown: Mapping[str, str], count: Any, screened: Any, seed: Any, feedback: str, request: gr.Request
     ) -> dict[str, str]:
         """Look for hard tasks; pressed twice by one session it is one search."""
-        key = ("screen", request.session_hash)
-        experiment_jobs.find_hard(self.studio, count, feedback=feedback, attempts=screened, seed=seed, key=key)
+        hard_tasks.once(request.session_hash, self.queue, count, feedback, screened, seed)
         return self.begun(shown)
 
     def on_plan(
@@ -101,9 +100,13 @@ class DiscoverPanel(ExperimentPanel):
     ) -> tuple[str, str]:
         """What Start would do, in words and as code; where it cannot, why."""
         try:
-            budget, group, seed = map(experiment_jobs.whole, ("budget", "group", "seed"), numbers)
-            spent, update = DiscoverySettings(budget, group), make_config(SDPOConfig, config)
-            return planned(tasks, methods, spent), as_python(_ids(tasks, task_id), methods, spent, seed, update)
+            if not (tasks and methods):
+                return planned(tasks, methods, DiscoverySettings()), ""
+            race = discover.checked(_ids(tasks, task_id), methods, *numbers, config=make_config(SDPOConfig, config))
+            spent = DiscoverySettings(race["budget"], race["group"])
+            return planned(tasks, methods, spent), as_python(
+                race["tasks"], methods, spent, race["seed"], race["config"]
+            )
         except WorkbenchError as error:
             return str(error), ""
 
@@ -121,17 +124,8 @@ class DiscoverPanel(ExperimentPanel):
         request: gr.Request,
     ) -> dict[str, str]:
         """One race, also where one session presses twice."""
-        experiment_jobs.discover(
-            self.studio,
-            _ids(tasks, task_id),
-            methods,
-            make_config(SDPOConfig, config),
-            budget=budget,
-            group=group,
-            seed=seed,
-            name=name,
-            key=(self.tab, request.session_hash),
-        )
+        settings, session = make_config(SDPOConfig, config), request.session_hash
+        discover.once(session, self.queue, _ids(tasks, task_id), methods, budget, group, seed, name, settings)
         return self.begun(shown)
 
 
@@ -139,9 +133,9 @@ def _ids(tasks: Sequence[str], here: str) -> list[str]:
     return [here if one == HERE else one for one in tasks]
 
 
-def _tasks(moment: Moment) -> list[tuple[str, str]]:
+def _tasks(snapshot: Snapshot) -> list[tuple[str, str]]:
     """What can be raced on: the task of the tab Round, and every hard task that was found."""
-    found = experiment_jobs.hard_tasks(moment.facts.get("experiments", {}))
+    found = found_hard(snapshot.state.experiments)
     rows = [
         (f"{one.task.prompt} ({one.pass_rate.passed} of {one.pass_rate.total} pass)", name)
         for name, one in found.items()
@@ -167,7 +161,7 @@ def as_python(
     return (
         "from workbench.config import SDPOConfig\n\n"
         f"tasks = [wb.task(name) for name in {list(tasks)!r}]\n"
-        f"config = {as_code(experiment_jobs.test_time(config))}\n"
+        f"config = {as_code(at_test_time(config))}\n"
         f"for point in wb.discover(tasks, {tuple(methods)!r}, {spent.budget}, group={spent.group}, config=config, "
         f"seed={seed}):\n"
         "    print(point.task_id, point.method, point.generations, point.found_at)"

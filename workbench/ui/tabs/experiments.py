@@ -9,11 +9,12 @@ from typing import Any
 
 import gradio as gr
 
-from workbench.service.actions import experiments as experiment_jobs
-from workbench.service.actions.experiments import plain
-from workbench.service.actions.round import Studio
-from workbench.service.checks import LONGEST_NAME, plural
-from workbench.service.snapshot import Moment
+from workbench.service.actions.experiments import resume_experiment
+from workbench.service.checks import LONGEST_NAME
+from workbench.service.experiment_job import described, progress_of
+from workbench.service.job import Job
+from workbench.service.queue import JobQueue
+from workbench.service.snapshot import Snapshot
 from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, chosen_id, polite
 
 KEPT = 16  # reports in memory
@@ -32,17 +33,23 @@ class ExperimentPanel(Panel):
     on_plan: Callable[..., tuple[str, str]]
     on_start: Callable[..., dict[str, str]]
 
-    def __init__(self, studio: Studio, selection: Selection, tab: str, kinds: Sequence[str], empty: str) -> None:
+    def __init__(self, queue: JobQueue, selection: Selection, name: str, kinds: Mapping[str, str], empty: str) -> None:
+        """`kinds`: of the tab's experiments, and the action that begins each; `empty`: shown while there is none."""
         super().__init__()
-        self.studio, self.selection = studio, selection
-        self.tab, self.kinds, self.empty = tab, kinds, empty
+        self.queue, self.selection = queue, selection
+        self.slug, self.kinds, self.empty = name, kinds, empty
 
     def buttons(self) -> None:
         """Start and Stop, where the form calls for them."""
         with gr.Row():
-            self.start = gr.Button("Start", variant="primary", min_width=90, elem_id=f"start-{self.tab}")
-            self.stop = gr.Button("Stop", interactive=False, min_width=64, elem_id=f"stop-{self.tab}")
-        self.follow(f"{self.tab} stop", self.stop, lambda m: bool(self._own(m)), lambda can: gr.Button(interactive=can))
+            self.start = gr.Button("Start", variant="primary", min_width=90, elem_id=f"start-{self.slug}")
+            self.stop = gr.Button("Stop", interactive=False, min_width=64, elem_id=f"stop-{self.slug}")
+        self.follow(
+            f"{self.slug} stop",
+            self.stop,
+            lambda m: self._job(m.queue) is not None,
+            lambda can: gr.Button(interactive=can),
+        )
 
     def name_and_code(self, code: str = "") -> None:
         """What the experiment is called, and the plan as Python, where the form ends."""
@@ -50,22 +57,22 @@ class ExperimentPanel(Panel):
             label="Name",
             info="By which it is found and resumed. Default: the kind and a number.",
             max_length=LONGEST_NAME,
-            elem_id=f"{self.tab}-name",
+            elem_id=f"{self.slug}-name",
         )
         with gr.Accordion("The same as code", open=False):
-            name = f"{self.tab}-code"
+            name = f"{self.slug}-code"
             self.code = gr.Code(code, language="python", label="Python", interactive=False, elem_id=name)
 
     def results(self, charts: int) -> None:
         """The shown experiment with its first so many charts, and the list of all of them."""
-        self.draw(f"{self.tab}-now", self._now)
+        self.draw(f"{self.slug}-now", self._now)
         with gr.Row():
             for number in range(charts):
-                name = f"{self.tab}-chart-{number}"
+                name = f"{self.slug}-chart-{number}"
                 plot = gr.Plot(show_label=False, container=False, visible=False, min_width=400, elem_id=name)
                 self.follow(name, plot, self._mark, self._chart(number))
-        self.draw(f"{self.tab}-tables", self._tables)
-        self.list = self.draw(f"{self.tab}-list", self._list)
+        self.draw(f"{self.slug}-tables", self._tables)
+        self.list = self.draw(f"{self.slug}-list", self._list)
 
     def connect(self, then: Then) -> None:
         """Stop ends what this tab of the page shows as running; the list shows and resumes."""
@@ -94,49 +101,53 @@ class ExperimentPanel(Panel):
 
     def begun(self, shown: Mapping[str, str]) -> dict[str, str]:
         """What is shown once an experiment was asked for: the one that runs."""
-        return {tab: name for tab, name in shown.items() if tab != self.tab}
+        return {tab: name for tab, name in shown.items() if tab != self.slug}
 
     def on_stop(self) -> None:
         """Stop what runs at its next safe point, or what waits first; what it has made is kept."""
-        desk = self.studio.desk
-        jobs = [job.number for job in desk.line() if job.kind in self.kinds]
-        if jobs:
-            desk.stop(jobs[0])
+        job = self._job(self.queue)
+        if job is not None:
+            self.queue.stop(job.number)
 
     def on_press(self, shown: Mapping[str, str], event: gr.EventData) -> dict[str, str]:
         """An experiment of the list is shown, or goes on."""
         name = chosen_id(event)
         if getattr(event, "verb", "") == "resume":
-            experiment_jobs.resume(self.studio, name)
-        return {**shown, self.tab: name}
+            resume_experiment(self.queue, name)
+        return {**shown, self.slug: name}
 
-    def _records(self, moment: Moment) -> list[Any]:
-        records = moment.facts.get("experiments", {}).values()
-        return [record for record in records if record.settings["kind"] in self.kinds]
+    def _records(self, snapshot: Snapshot) -> list[Any]:
+        return [one for one in snapshot.state.experiments.values() if one.settings["kind"] in self.kinds]
 
-    def _own(self, moment: Moment) -> Any:
+    def _job(self, queue: JobQueue) -> Job[Any] | None:
         """The job of this tab that runs or is the first to wait, or None."""
-        return next((job for job in moment.desk.line() if job.kind in self.kinds), None)
+        return next((job for job in queue.line() if self._is_mine(job)), None)
 
-    def _record(self, moment: Moment) -> Any:
+    def _is_mine(self, job: Job[Any]) -> bool:
+        if job.kind == resume_experiment.name:
+            record = self.queue.state.experiments.get(job.arguments["name"])
+            return record is not None and record.settings["kind"] in self.kinds
+        return job.kind in self.kinds.values()
+
+    def _record(self, snapshot: Snapshot) -> Any:
         """The experiment that is shown: the chosen one, else the one that runs, else the newest."""
-        records = {record.name: record for record in self._records(moment)}
+        records = {record.name: record for record in self._records(snapshot)}
         newest = next(reversed(records.values()), None)
-        running = records.get(moment.facts.get("experiment", ""), newest)
-        return records.get(moment.experiments.get(self.tab, ""), running)
+        running = records.get(snapshot.state.experiment, newest)
+        return records.get(snapshot.experiments.get(self.slug, ""), running)
 
-    def _now(self, moment: Moment) -> dict[str, Any]:
-        record, job = self._record(moment), self._own(moment)
+    def _now(self, snapshot: Snapshot) -> dict[str, Any]:
+        record, job = self._record(snapshot), self._job(snapshot.queue)
         if record is None:
             said = "Beginning: the first numbers come after the first step." if job else self.empty
-            return {"empty": said if moment.desk.state == "ready" else ""}
-        told = plain(record)
-        running = moment.facts.get("experiment") == record.name and moment.desk.current is not None
-        left = moment.desk.current.left_s() if running and moment.desk.current else None
+            return {"empty": said if snapshot.queue.status == "ready" else ""}
+        told = progress_of(record)
+        running = snapshot.state.experiment == record.name and snapshot.queue.current is not None
+        left = snapshot.queue.current.left_s() if running and snapshot.queue.current else None
         return {
             **{name: told[name] for name in ("name", "kind", "done", "total", "unit")},
             "state": "running" if running else "finished" if told["finished"] else "stopped",
-            "resume": not moment.facts.get("read_only"),
+            "resume": not snapshot.state.read_only,
             "left": None if left is None else round(left),
             "what": described(told["settings"]),
             "start": record.start,
@@ -144,11 +155,11 @@ class ExperimentPanel(Panel):
             "race": race(record) if running else [],
         }
 
-    def _list(self, moment: Moment) -> dict[str, Any]:
-        shown, running = self._record(moment), moment.facts.get("experiment", "")
+    def _list(self, snapshot: Snapshot) -> dict[str, Any]:
+        shown, running = self._record(snapshot), snapshot.state.experiment
         rows = []
-        for record in reversed(self._records(moment)):
-            told = plain(record)
+        for record in reversed(self._records(snapshot)):
+            told = progress_of(record)
             state = "running" if record.name == running else "finished" if told["finished"] else "stopped"
             rows.append(
                 {
@@ -156,18 +167,18 @@ class ExperimentPanel(Panel):
                     "state": state,
                     "what": described(told["settings"]),
                     "shown": shown is not None and record.name == shown.name,
-                    "resume": state == "stopped" and not moment.facts.get("read_only"),
+                    "resume": state == "stopped" and not snapshot.state.read_only,
                 }
             )
         return {"rows": rows}
 
-    def _mark(self, moment: Moment) -> Any:
+    def _mark(self, snapshot: Snapshot) -> Any:
         """What the report depends on; its charts are drawn again when this changes."""
-        record = self._record(moment)
-        return None if record is None else Mark((moment.facts.get("run", ""), record.name, weight(record)), record)
+        record = self._record(snapshot)
+        return None if record is None else Mark((snapshot.state.run, record.name, weight(record)), record)
 
-    def _tables(self, moment: Moment) -> dict[str, Any]:
-        mark = self._mark(moment)
+    def _tables(self, snapshot: Snapshot) -> dict[str, Any]:
+        mark = self._mark(snapshot)
         return {"tables": [] if mark is None else tables(REPORTS.of(mark))}
 
     def _chart(self, number: int) -> Callable[[Any], gr.Plot]:
@@ -241,26 +252,6 @@ def tables(report: Any) -> list[dict[str, Any]]:
         }
         for table in report.tables
     ]
-
-
-def described(settings: Mapping[str, Any]) -> str:
-    """What an experiment does, in one line."""
-    seed = f"seed {settings['seed']}"
-    if settings["kind"] == "learn":
-        names = ", ".join(arm["name"] for arm in settings["arms"])
-        shape = f"{plural(settings['rounds'], 'round')} of {settings['questions'] * settings['attempts']} attempts"
-        return f"{names} on {settings['pack']}, {shape}, {settings['held_out']} held-out tasks, {seed}"
-    if settings["kind"] == "screen":
-        return f"looks for {plural(settings['count'], 'hard task')}, {settings['attempts']} attempts each, {seed}"
-    if settings["kind"] == "credit":
-        taught = f"{settings['rounds']} rounds of each teacher, {settings['tests']} attempts with tokens exchanged"
-        return f"where credit lands: {plural(settings['programs'], 'program')}, {taught}, {seed}"
-    if settings["kind"] == "update":
-        rates = ", ".join(f"{rate:g}" for rate in settings["learning_rates"])
-        sizes = f"{plural(settings['groups'], 'group')} of {plural(settings['attempts'], 'attempt')}"
-        return f"what an update does: {sizes}, {len(settings['losses'])} losses, learning rates {rates}, {seed}"
-    methods, count = ", ".join(settings["methods"]), plural(len(settings["tasks"]), "task")
-    return f"{methods} on {count}, at most {settings['budget']} attempts each, groups of {settings['group']}, {seed}"
 
 
 def alarms(record: Any) -> list[str]:

@@ -13,9 +13,9 @@ from workbench.config import SDPOConfig
 from workbench.errors import WorkbenchError
 from workbench.experiments.arms import comparison, usual_settings
 from workbench.experiments.settings import LearnSettings
-from workbench.service.actions import experiments as experiment_jobs
-from workbench.service.actions.round import Studio
-from workbench.service.checks import make_config, plural
+from workbench.service.actions.learning import learn
+from workbench.service.checks import plural
+from workbench.service.queue import JobQueue
 from workbench.tasks.house_rules.pack import DEFAULT_KIND, PACK, fresh_house, pack_name, parse_name
 from workbench.ui.choices import COMPARED, FEEDBACK_KINDS, WHY
 from workbench.ui.panel import NEWEST, QUIET, Selection, Then, polite
@@ -39,8 +39,8 @@ EMPTY = (
 class LearnPanel(ExperimentPanel):
     """A form, and the learning curves that come of it."""
 
-    def __init__(self, studio: Studio, selection: Selection) -> None:
-        super().__init__(studio, selection, "learn", ("learn",), EMPTY)
+    def __init__(self, queue: JobQueue, selection: Selection) -> None:
+        super().__init__(queue, selection, "learn", {"learn": "learn"}, EMPTY)
         defaults = LearnSettings()
         with gr.Row(elem_classes="wb-main"):
             with gr.Column(scale=3, min_width=280):
@@ -88,11 +88,11 @@ class LearnPanel(ExperimentPanel):
                 gr.Markdown("### How much")
                 with gr.Row():
                     self.numbers = {
-                        name: number(self.tab, name, label, what, getattr(defaults, name))
+                        name: number(self.slug, name, label, what, getattr(defaults, name))
                         for name, (label, what) in NUMBERS.items()
                     }
                     self.seed = number(
-                        self.tab, "seed", "Seed", "Of tasks and random numbers; also names a fresh house.", 0
+                        self.slug, "seed", "Seed", "Of tasks and random numbers; also names a fresh house.", 0
                     )
                 self.name_and_code(as_python("methods", ["sdpo", "grpo"], False, PACK, defaults, 0, SDPOConfig()))
             with gr.Column(scale=9, min_width=320):
@@ -125,17 +125,17 @@ class LearnPanel(ExperimentPanel):
     def on_start(self, shown: Mapping[str, str], name: str, request: gr.Request, *told: Any) -> dict[str, str]:
         """One experiment, also where one session presses twice."""
         asked = read(*told)
-        experiment_jobs.learn(
-            self.studio,
+        learn.once(
+            request.session_hash,
+            self.queue,
             asked.pack,
             asked.methods,
-            asdict(asked.shape),
-            asked.config,
-            compared=asked.compared,
-            alike=asked.alike,
+            **asdict(asked.shape),
             seed=asked.seed,
             name=name,
-            key=(self.tab, request.session_hash),
+            alike=asked.alike,
+            compared=asked.compared,
+            config=asked.config,
         )
         return self.begun(shown)
 
@@ -169,11 +169,10 @@ def read(
     *numbers: Any,
 ) -> Asked:
     """The form's values. Raises ConfigError."""
-    *counts, last = numbers
-    shape = experiment_jobs.learn_settings(dict(zip(NUMBERS, counts, strict=True)))
-    seed = experiment_jobs.whole("seed", last)
-    pack = chosen_pack(task_id, house, feedback, seed)
-    return Asked(compared, methods, alike, pack, shape, seed, make_config(SDPOConfig, config))
+    values = learn.checked(PACK, None, *numbers, config=config)
+    shape = LearnSettings(**{name: values[name] for name in NUMBERS})
+    pack = chosen_pack(task_id, house, feedback, values["seed"])
+    return Asked(compared, methods, alike, pack, shape, values["seed"], values["config"])
 
 
 def chosen_pack(task_id: str, house: str, feedback: str, seed: int) -> str:

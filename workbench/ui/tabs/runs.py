@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from workbench.errors import RunError
-from workbench.service.actions.round import Studio
-from workbench.service.actions.runs import NO_ARCHIVE
-from workbench.service.snapshot import Moment
+from workbench.service.actions.runs import NO_ARCHIVE, export_run, import_run, open_run, runs, share
+from workbench.service.queue import JobQueue
+from workbench.service.snapshot import Snapshot
 from workbench.ui.panel import QUIET, Panel, Selection, Then, chosen_id, numbered, part, polite
 
 
 class RunsPanel(Panel):
     """The runs in one directory. Every event of a run is on disk before it is shown, so leaving one loses nothing."""
 
-    def __init__(self, studio: Studio, selection: Selection, tab: gr.Tab) -> None:
+    def __init__(self, queue: JobQueue, selection: Selection) -> None:
         super().__init__()
-        self.studio, self.selection, self.tab = studio, selection, tab
+        self.queue, self.selection = queue, selection
         self.list = self.draw("runs", _runs)
         with gr.Row(elem_classes="wb-sample"):
             self.name = gr.Textbox(label="Begin a run called", max_length=60, min_width=160, elem_id="run-name")
@@ -48,7 +49,8 @@ class RunsPanel(Panel):
         events = [self.begin.click, self.name.submit]
         begin = gr.on(events, polite(self.on_begin), [self.name], [task_id, chosen, spans], **QUIET)
         then(begin)
-        then(self.tab.select(polite(self.on_look), None, None, **QUIET))
+        if self.tab is not None:
+            then(self.tab.select(polite(self.on_look), None, None, **QUIET))
         self.share.click(polite(self.on_share), None, [self.page], **QUIET)
         # An endpoint as well: only a handler with a file as its output can hand one to a program.
         named = {**QUIET, "api_visibility": "public", "api_name": "export_run"}
@@ -62,35 +64,35 @@ class RunsPanel(Panel):
 
     def on_begin(self, name: str) -> tuple[str, str, dict[str, Any]]:
         """Open a run by its name, or begin it."""
-        self.studio.open_run((name or "").strip()).future.result()
+        open_run(self.queue, (name or "").strip()).result()
         return "", "", {}
 
     def on_look(self) -> None:
         """Look at the directory again, where nobody has to wait for that."""
-        if not self.studio.desk.line():
-            self.studio.runs()
+        if not self.queue.line():
+            runs(self.queue)
 
     def on_share(self) -> str:
         """The page as a file that the browser saves."""
-        text = self.studio.share().future.result()
-        name = self.studio.desk.facts.get("run", "run")
+        text = share(self.queue).result()
+        name = self.queue.state.run or "run"
         return numbered({"name": f"{name}.html", "text": text, "type": "text/html"})
 
     def on_export(self) -> str:
         """The whole run as one archive, a ZIP file."""
         kept = Path(self.archive.GRADIO_CACHE)  # deleted there after a while, and not copied once more
         kept.mkdir(parents=True, exist_ok=True)
-        return str(self.studio.export_run(tempfile.mkdtemp(dir=kept)).future.result())
+        return str(export_run(self.queue, Path(tempfile.mkdtemp(dir=kept))).result())
 
     def on_import(self, archive: str) -> None:
         """A run's archive, a ZIP file, becomes a run of its file's name beside the open one."""
         if not isinstance(archive, str):
             raise RunError(NO_ARCHIVE)
-        self.studio.import_run(archive, Path(archive).stem).future.result()
+        import_run(self.queue, Path(archive)).result()
 
 
-def _runs(moment: Moment) -> dict[str, Any]:
-    found = moment.facts.get("runs")
-    if found is None and moment.desk.state == "ready" and moment.desk.current is None:
-        moment.studio.runs()
-    return {"runs": list(found or ()), "open": moment.facts.get("run", "")}
+def _runs(snapshot: Snapshot) -> dict[str, Any]:
+    listed = snapshot.state.runs
+    if listed is None and snapshot.queue.status == "ready" and snapshot.queue.current is None:
+        runs(snapshot.queue)
+    return {"runs": [asdict(run) for run in listed or ()], "open": snapshot.state.run}

@@ -12,7 +12,9 @@ import gradio as gr
 from workbench import config as settings
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.service.checks import setter
-from workbench.service.snapshot import Moment
+from workbench.service.queue import JobQueue
+from workbench.service.snapshot import Snapshot
+from workbench.tasks.sandbox import confinement
 from workbench.ui.explained import EXPLAINED
 from workbench.ui.panel import QUIET, Panel, Selection, Then, polite
 
@@ -35,12 +37,13 @@ COMMANDS = {SamplingConfig: "attempt", SDPOConfig: "update"}
 class SettingsPanel(Panel):
     """Every field of sampling and of the update; what is changed here holds for this session of the page."""
 
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, _: JobQueue, selection: Selection) -> None:
         super().__init__()
+        gr.Markdown(confinement(), elem_id="confinement")
         self.fields: list[tuple[type, str, Any, gr.State]] = []
         groups = (
-            (SamplingConfig, selection.sampling, "Sampling", lambda moment: moment.sampling),
-            (SDPOConfig, selection.config, "Update", lambda moment: moment.config),
+            (SamplingConfig, selection.sampling, "Sampling", lambda snapshot: snapshot.sampling),
+            (SDPOConfig, selection.config, "Update", lambda snapshot: snapshot.config),
         )
         for kind, state, title, read in groups:
             gr.Markdown(f"### {title}")
@@ -61,16 +64,16 @@ class SettingsPanel(Panel):
             then(gr.on(events, polite(setter(kind, name)), [state, made], [state], **QUIET))
 
 
-def _value(read: Callable[[Moment], Any], name: str) -> Callable[[Moment], Any]:
-    return lambda moment: getattr(read(moment), name)
+def _value(read: Callable[[Snapshot], Any], name: str) -> Callable[[Snapshot], Any]:
+    return lambda snapshot: getattr(read(snapshot), name)
 
 
-def _code(read: Callable[[Moment], Any]) -> Callable[[Moment], str]:
-    return lambda moment: as_code(read(moment))
+def _code(read: Callable[[Snapshot], Any]) -> Callable[[Snapshot], str]:
+    return lambda snapshot: as_code(read(snapshot))
 
 
-def _command(read: Callable[[Moment], Any]) -> Callable[[Moment], str]:
-    return lambda moment: as_command(read(moment), str(moment.facts.get("run", "demo")))
+def _command(read: Callable[[Snapshot], Any]) -> Callable[[Snapshot], str]:
+    return lambda snapshot: as_command(read(snapshot), snapshot.state.run or "demo")
 
 
 def _field(name: str, default: Any) -> Any:

@@ -9,10 +9,9 @@ import gradio as gr
 
 from workbench.errors import WorkbenchError
 from workbench.experiments.settings import LOSSES, TEACHERS, CreditStudySettings, UpdateStudySettings
-from workbench.service.actions import studies as study_jobs
-from workbench.service.actions.experiments import whole
-from workbench.service.actions.round import Studio
+from workbench.service.actions.studies import RATES, study_credit, study_update
 from workbench.service.checks import plural
+from workbench.service.queue import JobQueue
 from workbench.ui.panel import NEWEST, Selection, Then, polite
 from workbench.ui.tabs.experiments import AFTERWARDS, ExperimentPanel, number
 from workbench.ui.tabs.settings import as_code
@@ -40,7 +39,6 @@ UPDATE = {
     "groups": ("Groups", "Each is updated on once per loss and learning rate."),
     "attempts": ("Attempts", "Per group."),
 }
-RATES = ", ".join(f"{rate:g}" for rate in UpdateStudySettings().learning_rates)
 EMPTY = (
     "A study asks of hundreds of programs or updates what the tab Round shows of one. Choose a question and press "
     "Start: tables and charts grow here. The policy is afterwards what it is now."
@@ -52,8 +50,8 @@ class StudiesPanel(ExperimentPanel):
 
     chart_height = 390  # names below the axis, and long words beside it
 
-    def __init__(self, studio: Studio, selection: Selection) -> None:
-        super().__init__(studio, selection, "studies", ("credit", "update"), EMPTY)
+    def __init__(self, queue: JobQueue, selection: Selection) -> None:
+        super().__init__(queue, selection, "studies", {"credit": "study_credit", "update": "study_update"}, EMPTY)
         credit, update = CreditStudySettings(), UpdateStudySettings()
         with gr.Row(elem_classes="wb-main"):
             with gr.Column(scale=3, min_width=280):
@@ -78,7 +76,7 @@ class StudiesPanel(ExperimentPanel):
                         max_length=200,
                         elem_id="studies-rates",
                     )
-                self.seed = number(self.tab, "seed", "Seed", "Of programs, houses and random numbers.", 0)
+                self.seed = number(self.slug, "seed", "Seed", "Of programs, houses and random numbers.", 0)
                 self.name_and_code(as_python(credit, 0))
             with gr.Column(scale=9, min_width=320):
                 self.results(charts=5)
@@ -114,21 +112,28 @@ class StudiesPanel(ExperimentPanel):
         *told: Any,
     ) -> dict[str, str]:
         """One study, also where one session presses twice."""
-        settings, seed = read(*told)
-        study_jobs.study(self.studio, settings, seed=seed, name=name, key=(self.tab, request.session_hash))
+        question, *numbers, rates, seed = told
+        if question == "credit":
+            counts = dict(zip(CREDIT, numbers[: len(CREDIT)], strict=True))
+            study_credit.once(request.session_hash, self.queue, **counts, seed=seed, name=name)
+        else:
+            counts = dict(zip(UPDATE, numbers[len(CREDIT) :], strict=True))
+            study_update.once(request.session_hash, self.queue, **counts, learning_rates=rates, seed=seed, name=name)
         return self.begun(shown)
 
     def _numbers(self, told: Mapping[str, tuple[str, str]], defaults: Any) -> list[gr.Number]:
-        return [number(self.tab, name, label, what, getattr(defaults, name)) for name, (label, what) in told.items()]
+        return [number(self.slug, name, label, what, getattr(defaults, name)) for name, (label, what) in told.items()]
 
 
 def read(question: str, *told: Any) -> tuple[CreditStudySettings | UpdateStudySettings, int]:
-    """The form's values: what is measured, and the seed. Raises ConfigError."""
+    """The form's values: how much is measured, and the seed. Raises ConfigError."""
     *numbers, rates, seed = told
-    count = len(CREDIT)
     if question == "credit":
-        return study_jobs.credit_settings(dict(zip(CREDIT, numbers[:count], strict=True))), whole("seed", seed)
-    return study_jobs.update_settings(dict(zip(UPDATE, numbers[count:], strict=True)), rates), whole("seed", seed)
+        values = study_credit.checked(*numbers[: len(CREDIT)], seed)
+        return CreditStudySettings(**{name: values[name] for name in CREDIT}), values["seed"]
+    values = study_update.checked(*numbers[len(CREDIT) :], rates, seed)
+    counts = {name: values[name] for name in UPDATE}
+    return UpdateStudySettings(**counts, learning_rates=values["learning_rates"]), values["seed"]
 
 
 def planned(settings: CreditStudySettings | UpdateStudySettings) -> str:

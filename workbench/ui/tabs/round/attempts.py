@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from workbench.records import Attempt, Ledger
-from workbench.service.actions.round import Detail
-from workbench.service.snapshot import Moment
+from workbench.service.actions.round import AttemptDetail
+from workbench.service.snapshot import Snapshot
+from workbench.service.state import LiveGroup
 from workbench.ui.panel import NEWEST, Panel, Selection, Then, chosen_id
 
 
@@ -24,13 +25,13 @@ class AttemptsPanel(Panel):
         then(self.cards.select(chosen_id, None, [self.selection.chosen], **NEWEST))
 
 
-def _cards(moment: Moment) -> dict[str, Any]:
-    entries = moment.ledger if isinstance(moment.ledger, tuple) else None
-    chosen = moment.attempt.id if moment.attempt else None
-    return cards(moment.group, moment.live, chosen, moment.details, entries, pooled_limit(moment.details))
+def _cards(snapshot: Snapshot) -> dict[str, Any]:
+    entries = snapshot.ledger if isinstance(snapshot.ledger, tuple) else None
+    chosen = snapshot.attempt.id if snapshot.attempt else None
+    return cards(snapshot.group, snapshot.live, chosen, snapshot.details, entries, pooled_limit(snapshot.details))
 
 
-def pooled_limit(details: Sequence[Detail | None]) -> float | None:
+def pooled_limit(details: Sequence[AttemptDetail | None]) -> float | None:
     """99th percentile of |raw credit| over all attempts shown (nats); None until every attempt is scored."""
     sizes: list[float] = []
     for one in details:
@@ -46,15 +47,15 @@ def pooled_limit(details: Sequence[Detail | None]) -> float | None:
 
 def cards(
     group: Sequence[Attempt],
-    live: Mapping[str, Any] | None,
+    live: LiveGroup | None,
     chosen: str | None,
-    details: Sequence[Detail | None],
+    details: Sequence[AttemptDetail | None],
     ledger: Sequence[Ledger] | None,
     limit: float | None,
 ) -> dict[str, Any]:
     """The list of attempts: while they are sampled their text, then verdict, reward, a strip of their credit."""
     if live is not None:
-        rows = [{"text": text, "number": i + 1} for i, text in enumerate(live["texts"])]
+        rows = [{"text": text, "number": i + 1} for i, text in enumerate(live.texts)]
         return {"rows": rows, "live": True, "chosen": None}
     signal = {entry.attempt_id: entry for entry in ledger or ()}
     rows = []
@@ -86,7 +87,7 @@ def forced_from(attempt: Attempt, group: Sequence[Attempt]) -> str:
     return f"from {number or 'an earlier attempt'}, token {attempt.forced_at + 1} forced"
 
 
-def strip(known: Detail | None, limit: float | None) -> list[float]:
+def strip(known: AttemptDetail | None, limit: float | None) -> list[float]:
     """Raw credit per token as -1 to 1 of the scale, two digits: enough for a strip of colour."""
     if known is None or not limit:
         return []

@@ -10,11 +10,12 @@ import gradio as gr
 from workbench import heatmap
 from workbench.config import SDPOConfig
 from workbench.records import Attempt, UpdateReport
-from workbench.service.actions.round import Detail
+from workbench.service.actions.round import AttemptDetail
 from workbench.service.actions.tokens import CONTINUATIONS
 from workbench.service.checks import setter
-from workbench.service.queue import sentence
-from workbench.service.snapshot import Moment
+from workbench.service.queue import error_sentence
+from workbench.service.snapshot import Snapshot
+from workbench.service.state import LiveGroup
 from workbench.ui.panel import QUIET, Panel, Selection, Then, polite
 
 TEMPLATES = {
@@ -54,7 +55,7 @@ class TeacherPanel(Panel):
     def __init__(self, selection: Selection) -> None:
         super().__init__()
         self.selection = selection
-        self.draw("teacher", lambda moment: teacher(moment.known))
+        self.draw("teacher", lambda m: teacher(m.detail))
         with gr.Accordion("Templates of the teacher prompt", open=False):
             gr.Markdown(
                 "After the question comes each field that is not empty, in this order, then the ending. `{}` is where "
@@ -67,7 +68,7 @@ class TeacherPanel(Panel):
             self.follow(name, box, _setting(name), lambda value: value)
 
     def connect(self, then: Then) -> None:
-        """A template holds from the moment that its field is left."""
+        """A template holds from the snapshot that its field is left."""
         config = self.selection.config
         for name, box in self.templates.items():
             then(box.blur(polite(setter(SDPOConfig, name)), [config, box], [config], **QUIET))
@@ -78,21 +79,22 @@ def _template(name: str, title: str) -> gr.Textbox:
     return gr.Textbox(label=title, lines=3, max_lines=8, elem_id=name.replace("_", "-"))
 
 
-def _setting(name: str) -> Callable[[Moment], Any]:
-    return lambda moment: getattr(moment.config, name)
+def _setting(name: str) -> Callable[[Snapshot], Any]:
+    return lambda snapshot: getattr(snapshot.config, name)
 
 
 def _without_templates(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name not in TEMPLATES}
 
 
-def _heat(moment: Moment) -> dict[str, Any]:
-    rows = group_rows(moment.group, moment.details)
-    shown = heat(moment.attempt, moment.place, moment.known, moment.report, rows, moment.desk.state, moment.live)
-    return shown if moment.facts.get("read_only") else {**shown, "continuations": CONTINUATIONS}
+def _heat(snapshot: Snapshot) -> dict[str, Any]:
+    rows = group_rows(snapshot.group, snapshot.details)
+    status, live = snapshot.queue.status, snapshot.live
+    shown = heat(snapshot.attempt, snapshot.place, snapshot.detail, snapshot.report, rows, status, live)
+    return shown if snapshot.state.read_only else {**shown, "continuations": CONTINUATIONS}
 
 
-def group_rows(group: Sequence[Attempt], details: Sequence[Detail | None]) -> list[dict[str, Any]]:
+def group_rows(group: Sequence[Attempt], details: Sequence[AttemptDetail | None]) -> list[dict[str, Any]]:
     """What the heatmap's map and its shared scale need of every attempt; none until all of them are scored."""
     rows = []
     for number, (attempt, known) in enumerate(zip(group, details, strict=True), start=1):
@@ -105,30 +107,30 @@ def group_rows(group: Sequence[Attempt], details: Sequence[Detail | None]) -> li
 def heat(
     attempt: Attempt | None,
     place: tuple[int, int],
-    known: Detail | Exception | None,
+    detail: AttemptDetail | Exception | None,
     report: UpdateReport | None,
     rows: Sequence[dict[str, Any]],
-    state: str,
-    live: Mapping[str, Any] | None = None,
+    status: str,
+    live: LiveGroup | None = None,
 ) -> dict[str, Any]:
     """The heatmap's payload, or what to do next where there is nothing to colour."""
     if live is not None:
-        return {"title": f"Sampling {len(live['texts'])} attempts", "text": live["texts"][0], "empty": ""}
+        return {"title": f"Sampling {len(live.texts)} attempts", "text": live.texts[0], "empty": ""}
     if attempt is None:
         waiting = {"loading": "The model is loading. This takes a few seconds.", "failed": "The model did not load."}
         return {
-            "empty": waiting.get(state, "Nothing to colour yet. Sample some attempts: each token then gets a colour.")
+            "empty": waiting.get(status, "Nothing to colour yet. Sample some attempts: each token then gets a colour.")
         }
     number, total = place
     verdict = "passed" if attempt.passed else "failed"
     cut = "" if attempt.finished else ", cut at the token limit"
     forced = "" if attempt.forced_at is None else f", forced at token {attempt.forced_at + 1}"
     title = f"Attempt {number} of {total}: {verdict}, reward {attempt.reward:.2g}{cut}{forced}"
-    if isinstance(known, Exception):
-        return {"title": title, "text": attempt.text, "empty": sentence(known)}
-    if known is None:
+    if isinstance(detail, Exception):
+        return {"title": title, "text": attempt.text, "empty": error_sentence(detail)}
+    if detail is None:
         return {"title": title, "text": attempt.text, "empty": "Scoring: student and teacher read the same tokens …"}
-    payload = {**known.payload, "title": title, "view_key": "", "group": list(rows)}
+    payload = {**detail.payload, "title": title, "view_key": "", "group": list(rows)}
     return with_report(payload, attempt.id, report) if report is not None else payload
 
 
@@ -172,8 +174,8 @@ def with_report(payload: Mapping[str, Any], attempt_id: str, report: UpdateRepor
     }
 
 
-def teacher(known: Detail | Exception | None) -> dict[str, Any]:
+def teacher(detail: AttemptDetail | Exception | None) -> dict[str, Any]:
     """The exact prompt of the self-teacher."""
-    if not isinstance(known, Detail):
+    if not isinstance(detail, AttemptDetail):
         return {"empty": True}
-    return {"text": known.teacher_text, "ids": list(known.teacher_ids), "shortened": bool(known.shortened)}
+    return {"text": detail.teacher_text, "ids": list(detail.teacher_ids), "shortened": bool(detail.shortened)}

@@ -5,26 +5,26 @@ The component draws it (`workbench/heatmap/drawer.js`); here is what it is told,
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import gradio as gr
 
 from workbench.config import SDPOConfig
 from workbench.errors import FeedbackError
-from workbench.service.actions import tokens as intervention
-from workbench.service.actions.round import Detail, Studio
+from workbench.service.actions import tokens
+from workbench.service.actions.round import AttemptDetail
 from workbench.service.checks import make_config
-from workbench.service.snapshot import Moment
-from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, polite
+from workbench.service.queue import JobQueue
+from workbench.service.snapshot import Snapshot
+from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, finished, polite
 
 
 class DrawerPanel(Panel):
     """Both distributions of the open token, and the two interventions on it."""
 
-    def __init__(self, studio: Studio, selection: Selection, heat: gr.HTML) -> None:
+    def __init__(self, queue: JobQueue, selection: Selection, heat: gr.HTML) -> None:
         super().__init__()
-        self.studio, self.selection, self.heat = studio, selection, heat
+        self.queue, self.selection, self.heat = queue, selection, heat
         self.token = self.draw("token", token)
 
     def connect(self, then: Then) -> None:
@@ -43,36 +43,41 @@ class DrawerPanel(Panel):
 
     async def on_intervene(self, config: dict[str, Any], chosen: str, event: gr.EventData) -> str:
         """Test the credit of a token, or force another one; the attempt that comes of it is then the chosen one."""
-        attempt, place = str(getattr(event, "id", "")), _whole(getattr(event, "index", None))
-        token_id = _whole(getattr(event, "token_id", None))
+        attempt, position = str(getattr(event, "id", "")), _int(getattr(event, "index", None))
+        token_id = _int(getattr(event, "token_id", None))
         if getattr(event, "verb", "") == "test":
-            settings = make_config(SDPOConfig, config)
-            intervention.tested(self.studio, attempt, place, token_id, intervention.CONTINUATIONS, settings)
+            tokens.test_credit(
+                self.queue, attempt, position, token_id, tokens.CONTINUATIONS, make_config(SDPOConfig, config)
+            )
             return chosen
-        job = intervention.forced(self.studio, attempt, place, token_id)
-        forced = await asyncio.shield(asyncio.wrap_future(job.future))
-        return str(forced.id)
+        forced = await finished(tokens.force_token(self.queue, attempt, position, token_id))
+        return forced.id
 
 
-def token(moment: Moment) -> dict[str, Any]:
-    """What the drawer shows of the open token: both distributions, what was found out, what is under way."""
-    asked, index, known = moment.token.get("id"), moment.token.get("index"), moment.known
-    if moment.attempt is None or moment.attempt.id != asked or not isinstance(known, Detail) or known.credit is None:
+VERBS = {"test_credit": "test", "force_token": "force"}
+
+
+def token(snapshot: Snapshot) -> dict[str, Any]:
+    """The drawer of the open token: both distributions, the results of its tests, and what is under way."""
+    attempt_id, position = snapshot.token.get("id"), snapshot.token.get("index")
+    credit = snapshot.detail.credit if isinstance(snapshot.detail, AttemptDetail) else None
+    if snapshot.attempt is None or snapshot.attempt.id != attempt_id or credit is None:
         return {"id": None}
-    if not isinstance(index, int) or not 0 <= index < len(known.credit.token_ids):
+    if not isinstance(position, int) or not 0 <= position < len(credit.token_ids):
         return {"id": None}
-    tests = [test for test in moment.facts.get("tests", {}).get(asked, ()) if test["position"] == index]
-    busy = [one["verb"] for one in moment.facts.get("intervening", ()) if (one["id"], one["index"]) == (asked, index)]
+    state = snapshot.state
+    tests = [test for test in state.tests.get(attempt_id, ()) if test.position == position]
+    busy = tokens.interventions(snapshot.queue, attempt_id, position)
     return {
-        "id": asked,
-        "index": index,
-        "top": known.credit.next_tokens(index, moment.config.distillation_alpha),
-        "tests": [{**test, "here": test["update_id"] == moment.facts.get("head")} for test in tests],
-        "busy": busy[0] if busy else "",
+        "id": attempt_id,
+        "index": position,
+        "top": credit.next_tokens(position, snapshot.config.distillation_alpha),
+        "tests": [{**tokens.tested(test), "here": test.update_id == state.head} for test in tests],
+        "busy": VERBS[busy[0]] if busy else "",
     }
 
 
-def _whole(value: object) -> int:
+def _int(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise FeedbackError("Open a token first, and choose what to put in its place.")
     return value

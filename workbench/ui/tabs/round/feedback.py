@@ -13,18 +13,19 @@ import gradio as gr
 
 from workbench.config import SDPOConfig
 from workbench.records import Attempt
-from workbench.service.actions.round import MODES, SOURCES, Detail, Studio
+from workbench.service.actions.round import MODES, SOURCES, AttemptDetail, feedback, what_if
 from workbench.service.checks import make_config
-from workbench.service.snapshot import Moment, pick
+from workbench.service.queue import JobQueue
+from workbench.service.snapshot import Snapshot, pick
 from workbench.ui.panel import QUIET, Panel, Selection, Then, numbered, part, polite
 
 
 class FeedbackPanel(Panel):
     """Words, a reward and a demonstration for the chosen attempt."""
 
-    def __init__(self, studio: Studio, selection: Selection) -> None:
+    def __init__(self, queue: JobQueue, selection: Selection) -> None:
         super().__init__()
-        self.studio, self.selection = studio, selection
+        self.queue, self.selection = queue, selection
         with gr.Column(visible=False) as area:
             self.evidence = self.draw("evidence", _evidence)
             self.text = gr.Textbox(
@@ -60,18 +61,20 @@ class FeedbackPanel(Panel):
 
     def on_feedback(self, task_id: str, chosen: str, text: str, reward: float, mode: str, source: str) -> str:
         """Only what differs from what is in force is recorded. From now on this attempt is the chosen one."""
-        attempt = pick(self.studio.group(task_id), chosen)
-        text_said = text if attempt is None or mode == "join" or text != attempt.feedback else None
-        reward_said = float(reward) if attempt is None or abs(reward - round(attempt.reward, 2)) > 1e-9 else None
-        self.studio.feedback(attempt.id if attempt else "", text_said, reward_said, mode, source=source)
+        attempt = pick(self.queue.state.group(task_id), chosen)
+        new_text = text if attempt is None or mode == "join" or text != attempt.feedback else None
+        new_reward = float(reward) if attempt is None or abs(reward - round(attempt.reward, 2)) > 1e-9 else None
+        feedback(self.queue, attempt.id if attempt else "", new_text, new_reward, mode, source)
         return attempt.id if attempt else ""
 
     def on_what_if(self, task_id: str, chosen: str, text: str, config: dict[str, Any]) -> str:
         """Before and after, side by side."""
-        attempt = pick(self.studio.group(task_id), chosen)
-        made = make_config(SDPOConfig, config)
-        shown = attempt.demonstration_id if attempt else None
-        return numbered(self.studio.what_if(attempt.id if attempt else "", text, shown, made).future.result())
+        attempt = pick(self.queue.state.group(task_id), chosen)
+        demonstration = attempt.demonstration_id if attempt else None
+        settings = make_config(SDPOConfig, config)
+        return numbered(
+            what_if(self.queue, attempt.id if attempt else "", text, demonstration or "", settings).result()
+        )
 
     def on_evidence(
         self, event: gr.EventData, task_id: str, chosen: str, text: str, spans: dict[str, list[int]]
@@ -80,12 +83,12 @@ class FeedbackPanel(Panel):
 
         From now on this attempt is the chosen one: the page would otherwise go on to one that has feedback.
         """
-        attempt = pick(self.studio.group(task_id), chosen)
+        attempt = pick(self.queue.state.group(task_id), chosen)
         what, value = str(getattr(event, "id", "")), str(getattr(event, "value", ""))
         if attempt is not None and what == "demonstration":
-            self.studio.feedback(attempt.id, None, None, demonstration_id=value or attempt.id)
+            feedback(self.queue, attempt.id, demonstration=value or attempt.id)
         elif attempt is not None and what == "delete":
-            self.studio.feedback(attempt.id, "", None)
+            feedback(self.queue, attempt.id, "")
             text = ""
         elif attempt is not None and what == "clear":
             spans = {name: span for name, span in spans.items() if name != attempt.id}
@@ -94,12 +97,12 @@ class FeedbackPanel(Panel):
         return text, spans, attempt.id if attempt else ""
 
 
-def _of(moment: Moment, name: str, otherwise: Any) -> tuple[str, Any]:
-    return (moment.attempt.id, getattr(moment.attempt, name)) if moment.attempt else ("", otherwise)
+def _of(snapshot: Snapshot, name: str, otherwise: Any) -> tuple[str, Any]:
+    return (snapshot.attempt.id, getattr(snapshot.attempt, name)) if snapshot.attempt else ("", otherwise)
 
 
-def _evidence(moment: Moment) -> dict[str, Any]:
-    return evidence(moment.attempt, moment.group, moment.known, moment.marked)
+def _evidence(snapshot: Snapshot) -> dict[str, Any]:
+    return evidence(snapshot.attempt, snapshot.group, snapshot.detail, snapshot.marked)
 
 
 def evidence(
@@ -108,9 +111,9 @@ def evidence(
     """Whose words the teacher reads, which attempt it is shown, and the tokens that are marked."""
     if attempt is None:
         return {"empty": True}
-    shown = known.demonstration if isinstance(known, Detail) else ""
+    shown = known.demonstration if isinstance(known, AttemptDetail) else ""
     automatic = next((one.id for one in group if shown and one.id != attempt.id and one.text == shown), "")
-    tokens = known.payload["tokens"] if isinstance(known, Detail) else []
+    tokens = known.payload["tokens"] if isinstance(known, AttemptDetail) else []
     return {
         "source": attempt.feedback_source if attempt.feedback else "",
         "passed": attempt.passed,

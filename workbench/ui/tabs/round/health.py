@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from workbench.records import UpdateReport
-from workbench.service.actions.round import Studio
-from workbench.service.snapshot import Moment
+from workbench.service.actions.timeline import undo
+from workbench.service.queue import JobQueue
+from workbench.service.snapshot import Snapshot
 from workbench.ui.panel import QUIET, Panel, Then, polite
+
+if TYPE_CHECKING:
+    from workbench.session.run_book import TimelineNode
 
 
 class HealthPanel(Panel):
     """One row of small curves; an alarm brings its own undo button."""
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, queue: JobQueue) -> None:
         super().__init__()
-        self.studio = studio
-        self.strip = self.draw("health", lambda moment: health(moment.path, moment.held_out, _alarms(moment)))
+        self.queue = queue
+        self.strip = self.draw("health", _health)
 
     def connect(self, then: Then) -> None:
         """The button beside an alarm takes the newest update back."""
@@ -27,22 +31,20 @@ class HealthPanel(Panel):
 
     def on_undo(self, event: gr.EventData) -> None:
         """Take the newest update back."""
-        self.studio.move("undo")
+        undo(self.queue)
 
 
-def _alarms(moment: Moment) -> Sequence[str]:
-    found: Sequence[str] = moment.facts.get("alarms", ())
-    return found
+def _health(snapshot: Snapshot) -> dict[str, Any]:
+    return health(snapshot.path, snapshot.held_out, snapshot.state.alarms)
 
 
 def health(
-    path: Sequence[Mapping[str, Any]], measured: Mapping[str, Mapping[str, Any]], alarms: Sequence[str]
+    path: Sequence[TimelineNode], measured: Mapping[str, Mapping[str, Any]], alarms: Sequence[str]
 ) -> dict[str, Any]:
     """Curves from the root to the head; `path`: nodes of the timeline, `measured`: held-out rates by update id."""
-    nodes = [node for node in path if node.get("report") is not None]
-    if not nodes:
+    reports = [node.report for node in path if node.report is not None]
+    if not reports:
         return {"empty": True, "alarms": list(alarms)}
-    reports: list[UpdateReport] = [node["report"] for node in nodes]
     effects = [report.side_effects for report in reports]
     curves: list[tuple[str, str, list[float | None]]] = [
         ("entropy", "nats per token", [one.entropy_after for one in effects]),
@@ -50,14 +52,14 @@ def health(
         ("length", "tokens", [_mean_length(report) for report in reports]),
         ("gradient norm", "", [report.grad_norm for report in reports]),
         ("sign agreement", "", [report.agreement for report in reports]),
-        ("held-out", "pass rate", [measured.get(node["update_id"], {}).get("rate") for node in nodes]),
+        ("held-out", "pass rate", [measured.get(report.update_id, {}).get("rate") for report in reports]),
     ]
     kept = [
         {"name": name, "unit": unit, "values": values}
         for name, unit, values in curves
         if any(value is not None for value in values)
     ]
-    return {"curves": kept, "alarms": list(alarms), "updates": len(nodes)}
+    return {"curves": kept, "alarms": list(alarms), "updates": len(reports)}
 
 
 def _mean_length(report: UpdateReport) -> float | None:

@@ -5,7 +5,6 @@ Before anything is sampled it says when the policy does not speak the prompt's l
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ from typing import Any
 import gradio as gr
 
 from workbench.errors import TaskError
-from workbench.service.actions.round import Studio
-from workbench.service.actions.tasks import AD_HOC
+from workbench.service.actions.tasks import AD_HOC, add_task, advice, export_pack, hub_models, import_pack
 from workbench.service.checks import LONGEST_NAME
+from workbench.service.queue import JobQueue
 from workbench.tasks import MODEL
-from workbench.tasks.house_rules.nearest import closest, speaks
-from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, numbered, part, polite
+from workbench.tasks.house_rules.nearest import closest
+from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, finished, numbered, part, polite
 
 JUDGES = {
     "me": "person",
@@ -38,9 +37,9 @@ EXPECTED, CRITERIA = "Expected (text, pattern, letter or tests)", "What makes an
 class OwnTaskPanel(Panel):
     """A task of one's own in a minute."""
 
-    def __init__(self, studio: Studio, selection: Selection) -> None:
+    def __init__(self, queue: JobQueue, selection: Selection) -> None:
         super().__init__()
-        self.studio, self.selection = studio, selection
+        self.queue, self.selection = queue, selection
         with gr.Accordion("Type your own task", open=False):
             self.prompt = gr.Textbox(label="Prompt", lines=3, max_lines=12, elem_id="own-prompt")
             self.note = part("language")
@@ -81,19 +80,19 @@ class OwnTaskPanel(Panel):
     def on_add(self, prompt: str, judge: str, answer: str, model: str, pack: str) -> tuple[str, str]:
         """A typed task becomes the chosen one."""
         environment = JUDGES.get(judge, "")
-        added = self.studio.add_task(prompt, environment, expected(environment, answer, model), None, pack or AD_HOC)
-        return added.future.result().id, ""
+        added = add_task(self.queue, prompt, environment, expected(environment, answer, model), pack or AD_HOC)
+        return added.result().id, ""
 
     async def on_typed(self, prompt: str) -> str:
         """What there is to say of the prompt before anything is sampled."""
-        if advice(self.studio, prompt) and self.studio.known_hub_models() is None:
-            await asyncio.shield(asyncio.wrap_future(self.studio.hub_models().future))
-        return numbered(advice(self.studio, prompt) or {"empty": True})
+        if advice(self.queue, prompt) and hub_models.known(self.queue) is None:
+            await finished(hub_models(self.queue))
+        return numbered(advice(self.queue, prompt) or {"empty": True})
 
     def on_closest(self, prompt: str) -> tuple[str, str, str]:
         """The closest task that the policy can do takes the place of what was typed."""
         text = closest(prompt).text
-        return self.studio.add_task(text, "house-rules", None, None).future.result().id, "", text
+        return add_task(self.queue, text, "house-rules").result().id, "", text
 
     def on_import(self, path: str) -> tuple[str, str]:
         """A pack from a file on the person's machine; the first of its tasks is chosen."""
@@ -101,19 +100,13 @@ class OwnTaskPanel(Panel):
             text = Path(path).read_text(encoding="utf-8")
         except UnicodeDecodeError:
             raise TaskError("The file is not UTF-8 text; save it as JSON lines in UTF-8.") from None
-        return self.studio.import_pack(Path(path).name, text).future.result()[0].id, ""
+        return import_pack(self.queue, Path(path).name, text).result()[0].id, ""
 
     def on_export(self, task_id: str) -> str:
         """The chosen pack as a file that the browser saves."""
         pack = task_id.rpartition("/")[0]
-        return numbered({"name": f"{pack}.jsonl", "text": self.studio.export_pack(pack).future.result()})
-
-
-def advice(studio: Studio, prompt: str) -> dict[str, Any]:
-    """For a prompt that the embedded policy does not speak: the closest it can do, and hub models; else nothing."""
-    if studio.desk.facts.get("policy", {}).get("model") != "embedded" or not prompt.strip() or speaks(prompt):
-        return {}
-    return {"closest": closest(prompt).text, "models": studio.known_hub_models()}
+        exported = export_pack(self.queue, pack).result()
+        return numbered({"name": exported["file_name"], "text": exported["text"]})
 
 
 def expected(environment: str, text: str, model: str = "") -> dict[str, Any]:

@@ -9,22 +9,22 @@ import gradio as gr
 
 from workbench.config import SamplingConfig, model_name
 from workbench.records import Task
-from workbench.service.actions.round import MOST_ATTEMPTS, Studio
+from workbench.service.actions.round import MOST_ATTEMPTS, sample
+from workbench.service.actions.tasks import advice, open_pack, prompt
 from workbench.service.checks import make_config
 from workbench.service.job import ASKED_BY
-from workbench.service.queue import Desk
-from workbench.service.snapshot import Moment
+from workbench.service.queue import JobQueue
+from workbench.service.snapshot import Snapshot
 from workbench.tasks import MODEL
 from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, polite
-from workbench.ui.tabs.round.own_task import advice
 
 
 class TaskPanel(Panel):
     """Where a round begins."""
 
-    def __init__(self, studio: Studio, selection: Selection) -> None:
+    def __init__(self, queue: JobQueue, selection: Selection) -> None:
         super().__init__()
-        self.studio, self.selection = studio, selection
+        self.queue, self.selection = queue, selection
         with gr.Row():
             self.pack = gr.Dropdown([], label="Pack", elem_id="pack", min_width=110, allow_custom_value=True)
             self.task = gr.Dropdown([], label="Task", elem_id="task", min_width=150, allow_custom_value=True)
@@ -36,7 +36,7 @@ class TaskPanel(Panel):
             self.sample = gr.Button("Sample", variant="primary", min_width=90, elem_id="do-sample")
             self.stop = gr.Button("Stop", interactive=False, min_width=64, elem_id="do-stop")
         choices = lambda value: gr.Dropdown(value[0], value=value[1] or None)  # noqa: E731
-        self.follow("packs", self.pack, lambda m: (list(m.facts.get("tasks", {})), pack_of(m.task_id)), choices)
+        self.follow("packs", self.pack, lambda m: (list(m.state.tasks), pack_of(m.task_id)), choices)
         self.follow("tasks", self.task, lambda m: (_listed(m), m.task_id), choices)
         self.follow("task_id", selection.task_id, lambda m: m.task_id, lambda value: value)
         self.follow("can_stop", self.stop, lambda m: m.working, lambda can: gr.Button(interactive=can))
@@ -53,7 +53,7 @@ class TaskPanel(Panel):
     def on_pack(self, pack: str) -> tuple[Any, str, str]:
         """Another pack, also one that is typed (house-rules@7:remark): offer its tasks and choose the first."""
         pack = str(pack or "")
-        tasks = self.studio.desk.facts.get("tasks", {}).get(pack, ()) or self.studio.open_pack(pack).future.result()
+        tasks = self.queue.state.tasks.get(pack, ()) or open_pack(self.queue, pack).result()
         names = short(tasks)
         first = names[0][1] if names else ""
         return gr.Dropdown(names, value=first or None), first, ""
@@ -64,16 +64,14 @@ class TaskPanel(Panel):
 
     def on_sample(self, task_id: str, n: Any, sampling: dict[str, Any], request: gr.Request) -> str:
         """Sample a new group; nothing of it is chosen yet. Pressed twice by one session it is one group."""
-        whole = int(n) if isinstance(n, float) and n.is_integer() else n  # a number field may send 8.0
-        key = ("sample", request.session_hash, task_id)
-        self.studio.sample(task_id, whole, make_config(SamplingConfig, sampling), key=key)
+        settings = make_config(SamplingConfig, sampling)
+        sample.once(request.session_hash, self.queue, task_id, n, settings.temperature, settings.max_new_tokens)
         return ""
 
     def on_stop(self) -> None:
         """Stop what this tab asked for first; where it asked for nothing (it was reloaded), what runs."""
-        desk = self.studio.desk
-        mine = [job.number for job in desk.line() if job.by == ASKED_BY.get()]
-        desk.stop(mine[0] if mine else None)
+        mine = [job.number for job in self.queue.line() if job.by == ASKED_BY.get()]
+        self.queue.stop(mine[0] if mine else None)
 
 
 def pack_of(task_id: str) -> str:
@@ -81,26 +79,28 @@ def pack_of(task_id: str) -> str:
     return task_id.rpartition("/")[0]
 
 
-def _task(moment: Moment) -> dict[str, Any]:
-    text = task_text(moment.task, moment.desk)
-    if moment.task is None:
+def _task(snapshot: Snapshot) -> dict[str, Any]:
+    text = task_text(snapshot.task, snapshot.queue)
+    if snapshot.task is None:
         return text
-    exact = None if moment.facts.get("read_only") else moment.studio.known_prompt(moment.task_id)
-    text["exact"] = exact and {"text": exact[0], "ids": list(exact[1])}
-    return {**text, "advice": advice(moment.studio, moment.task.prompt)}
+    exact = None if snapshot.state.read_only else prompt.want(snapshot.queue, snapshot.task_id)
+    text["exact"] = None if exact is None or isinstance(exact, Exception) else prompt.reply(exact)
+    return {**text, "advice": advice(snapshot.queue, snapshot.task.prompt)}
 
 
-def _listed(moment: Moment) -> list[tuple[str, str]]:
-    return short(moment.facts.get("tasks", {}).get(pack_of(moment.task_id), ()))
+def _listed(snapshot: Snapshot) -> list[tuple[str, str]]:
+    return short(snapshot.state.tasks.get(pack_of(snapshot.task_id), ()))
 
 
-def task_text(task: Task | None, desk: Desk) -> dict[str, Any]:
+def task_text(task: Task | None, queue: JobQueue) -> dict[str, Any]:
     """The prompt of the chosen task, and how an answer is judged."""
     if task is None:
-        empty = "The model is loading; tasks appear here." if desk.state == "loading" else "Choose a task, or type one."
+        empty = (
+            "The model is loading; tasks appear here." if queue.status == "loading" else "Choose a task, or type one."
+        )
         return {"empty": empty}
-    told = {"prompt": task.prompt, "system": task.system or "", "judge": judged_by(task), "id": task.id}
-    return {**told, "model": task.answer["model"]} if task.environment == MODEL else told
+    text = {"prompt": task.prompt, "system": task.system or "", "judge": judged_by(task), "id": task.id}
+    return {**text, "model": task.answer["model"]} if task.environment == MODEL else text
 
 
 def judged_by(task: Task) -> str:

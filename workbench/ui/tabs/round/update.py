@@ -10,10 +10,10 @@ import gradio as gr
 from workbench import config as settings
 from workbench.config import SDPOConfig
 from workbench.records import Attempt, Ledger, UpdateReport
-from workbench.service.actions.round import Detail, Spans, Studio
-from workbench.service.checks import changed_setting, make_config, setter
-from workbench.service.queue import sentence
-from workbench.service.snapshot import Moment
+from workbench.service.actions.round import AttemptDetail, teacher_lift, update
+from workbench.service.checks import Spans, changed_setting, make_config, setter
+from workbench.service.queue import JobQueue, error_sentence
+from workbench.service.snapshot import Snapshot
 from workbench.ui import charts
 from workbench.ui.choices import DIVERGENCES, WHY, divergence_of
 from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, polite
@@ -25,11 +25,11 @@ LABELS = {"method": "Method", "teacher": "Teacher", "distillation_mode": "Granul
 class UpdatePanel(Panel):
     """One button, with what it will do stated before."""
 
-    def __init__(self, studio: Studio, selection: Selection) -> None:
+    def __init__(self, queue: JobQueue, selection: Selection) -> None:
         super().__init__()
-        self.studio, self.selection = studio, selection
+        self.queue, self.selection = queue, selection
         with gr.Column(scale=8, min_width=300):
-            self.draw("update", lambda moment: {"plan": _plan(moment), "outcome": outcome(moment.report)})
+            self.draw("update", lambda snapshot: {"plan": _plan(snapshot), "outcome": outcome(snapshot.report)})
             with gr.Accordion("Loss and teacher: why would I choose which", open=False), gr.Row():
                 self.choices = {name: _choice(name) for name in CHOICES}
                 self.divergence = gr.Dropdown(
@@ -62,15 +62,15 @@ class UpdatePanel(Panel):
 
     def on_update(self, task_id: str, config: dict[str, Any], spans: dict[str, list[int]], request: gr.Request) -> None:
         """One update on the shown group, also where one session presses twice; marked tokens alone count."""
-        key = ("update", request.session_hash, task_id)
-        self.studio.update(self._ids(task_id), make_config(SDPOConfig, config), spans, key=key)
+        settings = make_config(SDPOConfig, config)
+        update.once(request.session_hash, self.queue, self._ids(task_id), settings, spans)
 
     def on_lift(self, task_id: str, config: dict[str, Any]) -> None:
         """Let teacher and student write attempts at the shown task."""
-        self.studio.teacher_lift(self._ids(task_id), make_config(SDPOConfig, config))
+        teacher_lift(self.queue, self._ids(task_id), make_config(SDPOConfig, config))
 
     def _ids(self, task_id: str) -> list[str]:
-        return [attempt.id for attempt in self.studio.group(task_id)]
+        return [attempt.id for attempt in self.queue.state.group(task_id)]
 
 
 def _shown(drawn: Any) -> gr.Plot:
@@ -82,8 +82,8 @@ def _choice(name: str) -> gr.Dropdown:
     return gr.Dropdown(list(get_args(CHOICES[name])), label=LABELS[name], elem_id=f"choose-{name}", min_width=200)
 
 
-def _setting(name: str) -> Callable[[Moment], Any]:
-    return lambda moment: getattr(moment.config, name)
+def _setting(name: str) -> Callable[[Snapshot], Any]:
+    return lambda snapshot: getattr(snapshot.config, name)
 
 
 def _chosen(name: str) -> Any:
@@ -101,21 +101,23 @@ def _with_divergence(given: Mapping[str, Any], name: str) -> dict[str, Any]:
     )
 
 
-def _ready(moment: Moment) -> bool:
-    return bool(_plan(moment).get("used")) and not moment.working
+def _ready(snapshot: Snapshot) -> bool:
+    return bool(_plan(snapshot).get("used")) and not snapshot.working
 
 
-def _plan(moment: Moment) -> dict[str, Any]:
-    lift = moment.studio.known_lift([a.id for a in moment.group], moment.config)
-    pace = moment.facts.get("pace")
-    return plan(moment.group, moment.ledger, moment.config, moment.details, pace, lift, moment.spans)
+def _plan(snapshot: Snapshot) -> dict[str, Any]:
+    ids = [attempt.id for attempt in snapshot.group]
+    lift = teacher_lift.known(snapshot.queue, ids, snapshot.config) if ids else None
+    rates = None if lift is None or isinstance(lift, Exception) else teacher_lift.reply(lift)
+    group, pace = snapshot.group, snapshot.state.pace
+    return plan(group, snapshot.ledger, snapshot.config, snapshot.details, pace, rates, snapshot.spans)
 
 
 def plan(
     group: Sequence[Attempt],
     ledger: Sequence[Ledger] | Exception | None,
     config: SDPOConfig,
-    details: Sequence[Detail | None] = (),
+    details: Sequence[AttemptDetail | None] = (),
     pace: float | None = None,
     lift: Mapping[str, Any] | None = None,
     spans: Spans | None = None,
@@ -128,7 +130,7 @@ def plan(
     if not group:
         return {"empty": "An update needs attempts: sample some first."}
     if isinstance(ledger, Exception):
-        return {"empty": sentence(ledger)}
+        return {"empty": error_sentence(ledger)}
     if ledger is None:
         return {"empty": "Counting which attempts give signal …"}
     signal = {entry.attempt_id: entry for entry in ledger}
@@ -166,7 +168,7 @@ def counted(attempt: Attempt, spans: Spans | None) -> int:
 
 
 def tokens_read(
-    group: Sequence[Attempt], signal: Mapping[str, Ledger], details: Sequence[Detail | None], steps: int
+    group: Sequence[Attempt], signal: Mapping[str, Ledger], details: Sequence[AttemptDetail | None], steps: int
 ) -> int | None:
     """Tokens that an update reads: both prompts and the attempt, once per optimiser step; None where unknown."""
     total = 0
