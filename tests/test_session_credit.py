@@ -128,7 +128,7 @@ def test_credit_is_stored_once_and_comes_back_equal(shared: Workbench) -> None:
     assert len(shared.credits(attempt)) == 3
     with Run.open(shared.run.path, read_only=True) as witness:  # as another process reads it, without a model
         assert credit_store.stored(witness, attempt.id)[0].credit == credit
-        assert credit_store.stored_bases(witness) == shared._stored
+        assert credit_store.stored_bases(witness) == shared.credit_blobs
 
 
 @pytest.fixture(scope="module")
