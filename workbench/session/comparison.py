@@ -11,7 +11,7 @@ from typing import get_args
 
 from workbench import evidence
 from workbench.config import SDPOConfig, Teacher
-from workbench.credit import VIEWS, TokenCredit
+from workbench.credit import TokenCredit
 from workbench.credit.comparison import By, Comparison, of_credits, of_estimators
 from workbench.errors import ConfigError, CreditError
 from workbench.records import Attempt
@@ -76,11 +76,11 @@ def compare(
         )
         for way in ways:
             credit, _ = scoring.scored(session, attempt, way.shown, way.config, contexts)
-            problem = VIEWS[view].problem(credit)
-            if problem is None:
+            try:
+                credit.view(view)
                 rows[way.name] = (way.title, way.how, credit)
-            else:
-                absent[way.name] = problem
+            except CreditError as error:
+                absent[way.name] = str(error)
     if not rows:
         raise CreditError(next(iter(absent.values())))
     return of_credits(by, rows, view=view, absent=absent)

@@ -22,11 +22,11 @@ from torch import Tensor
 
 from workbench.config import Teacher
 from workbench.credit import TokenCredit, TopToken
+from workbench.credit.scores import QUANTITIES
 from workbench.errors import RunError
 from workbench.runs import Event, Run
 
 KIND = "credit"
-QUANTITIES = ("kl", "jsd", "entropy_student", "entropy_teacher")
 
 
 @dataclass(frozen=True, slots=True)
