@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from workbench import evidence
-from workbench.config import SDPOConfig, Teacher
+from workbench.config import TEACHERS, SDPOConfig
 from workbench.credit import TokenCredit
 from workbench.credit.comparison import By, Comparison, of_credits, of_estimators
 from workbench.errors import ConfigError, CreditError
@@ -21,12 +21,6 @@ from workbench.session.teaching import context_for
 
 # Has nothing to do with any task: the credit under it is due to being told anything at all.
 IRRELEVANT = "The meeting has been moved to Tuesday."
-TEACHERS: dict[Teacher, str] = {
-    "frozen": "The policy as it was before any update.",
-    "live": "The policy as it is now.",
-    "trust_region": "A blend of both: q ∝ q_first^(1 − ρ) q_now^ρ.",
-    "ema": "The average of the policy's weights over the updates that were made under it.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +82,13 @@ def compare(
 
 def _by_teacher(session: SessionCore, attempt: Attempt, config: SDPOConfig, absent: dict[str, str]) -> Iterator[_Way]:
     shown = context_for(session, attempt, config)
-    for teacher, how in TEACHERS.items():
-        if teacher == "ema" and session.policy.average is None:
+    for teacher, facts in TEACHERS.items():
+        if facts.averaged and session.policy.average is None:
             absent[teacher] = "no update on the way here was made under it, so there is no average yet"
             continue
         own = config if config.teacher == teacher else replace(config, teacher=teacher, teacher_update_rate=None)
-        rate = f" ρ = {own.teacher_rate:g}." if teacher == "trust_region" else ""
-        yield _Way(teacher, teacher.replace("_", " ").capitalize(), how + rate, shown, own)
+        title, how = teacher.replace("_", " ").capitalize(), facts.meaning.format(rate=own.teacher_rate)
+        yield _Way(teacher, title, how, shown, own)
 
 
 def _by_feedback(
