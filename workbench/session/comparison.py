@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from workbench import evidence
+from workbench import teacher_context
 from workbench.config import TEACHERS, SDPOConfig
 from workbench.credit import TokenCredit
 from workbench.credit.comparison import By, Comparison, of_credits, of_estimators
@@ -30,7 +30,7 @@ class _Way:
     name: str
     title: str
     how: str
-    shown: evidence.Evidence
+    shown: teacher_context.TeacherContext
     config: SDPOConfig
 
 
@@ -94,7 +94,7 @@ def _by_teacher(session: SessionCore, attempt: Attempt, config: SDPOConfig, abse
 def _by_feedback(
     session: SessionCore, attempt: Attempt, config: SDPOConfig, typed: str, demonstration: str, absent: dict[str, str]
 ) -> Iterator[_Way]:
-    def way(name: str, title: str, shown: evidence.Evidence) -> _Way:
+    def way(name: str, title: str, shown: teacher_context.TeacherContext) -> _Way:
         said = " · ".join(text for text in (shown.feedback, shown.demonstration) if text)
         return _Way(name, title, said or "The self-teacher's wording alone.", shown, config)
 
@@ -104,17 +104,17 @@ def _by_feedback(
     else:
         absent["given"] = "nothing has been said of this attempt, and no attempt of its group passed"
     if typed:
-        yield way("typed", "What you typed", evidence.Evidence(typed))
-    yield way("none", "Nothing", evidence.Evidence())
-    yield way("irrelevant", "Something irrelevant", evidence.Evidence(IRRELEVANT))
-    others = evidence.nearest_first(attempt, list(session.attempts_by_id.values()))
+        yield way("typed", "What you typed", teacher_context.TeacherContext(typed))
+    yield way("none", "Nothing", teacher_context.TeacherContext())
+    yield way("irrelevant", "Something irrelevant", teacher_context.TeacherContext(IRRELEVANT))
+    others = teacher_context.nearest_first(attempt, list(session.attempts_by_id.values()))
     try:
-        wrong = evidence.with_wrong_feedback(evidence.Evidence(given.feedback), others)
+        wrong = teacher_context.with_wrong_feedback(teacher_context.TeacherContext(given.feedback), others)
         yield way("wrong", "Another attempt's feedback", wrong)
-    except evidence.NothingToShow as reason:
+    except teacher_context.NothingToShow as reason:
         absent["wrong"] = str(reason)
-    passed = demonstration or evidence.gather(attempt, session.group_of(attempt), SDPOConfig()).demonstration
+    passed = demonstration or teacher_context.gather(attempt, session.group_of(attempt), SDPOConfig()).demonstration
     if passed:
-        yield way("demonstration", "A demonstration", evidence.Evidence(demonstration=passed))
+        yield way("demonstration", "A demonstration", teacher_context.TeacherContext(demonstration=passed))
     else:
         absent["demonstration"] = "no other attempt of its group passed, and none was typed"

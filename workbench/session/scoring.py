@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from workbench import evidence
+from workbench import teacher_context
 from workbench.config import SDPOConfig
 from workbench.credit import DEFAULT_CONTEXTS, VIEWS, TokenCredit, grpo_advantage
 from workbench.credit.contexts import Contexts, chosen
@@ -61,9 +61,9 @@ def what_if(
     config: SDPOConfig | None = None,
     contexts: Contexts = DEFAULT_CONTEXTS,
 ) -> TokenCredit:
-    """The credit that an attempt would get under other evidence; nothing is recorded or changed."""
+    """The credit that an attempt would get with another teacher context; nothing is recorded or changed."""
     with session.lock:
-        shown = evidence.Evidence(feedback.strip(), demonstration)
+        shown = teacher_context.TeacherContext(feedback.strip(), demonstration)
         return scored(session, session.current(attempt), shown, config or SDPOConfig(), contexts)[0]
 
 
@@ -82,7 +82,11 @@ def check_credit(session: SessionCore, attempt: Attempt | None = None) -> list[C
 
 
 def scored(
-    session: SessionCore, attempt: Attempt, shown: evidence.Evidence, config: SDPOConfig, contexts: Contexts
+    session: SessionCore,
+    attempt: Attempt,
+    shown: teacher_context.TeacherContext,
+    config: SDPOConfig,
+    contexts: Contexts,
 ) -> tuple[TokenCredit, Mapping[str, Sequence[int]]]:
     """An attempt's credit under what the self-teacher is shown, and the ids of the prompts; nothing is recorded."""
     prompts, absent = _material(session, attempt, shown, config, chosen(contexts))
@@ -102,7 +106,11 @@ def scored(
 
 
 def _material(
-    session: SessionCore, attempt: Attempt, shown: evidence.Evidence, config: SDPOConfig, names: Sequence[str]
+    session: SessionCore,
+    attempt: Attempt,
+    shown: teacher_context.TeacherContext,
+    config: SDPOConfig,
+    names: Sequence[str],
 ) -> tuple[dict[str, Sequence[int]], dict[str, str]]:
     """(ids by context, why a context cannot exist here): each context with what this run has to show in it."""
     prompts: dict[str, Sequence[int]] = {}
@@ -115,7 +123,7 @@ def _material(
         else:
             try:
                 prompts[name] = _control_prompt(session, name, attempt, shown, config).ids
-            except evidence.NothingToShow as reason:
+            except teacher_context.NothingToShow as reason:
                 absent[name] = str(reason)
             except PromptError:
                 absent[name] = "its prompt does not fit the model's context"
@@ -123,24 +131,30 @@ def _material(
 
 
 def _control_prompt(
-    session: SessionCore, name: str, attempt: Attempt, shown: evidence.Evidence, config: SDPOConfig
+    session: SessionCore, name: str, attempt: Attempt, shown: teacher_context.TeacherContext, config: SDPOConfig
 ) -> Prompt:
     if name == "template_only":
-        return render_teacher_prompt(session, attempt, evidence.Evidence(), config)
+        return render_teacher_prompt(session, attempt, teacher_context.TeacherContext(), config)
     if name == "wrong_feedback":
-        others = evidence.nearest_first(attempt, list(session.attempts_by_id.values()))
-        return render_teacher_prompt(session, attempt, evidence.with_wrong_feedback(shown, others), config)
+        others = teacher_context.nearest_first(attempt, list(session.attempts_by_id.values()))
+        return render_teacher_prompt(session, attempt, teacher_context.with_wrong_feedback(shown, others), config)
     if name == "mismatched_question":
         task = task_book.task(session, attempt.task_id)
         tasks = [*task_book.tasks(session, task.id.rpartition("/")[0]), *session.tasks_by_id.values()]
-        return render_teacher_prompt(session, attempt, shown, config, evidence.other_question(task, tasks))
+        return render_teacher_prompt(session, attempt, shown, config, teacher_context.other_question(task, tasks))
     if not shown.kind:
-        raise evidence.NothingToShow("there is neither feedback nor a demonstration to show without the question")
+        raise teacher_context.NothingToShow(
+            "there is neither feedback nor a demonstration to show without the question"
+        )
     return render_teacher_prompt(session, attempt, shown, config, "")
 
 
 def render_teacher_prompt(
-    session: SessionCore, attempt: Attempt, shown: evidence.Evidence, config: SDPOConfig, question: str | None = None
+    session: SessionCore,
+    attempt: Attempt,
+    shown: teacher_context.TeacherContext,
+    config: SDPOConfig,
+    question: str | None = None,
 ) -> Prompt:
     """The self-teacher's prompt of an attempt when it is shown this; `question` None: that of the attempt's task."""
     return wording.teacher_prompt(

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from workbench import evidence
+from workbench import teacher_context
 from workbench.config import SDPOConfig
 from workbench.records import Attempt, Ledger
 from workbench.session.core import OpenRun
 from workbench.session.selection import Spans, selected
 
 
-def shown_to_teacher(session: OpenRun, attempt: Attempt, config: SDPOConfig | None = None) -> evidence.Evidence:
+def shown_to_teacher(
+    session: OpenRun, attempt: Attempt, config: SDPOConfig | None = None
+) -> teacher_context.TeacherContext:
     """What the self-teacher of an attempt is shown beside the question. Raises FeedbackError."""
     with session.lock:
         return context_for(session, session.current(attempt), config or SDPOConfig())
 
 
-def context_for(session: OpenRun, attempt: Attempt, config: SDPOConfig) -> evidence.Evidence:
+def context_for(session: OpenRun, attempt: Attempt, config: SDPOConfig) -> teacher_context.TeacherContext:
     """The same of an attempt that is current; the lock is held by the caller."""
     chosen = session.attempts_by_id.get(attempt.demonstration_id or "")
     group = session.group_of(attempt)
-    return evidence.gather(attempt, group if chosen is None or chosen in group else [*group, chosen], config)
+    return teacher_context.gather(attempt, group if chosen is None or chosen in group else [*group, chosen], config)
 
 
 def ledger(
@@ -33,5 +35,6 @@ def ledger(
         known = [session.current(attempt) for attempt in attempts]
         chosen = selected(spans, known)
         return tuple(
-            evidence.explain(one, context_for(session, one, config), known, config, chosen.get(one.id)) for one in known
+            teacher_context.explain(one, context_for(session, one, config), known, config, chosen.get(one.id))
+            for one in known
         )

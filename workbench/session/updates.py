@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 
-from workbench import evidence
+from workbench import teacher_context
 from workbench.config import SDPOConfig
 from workbench.errors import NoSignalError, RunError, WorkbenchError
 from workbench.policy.prompts import student_prompt
@@ -87,7 +87,7 @@ def _note_failure(session: SessionCore, attempts: Sequence[Attempt], config: SDP
 def _taught(session: SessionCore, attempt: Attempt, entry: Ledger, config: SDPOConfig) -> tuple[int, ...] | None:
     """The teacher's prompt of an attempt, where an update needs one."""
     shown = context_for(session, attempt, config)
-    if not (entry.used and evidence.is_taught(attempt, shown, config)):
+    if not (entry.used and teacher_context.is_taught(attempt, shown, config)):
         return None
     return render_teacher_prompt(session, attempt, shown, config).ids
 
