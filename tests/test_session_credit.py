@@ -19,6 +19,7 @@ from workbench.policy.chat import Chat
 from workbench.records import Attempt, Task
 from workbench.runs import Run
 from workbench.session import credit_store
+from workbench.teacher_context import TeacherContext
 
 FEW = SamplingConfig(max_new_tokens=6)
 IMPOSSIBLE = {"tests": [{"function": "f", "args": [[3, 1, 2, 5]], "expected": "nothing"}]}
@@ -197,10 +198,8 @@ def test_material_is_chosen_from_the_nearest() -> None:
     run = [attempt("a", "g"), attempt("b", "h", "of b"), attempt("c", "h", " mine "), attempt("d", "h", "of d")]
     assert [one.id for one in teacher_context.nearest_first(run[2], run)] == ["d", "b", "a"]
     assert [one.id for one in teacher_context.nearest_first(run[0], run)] == ["d", "c", "b"]
-    shown = teacher_context.TeacherContext("mine", "a demonstration")
-    assert teacher_context.with_wrong_feedback(shown, run[2:]) == teacher_context.TeacherContext(
-        "of d", "a demonstration"
-    )
+    shown = TeacherContext("mine", "a demonstration")
+    assert teacher_context.with_wrong_feedback(shown, run[2:]) == TeacherContext("of d", "a demonstration")
     with pytest.raises(teacher_context.NothingToShow):
         teacher_context.with_wrong_feedback(shown, run[2:3])
     tasks = [Task(f"p/{i}", prompt, "person") for i, prompt in enumerate(("one", "two", "one "))]

@@ -18,6 +18,7 @@ from workbench.records import Attempt
 from workbench.session import scoring
 from workbench.session.core import SessionCore
 from workbench.session.teaching import context_for
+from workbench.teacher_context import TeacherContext
 
 # Has nothing to do with any task: the credit under it is due to being told anything at all.
 IRRELEVANT = "The meeting has been moved to Tuesday."
@@ -30,7 +31,7 @@ class _Way:
     name: str
     title: str
     how: str
-    shown: teacher_context.TeacherContext
+    shown: TeacherContext
     config: SDPOConfig
 
 
@@ -94,7 +95,7 @@ def _by_teacher(session: SessionCore, attempt: Attempt, config: SDPOConfig, abse
 def _by_feedback(
     session: SessionCore, attempt: Attempt, config: SDPOConfig, typed: str, demonstration: str, absent: dict[str, str]
 ) -> Iterator[_Way]:
-    def way(name: str, title: str, shown: teacher_context.TeacherContext) -> _Way:
+    def way(name: str, title: str, shown: TeacherContext) -> _Way:
         said = " · ".join(text for text in (shown.feedback, shown.demonstration) if text)
         return _Way(name, title, said or "The self-teacher's wording alone.", shown, config)
 
@@ -104,17 +105,17 @@ def _by_feedback(
     else:
         absent["given"] = "nothing has been said of this attempt, and no attempt of its group passed"
     if typed:
-        yield way("typed", "What you typed", teacher_context.TeacherContext(typed))
-    yield way("none", "Nothing", teacher_context.TeacherContext())
-    yield way("irrelevant", "Something irrelevant", teacher_context.TeacherContext(IRRELEVANT))
+        yield way("typed", "What you typed", TeacherContext(typed))
+    yield way("none", "Nothing", TeacherContext())
+    yield way("irrelevant", "Something irrelevant", TeacherContext(IRRELEVANT))
     others = teacher_context.nearest_first(attempt, list(session.attempts_by_id.values()))
     try:
-        wrong = teacher_context.with_wrong_feedback(teacher_context.TeacherContext(given.feedback), others)
+        wrong = teacher_context.with_wrong_feedback(TeacherContext(given.feedback), others)
         yield way("wrong", "Another attempt's feedback", wrong)
     except teacher_context.NothingToShow as reason:
         absent["wrong"] = str(reason)
     passed = demonstration or teacher_context.gather(attempt, session.group_of(attempt), SDPOConfig()).demonstration
     if passed:
-        yield way("demonstration", "A demonstration", teacher_context.TeacherContext(demonstration=passed))
+        yield way("demonstration", "A demonstration", TeacherContext(demonstration=passed))
     else:
         absent["demonstration"] = "no other attempt of its group passed, and none was typed"

@@ -22,6 +22,7 @@ from workbench.session import credit_store, task_book
 from workbench.session.checking import CreditCheck, check
 from workbench.session.core import OpenRun, SessionCore
 from workbench.session.teaching import context_for
+from workbench.teacher_context import TeacherContext
 
 
 def teacher_prompt(session: SessionCore, attempt: Attempt, config: SDPOConfig | None = None) -> Prompt:
@@ -63,7 +64,7 @@ def what_if(
 ) -> TokenCredit:
     """The credit that an attempt would get with another teacher context; nothing is recorded or changed."""
     with session.lock:
-        shown = teacher_context.TeacherContext(feedback.strip(), demonstration)
+        shown = TeacherContext(feedback.strip(), demonstration)
         return scored(session, session.current(attempt), shown, config or SDPOConfig(), contexts)[0]
 
 
@@ -84,7 +85,7 @@ def check_credit(session: SessionCore, attempt: Attempt | None = None) -> list[C
 def scored(
     session: SessionCore,
     attempt: Attempt,
-    shown: teacher_context.TeacherContext,
+    shown: TeacherContext,
     config: SDPOConfig,
     contexts: Contexts,
 ) -> tuple[TokenCredit, Mapping[str, Sequence[int]]]:
@@ -108,7 +109,7 @@ def scored(
 def _material(
     session: SessionCore,
     attempt: Attempt,
-    shown: teacher_context.TeacherContext,
+    shown: TeacherContext,
     config: SDPOConfig,
     names: Sequence[str],
 ) -> tuple[dict[str, Sequence[int]], dict[str, str]]:
@@ -131,10 +132,10 @@ def _material(
 
 
 def _control_prompt(
-    session: SessionCore, name: str, attempt: Attempt, shown: teacher_context.TeacherContext, config: SDPOConfig
+    session: SessionCore, name: str, attempt: Attempt, shown: TeacherContext, config: SDPOConfig
 ) -> Prompt:
     if name == "template_only":
-        return render_teacher_prompt(session, attempt, teacher_context.TeacherContext(), config)
+        return render_teacher_prompt(session, attempt, TeacherContext(), config)
     if name == "wrong_feedback":
         others = teacher_context.nearest_first(attempt, list(session.attempts_by_id.values()))
         return render_teacher_prompt(session, attempt, teacher_context.with_wrong_feedback(shown, others), config)
@@ -152,7 +153,7 @@ def _control_prompt(
 def render_teacher_prompt(
     session: SessionCore,
     attempt: Attempt,
-    shown: teacher_context.TeacherContext,
+    shown: TeacherContext,
     config: SDPOConfig,
     question: str | None = None,
 ) -> Prompt:

@@ -31,7 +31,7 @@ from workbench.session import (
     updates,
 )
 from workbench.session.core import SessionCore
-from workbench.session.resuming import enter, resumed
+from workbench.session.resuming import initialise_policy, resumed
 
 
 class Session(SessionCore):
@@ -75,7 +75,7 @@ class Session(SessionCore):
         try:
             config = resumed(config, opened)
             policy = load_policy(config)
-            enter(policy, opened, config)
+            initialise_policy(policy, opened, config)
             session = cls(opened, policy, config)
         except BaseException:
             opened.close()

@@ -9,17 +9,16 @@ from workbench.config import SDPOConfig
 from workbench.records import Attempt, Ledger
 from workbench.session.core import OpenRun
 from workbench.session.selection import Spans, selected
+from workbench.teacher_context import TeacherContext
 
 
-def shown_to_teacher(
-    session: OpenRun, attempt: Attempt, config: SDPOConfig | None = None
-) -> teacher_context.TeacherContext:
+def shown_to_teacher(session: OpenRun, attempt: Attempt, config: SDPOConfig | None = None) -> TeacherContext:
     """What the self-teacher of an attempt is shown beside the question. Raises FeedbackError."""
     with session.lock:
         return context_for(session, session.current(attempt), config or SDPOConfig())
 
 
-def context_for(session: OpenRun, attempt: Attempt, config: SDPOConfig) -> teacher_context.TeacherContext:
+def context_for(session: OpenRun, attempt: Attempt, config: SDPOConfig) -> TeacherContext:
     """The same of an attempt that is current; the lock is held by the caller."""
     chosen = session.attempts_by_id.get(attempt.demonstration_id or "")
     group = session.group_of(attempt)
