@@ -17,7 +17,7 @@ def cumulative(scores: Scores) -> tuple[float, ...]:
 VIEWS = (
     View(
         "evidence",
-        "Evidence curve",
+        "Cumulative credit",
         "nats",
         ANY,
         "Σ A up to this token",
