@@ -67,9 +67,9 @@ def test_the_reward_is_the_probability_of_yes_and_the_judge_is_kept(shared: Work
         assert one.feedback == ("" if one.passed else f"{said} The criteria: {CRITERIA}")
     (kept,) = shared.judges()
     assert kept["model"] == model and kept["memory_bytes"] > 0
-    loaded = shared._judges[model]
+    loaded = shared.judges_by_name[model]
     again = shared.judge(judged_by(model), attempts[0].text)
-    assert again.reward == attempts[0].reward and shared._judges[model] is loaded
+    assert again.reward == attempts[0].reward and shared.judges_by_name[model] is loaded
     mixed = Task("mine/two", PROMPT, "contains", {"text": "f"})
     verdicts = shared.judge_many([(mixed, "f"), (judged_by(model), attempts[0].text), (mixed, "")])
     assert [one.reward for one in verdicts] == [1.0, attempts[0].reward, 0.0]
@@ -80,8 +80,8 @@ def test_an_answer_cannot_leave_its_fence(shared: Workbench, model: str) -> None
     text = wording(PROMPT, answer, CRITERIA)
     assert text.count("\n`````\n") == 2 and "`````" not in answer
     asked = shared.judge(judged_by(model), answer)
-    judge_ids = shared._judges[model]._ids(text)
-    ends = shared._judges[model].policy.tokenizer.convert_tokens_to_ids("<|end|>")
+    judge_ids = shared.judges_by_name[model]._ids(text)
+    ends = shared.judges_by_name[model].policy.tokenizer.convert_tokens_to_ids("<|end|>")
     assert judge_ids.count(ends) == 1  # the template's own; the answer's stayed text
     assert 0 < asked.reward < 1
 

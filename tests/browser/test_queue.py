@@ -69,7 +69,7 @@ def test_one_waits_behind_another_and_is_stopped_alone(
 ) -> None:
     first, second = opened(new_page, served), opened(new_page, served, width=width, scheme=scheme)
     measured = held_out(served)
-    with served.queue.workbench._lock:  # what runs is not done before the test lets go
+    with served.queue.workbench.lock:  # what runs is not done before the test lets go
         first.click("#do-measure")
         first.wait_for_selector(f".wb-state[data-state='busy']:has-text('{MEASURING}')")
         second.wait_for_selector(f".wb-state:has-text('{MEASURING}')")
@@ -114,7 +114,7 @@ def test_what_runs_says_how_long_yet(new_page: Callable[..., Any], served: Serve
     page.click("#do-measure")
     page.wait_for_function("document.querySelectorAll('.wb-state[data-state=ready]').length === 1")
     served.queue.submit("barrier", "", lambda workbench, job: None).result(300)
-    with served.queue.workbench._lock:
+    with served.queue.workbench.lock:
         page.click("#do-measure")
         page.wait_for_selector(".wb-state .wb-time:has-text('about')")
         assert 0 < page.locator(".wb-state progress").evaluate("(bar) => bar.value") <= 1

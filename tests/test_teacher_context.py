@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from workbench.config import SDPOConfig
-from workbench.evidence import Evidence, explain, gather, is_taught
 from workbench.records import Attempt
+from workbench.teacher_context import TeacherContext, explain, gather, is_taught
 
 
 def attempt(name: str, *, passed: bool, **changes: Any) -> Attempt:
@@ -42,13 +42,13 @@ UNTAUGHT = "it failed without feedback, and no attempt of its group passed"
 
 def test_a_failed_attempt_brings_its_feedback_and_another_that_passed() -> None:
     shown = gather(FAILED, [FAILED, OTHER_FAILED, PASSED], SDPO)
-    assert shown == Evidence("feedback on failed", "text of passed")
+    assert shown == TeacherContext("feedback on failed", "text of passed")
     assert shown.kind == "feedback and demonstration"
-    assert gather(FAILED, [FAILED, OTHER_FAILED], SDPO) == Evidence("feedback on failed")
+    assert gather(FAILED, [FAILED, OTHER_FAILED], SDPO) == TeacherContext("feedback on failed")
 
 
 def test_a_passed_attempt_is_shown_another_one_and_never_itself() -> None:
-    assert gather(PASSED, [PASSED, FAILED], SDPO) == Evidence()
+    assert gather(PASSED, [PASSED, FAILED], SDPO) == TeacherContext()
     assert gather(PASSED, [PASSED, SECOND], SDPO).demonstration == "text of second"
     # The environment's word on a pass is not feedback on an unsuccessful attempt.
     assert gather(attempt("x", passed=True, feedback="All right."), [], SDPO).feedback == ""
@@ -75,7 +75,7 @@ def test_switches_of_the_teacher_s_prompt() -> None:
 
 def test_a_person_is_heard_on_a_pass_too_and_white_space_is_no_word() -> None:
     praised = attempt("praised", passed=True, feedback="Shorter, please.", feedback_source="person")
-    assert gather(praised, [praised], SDPO) == Evidence("Shorter, please.")
+    assert gather(praised, [praised], SDPO) == TeacherContext("Shorter, please.")
     blank = attempt("blank", passed=False, feedback=" \n ", feedback_source="person")
     assert explain(blank, gather(blank, [blank], SDPO), [blank], SDPO).used is False
 

@@ -1,4 +1,6 @@
-"""What the self-teacher is shown of each attempt, and why an attempt gives no signal (paper, section 3; Table 2).
+"""The teacher context: what the self-teacher is shown of an attempt; and why an attempt gives no signal.
+
+Source: paper, section 3, Table 2.
 
 A failed attempt brings its feedback and, where the group holds one, another attempt that passed. A passed attempt
 brings only another passed one. Knows nothing of models and files.
@@ -21,7 +23,7 @@ class NothingToShow(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class TeacherContext:
     """The fields of the self-teacher's prompt; all empty means that it knows no more than the student."""
 
     feedback: str = ""
@@ -30,13 +32,13 @@ class Evidence:
 
     @property
     def kind(self) -> str:
-        """What there is, for people; "" where there is nothing."""
+        """Names of what is shown, for people; "" where nothing is."""
         named = (("feedback", self.feedback), ("demonstration", self.demonstration))
         return " and ".join(name for name, text in named if text)
 
 
-def gather(attempt: Attempt, group: Sequence[Attempt], config: SDPOConfig) -> Evidence:
-    """The evidence on one attempt of a group (the attempt itself may be in it, and one that a person chose to show)."""
+def gather(attempt: Attempt, group: Sequence[Attempt], config: SDPOConfig) -> TeacherContext:
+    """The teacher context of one attempt of a group, which may hold the attempt and one that a person chose to show."""
     others = [other for other in group if other.passed and other.id != attempt.id and other.task_id == attempt.task_id]
     # A passed attempt that says the same thing would only confirm it; prefer another one.
     others.sort(key=lambda other: other.text == attempt.text)
@@ -44,9 +46,9 @@ def gather(attempt: Attempt, group: Sequence[Attempt], config: SDPOConfig) -> Ev
     # What a person chose counts, whatever the settings say; so do words on an attempt that passed.
     shown = next((other for other in group if other.id == attempt.demonstration_id), shown)
     demonstration = "" if shown is None else shown.text
-    heard = attempt.feedback if not attempt.passed or attempt.feedback_source != "environment" else ""
+    feedback = attempt.feedback if not attempt.passed or attempt.feedback_source != "environment" else ""
     failed = attempt.text if config.include_failed_attempt and not attempt.passed else ""
-    return Evidence(heard.strip(), demonstration, failed)
+    return TeacherContext(feedback.strip(), demonstration, failed)
 
 
 def nearest_first(attempt: Attempt, attempts: Sequence[Attempt]) -> list[Attempt]:
@@ -57,8 +59,8 @@ def nearest_first(attempt: Attempt, attempts: Sequence[Attempt]) -> list[Attempt
     return [*group, *(other for other in reversed(attempts) if other.group_id != attempt.group_id)]
 
 
-def with_wrong_feedback(shown: Evidence, others: Sequence[Attempt]) -> Evidence:
-    """The same evidence with the first of the others' feedback that differs. Raises NothingToShow."""
+def with_wrong_feedback(shown: TeacherContext, others: Sequence[Attempt]) -> TeacherContext:
+    """The same teacher context with the first of the others' feedback that differs. Raises NothingToShow."""
     if not shown.feedback:
         raise NothingToShow("this attempt has no feedback that another could take the place of")
     for other in others:
@@ -78,12 +80,12 @@ def other_question(task: Task, tasks: Sequence[Task]) -> str:
 
 def explain(
     attempt: Attempt,
-    evidence: Evidence,
+    context: TeacherContext,
     given: Sequence[Attempt],
     config: SDPOConfig,
     spans: Sequence[Span] | None = None,
 ) -> Ledger:
-    """Whether an attempt is used by an update, and the reason in words.
+    """Report whether an update uses an attempt, and the reason in words.
 
     `given`: all attempts that the update is given. `spans`: the tokens that a person selected; None = all of them.
     """
@@ -92,13 +94,13 @@ def explain(
     if spans is not None and not spans:
         return Ledger(attempt.id, False, "none of its tokens is selected")
     rewards = [other.reward for other in given if other.group_id == attempt.group_id]
-    informed, rewarded = bool(evidence.kind), max(rewards) > min(rewards)
+    informed, rewarded = bool(context.kind), max(rewards) > min(rewards)
     way = _ways(attempt, config)
     taken = way(informed=informed, rewarded=rewarded)
     if taken.used:
-        parts = [evidence.kind] if taken.distillation > 0.0 else []
+        parts = [context.kind] if taken.distillation > 0.0 else []
         if taken.reinforcement > 0.0:
-            weighed = f", weighed by {evidence.kind}" if taken.weighed else ""
+            weighed = f", weighed by {context.kind}" if taken.weighed else ""
             parts.append(f"reward above or below the group's mean{weighed}")
         return Ledger(attempt.id, True, "; ".join(parts))
     missing = []  # what alone would have made it count
@@ -113,9 +115,9 @@ def explain(
     return Ledger(attempt.id, False, "; ".join(missing))
 
 
-def is_taught(attempt: Attempt, evidence: Evidence, config: SDPOConfig) -> bool:
-    """Whether an update that uses the attempt asks the self-teacher about it."""
-    return bool(evidence.kind) and _ways(attempt, config)(informed=True, rewarded=True).taught
+def is_taught(attempt: Attempt, context: TeacherContext, config: SDPOConfig) -> bool:
+    """True where an update that uses the attempt asks the self-teacher about it."""
+    return bool(context.kind) and _ways(attempt, config)(informed=True, rewarded=True).taught
 
 
 def _ways(attempt: Attempt, config: SDPOConfig) -> Callable[..., Route]:
