@@ -1,7 +1,7 @@
 """Views: ways of reading one attempt's credit, each with the facts that a page needs in order to show it.
 
 A view is arithmetic on numbers that were scored once (log-probabilities per context, divergences per token); none
-looks at a model again. The formulas are in `view_formulas.py`; sources: algorithm, section 6.
+looks at a model again. The formulas are in `view_formulas.py`; sources: docs/algorithm.md, section 6.
 """
 
 from __future__ import annotations
