@@ -64,3 +64,13 @@ def test_the_paths_in_the_documents_exist() -> None:
         known = [path for path in written if path.split("/")[0] in {item.name for item in ROOT.iterdir()}]
         assert known, document.name
         assert [path for path in known if not (ROOT / path).exists()] == []
+
+
+def test_every_path_of_the_file_map_exists() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    listing = re.search(r"## File map\n\n```\n(.*?)```", readme, re.DOTALL)
+    assert listing is not None
+    paths = [line.split()[0] for line in listing[1].splitlines()]
+    assert [path for path in paths if not (ROOT / path).exists() or path.endswith("/") != (ROOT / path).is_dir()] == []
+    parts = {f"workbench/{item.name}/" for item in (ROOT / "workbench").iterdir() if (item / "__init__.py").exists()}
+    assert parts <= set(paths)  # a new part gets its line
