@@ -10,7 +10,7 @@ BIN := .venv/bin
 RUN_STAMP := .venv/.installed-run-$(shell cat requirements.txt | cksum | cut -d' ' -f1)
 DEV_STAMP := .venv/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
-.PHONY: app test test-gpu check bench notebooks pictures system-packages
+.PHONY: app test test-gpu check bench docs notebooks pictures system-packages
 
 app: $(RUN_STAMP)
 	$(BIN)/python app.py --run runs/demo $(ARGS)
@@ -35,6 +35,10 @@ bench: $(RUN_STAMP)
 # The pictures of README.md and docs, taken by the tests that look at the same things.
 pictures: $(DEV_STAMP) system-packages
 	PICTURES="$(CURDIR)/docs/images" $(BIN)/python -m pytest -rs -m picture $(ARGS)
+
+# The parts of the documents that are made from the code.
+docs: $(DEV_STAMP)
+	UPDATE_DOCS=1 $(BIN)/python -m pytest tests/test_generated_docs.py
 
 # Notebooks import the workbench from the repository, wherever the kernel starts.
 notebooks: $(RUN_STAMP)
