@@ -60,7 +60,7 @@ def nearest_first(attempt: Attempt, attempts: Sequence[Attempt]) -> list[Attempt
 
 
 def with_wrong_feedback(shown: TeacherContext, others: Sequence[Attempt]) -> TeacherContext:
-    """The same teacher context with the first of the others' feedback that differs. Raises NothingToShow."""
+    """A teacher context with the first of the others' feedback that differs instead. Raises NothingToShow."""
     if not shown.feedback:
         raise NothingToShow("this attempt has no feedback that another could take the place of")
     for other in others:

@@ -41,7 +41,7 @@ class Workbench(Session):
 
     @staticmethod
     def replay(run: str | Path) -> Replay:
-        """A stored run to look at, without its model, also while another process writes to it. Raises RunError."""
+        """Open a stored run to read, without its model, also while another process writes to it. Raises RunError."""
         return Replay.open(run)
 
     def learn(
@@ -55,7 +55,7 @@ class Workbench(Session):
         name: str | None = None,
         stop: Event | None = None,
     ) -> Iterator[LearnPoint]:
-        """Round after round on a pack, yielding the learning curve as it grows.
+        """Learn round after round on a pack, yielding the learning curve as it grows.
 
         `config` None takes the defaults of `SDPOConfig`, also for another `method` (see `arms.RECIPES`). Raises
         TaskError for an unknown pack.
@@ -73,7 +73,7 @@ class Workbench(Session):
         name: str | None = None,
         stop: Event | None = None,
     ) -> Iterator[LearnPoint]:
-        """The learning curves of several arms (`workbench.experiments.arms`), one after the other, from this state.
+        """Learn with several arms (`workbench.experiments.arms`), one after the other, each from this state.
 
         Of several arms none stays in force; one alone does. Raises TaskError for an unknown pack.
         """
@@ -90,7 +90,7 @@ class Workbench(Session):
         name: str | None = None,
         stop: Event | None = None,
     ) -> Iterator[ScreenedTask]:
-        """Measures fresh house-rules tasks until `count` hard ones are found; yields all (see `is_hard`)."""
+        """Measure fresh house-rules tasks until `count` hard ones are found; yields all (see `is_hard`)."""
         return screen(self, count, feedback=feedback, stages=stages, attempts=attempts, seed=seed, name=name, stop=stop)
 
     def discover(
@@ -105,7 +105,7 @@ class Workbench(Session):
         name: str | None = None,
         stop: Event | None = None,
     ) -> Iterator[DiscoveryPoint]:
-        """How soon each method finds a solution of a task (or of several), with at most `budget` attempts.
+        """Measure how soon each method solves a task (or several), with at most `budget` attempts.
 
         `group`: attempts between two updates of test-time SDPO. The policy is afterwards what it was before. Raises
         ConfigError for an unknown method.
@@ -118,7 +118,7 @@ class Workbench(Session):
         return known(self)
 
     def resume(self, name: str, *, stop: Event | None = None) -> Iterator[Any]:
-        """An experiment from where it was stopped or killed, with its own settings; yields all of its points again.
+        """Continue an experiment where it was stopped or killed, with its own settings; yields all of its points again.
 
         Raises ConfigError for an unknown name, TaskError where a task of it is no longer in this run.
         """
@@ -132,7 +132,7 @@ class Workbench(Session):
         name: str | None = None,
         stop: Event | None = None,
     ) -> Iterator[Point]:
-        """Where credit lands, by evidence, view and teacher, and whether exchanging the token agrees."""
+        """Study where credit lands, by teacher context, view and teacher, and whether exchanging the token agrees."""
         return study_credit(self, settings, seed=seed, name=name, stop=stop)
 
     def study_update(
@@ -143,5 +143,5 @@ class Workbench(Session):
         name: str | None = None,
         stop: Event | None = None,
     ) -> Iterator[Point]:
-        """Predicted against realised, over many updates from this state, by loss and learning rate."""
+        """Study predicted against realised change, over many updates from this state, by loss and learning rate."""
         return study_update(self, settings, seed=seed, name=name, stop=stop)

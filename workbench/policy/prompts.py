@@ -4,7 +4,8 @@ Both prompts go through the same chat template with the same system message and 
 (trap 2). Text of people, models and sandboxes stays text: special tokens in it never become tokens (trap 5), braces
 survive (trap 4), and only the fields of the teacher's prompt are ever shortened, never the question (trap 3).
 
-Source: algorithm, section 4 (the paper's reprompt). The sentence before a failed attempt is this project's own.
+Source: the reprompt of the paper (section 3, Table 2) and of its public code; the sentence before a failed attempt is
+this project's own.
 """
 
 from __future__ import annotations

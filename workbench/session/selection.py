@@ -1,4 +1,4 @@
-"""What of the attempts goes into an update: the tokens that a person selected, and what to say when nothing does."""
+"""Selection for an update: the tokens that a person marked, and the sentence when no attempt gives signal."""
 
 from __future__ import annotations
 
