@@ -16,7 +16,7 @@ from workbench.policy import Policy
 from workbench.policy.average import Average
 from workbench.policy.update import OnProgress, StepResult, UpdateItem, sdpo_step
 from workbench.probe import Probe, side_effects
-from workbench.records import Attempt, Ledger, SideEffects, UpdateReport
+from workbench.records import Attempt, SideEffects, SignalReport, UpdateReport
 from workbench.statistics import agreement
 
 
@@ -24,7 +24,7 @@ def measured_step(
     policy: Policy,
     attempts: Sequence[Attempt],
     items: Sequence[UpdateItem],
-    ledger: Sequence[Ledger],
+    ledger: Sequence[SignalReport],
     config: SDPOConfig,
     probe: Probe,
     *,

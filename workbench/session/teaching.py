@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from workbench import teacher_context
 from workbench.config import SDPOConfig
-from workbench.records import Attempt, Ledger
+from workbench.records import Attempt, SignalReport
 from workbench.session.core import OpenRun
 from workbench.session.selection import Spans, selected
 from workbench.teacher_context import TeacherContext
@@ -27,7 +27,7 @@ def context_for(session: OpenRun, attempt: Attempt, config: SDPOConfig) -> Teach
 
 def ledger(
     session: OpenRun, attempts: Sequence[Attempt], config: SDPOConfig | None = None, *, spans: Spans | None = None
-) -> tuple[Ledger, ...]:
+) -> tuple[SignalReport, ...]:
     """Report which attempts give signal to an update, and why the others do not; `spans` as in `update`."""
     config = config or SDPOConfig()
     with session.lock:

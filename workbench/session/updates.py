@@ -13,7 +13,7 @@ from workbench.errors import NoSignalError, RunError, WorkbenchError
 from workbench.policy.prompts import student_prompt
 from workbench.policy.update import OnProgress
 from workbench.probe import Probe, side_effects
-from workbench.records import Attempt, Ledger, SideEffects, UpdateReport
+from workbench.records import Attempt, SideEffects, SignalReport, UpdateReport
 from workbench.session import task_book
 from workbench.session.core import SessionCore
 from workbench.session.scoring import render_teacher_prompt
@@ -84,7 +84,7 @@ def _note_failure(session: SessionCore, attempts: Sequence[Attempt], config: SDP
         session.run.append("failed", data)
 
 
-def _taught(session: SessionCore, attempt: Attempt, entry: Ledger, config: SDPOConfig) -> tuple[int, ...] | None:
+def _taught(session: SessionCore, attempt: Attempt, entry: SignalReport, config: SDPOConfig) -> tuple[int, ...] | None:
     """The teacher's prompt of an attempt, where an update needs one."""
     shown = context_for(session, attempt, config)
     if not (entry.used and teacher_context.is_taught(attempt, shown, config)):

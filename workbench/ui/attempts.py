@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from workbench.records import Attempt, Ledger
+from workbench.records import Attempt, SignalReport
 from workbench.ui.moment import Moment
 from workbench.ui.panel import NEWEST, Panel, Selection, Then, chosen_id
 from workbench.ui.studio import Detail
@@ -49,7 +49,7 @@ def cards(
     live: Mapping[str, Any] | None,
     chosen: str | None,
     details: Sequence[Detail | None],
-    ledger: Sequence[Ledger] | None,
+    ledger: Sequence[SignalReport] | None,
     limit: float | None,
 ) -> dict[str, Any]:
     """The list of attempts: while they are sampled their text, then verdict, reward, a strip of their credit."""

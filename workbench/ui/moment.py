@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from workbench.config import SamplingConfig, SDPOConfig
-from workbench.records import Attempt, Ledger, Task, UpdateReport
+from workbench.records import Attempt, SignalReport, Task, UpdateReport
 from workbench.ui.job import PERSON
 from workbench.ui.rewards import by_policy
 from workbench.ui.studio import Detail, Spans, Studio
@@ -90,7 +90,7 @@ class Moment:
         return self.found.get(self.attempt.id) if self.attempt else None
 
     @cached_property
-    def ledger(self) -> tuple[Ledger, ...] | Exception | None:
+    def ledger(self) -> tuple[SignalReport, ...] | Exception | None:
         """Which attempts give signal, or None while that is being found out."""
         return self.studio.want_ledger(self.group, self.config, self.spans) if self.live is None else None  # type: ignore[no-any-return]
 

@@ -9,7 +9,7 @@ import gradio as gr
 
 from workbench import config as settings
 from workbench.config import SDPOConfig
-from workbench.records import Attempt, Ledger, UpdateReport
+from workbench.records import Attempt, SignalReport, UpdateReport
 from workbench.ui import charts
 from workbench.ui.choices import DIVERGENCES, WHY, divergence_of
 from workbench.ui.forms import changed_setting, make_config, setter
@@ -113,7 +113,7 @@ def _plan(moment: Moment) -> dict[str, Any]:
 
 def plan(
     group: Sequence[Attempt],
-    ledger: Sequence[Ledger] | Exception | None,
+    ledger: Sequence[SignalReport] | Exception | None,
     config: SDPOConfig,
     details: Sequence[Detail | None] = (),
     pace: float | None = None,
@@ -166,7 +166,7 @@ def counted(attempt: Attempt, spans: Spans | None) -> int:
 
 
 def tokens_read(
-    group: Sequence[Attempt], signal: Mapping[str, Ledger], details: Sequence[Detail | None], steps: int
+    group: Sequence[Attempt], signal: Mapping[str, SignalReport], details: Sequence[Detail | None], steps: int
 ) -> int | None:
     """Tokens that an update reads: both prompts and the attempt, once per optimiser step; None where unknown."""
     total = 0
