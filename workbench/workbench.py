@@ -5,34 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 from workbench.config import Method, SDPOConfig
+from workbench.experiments import credit_study, resuming, update_study
 from workbench.experiments.arms import Arm
-from workbench.experiments.credit_study import study_credit
 from workbench.experiments.discover import DiscoveryPoint, ScreenedTask, discover, screen
-from workbench.experiments.journal import Point, Record
+from workbench.experiments.journal import Record
 from workbench.experiments.learn import LearnPoint, learn
-from workbench.experiments.resuming import known, resume
+from workbench.experiments.resuming import known
 from workbench.experiments.settings import (
     DEFAULT_METHODS,
     DISCOVERY_DEFAULTS,
     SCREENED,
     STAGES,
     TEST_TIME,
-    CreditStudySettings,
     DiscoverySettings,
     LearnSettings,
-    UpdateStudySettings,
 )
-from workbench.experiments.update_study import study_update
 from workbench.records import Task
 from workbench.session import Session
 from workbench.session.replay import Replay
 
 
 class Workbench(Session):
-    """One run directory and one policy. Use `Workbench.open`; see `Session` for the steps of a round.
+    """One run directory and one policy. Use `Workbench.open`; `Session` is the table of the steps of a round.
 
     Experiments yield their points as they are made, and each is on disk before it is yielded. They share three
     arguments: `seed` of their tasks and random numbers; `name`, which resumes an experiment of this run (None begins
@@ -117,31 +113,6 @@ class Workbench(Session):
         """The experiments of this run by name, with the points that they have so far; see `resuming.how_far`."""
         return known(self)
 
-    def resume(self, name: str, *, stop: Event | None = None) -> Iterator[Any]:
-        """Continue an experiment where it was stopped or killed, with its own settings; yields all of its points again.
-
-        Raises ConfigError for an unknown name, TaskError where a task of it is no longer in this run.
-        """
-        return resume(self, name, stop=stop)
-
-    def study_credit(
-        self,
-        settings: CreditStudySettings | None = None,
-        *,
-        seed: int = 0,
-        name: str | None = None,
-        stop: Event | None = None,
-    ) -> Iterator[Point]:
-        """Study where credit lands, by teacher context, view and teacher, and whether exchanging the token agrees."""
-        return study_credit(self, settings, seed=seed, name=name, stop=stop)
-
-    def study_update(
-        self,
-        settings: UpdateStudySettings | None = None,
-        *,
-        seed: int = 0,
-        name: str | None = None,
-        stop: Event | None = None,
-    ) -> Iterator[Point]:
-        """Study predicted against realised change, over many updates from this state, by loss and learning rate."""
-        return study_update(self, settings, seed=seed, name=name, stop=stop)
+    resume = resuming.resume
+    study_credit = credit_study.study_credit
+    study_update = update_study.study_update
