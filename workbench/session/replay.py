@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from workbench.config import SDPOConfig
 from workbench.credit import DEFAULT_CONTEXTS, TokenCredit
@@ -101,11 +101,13 @@ class Replay(OpenRun):
         basis = self._nearest(attempt, config or SDPOConfig(), set(DEFAULT_CONTEXTS)).basis
         return Prompt(tuple(basis.prompts["teacher"]), basis.teacher_text)
 
-    def compare(self, attempt: Attempt, by: By = "estimators", **asked: Any) -> Comparison:
+    def compare(
+        self, attempt: Attempt, by: By = "estimators", *, config: SDPOConfig | None = None, **_: object
+    ) -> Comparison:
         """The estimators of a stored credit side by side; other comparisons need the model (RunError)."""
         if by != "estimators":
             raise _needs_model(f"comparing {by}")
-        return of_estimators(self.credit(attempt, asked.get("config"), contexts="all"))
+        return of_estimators(self.credit(attempt, config, contexts="all"))
 
     def _nearest(self, attempt: Attempt, config: SDPOConfig, names: set[str]) -> StoredCredit:
         def nearness(stored: StoredCredit) -> tuple[bool, bool, int, int]:
@@ -123,12 +125,12 @@ class Replay(OpenRun):
             raise CreditError(f"{what}; open the run with its model to score it.")
         return max(candidates, key=nearness)
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
         # Only what is not defined here comes this way: the methods of a session that need its policy.
         if name.startswith("_") or not callable(getattr(Session, name, None)):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-        def refuse(*_: Any, **__: Any) -> Any:
+        def refuse(*_: object, **__: object) -> NoReturn:
             raise _needs_model(name.replace("_", " "))
 
         return refuse
