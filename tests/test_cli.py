@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from workbench.cli.app import build_app
 
 from workbench.cli import main
-from workbench.cli.app import build_app
 from workbench.runs import Run
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,34 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 from workbench.config import Method, SDPOConfig
+from workbench.experiments import credit_study, resuming, update_study
 from workbench.experiments.arms import Arm
-from workbench.experiments.credit_study import study_credit
 from workbench.experiments.discover import DiscoveryPoint, ScreenedTask, discover, screen
-from workbench.experiments.journal import Point, Record
+from workbench.experiments.journal import Record
 from workbench.experiments.learn import LearnPoint, learn
-from workbench.experiments.resuming import known, resume
+from workbench.experiments.resuming import known
 from workbench.experiments.settings import (
     DEFAULT_METHODS,
     DISCOVERY_DEFAULTS,
     SCREENED,
     STAGES,
     TEST_TIME,
-    CreditStudySettings,
     DiscoverySettings,
     LearnSettings,
-    UpdateStudySettings,
 )
-from workbench.experiments.update_study import study_update
 from workbench.records import Task
 from workbench.session import Session
 from workbench.session.replay import Replay
 
 
 class Workbench(Session):
-    """One run directory and one policy. Use `Workbench.open`; see `Session` for the steps of a round.
+    """One run directory and one policy. Use `Workbench.open`; `Session` is the table of the steps of a round.
 
     Experiments yield their points as they are made, and each is on disk before it is yielded. They share three
     arguments: `seed` of their tasks and random numbers; `name`, which resumes an experiment of this run (None begins
@@ -41,7 +37,7 @@ class Workbench(Session):
 
     @staticmethod
     def replay(run: str | Path) -> Replay:
-        """A stored run to look at, without its model, also while another process writes to it. Raises RunError."""
+        """Open a stored run to read, without its model, also while another process writes to it. Raises RunError."""
         return Replay.open(run)
 
     def learn(
@@ -55,7 +51,7 @@ class Workbench(Session):
         name: str | None = None,
         stop: Event | None = None,
     ) -> Iterator[LearnPoint]:
-        """Round after round on a pack, yielding the learning curve as it grows.
+        """Learn round after round on a pack, yielding the learning curve as it grows.
 
         `config` None takes the defaults of `SDPOConfig`, also for another `method` (see `arms.RECIPES`). Raises
         TaskError for an unknown pack.
@@ -73,7 +69,7 @@ class Workbench(Session):
         name: str | None = None,
         stop: Event | None = None,
     ) -> Iterator[LearnPoint]:
-        """The learning curves of several arms (`workbench.experiments.arms`), one after the other, from this state.
+        """Learn with several arms (`workbench.experiments.arms`), one after the other, each from this state.
 
         Of several arms none stays in force; one alone does. Raises TaskError for an unknown pack.
         """
@@ -90,7 +86,7 @@ class Workbench(Session):
         name: str | None = None,
         stop: Event | None = None,
     ) -> Iterator[ScreenedTask]:
-        """Measures fresh house-rules tasks until `count` hard ones are found; yields all (see `is_hard`)."""
+        """Measure fresh house-rules tasks until `count` hard ones are found; yields all (see `is_hard`)."""
         return screen(self, count, feedback=feedback, stages=stages, attempts=attempts, seed=seed, name=name, stop=stop)
 
     def discover(
@@ -105,7 +101,7 @@ class Workbench(Session):
         name: str | None = None,
         stop: Event | None = None,
     ) -> Iterator[DiscoveryPoint]:
-        """How soon each method finds a solution of a task (or of several), with at most `budget` attempts.
+        """Measure how soon each method solves a task (or several), with at most `budget` attempts.
 
         `group`: attempts between two updates of test-time SDPO. The policy is afterwards what it was before. Raises
         ConfigError for an unknown method.
@@ -117,31 +113,6 @@ class Workbench(Session):
         """The experiments of this run by name, with the points that they have so far; see `resuming.how_far`."""
         return known(self)
 
-    def resume(self, name: str, *, stop: Event | None = None) -> Iterator[Any]:
-        """An experiment from where it was stopped or killed, with its own settings; yields all of its points again.
-
-        Raises ConfigError for an unknown name, TaskError where a task of it is no longer in this run.
-        """
-        return resume(self, name, stop=stop)
-
-    def study_credit(
-        self,
-        settings: CreditStudySettings | None = None,
-        *,
-        seed: int = 0,
-        name: str | None = None,
-        stop: Event | None = None,
-    ) -> Iterator[Point]:
-        """Where credit lands, by evidence, view and teacher, and whether exchanging the token agrees."""
-        return study_credit(self, settings, seed=seed, name=name, stop=stop)
-
-    def study_update(
-        self,
-        settings: UpdateStudySettings | None = None,
-        *,
-        seed: int = 0,
-        name: str | None = None,
-        stop: Event | None = None,
-    ) -> Iterator[Point]:
-        """Predicted against realised, over many updates from this state, by loss and learning rate."""
-        return study_update(self, settings, seed=seed, name=name, stop=stop)
+    resume = resuming.resume
+    study_credit = credit_study.study_credit
+    study_update = update_study.study_update

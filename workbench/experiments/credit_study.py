@@ -40,7 +40,10 @@ def study_credit(
     name: str | None = None,
     stop: Event | None = None,
 ) -> Iterator[Point]:
-    """The points of all arms; the policy is afterwards what it was before."""
+    """Study where credit lands, by teacher context, view and teacher, and whether exchanging the token agrees.
+
+    Yields the points of all arms; the policy is afterwards what it was before.
+    """
     settings = settings or CreditStudySettings()
     journal = Journal(session, name, asdict(settings), kind="credit", seed=seed, stop=stop)
     taught = [_Taught(journal, seed, settings, teacher) for teacher in TEACHERS]

@@ -31,7 +31,10 @@ def study_update(
     name: str | None = None,
     stop: Event | None = None,
 ) -> Iterator[Point]:
-    """A point per group: {"updates": [...]}, one entry per loss and learning rate. The policy is left as it was."""
+    """Study predicted against realised change, over many updates from this state, by loss and learning rate.
+
+    Yields a point per group: {"updates": [...]}, one entry per loss and learning rate. The policy is left as it was.
+    """
     settings = settings or UpdateStudySettings()
     plain = {**asdict(settings), "losses": list(LOSSES)}
     journal = Journal(session, name, plain, kind="update", seed=seed, stop=stop)

@@ -28,7 +28,9 @@ def held_out(session: SessionCore, pack: str | None = None, *, count: int = HELD
         tasks = house_tasks(pack or f"{PACK}@{session.house}", count, held_out=True)
         with own_randomness(session.policy, 1):
             written = write(session.policy, tasks, SamplingConfig())
-        passed = sum(judgement.passed for judgement in judge_many([(one.task, one.text) for one in written]))
+        passed = sum(
+            judgement.passed for judgement in judge_many([(completion.task, completion.text) for completion in written])
+        )
         counted = {"house": tasks[0].answer["house"], "passed": passed, "total": len(tasks)}
         session.run.append(HELD_OUT, {"update_id": session.head, **counted})
         return HeldOut(passed, len(tasks))
