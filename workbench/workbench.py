@@ -28,6 +28,7 @@ from workbench.experiments.settings import (
 from workbench.experiments.update_study import study_update
 from workbench.records import Task
 from workbench.session import Session
+from workbench.session.public_replay import PublicReplay
 from workbench.session.replay import Replay
 
 
@@ -40,9 +41,12 @@ class Workbench(Session):
     """
 
     @staticmethod
-    def replay(run: str | Path) -> Replay:
-        """A stored run to look at, without its model, also while another process writes to it. Raises RunError."""
-        return Replay.open(run)
+    def replay(run: str | Path, *, public: bool = False) -> Replay:
+        """A stored run to look at, without its model, also while another process writes to it. Raises RunError.
+
+        `public`: nothing of the runs beside it is shown, and no archive is written.
+        """
+        return (PublicReplay if public else Replay).open(run, Workbench)
 
     def learn(
         self,

@@ -43,7 +43,7 @@ class RunJobs(Board):
             here = Path(workbench.run.path)
             if workbench.run.read_only:
                 raise RunError(
-                    f"This is a replay, without a model; open {name} with: python app.py --run {here.parent / name}"
+                    "This is a replay of one run, without its model; open another with: sdpo-workbench app --run DIR."
                 )
             if here.name != name:
                 settings = workbench.config
