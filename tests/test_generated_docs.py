@@ -104,7 +104,8 @@ def actions() -> str:
 def test_what_is_made_from_the_code_is_up_to_date(document: str, name: str, make: Callable[[], str]) -> None:
     path = ROOT / "docs" / document
     text = path.read_text(encoding="utf-8")
-    block = re.search(rf"<!-- {name}: made from the code by `make docs` -->\n\n(.*?)\n\n<!-- /{name} -->", text, re.DOTALL)
+    begin, end = f"<!-- {name}: made from the code by `make docs` -->\n\n", f"\n\n<!-- /{name} -->"
+    block = re.search(f"{re.escape(begin)}(.*?){re.escape(end)}", text, re.DOTALL)
     assert block is not None, f"docs/{document} has no place for {name}"
     made = make()
     if os.environ.get("UPDATE_DOCS"):

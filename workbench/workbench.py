@@ -24,6 +24,7 @@ from workbench.experiments.settings import (
 )
 from workbench.records import Task
 from workbench.session import Session
+from workbench.session.public_replay import PublicReplay
 from workbench.session.replay import Replay
 
 
@@ -36,9 +37,12 @@ class Workbench(Session):
     """
 
     @staticmethod
-    def replay(run: str | Path) -> Replay:
-        """Open a stored run to read, without its model, also while another process writes to it. Raises RunError."""
-        return Replay.open(run)
+    def replay(run: str | Path, *, public: bool = False) -> Replay:
+        """Open a stored run to read, without its model, also while another process writes to it. Raises RunError.
+
+        `public`: nothing of the runs beside it is shown, and no archive is written.
+        """
+        return (PublicReplay if public else Replay).open(run, Workbench)
 
     def learn(
         self,

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.output import (
-    DeviceOption,
-    JsonOption,
-    Output,
-    QuantizationOption,
-    opened,
-    whole_numbers,
-)
+from workbench.cli.output import JsonOption, Output, opened, whole_numbers
+from workbench.cli.policy import takes_policy
 from workbench.config import PolicyConfig
 from workbench.errors import ConfigError
 
 
+@takes_policy(without=("model", "seed"))
 def evaluate(
+    policy: PolicyConfig,
     model: Annotated[str, typer.Argument(help="'embedded', a local directory, or a hub id.")] = "embedded",
     count: Annotated[int, typer.Option(help="Cases per cell.")] = 200,
     stages: Annotated[str, typer.Option(help="Numbers of stages, with commas.")] = "1,2,3,4",
     localise: Annotated[int, typer.Option(help="Programs on which to measure where credit lands; 0: none.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the cases and of sampling.")] = 0,
-    quantization: QuantizationOption = "auto",
-    device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Measure a policy in house rules: student, and self-teacher under each kind of evidence, on held-out cases."""
@@ -35,7 +30,7 @@ def evaluate(
     numbers = whole_numbers(stages, "--stages")
     if count < 1 or localise < 0:
         raise ConfigError("--count must be at least 1, and --localise 0 or more.")
-    config = PolicyConfig(model, quantization, device, seed=seed)  # type: ignore[arg-type]  # checks itself
+    config = replace(policy, model=model, seed=seed)
     from workbench.embedded.evaluate import evaluate as measure
     from workbench.policy import load_policy
 
@@ -70,13 +65,7 @@ def _localised(output: Output, config: PolicyConfig, count: int, seed: int) -> d
 
     with (
         tempfile.TemporaryDirectory() as folder,
-        opened(
-            Output(False),
-            Path(folder) / "run",
-            model=config.model,
-            quantization=config.quantization,
-            device=config.device,
-        ) as workbench,
+        opened(Output(False), Path(folder) / "run", replace(config, seed=0)) as workbench,
     ):
         located = {kind: locate(workbench, kind, count=count, seed=seed) for kind in KINDS}
     output.table(

@@ -38,14 +38,18 @@ class Replay(OpenRun):
     Each method of `Session` that needs no model is here too, under its name.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, live: type[Session] = Session) -> None:
         super().__init__(run)
+        self._live = live
         self.policy = StoredPolicy(dict((run.state().opened or {}).get("policy", {})))
 
     @classmethod
-    def open(cls, run: str | Path) -> Self:
-        """Open a run to look at it. Raises RunError where there is none, or it is damaged."""
-        return cls(Run.open(run, read_only=True))
+    def open(cls, run: str | Path, live: type[Session] = Session) -> Self:
+        """Open a run to look at it. Raises RunError where there is none, or it is damaged.
+
+        `live`: what opens it with its model; methods of that which are not here are refused with one sentence.
+        """
+        return cls(Run.open(run, read_only=True), live)
 
     # Tasks
     packs = task_book.packs
@@ -127,7 +131,7 @@ class Replay(OpenRun):
 
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
         # Only what is not defined here comes this way: the methods of a session that need its policy.
-        if name.startswith("_") or not callable(getattr(Session, name, None)):
+        if name.startswith("_") or not callable(getattr(self._live, name, None)):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
         def refuse(*_: object, **__: object) -> NoReturn:
