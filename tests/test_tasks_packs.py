@@ -41,7 +41,7 @@ def test_lines_and_lists_give_the_same_tasks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ("{not json", "pack.jsonl, line 2: this is not JSON"),
+        ("{not json", "pack.jsonl, line 2: this line is not valid JSON"),
         ([1, 2], "row 2: a task is an object"),
         ({**GOOD, "prompt": None}, "row 2: the field 'prompt' is missing"),
         ({"prompt": "Q", "answer": {}}, "row 2: the field 'environment' is missing"),
@@ -63,7 +63,7 @@ def test_a_malformed_row_is_named_and_nothing_is_loaded(tmp_path: Path, row: obj
 
 def test_a_malformed_list_is_named_by_its_line(tmp_path: Path) -> None:
     (tmp_path / "pack.json").write_text('[\n{"prompt": "Q"},\n}', encoding="utf-8")
-    with pytest.raises(TaskError, match=r"pack\.json, line 3: this is not JSON"):
+    with pytest.raises(TaskError, match=r"pack\.json, line 3: this line is not valid JSON"):
         load_pack(str(tmp_path / "pack.json"))
 
 
