@@ -24,7 +24,7 @@ class Node:
     """What is known of one state of the policy."""
 
     update_id: str
-    held_out: HeldOut | None  # in the house that the run works in; None: never measured at this node
+    held_out: HeldOut | None  # on the pack that the run works in; None: never measured at this node
     written: int  # attempts that were sampled there
     passed: int  # of those
     credit: TokenCredit | None  # of the compared attempt under this state; None where none is compared
@@ -86,7 +86,7 @@ class NodeComparisons(CreditBook):
         with self._lock:
             known = None if attempt is None else self._known(attempt)
             states = [self.run.blobs.get(self.run.state_blob(update_id)) for update_id in (first, second)]
-            measured = self.held_out_rates().get(self.house, {})
+            measured = self.held_out_rates().get(self.pack, {})
             before = self.policy.state()
             try:
                 one, other = [

@@ -11,7 +11,7 @@ from workbench import evidence
 from workbench.config import SDPOConfig
 from workbench.credit import DEFAULT_CONTEXTS, VIEWS
 from workbench.credit.contexts import chosen
-from workbench.errors import ConfigError, FeedbackError, RunError
+from workbench.errors import ConfigError, FeedbackError, RunError, TaskError
 from workbench.records import Attempt, Ledger, Task, UpdateReport
 from workbench.runs import Event, Run, Verification, verify
 from workbench.runs.timeline import path_to_root
@@ -23,7 +23,9 @@ from workbench.session.run_comparison import RunComparison, compare_runs, runs_b
 from workbench.session.selection import Spans, selected
 from workbench.session.tasks import TaskBook
 from workbench.statistics import HeldOut
+from workbench.tasks import find_pack
 from workbench.tasks.house_rules.pack import DEFAULT_HOUSE, PACK
+from workbench.tasks.pack import check_split, rate_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,24 @@ class RunBook(TaskBook):
         self._reports: dict[str, UpdateReport] = dict(state.reports)
 
     @property
-    def house(self) -> int:
-        """Seed of the house that this run works in: that of its newest attempt, else of its newest task."""
+    def pack(self) -> str:
+        """The pack that this run works in, as `held_out_rates` names it: that of its newest attempt, else of its
+        newest task, of which a held-out rate can be measured. A task of a house belongs to that house.
+        """
         attempted = (self._tasks.get(attempt.task_id) for attempt in reversed(self._attempts.values()))
+        refused: set[str] = set()
         for task in chain(attempted, reversed(self._tasks.values())):
-            if task is not None and task.environment == PACK:
-                return int(task.answer["house"])
-        return DEFAULT_HOUSE
+            if task is None or (name := task.id.rpartition("/")[0]) in refused:
+                continue
+            if task.environment == PACK:
+                return f"{PACK}@{task.answer['house']}"
+            try:
+                pack = find_pack(name, self._tasks.values())
+                check_split(pack)
+                return rate_name(pack)
+            except TaskError:
+                refused.add(name)
+        return f"{PACK}@{DEFAULT_HOUSE}"
 
     def close(self) -> None:
         """Give the run back; a second call does nothing."""
@@ -72,8 +85,8 @@ class RunBook(TaskBook):
         with self._lock:
             return tests_in(self.run)
 
-    def held_out_rates(self) -> dict[int, dict[str, HeldOut]]:
-        """House (its seed) -> update id -> the held-out pass rate measured there last."""
+    def held_out_rates(self) -> dict[str, dict[str, HeldOut]]:
+        """Name of the pack -> update id -> the held-out pass rate measured there last."""
         with self._lock:
             return held_out_rates(self.run.events(HELD_OUT))
 

@@ -40,8 +40,8 @@ from workbench.session.resuming import RANDOM, enter, resumed
 from workbench.session.selection import Spans, no_signal, selected, update_item
 from workbench.session.step import measured_step
 from workbench.session.transaction import transaction
-from workbench.tasks import check_task
-from workbench.tasks.house_rules.pack import PACK, house_tasks
+from workbench.tasks import check_task, find_pack
+from workbench.tasks.house_rules.pack import PACK
 
 PROBE_TASKS = 6
 
@@ -253,7 +253,7 @@ class Session(
     def _get_probe(self, attempts: Sequence[Attempt]) -> Probe:
         if self._probe is None:
             tasks = (
-                house_tasks(PACK, PROBE_TASKS, held_out=True)
+                find_pack(PACK).held_out(PROBE_TASKS)
                 if self.config.model == "embedded" or not attempts
                 else [self.task(task_id) for task_id in dict.fromkeys(a.task_id for a in attempts)]
             )

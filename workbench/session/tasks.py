@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench.errors import TaskError
 from workbench.records import Task, to_json
 from workbench.runs import Run
-from workbench.tasks import BUILT_IN, check_task, dump_pack, is_built_in, load_pack, parse_pack
-from workbench.tasks.house_rules.pack import PACK, make_answer, parse_name
+from workbench.tasks import (
+    Pack,
+    TaskPack,
+    check_task,
+    dump_pack,
+    is_built_in,
+    load_pack,
+    load_packs,
+    open_pack,
+    pack_names,
+    parse_pack,
+)
+from workbench.tasks.house_rules.pack import PACK, make_answer, parse_house
 
 AD_HOC = "ad-hoc"  # pack of the tasks that people type
 
@@ -24,26 +35,43 @@ class TaskBook:
         self._tasks = dict(tasks)
 
     def packs(self) -> list[str]:
-        """Built-in packs and those in use, by name."""
+        """Built-in and registered packs and those in use, by name."""
         used = {task.id.rpartition("/")[0] for task in self._tasks.values()}
-        return [*BUILT_IN, *sorted(used - set(BUILT_IN))]
+        return [*pack_names(), *sorted(used - set(pack_names()))]
 
     def tasks(self, pack: str | None = None) -> list[Task]:
         """The tasks of one pack, or of all of them. Raises TaskError for an unknown pack."""
-        names = self.packs() if pack is None else [pack]
-        tasks: dict[str, Task] = {}
-        for name in names:
-            mine = {task.id: task for task in self._tasks.values() if task.id.rpartition("/")[0] == name}
-            built_in = load_pack(name) if parse_name(name) or not mine else []
-            tasks |= {task.id: task for task in built_in} | mine
-        return list(tasks.values())
+        if pack is None:
+            return [task for tasks in self.tasks_by_pack().values() for task in tasks]
+        mine = self._tasks_of(pack)
+        given = load_pack(pack) if is_built_in(pack) or not mine else []
+        return list(({task.id: task for task in given} | mine).values())
+
+    def tasks_by_pack(self) -> dict[str, list[Task]]:
+        """The tasks of every pack of `packs`, by pack; of a registered pack that fails, those that the run has."""
+        loaded, _ = load_packs()
+        given = {name: {task.id: task for task in loaded.get(name, ())} for name in self.packs()}
+        return {name: list((tasks | self._tasks_of(name)).values()) for name, tasks in given.items()}
+
+    def open_pack(self, pack: str | Pack) -> Pack:
+        """The pack of a name, or of a .jsonl or .json file, whose tasks are added to this run; a pack as it is.
+
+        The tasks of this run are packs too. Raises TaskError for an unknown name, or naming the row for a file that
+        cannot be used.
+        """
+        with self._lock:
+            chosen = open_pack(pack, self._tasks.values()) if isinstance(pack, str) else pack
+            listed = getattr(chosen, "pack", chosen)  # of a pack with one kind of feedback, that without
+            if isinstance(listed, TaskPack):
+                self._keep_all(listed.tasks)
+            return chosen
 
     def task(self, task_id: str) -> Task:
         """One task, by "pack/name". Raises TaskError when there is none."""
         if task_id in self._tasks:
             return self._tasks[task_id]
         pack = task_id.rpartition("/")[0]
-        if parse_name(pack):
+        if is_built_in(pack):
             for task in load_pack(pack):
                 if task.id == task_id:
                     return task
@@ -52,12 +80,12 @@ class TaskBook:
     def load_tasks(self, name_or_path: str) -> list[Task]:
         """Add the tasks of a pack or of a .jsonl or .json file to this run. Raises TaskError naming the row."""
         with self._lock:
-            return [self._keep(task) for task in load_pack(name_or_path)]
+            return self._keep_all(load_pack(name_or_path))
 
     def import_tasks(self, file_name: str, text: str) -> list[Task]:
         """Add the tasks in the text of a .jsonl or .json file to this run. Raises TaskError naming line and field."""
         with self._lock:
-            return [self._keep(task) for task in parse_pack(file_name, text)]
+            return self._keep_all(parse_pack(file_name, text))
 
     def export_tasks(self, pack: str) -> str:
         """A pack as JSON lines, which `import_tasks` and `load_tasks` read. Raises TaskError for an unknown pack."""
@@ -80,9 +108,7 @@ class TaskBook:
         if not prompt.strip():
             raise TaskError("The task is empty; write what the policy should do.")
         if environment == PACK and not answer:
-            parsed = parse_name(PACK)
-            assert parsed is not None
-            answer = make_answer(prompt.strip(), *parsed)
+            answer = make_answer(prompt.strip(), *parse_house(PACK))
         with self._lock:
             if is_built_in(pack) or not pack.strip() or "/" in pack:
                 raise TaskError(f"A task cannot be saved to a pack called {pack!r}; give the pack a name of its own.")
@@ -90,8 +116,16 @@ class TaskBook:
             task_id = f"{pack}/{name or f'task-{number}'}"
             return self._keep(check_task(Task(task_id, prompt.strip(), environment, dict(answer or {}), system)))
 
+    def _tasks_of(self, pack: str) -> dict[str, Task]:
+        return {task.id: task for task in self._tasks.values() if task.id.rpartition("/")[0] == pack}
+
     def _keep(self, task: Task) -> Task:
-        if self._tasks.get(task.id) != task:
-            self.run.append("task", to_json(task))
-            self._tasks[task.id] = task
-        return task
+        return self._keep_all([task])[0]
+
+    def _keep_all(self, tasks: Sequence[Task]) -> list[Task]:
+        """Tasks that the run does not have yet are committed together."""
+        added = {task.id: task for task in tasks if self._tasks.get(task.id) != task}
+        if added:
+            self.run.append_all([("task", to_json(task), ()) for task in added.values()])
+            self._tasks |= added
+        return list(tasks)

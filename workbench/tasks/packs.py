@@ -68,13 +68,21 @@ def open_pack(name_or_path: str, tasks: Iterable[Task] = ()) -> Pack:
 def _of_name(name: str, tasks: list[Task]) -> Pack | None:
     if parse_name(name) is not None:
         return HouseRules(name)
-    registered = registered_packs()
-    for base, kind in ((name, ""), name.rpartition(":")[::2]):
-        own = [task for task in tasks if _pack_of(task) == base]
-        pack = registered.get(base) or (TaskPack(base, own) if own else None)
-        if pack is not None:
-            return with_feedback(pack, kind) if kind else pack
-    return None
+    stem, _, kind = name.rpartition(":")
+    pack, base = _without_kind(name, tasks), _without_kind(stem, tasks)
+    if base is None:
+        return pack
+    try:
+        return with_feedback(base, kind)
+    except TaskError:
+        if pack is None:
+            raise
+        return pack  # a name that people gave, with a colon in it
+
+
+def _without_kind(name: str, tasks: list[Task]) -> Pack | None:
+    own = [task for task in tasks if _pack_of(task) == name]
+    return registered_packs().get(name) or (TaskPack(name, own) if own else None)
 
 
 def _pack_of(task: Task) -> str:
@@ -103,6 +111,18 @@ def load_pack(name_or_path: str) -> list[Task]:
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"The pack {name_or_path!r} cannot be read ({error}); check the path.") from error
     return parse_pack(path.name, text)
+
+
+def load_packs() -> tuple[dict[str, list[Task]], list[str]]:
+    """The tasks of every pack of `pack_names`, by pack; and one sentence for each that failed, which is left out."""
+    loaded: dict[str, list[Task]] = {}
+    problems = []
+    for name in pack_names():
+        try:
+            loaded[name] = load_pack(name)
+        except TaskError as error:
+            problems.append(str(error))
+    return loaded, problems
 
 
 def parse_pack(file_name: str, text: str) -> list[Task]:

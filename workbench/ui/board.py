@@ -2,8 +2,8 @@
 
 Facts: `tasks` (by pack), `groups` (newest attempts per task), `rewards` (of all attempts, by task and update), `live`
 (text while it is sampled), `timeline`, `head`,
-`alarms`, `damage` (what of the run is lost, in words, or ""), `held_out` (by house and update),
-`house` (whose tasks are worked on), `policy`, `read_only` (a replay),
+`alarms`, `damage` (what of the run is lost, in words, or ""), `held_out` (by pack and update),
+`pack` (that is worked on), `policy`, `read_only` (a replay),
 `run` (name), `pace` (seconds per token that an update reads), `experiments` (their records by name), `experiment` (name
 of the one that runs), `judges` (other models in memory). Knows nothing of Gradio.
 """
@@ -53,12 +53,12 @@ class Board:
         for group in by_group.values():
             groups.pop(group[0].task_id, None)  # so that the newest group comes last
             groups[group[0].task_id] = group
-        tasks = {pack: tuple(workbench.tasks(pack)) for pack in workbench.packs()}
+        tasks = {pack: tuple(listed) for pack, listed in workbench.tasks_by_pack().items()}
         measured = {
-            house: {update_id: rate.to_json() for update_id, rate in found.items()}
-            for house, found in workbench.held_out_rates().items()
+            pack: {update_id: rate.to_json() for update_id, rate in found.items()}
+            for pack, found in workbench.held_out_rates().items()
         }
-        desk.publish(tasks=tasks, groups=groups, rewards=workbench.rewards(), held_out=measured, house=workbench.house)
+        desk.publish(tasks=tasks, groups=groups, rewards=workbench.rewards(), held_out=measured, pack=workbench.pack)
 
     @staticmethod
     def publish_timeline(workbench: Any, desk: Desk) -> None:

@@ -50,10 +50,10 @@ def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
         return await result(desk.submit("tests", "Listing tests of credit", run))
 
     async def timeline() -> dict:
-        """The tree of updates with what each did and its held-out rate in the house in force; never waits."""
+        """The tree of updates with what each did and its held-out rate on the pack that is worked on; never waits."""
         facts = desk.facts
-        house = facts.get("house")
-        rates = facts.get("held_out", {}).get(house, {})
+        pack = facts.get("pack")
+        rates = facts.get("held_out", {}).get(pack, {})
         nodes = [
             {
                 **{name: node[name] for name in ("update_id", "parent_id", "name", "created")},
@@ -62,7 +62,7 @@ def endpoints(studio: Studio, result: Endpoint) -> tuple[Endpoint, ...]:
             }
             for node in facts.get("timeline", ())
         ]
-        return {"head": facts.get("head", ""), "house": house, "nodes": nodes}
+        return {"head": facts.get("head", ""), "pack": pack, "nodes": nodes}
 
     async def update_report(update_id: str) -> dict:
         """All that an update reported, predicted and realised change of every token included; never waits."""

@@ -123,6 +123,6 @@ def _curves(runs: dict[str, Any]) -> tuple[list[tuple[str, list[dict[str, Any]]]
     branches, measured = [], {}
     for number, run in enumerate(runs["runs"]):
         nodes = [{"update_id": f"{number} {updates}", "report": None} for updates in range(run["updates"] + 1)]
-        branches.append((f"{run['name']}, house {run['house']}", nodes))
+        branches.append((f"{run['name']}, {run['pack']}", nodes))
         measured.update({f"{number} {point['updates']}": point for point in run["curve"]})
     return branches, measured

@@ -56,8 +56,8 @@ class Moment:
 
     @property
     def held_out(self) -> Mapping[str, Mapping[str, Any]]:
-        """Held-out pass rates by update, of the house that is worked in."""
-        measured: Mapping[str, Mapping[str, Any]] = self.facts.get("held_out", {}).get(self.facts.get("house"), {})
+        """Held-out pass rates by update, of the pack that is worked on."""
+        measured: Mapping[str, Mapping[str, Any]] = self.facts.get("held_out", {}).get(self.facts.get("pack"), {})
         return measured
 
     @property

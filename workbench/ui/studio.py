@@ -255,7 +255,7 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
         """
 
         def unmeasured(workbench: Any) -> bool:
-            return workbench.head not in self.desk.facts["held_out"].get(workbench.house, {})
+            return workbench.head not in self.desk.facts["held_out"].get(workbench.pack, {})
 
         def run(workbench: Any, job: Job) -> None:
             if unmeasured(workbench):
@@ -266,9 +266,9 @@ class Studio(RunJobs, TaskJobs, TimelineJobs):
 
     def _measure(self, workbench: Any, job: Job) -> dict[str, Any]:
         measured: dict[str, Any] = workbench.held_out().to_json()
-        house, known = workbench.house, self.desk.facts["held_out"]
-        by_update = {**known.get(house, {}), workbench.head: measured}
-        self.desk.publish(held_out={**known, house: by_update}, house=house)
+        pack, known = workbench.pack, self.desk.facts["held_out"]
+        by_update = {**known.get(pack, {}), workbench.head: measured}
+        self.desk.publish(held_out={**known, pack: by_update}, pack=pack)
         return measured
 
 

@@ -108,7 +108,7 @@ def _choices(value: tuple[list[tuple[str, str]], str]) -> gr.Dropdown:
 
 
 def _curve(moment: Moment) -> Any:
-    title = f"held-out pass rate,<br>house {moment.facts.get('house')}"
+    title = f"held-out pass rate,<br>{moment.facts.get('pack')}"
     return charts.learning_curves(branches(_nodes(moment), _head(moment)), moment.held_out, title)
 
 
