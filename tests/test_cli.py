@@ -154,7 +154,7 @@ MISTAKES = [
     (["export"], "Missing argument"),
     (["export", "x.zip"], "There is no run"),
     (["import", "absent.zip", "there"], "absent.zip"),
-    (["learn", "nonsense"], "not a house-rules pack"),
+    (["learn", "nonsense"], "There is no pack"),
     (["learn", "--rounds", "0"], "rounds is 0"),
     (["learn", "--seeds", "0"], "--seeds is 0"),
     (["learn", "--methods", "sdpo,ppo"], "method is 'ppo'"),

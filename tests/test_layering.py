@@ -31,7 +31,7 @@ EDGES: dict[str, set[str]] = {
     "probe": {"kernels", "policy", *BASE},
     "session": {"evidence", "probe", "statistics", "runs", "policy", "tasks", "credit", "heatmap", *BASE},
     "experiments": {"session", "statistics", "embedded", "tasks", "credit", *BASE},
-    "workbench": {"experiments", "session", *BASE},
+    "workbench": {"experiments", "session", "tasks", *BASE},
     "ui": {"experiments", "workbench", "statistics", "tasks", "credit", "heatmap", "allocator", *BASE},
     "benchmarks": {
         "workbench",

@@ -173,7 +173,7 @@ def test_a_race_follows_the_recipe_of_test_time_where_settings_are_the_defaults(
 def test_what_is_impossible_is_refused_before_it_is_queued(studio: Studio) -> None:
     config = SDPOConfig()
     refused: list[tuple[Any, type[WorkbenchError], str]] = [
-        (lambda: experiment_jobs.learn(studio, "nonsense", ["sdpo"], SHAPE, config), TaskError, "not a house-rules"),
+        (lambda: experiment_jobs.learn(studio, "nonsense", ["sdpo"], SHAPE, config), TaskError, "There is no pack"),
         (lambda: experiment_jobs.learn(studio, PACK, [], SHAPE, config), ConfigError, "No method is chosen"),
         (lambda: experiment_jobs.learn(studio, PACK, ["luck"], SHAPE, config), ConfigError, "luck"),
         (lambda: experiment_jobs.learn(studio, PACK, [3], SHAPE, config), ConfigError, "list of names"),  # type: ignore[list-item]

@@ -29,6 +29,7 @@ from workbench.experiments.update_study import study_update
 from workbench.records import Task
 from workbench.session import Session
 from workbench.session.replay import Replay
+from workbench.tasks import Pack
 
 
 class Workbench(Session):
@@ -46,7 +47,7 @@ class Workbench(Session):
 
     def learn(
         self,
-        pack: str = "house-rules",
+        pack: str | Pack = "house-rules",
         *,
         method: Method = "sdpo",
         config: SDPOConfig | None = None,
@@ -57,8 +58,9 @@ class Workbench(Session):
     ) -> Iterator[LearnPoint]:
         """Round after round on a pack, yielding the learning curve as it grows.
 
-        `config` None takes the defaults of `SDPOConfig`, also for another `method` (see `arms.RECIPES`). Raises
-        TaskError for an unknown pack.
+        `pack`: a name, the path of a .jsonl or .json file, or a pack; of a file that does not say otherwise, a fifth is
+        held out. `config` None takes the defaults of `SDPOConfig`, also for another `method` (see `arms.RECIPES`).
+        Raises TaskError for an unknown pack, and for one without held-out tasks.
         """
         config = config or SDPOConfig(method=method)
         return learn(self, pack, [Arm(config.method, config)], settings, seed=seed, name=name, stop=stop)
@@ -66,7 +68,7 @@ class Workbench(Session):
     def compare_learning(
         self,
         arms: Sequence[Arm],
-        pack: str = "house-rules",
+        pack: str | Pack = "house-rules",
         *,
         settings: LearnSettings | None = None,
         seed: int = 0,
@@ -83,15 +85,20 @@ class Workbench(Session):
         self,
         count: int,
         *,
-        feedback: str = "examples",
+        feedback: str | None = None,
         stages: Sequence[int] = STAGES,
         attempts: int = SCREENED,
         seed: int = 0,
         name: str | None = None,
         stop: Event | None = None,
+        pack: str | Pack | None = None,
     ) -> Iterator[ScreenedTask]:
-        """Measures fresh house-rules tasks until `count` hard ones are found; yields all (see `is_hard`)."""
-        return screen(self, count, feedback=feedback, stages=stages, attempts=attempts, seed=seed, name=name, stop=stop)
+        """Measures tasks until `count` hard ones are found; yields all (see `is_hard`).
+
+        `pack` None: fresh house-rules tasks of so many `stages`, with failed examples as feedback.
+        """
+        chosen: dict[str, Any] = {"pack": pack, "feedback": feedback, "stages": stages, "attempts": attempts}
+        return screen(self, count, **chosen, seed=seed, name=name, stop=stop)
 
     def discover(
         self,
@@ -131,9 +138,13 @@ class Workbench(Session):
         seed: int = 0,
         name: str | None = None,
         stop: Event | None = None,
+        pack: str = "house-rules",
     ) -> Iterator[Point]:
-        """Where credit lands, by evidence, view and teacher, and whether exchanging the token agrees."""
-        return study_credit(self, settings, seed=seed, name=name, stop=stop)
+        """Where credit lands, by evidence, view and teacher, and whether exchanging the token agrees.
+
+        Raises TaskError for another `pack`: only house rules say which tokens are wrong.
+        """
+        return study_credit(self, settings, pack=pack, seed=seed, name=name, stop=stop)
 
     def study_update(
         self,
@@ -142,6 +153,10 @@ class Workbench(Session):
         seed: int = 0,
         name: str | None = None,
         stop: Event | None = None,
+        pack: str | Pack | None = None,
     ) -> Iterator[Point]:
-        """Predicted against realised, over many updates from this state, by loss and learning rate."""
-        return study_update(self, settings, seed=seed, name=name, stop=stop)
+        """Predicted against realised, over many updates from this state, by loss and learning rate.
+
+        `pack` None: fresh house-rules tasks.
+        """
+        return study_update(self, settings, pack=pack, seed=seed, name=name, stop=stop)

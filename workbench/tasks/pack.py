@@ -105,6 +105,12 @@ def describe(pack: Pack) -> PackFacts:
     return facts
 
 
+def pack_settings(pack: Pack) -> dict[str, str]:
+    """What identifies a pack among the settings of an experiment, which is resumed on the same tasks only."""
+    digest = describe(pack).digest
+    return {"pack": pack.name} | ({"tasks": digest} if digest else {})
+
+
 def feedback_kinds(pack: Pack) -> tuple[str, ...]:
     """The kinds of feedback, each to be had alone, that every environment of a pack's tasks can give.
 

@@ -18,7 +18,9 @@ from workbench.config import SDPOConfig
 from workbench.errors import ConfigError, TaskError
 from workbench.experiments.arms import comparison
 from workbench.experiments.settings import DISCOVERY_DEFAULTS, SCREENED, TEST_TIME, LearnSettings, check_methods
-from workbench.tasks.house_rules.pack import check_kind, house_tasks
+from workbench.tasks import find_pack
+from workbench.tasks.house_rules.pack import check_kind
+from workbench.tasks.pack import check_split, feedback_kinds
 from workbench.ui.board import Board
 from workbench.ui.forms import check_name, is_text, plural, whole_number
 from workbench.ui.job import Job
@@ -89,9 +91,12 @@ def learn(
     settings, seed = learn_settings(shape), whole("seed", seed)
     if not isinstance(pack, str):
         raise TaskError("The pack must be text, such as house-rules@7:remark.")
-    house_tasks(pack, 0, held_out=False)  # raises for an unknown one
+    listed = [task for tasks in board.desk.facts.get("tasks", {}).values() for task in tasks]
+    found = find_pack(pack, listed)  # a name only: the machine's files are not the page's
+    check_split(found)
     names = _chosen(methods, "method") if compared == "methods" else ()
-    arms = comparison(compared, config, names, alike=alike)
+    kinds = feedback_kinds(found) if compared == "feedback" else ()
+    arms = comparison(compared, config, names, alike=alike, kinds=kinds)
     for arm in arms:
         arm.shape(settings)  # raises where a round's attempts cannot be shared out so
 
