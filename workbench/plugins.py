@@ -15,13 +15,12 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from types import MappingProxyType
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from workbench.errors import PluginError
+from workbench.errors import PluginError, WorkbenchError
 
 
 class Named(Protocol):
@@ -44,13 +43,14 @@ class Problem:
     sentence: str  # names the plugin, and says why it was left out
 
 
-class Registry(Generic[T]):
-    """The extensions of one kind, by name; those that are built in come first."""
+class Registry(Mapping[str, T]):
+    """The extensions of one kind, by name, those that are built in first. The first look into it loads the plugins."""
 
     def __init__(self, kind: str, group: str, accept: Callable[[object], T], built_in: Iterable[T] = ()) -> None:
         """`kind`: for people, e.g. "environment"; `group`: of the entry points.
 
-        `accept` makes an extension of what an entry point or a caller gives, and raises PluginError where it is none.
+        `accept` makes an extension of what an entry point or a caller gives, and raises a WorkbenchError (a sentence
+        that begins with "it") where that is none.
         """
         self.kind, self.group = kind, group
         self._accept = accept
@@ -68,7 +68,7 @@ class Registry(Generic[T]):
         """
         try:
             self._put(given, replace=replace)
-        except PluginError as error:
+        except WorkbenchError as error:
             raise PluginError(f"This {self.kind} cannot be registered: {error}") from error
 
     def _put(self, given: object, *, replace: bool = False) -> None:
@@ -78,11 +78,19 @@ class Registry(Generic[T]):
                 raise PluginError(f"there is already {_a(self.kind)} named {item.name!r}; choose another name.")
             self._added[item.name] = item
 
-    def all(self) -> Mapping[str, T]:
-        """Every extension by name. The first call loads the plugins."""
+    def __getitem__(self, name: str) -> T:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def _all(self) -> dict[str, T]:
         self._load()
         with self._lock:
-            return MappingProxyType({**self._built_in, **self._added})
+            return {**self._built_in, **self._added}
 
     def problems(self) -> tuple[Problem, ...]:
         """The plugins of this kind that were left out, and why."""
@@ -107,7 +115,7 @@ class Registry(Generic[T]):
         """Loads one plugin; why it is left out, or ""."""
         try:
             self._put(point.load())
-        except PluginError as error:
+        except WorkbenchError as error:
             return str(error)
         except (Exception, SystemExit) as error:  # whatever a stranger's module does while it is imported
             return f"it cannot be loaded ({_one_line(error)})."

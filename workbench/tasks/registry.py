@@ -37,20 +37,20 @@ def register_pack(pack: T, *, replace: bool = False) -> T:
 
 def known_environments() -> list[Environment]:
     """Every environment, those that are built in first."""
-    return list(_ENVIRONMENTS.all().values())
+    return list(_ENVIRONMENTS.values())
 
 
 def find_environment(name: str) -> Environment:
     """The environment of this name. Raises TaskError where there is none."""
-    known = _ENVIRONMENTS.all()
-    if name not in known:
-        raise TaskError(f"There is no way of judging called {name!r}; choose one of {', '.join(known)}.")
-    return known[name]
+    environment = _ENVIRONMENTS.get(name)
+    if environment is None:
+        raise TaskError(f"There is no way of judging called {name!r}; choose one of {', '.join(_ENVIRONMENTS)}.")
+    return environment
 
 
 def registered_packs() -> dict[str, Pack]:
     """The packs that Python code or other packages brought, by name."""
-    return dict(_PACKS.all())
+    return dict(_PACKS)
 
 
 def _as_environment(given: object) -> Environment:
