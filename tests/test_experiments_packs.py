@@ -15,7 +15,7 @@ from workbench import Workbench
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError, PolicyError, TaskError
 from workbench.experiments import learn as learning
-from workbench.experiments.arms import ablation
+from workbench.experiments.arms import Arm, ablation
 from workbench.experiments.learn import to_json
 from workbench.experiments.resuming import how_far
 from workbench.experiments.settings import CreditStudySettings, LearnSettings, UpdateStudySettings

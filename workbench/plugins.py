@@ -92,6 +92,10 @@ class Registry(Mapping[str, T]):
         with self._lock:
             return {**self._built_in, **self._added}
 
+    def added(self) -> list[str]:
+        """The names of those that are not built in."""
+        return [name for name in self if name not in self._built_in]
+
     def problems(self) -> tuple[Problem, ...]:
         """The plugins of this kind that were left out, and why."""
         self._load()
@@ -123,6 +127,11 @@ class Registry(Mapping[str, T]):
 
 
 _REGISTRIES: list[Registry[Named]] = []
+
+
+def registries() -> list[Registry[Named]]:
+    """The registries of the kinds whose module was imported."""
+    return list(_REGISTRIES)
 
 
 def problems() -> list[Problem]:
