@@ -55,7 +55,7 @@ class Head:
 class Side:
     """N rows of one side: a policy, or a geometric mixture of two, log q = (1 - rate) log q_ref + rate log q_hidden.
 
-    The mixture is the trust-region teacher (algorithm, section 3). Logits are mixed before they are normalised,
+    The mixture is the trust-region teacher (docs/algorithm.md, section 3). Logits are mixed before they are normalised,
     which gives the same distribution.
     """
 

@@ -12,7 +12,7 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
-from workbench.kernels.two_sided import TwoSided, top_of_both
+from workbench.kernels.quantities import TwoSided, top_of_both
 
 _SUMS = 5  # KL(pi || q), KL(q || pi), JSD, entropy of pi, entropy of q
 _BLOCK = 4096  # logits of a side that a program holds at a time

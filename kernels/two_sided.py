@@ -14,29 +14,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from workbench.kernels.chosen import chosen_logps
 from workbench.kernels.projection import Side, cached_slices, row_chunks, takes_triton, working_dtype
-
-
-@dataclass(frozen=True, slots=True)
-class TwoSided:
-    """Per-token quantities of two sides, of N tokens. fp32, or fp64 for fp64 hidden states."""
-
-    student_logps: Tensor  # (N,) log pi(y_t)
-    teacher_logps: Tensor  # (N,) log q(y_t)
-    kl_student_teacher: Tensor  # (N,) KL(pi || q), what raw credit averages to with the sign turned
-    kl_teacher_student: Tensor  # (N,) KL(q || pi)
-    jsd: Tensor  # (N,) Jensen-Shannon divergence, 0 to log 2
-    entropy_student: Tensor  # (N,)
-    entropy_teacher: Tensor  # (N,)
-    top_ids: Tensor  # (N, 2K) int64: the student's K likeliest ids, then the teacher's K; ids may occur twice
-    top_student_logps: Tensor  # (N, 2K)
-    top_teacher_logps: Tensor  # (N, 2K)
-
+from workbench.kernels.quantities import TwoSided, top_of_both
 
 Rows = Callable[[Tensor, Tensor, Tensor, int], TwoSided]  # logits (n, V) of both sides, token ids (n,), K
 
@@ -119,12 +102,6 @@ def entropies(side: Side) -> Tensor:
                 terms = logps.exp().mul_(logps)
                 results[rows[part]] = -terms.masked_fill_(logps == -math.inf, 0.0).sum(-1)
     return results
-
-
-def top_of_both(student_logits: Tensor, teacher_logits: Tensor, top_k: int) -> Tensor:
-    """(n, 2K) int64: the student's K likeliest ids, then the teacher's."""
-    k = min(top_k, student_logits.shape[-1])
-    return torch.cat([student_logits.topk(k, dim=-1).indices, teacher_logits.topk(k, dim=-1).indices], dim=-1)
 
 
 def eager_rows(student_logits: Tensor, teacher_logits: Tensor, token_ids: Tensor, top_k: int) -> TwoSided:

@@ -17,10 +17,11 @@ import ast, sys
 import app
 sys.meta_path.insert(0, app.WithoutStubs())
 ast.get_source_segment = None  # what the stubs are cut out with
-from workbench.ui import build_ui, make_desk
-desk = make_desk(lambda: None)
-build_ui(desk, "run")
-desk.close()  # it was never started
+from workbench.service import make_queue
+from workbench.ui import build_ui
+queue = make_queue(lambda: None)
+build_ui(queue, "run")
+queue.close()  # it was never started
 print(sorted({"torch", "transformers", "peft", "bitsandbytes", "scipy", "plotly"} & set(sys.modules)))
 """
 

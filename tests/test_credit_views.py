@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from workbench.kernels.projection import given
 
-from workbench.credit import CONTEXTS, VIEWS, TokenCredit
+from workbench.credit import CONTEXTS, VIEWS, TokenCredit, View, register_view
+from workbench.credit.comparison import of_estimators
 from workbench.credit.contexts import chosen
+from workbench.credit.views import ANY
 from workbench.errors import ConfigError, CreditError
 
 T, V = 9, 12
@@ -139,3 +142,74 @@ def test_contexts_are_asked_for_by_name() -> None:
     assert chosen(["answer_only", "template_only"]) == ("student", "teacher", "template_only", "answer_only")
     with pytest.raises(ConfigError, match="no context named 'rumour'; there are student, teacher, template_only"):
         chosen(["rumour", "base"])
+
+
+def twice(**changes: Any) -> View:
+    """A view from outside."""
+    fields: dict[str, Any] = {
+        "name": "twice",
+        "title": "Twice the credit",
+        "unit": "nats",
+        "range": ANY,
+        "formula": "2 A",
+        "how_to_read": "Raw credit, doubled.",
+        "compute": lambda scores: [2 * value for value in scores.credit_under("teacher")],
+    }
+    return View(**{**fields, **changes})
+
+
+@pytest.fixture
+def registered() -> Any:
+    """Registers views, and takes them out of the registry after the test."""
+    before = dict(VIEWS._added)
+    yield register_view
+    VIEWS._added.clear()
+    VIEWS._added.update(before)
+
+
+def test_a_registered_view_is_offered_wherever_credit_is_read(registered: Any) -> None:
+    registered(twice())
+    credit = made()
+    assert list(VIEWS)[-1] == "twice" and credit.views()[-1] == "twice"
+    assert credit.view("twice") == tuple(2 * value for value in credit.view("raw"))
+    assert credit.payload()["views"][-1]["values"] == list(credit.view("twice"))
+    row = of_estimators(credit).rows[-1]
+    assert row.title == "Twice the credit" and row.noise_floor == credit.noise_floor
+
+
+@pytest.mark.parametrize(
+    ("view", "says"),
+    [
+        (twice(name="raw"), "There is a view named 'raw' already; give yours another name."),
+        (twice(name="Twice it"), "cannot be named 'Twice it'; use small letters"),
+        (twice(title=" "), "has no title"),
+        (twice(compute=2), "has no formula"),
+        (twice(range=dataclasses.replace(ANY, low=1.0)), "give low, centre and high in this order"),
+        (twice(needs=("rumour",)), "needs the context 'rumour', which does not exist; there are student, teacher"),
+        (lambda credit: (), "A view is a `View` of workbench.credit, not function"),
+    ],
+)
+def test_a_view_that_cannot_be_registered_is_one_sentence(view: Any, says: str) -> None:
+    before = list(VIEWS)
+    with pytest.raises(ConfigError, match=says) as raised:
+        register_view(view)
+    assert str(raised.value).endswith(".") and "\n" not in str(raised.value)
+    assert list(VIEWS) == before
+
+
+@pytest.mark.parametrize(
+    ("compute", "says"),
+    [
+        (lambda scores: scores.kl[:-1], "gave 8 numbers for 9 tokens"),
+        (lambda scores: [math.nan] * len(scores.kl), "gave a number that is not finite"),
+        (lambda scores: scores.nothing, "could not be computed .AttributeError: "),
+        (lambda scores: ["a"] * len(scores.kl), "could not be computed .ValueError: "),
+    ],
+)
+def test_a_faulty_view_is_a_sentence_and_the_others_are_read(registered: Any, compute: Any, says: str) -> None:
+    registered(twice(compute=compute))
+    credit = made()
+    with pytest.raises(CreditError, match=says):
+        credit.view("twice")
+    assert "twice" not in credit.views() and len(credit.payload()["views"]) == len(VIEWS) - 1
+    assert "twice" in of_estimators(credit).absent

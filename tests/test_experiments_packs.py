@@ -23,7 +23,7 @@ from workbench.records import Task
 from workbench.session.held_out_rates import HELD_OUT
 from workbench.statistics import HeldOut
 from workbench.tasks import TaskPack
-from workbench.tasks.pack import feedback_kinds
+from workbench.tasks.drawing import feedback_kinds
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 SMALL = LearnSettings(rounds=1, questions=2, attempts=4, held_out=60)

@@ -17,8 +17,8 @@ from workbench.experiments.settings import LearnSettings
 from workbench.plugins import Registry
 from workbench.records import Task
 from workbench.tasks import find_pack, judge, load_pack, registry
+from workbench.tasks.drawing import check_apart, check_split, feedback_kinds
 from workbench.tasks.environments import BUILT_IN
-from workbench.tasks.pack import check_apart, check_split, feedback_kinds
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "extending.md"
 

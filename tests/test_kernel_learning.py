@@ -9,9 +9,10 @@ import pytest
 import torch
 from kernel_sides import DTYPES, LargestTensor, assert_within_bar, make_sides
 from torch import Tensor
-from workbench.kernels import projection
 from workbench.kernels.learning import Learned, learn, losses_of, naive
 from workbench.kernels.projection import Head, Side, given
+
+from workbench.kernels import projection
 
 NAMES = [field.name for field in dataclasses.fields(Learned)]
 

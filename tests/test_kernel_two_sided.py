@@ -9,9 +9,10 @@ import pytest
 import torch
 from kernel_sides import DTYPES, LargestTensor, assert_within_bar, make_sides
 from torch import Tensor
-from workbench.kernels import projection
 from workbench.kernels.projection import Head, Side, given
 from workbench.kernels.two_sided import TwoSided, chunked, naive, sampled_logps, two_sided
+
+from workbench.kernels import projection
 
 NAMES = [field.name for field in dataclasses.fields(TwoSided)]
 PER_TOKEN = [name for name in NAMES if not name.startswith("top_")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -26,13 +26,17 @@ EDGES: dict[str, set[str]] = {
     "policy": {"credit", "kernels", *BASE},
     "embedded": {"policy", "tasks", *BASE},
     "runs": BASE,
-    "evidence": {"credit", *BASE},
+    "teacher_context": {"credit", *BASE},
     "statistics": {"credit"},
     "probe": {"kernels", "policy", *BASE},
-    "session": {"evidence", "probe", "statistics", "runs", "policy", "tasks", "credit", "heatmap", *BASE},
+    "session": {"teacher_context", "probe", "statistics", "runs", "policy", "tasks", "credit", "heatmap", *BASE},
     "experiments": {"session", "statistics", "embedded", "tasks", "credit", *BASE},
     "workbench": {"experiments", "session", "tasks", *BASE},
-    "ui": {"experiments", "workbench", "statistics", "tasks", "credit", "heatmap", "allocator", *BASE},
+    "service": {
+        *("workbench", "experiments", "session", "statistics", "policy", "tasks", "credit", "allocator"),
+        *BASE,
+    },
+    "ui": {"service", "experiments", "session", "tasks", "credit", "heatmap", *BASE},
     "benchmarks": {
         "workbench",
         "heatmap",
@@ -46,18 +50,10 @@ EDGES: dict[str, set[str]] = {
         *BASE,
     },
     "cli": {
-        "benchmarks",
-        "experiments",
-        "workbench",
-        "statistics",
-        "embedded",
-        "policy",
-        "runs",
-        "tasks",
-        "plugins",
+        *("benchmarks", "experiments", "workbench", "statistics", "embedded", "policy", "runs", "tasks", "plugins"),
         *BASE,
     },
-    "app": {"ui", "workbench", "tasks", *BASE},
+    "app": {"ui", "service", "workbench", "tasks", *BASE},
     "__init__": {"workbench"},  # hands out `Workbench` on first use
     "__main__": {"cli"},
 }
@@ -161,6 +157,76 @@ def test_the_document_names_every_part() -> None:
         assert any(spelling in row for row in rows for spelling in spellings), f"{part} has no row"
 
 
+def module_imports(files: Iterable[Path]) -> dict[str, set[str]]:
+    """Module -> the workbench's modules that it imports anywhere, inside functions and TYPE_CHECKING too.
+
+    That a module's package is imported before it is not counted; that a package imports its modules is.
+    """
+    sources = {module_name(path): path for path in files}
+    graph: dict[str, set[str]] = {}
+    for module, path in sources.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        graph[module] = named_modules(tree, module, sources.keys(), is_package=path.name == "__init__.py") - {module}
+    return graph
+
+
+def named_modules(tree: ast.Module, module: str, known: Collection[str], *, is_package: bool) -> set[str]:
+    """The known modules that a module names in its imports: `from package import module` names the module."""
+    package = module if is_package else module.rpartition(".")[0]
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            inside = {f"{base}.{alias.name}" for alias in node.names}
+            found |= {name if name in known else base for name in inside}
+    return found & set(known)
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that reach each other by imports, each sorted; none where imports have a direction."""
+    reached: dict[str, set[str]] = {}
+    for start in graph:
+        seen, waiting = set(), list(graph[start])
+        while waiting:
+            module = waiting.pop()
+            if module not in seen:
+                seen.add(module)
+                waiting += graph.get(module, set())
+        reached[start] = seen
+    groups = {
+        tuple(sorted(other for other in reached[module] if module in reached.get(other, set())))
+        for module in graph
+        if module in reached[module]
+    }
+    return [list(group) for group in sorted(groups)]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = module_imports(source_files())
+    assert "workbench.errors" in graph["workbench.credit.scores"] and len(graph) > 150
+    assert circles(graph) == []
+
+
+def test_a_circle_is_found_wherever_the_import_stands() -> None:
+    known = {"workbench.a", "workbench.b", "workbench.c", "workbench"}
+    sources = {
+        "workbench.a": "if TYPE_CHECKING:\n    from workbench.b import B",
+        "workbench.b": "def f():\n    from workbench import c",
+        "workbench.c": "from .a import A",
+        "workbench": "from . import a",
+    }
+    graph = {
+        name: named_modules(ast.parse(source), name, known, is_package=name == "workbench")
+        for name, source in sources.items()
+    }
+    assert circles(graph) == [["workbench.a", "workbench.b", "workbench.c"]]
+    graph["workbench.c"] = set()
+    assert circles(graph) == []
+
+
 @pytest.mark.parametrize(
     ("module", "source"),
     [
@@ -173,6 +239,9 @@ def test_the_document_names_every_part() -> None:
         ("workbench.policy.loading", "import gradio as gr"),
         ("workbench.experiments.learn", "from workbench.policy import sampling"),
         ("workbench.ui.page", "import sqlite3"),
+        ("workbench.ui.page", "from workbench import Workbench"),
+        ("workbench.service.queue", "import gradio as gr"),
+        ("workbench.service.queue", "from workbench.ui import page"),
         ("workbench.cli", "import torch.nn.functional as F"),
         ("workbench.heatmap.page", "import numpy as np"),
         ("workbench.kernels.two_sided", "from workbench.config import SDPOConfig"),
@@ -189,7 +258,8 @@ def test_a_forbidden_import_is_found(module: str, source: str) -> None:
     [
         ("workbench.credit.loss", "import math\nimport torch\nfrom workbench.kernels.two_sided import rows"),
         ("workbench.credit.loss", "from .views import view\nfrom . import views\nfrom ..errors import ConfigError"),
-        ("workbench.ui.page", "import gradio as gr\nfrom workbench import Workbench, experiments"),
+        ("workbench.ui.page", "import gradio as gr\nfrom workbench import experiments, service"),
+        ("workbench.service.queue", "from workbench import Workbench, experiments"),
         ("workbench.kernels.two_sided", "import torch\nfrom . import rows\nfrom workbench.kernels import rows as r"),
         ("app", "from workbench import Workbench\nfrom workbench.ui import build_ui"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -25,6 +26,12 @@ def test_a_notebook_defines_nothing_and_holds_no_outputs(path: Path) -> None:
         if cell.cell_type == "code":
             assert cell.outputs == [] and cell.execution_count is None
             assert not any(line.lstrip().startswith(("def ", "class ")) for line in cell.source.splitlines())
+
+
+def test_the_first_round_names_the_colours_of_the_heatmap() -> None:
+    prose = (ROOT / "notebooks" / "01_first_round.ipynb").read_text(encoding="utf-8")
+    assert re.search(r"more of the blue tokens and less of the orange", prose)
+    assert not re.search(r"\b(red|green)\b", prose)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -26,7 +26,7 @@ from workbench.tasks import (
     register_pack,
     registry,
 )
-from workbench.tasks.pack import held_out_tasks, train_tasks
+from workbench.tasks.drawing import held_out_tasks, train_tasks
 from workbench.tasks.sandbox import SandboxResult
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,10 +12,10 @@ from model_families import FAMILIES, make_family_dir
 from policy_factory import make_policy, nudge
 from transformers import AutoModelForCausalLM, Cohere2Config, GraniteConfig
 from whole_logits import completion_logits, scored_logits
-from workbench.kernels import projection
 from workbench.kernels.projection import Head
 
 from workbench.config import LoraSettings, PolicyConfig, SDPOConfig
+from workbench.kernels import projection
 from workbench.policy import Policy, load_policy, policy
 from workbench.policy.contexts import credit_of
 from workbench.policy.head import final_head

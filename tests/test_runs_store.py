@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -188,6 +190,25 @@ def test_closed_means_closed(path: Path) -> None:
     store.close()
     with pytest.raises(RunError, match="is closed"):
         store.append("note", {})
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts a thread's wake-ups, which Linux tells")
+def test_an_idle_store_does_not_wake(path: Path) -> None:
+    store = Store(path)
+    store.append("note", {})
+    time.sleep(0.2)  # the thread goes back to its queue
+    before = wake_ups(store)
+    time.sleep(1)
+    assert wake_ups(store) == before
+    store.append("note", {})
+    assert wake_ups(store) > before
+    store.close()
+
+
+def wake_ups(store: Store) -> int:
+    """How often the store's thread has begun to run after it had waited for something."""
+    status = Path(f"/proc/self/task/{store._thread.native_id}/status").read_text()
+    return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.MULTILINE)[1])
 
 
 NEWER = (*MIGRATIONS, ("ALTER TABLE events ADD COLUMN author TEXT", "CREATE INDEX by_author ON events (author)"))

@@ -172,7 +172,7 @@ def test_a_bug_s_text_stays_in_the_terminal(page: Page, app: App) -> None:
         ("sample", {"task": "x", "n": True}, "it must be a whole number."),
         ("sample", {"task": "x", "n": 10**9}, "whole number from 1 to 64"),
         ("sample", {"task": "house-rules/sort-take-1", "max_new_tokens": 10**9}, "lower max_new_tokens"),
-        ("judge", {"task": "x", "text": "y" * 30_000}, "at most 20,000 are taken"),
+        ("judge", {"task": "x", "text": "y" * 30_000}, "at most 20,000 are accepted"),
         ("feedback", {"attempt": "a", "text": "y" * 30_000}, "at most 20,000 characters"),
         ("feedback", {"attempt": "a-gone", "text": "y"}, "There is no attempt 'a-gone' in this run"),
         ("credit", {"attempt": "a", "contexts": "all"}, "it must be a list or nothing."),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from workbench import Workbench, evidence
+from workbench import Workbench, teacher_context
 from workbench.cli import main
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.credit import CONTEXTS
@@ -19,6 +19,7 @@ from workbench.policy.chat import Chat
 from workbench.records import Attempt, Task
 from workbench.runs import Run
 from workbench.session import credit_store
+from workbench.teacher_context import TeacherContext
 
 FEW = SamplingConfig(max_new_tokens=6)
 IMPOSSIBLE = {"tests": [{"function": "f", "args": [[3, 1, 2, 5]], "expected": "nothing"}]}
@@ -128,7 +129,7 @@ def test_credit_is_stored_once_and_comes_back_equal(shared: Workbench) -> None:
     assert len(shared.credits(attempt)) == 3
     with Run.open(shared.run.path, read_only=True) as witness:  # as another process reads it, without a model
         assert credit_store.stored(witness, attempt.id)[0].credit == credit
-        assert credit_store.stored_bases(witness) == shared._stored
+        assert credit_store.stored_bases(witness) == shared.credit_blobs
 
 
 @pytest.fixture(scope="module")
@@ -195,17 +196,17 @@ def test_material_is_chosen_from_the_nearest() -> None:
         return Attempt(name, "p/t", group, "root", (), (), "", (), True, 1.0, 0.0, False, feedback)
 
     run = [attempt("a", "g"), attempt("b", "h", "of b"), attempt("c", "h", " mine "), attempt("d", "h", "of d")]
-    assert [one.id for one in evidence.nearest_first(run[2], run)] == ["d", "b", "a"]
-    assert [one.id for one in evidence.nearest_first(run[0], run)] == ["d", "c", "b"]
-    shown = evidence.Evidence("mine", "a demonstration")
-    assert evidence.with_wrong_feedback(shown, run[2:]) == evidence.Evidence("of d", "a demonstration")
-    with pytest.raises(evidence.NothingToShow):
-        evidence.with_wrong_feedback(shown, run[2:3])
+    assert [one.id for one in teacher_context.nearest_first(run[2], run)] == ["d", "b", "a"]
+    assert [one.id for one in teacher_context.nearest_first(run[0], run)] == ["d", "c", "b"]
+    shown = TeacherContext("mine", "a demonstration")
+    assert teacher_context.with_wrong_feedback(shown, run[2:]) == TeacherContext("of d", "a demonstration")
+    with pytest.raises(teacher_context.NothingToShow):
+        teacher_context.with_wrong_feedback(shown, run[2:3])
     tasks = [Task(f"p/{i}", prompt, "person") for i, prompt in enumerate(("one", "two", "one "))]
-    assert evidence.other_question(tasks[0], tasks) == evidence.other_question(tasks[2], tasks) == "two"
-    assert evidence.other_question(tasks[1], tasks) == "one "
-    with pytest.raises(evidence.NothingToShow):
-        evidence.other_question(tasks[0], [tasks[0], tasks[2]])
+    assert teacher_context.other_question(tasks[0], tasks) == teacher_context.other_question(tasks[2], tasks) == "two"
+    assert teacher_context.other_question(tasks[1], tasks) == "one "
+    with pytest.raises(teacher_context.NothingToShow):
+        teacher_context.other_question(tasks[0], [tasks[0], tasks[2]])
 
 
 def test_scoring_all_contexts_leaves_the_policy_alone(shared: Workbench) -> None:

@@ -14,8 +14,10 @@ from workbench import Workbench
 from workbench.config import LoraSettings, SamplingConfig, SDPOConfig
 from workbench.errors import CreditError, RunError
 from workbench.records import Attempt
-from workbench.ui.studio import Detail, Studio
-from workbench.ui.worker import Desk
+from workbench.service.actions.round import AttemptDetail
+from workbench.service.publish import publish_opened
+from workbench.service.queue import JobQueue
+from workbench.service.snapshot import wanted_credit
 
 SHORT = SamplingConfig(max_new_tokens=12)
 CONFIG = SDPOConfig()
@@ -145,20 +147,19 @@ def test_a_page_over_a_damaged_run_says_so_and_goes_on(workbench: Workbench) -> 
     spoil(state_file(workbench, workbench.head), "flipped")
     first = nodes(workbench)[1]
     workbench.close()
-    desk = Desk(lambda: Workbench.replay(path), Studio.opened).start()
+    queue = JobQueue(lambda: Workbench.replay(path), publish_opened).start()
     try:
-        assert desk.settled.wait(WAIT_S) and desk.state == "ready"
-        assert "of this run can be used: blob" in desk.facts["damage"]
-        assert desk.facts["head"] == first
-        studio = Studio(desk)
-        shown = wanted(studio, attempt)
+        assert queue.settled.wait(WAIT_S) and queue.status == "ready"
+        assert "of this run can be used: blob" in queue.state.damage
+        assert queue.state.head == first
+        shown = wanted(queue, attempt)
         assert isinstance(shown, CreditError) and "is damaged; open the run with its model" in str(shown)
     finally:
-        desk.close()
+        queue.close()
 
 
-def wanted(studio: Studio, attempt: Attempt) -> Detail | Exception | None:
+def wanted(queue: JobQueue, attempt: Attempt) -> AttemptDetail | Exception | None:
     deadline = time.monotonic() + WAIT_S
-    while (found := studio.want_detail(attempt, CONFIG, shown=False)) is None and time.monotonic() < deadline:
+    while (found := wanted_credit(queue, attempt, CONFIG, shown=False)) is None and time.monotonic() < deadline:
         time.sleep(0.01)
     return found

@@ -9,8 +9,10 @@ import pytest
 from workbench import Workbench
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, FeedbackError
-from workbench.ui.studio import Studio
-from workbench.ui.worker import Desk
+from workbench.service.actions.round import sample, update, what_if
+from workbench.service.actions.tasks import add_task
+from workbench.service.publish import publish_opened
+from workbench.service.queue import JobQueue
 
 WAIT_S = 120.0
 IMPOSSIBLE = {"tests": [{"function": "f", "args": [[3, 1, 2, 5]], "expected": "nothing"}]}
@@ -52,21 +54,21 @@ def test_a_template_has_one_place_for_its_text() -> None:
 
 def test_what_if_shows_both_on_one_scale_and_records_nothing(tmp_path: Path) -> None:
     """The job behind the page and its endpoint; marked tokens reach the ledger and the update."""
-    desk = Desk(lambda: Workbench.open(tmp_path / "run"), Studio.opened).start()
+    queue = JobQueue(lambda: Workbench.open(tmp_path / "run"), publish_opened).start()
     try:
-        assert desk.settled.wait(WAIT_S)
-        studio, config = Studio(desk), SDPOConfig(steps=1)
-        task = studio.add_task("Write f(xs): sort, then take 3.", "python", IMPOSSIBLE, None).future.result(WAIT_S)
-        first, second = studio.sample(task.id, 2, SHORT).future.result(WAIT_S)
-        said = [event for event in desk.workbench.events() if event.kind == "feedback"]
-        found = studio.what_if(first.id, "sort descending.", second.id, config).future.result(WAIT_S)
+        assert queue.settled.wait(WAIT_S)
+        config = SDPOConfig(steps=1)
+        task = add_task(queue, "Write f(xs): sort, then take 3.", "python", IMPOSSIBLE).result(WAIT_S)
+        first, second = sample(queue, task.id, 2, SHORT.temperature, SHORT.max_new_tokens).result(WAIT_S)
+        said = [event for event in queue.workbench.events() if event.kind == "feedback"]
+        found = what_if(queue, first.id, "sort descending.", second.id, config).result(WAIT_S)
         assert found["before"]["limits"] == found["after"]["limits"]
         assert found["before"]["views"][0]["values"] != found["after"]["views"][0]["values"]
         assert found["sums"][1] == pytest.approx(sum(found["after"]["views"][0]["values"]))
-        assert [event for event in desk.workbench.events() if event.kind == "feedback"] == said
+        assert [event for event in queue.workbench.events() if event.kind == "feedback"] == said
         spans = {first.id: [1, 3], "a-elsewhere": [0, 1]}  # what is marked in another group does not matter here
-        report = studio.update([first.id, second.id], config, spans).future.result(WAIT_S)
+        report = update(queue, [first.id, second.id], config, spans).result(WAIT_S)
         pushed = [place for place, push in enumerate(report.predicted[first.id]) if push != 0.0]
         assert pushed and set(pushed) <= {1, 2}
     finally:
-        desk.close()
+        queue.close()

@@ -14,13 +14,14 @@ from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import PolicyError, PromptError, TaskError
 from workbench.policy.judge import wording
 from workbench.records import Task
+from workbench.service import make_queue
+from workbench.service.actions import round as round_actions
+from workbench.service.actions.tasks import add_task
+from workbench.service.snapshot import Snapshot
 from workbench.tasks import check_task, dump_pack, judge, parse_pack
-from workbench.ui import make_desk
 from workbench.ui.header import header, judge_fact
-from workbench.ui.moment import Moment
-from workbench.ui.own_task import expected
-from workbench.ui.studio import Studio
-from workbench.ui.tasks import task_text
+from workbench.ui.tabs.round.own_task import expected
+from workbench.ui.tabs.round.tasks import task_text
 
 SHORT = SamplingConfig(max_new_tokens=8)
 PROMPT, CRITERIA = "Write f(xs): sort.", "It sorts."
@@ -66,9 +67,9 @@ def test_the_reward_is_the_probability_of_yes_and_the_judge_is_kept(shared: Work
         assert one.feedback == ("" if one.passed else f"{said} The criteria: {CRITERIA}")
     (kept,) = shared.judges()
     assert kept["model"] == model and kept["memory_bytes"] > 0
-    loaded = shared._judges[model]
+    loaded = shared.judges_by_name[model]
     again = shared.judge(judged_by(model), attempts[0].text)
-    assert again.reward == attempts[0].reward and shared._judges[model] is loaded
+    assert again.reward == attempts[0].reward and shared.judges_by_name[model] is loaded
     mixed = Task("mine/two", PROMPT, "contains", {"text": "f"})
     verdicts = shared.judge_many([(mixed, "f"), (judged_by(model), attempts[0].text), (mixed, "")])
     assert [one.reward for one in verdicts] == [1.0, attempts[0].reward, 0.0]
@@ -79,8 +80,8 @@ def test_an_answer_cannot_leave_its_fence(shared: Workbench, model: str) -> None
     text = wording(PROMPT, answer, CRITERIA)
     assert text.count("\n`````\n") == 2 and "`````" not in answer
     asked = shared.judge(judged_by(model), answer)
-    judge_ids = shared._judges[model]._ids(text)
-    ends = shared._judges[model].policy.tokenizer.convert_tokens_to_ids("<|end|>")
+    judge_ids = shared.judges_by_name[model]._ids(text)
+    ends = shared.judges_by_name[model].policy.tokenizer.convert_tokens_to_ids("<|end|>")
     assert judge_ids.count(ends) == 1  # the template's own; the answer's stayed text
     assert 0 < asked.reward < 1
 
@@ -113,25 +114,24 @@ def test_a_task_names_its_judge_in_every_form(model: str) -> None:
 
 
 def test_a_task_typed_on_the_page_names_its_judge_and_the_header_says_what_it_takes(tmp_path: Path, model: str) -> None:
-    desk = make_desk(lambda: Workbench.open(tmp_path / "run")).start()
+    queue = make_queue(lambda: Workbench.open(tmp_path / "run")).start()
     try:
-        studio = Studio(desk)
         answer = expected("model", f" {CRITERIA} ", f" {model} ")
-        task = studio.add_task(PROMPT, "model", answer, None).future.result(180)
+        task = add_task(queue, PROMPT, "model", answer).result(180)
         assert task.answer == {"model": model, "criteria": CRITERIA}
-        told = task_text(task, desk)
+        told = task_text(task, queue)
         assert (told["judge"], told["model"]) == (f"the model {Path(model).name}", model)
-        assert desk.facts["judges"] == ()
-        studio.judge(task.id, "def f").future.result(180)  # nothing is sampled, and yet it is loaded
-        (kept,) = desk.facts["judges"]
+        assert queue.state.judges == ()
+        round_actions.judge(queue, task.id, "def f").result(180)  # nothing is sampled, and yet it is loaded
+        (kept,) = queue.state.judges
         assert kept["model"] == model
-        (one,) = studio.sample(task.id, 1, SHORT).future.result(180)
-        assert studio.judge(task.id, one.text).future.result(180).reward == one.reward
-        assert desk.facts["judges"] == (kept,)
-        line = header(Moment(studio, task.id, "", SDPOConfig(), SHORT), "run")
+        (one,) = round_actions.sample(queue, task.id, 1, SHORT.temperature, SHORT.max_new_tokens).result(180)
+        assert round_actions.judge(queue, task.id, one.text).result(180).reward == one.reward
+        assert queue.state.judges == (kept,)
+        line = header(Snapshot(queue, task.id, "", SDPOConfig(), SHORT), "run")
         assert line["facts"][0] == judge_fact(kept) and line["directories"] == [model]
     finally:
-        desk.close()
+        queue.close()
 
 
 def test_a_judge_is_called_by_the_last_folder_of_its_path_and_a_hub_model_by_its_id() -> None:

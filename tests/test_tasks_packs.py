@@ -25,16 +25,9 @@ from workbench.tasks import (
     register_pack,
     registry,
 )
+from workbench.tasks.drawing import check_apart, check_split, feedback_kinds, held_out_tasks, train_tasks, with_feedback
 from workbench.tasks.house_rules.pack import house_tasks
-from workbench.tasks.pack import (
-    check_apart,
-    check_split,
-    feedback_kinds,
-    held_out_tasks,
-    rate_name,
-    train_tasks,
-    with_feedback,
-)
+from workbench.tasks.pack import rate_name
 
 GOOD = {"prompt": "2 + 2?", "environment": "exact", "answer": {"text": "4"}}
 

@@ -1,4 +1,4 @@
-"""The page's plain parts: the desk (one worker, a queue), what is shown, and the settings. No browser, no model."""
+"""The page's plain parts: the queue (one worker, a queue), what is shown, and the settings. No browser, no model."""
 
 from __future__ import annotations
 
@@ -9,22 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from workbench.session.run_book import TimelineNode
 
 from workbench import Workbench
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, FeedbackError, NoSignalError, PolicyError, RunError, TaskError
 from workbench.records import Attempt, SideEffects, UpdateReport
+from workbench.service.actions.round import AttemptDetail, feedback, sample, update
+from workbench.service.actions.tasks import add_task
+from workbench.service.actions.timeline import checkout
+from workbench.service.checks import make_config
+from workbench.service.job import AHEAD, SHOWN
+from workbench.service.publish import publish_opened
+from workbench.service.queue import LONGEST_QUEUE, JobQueue
+from workbench.service.rewards import by_policy
+from workbench.service.snapshot import pick, wanted_credit
+from workbench.service.state import path_to
 from workbench.ui import build_ui, charts
-from workbench.ui.attempts import pooled_limit, strip
-from workbench.ui.credit import with_report
-from workbench.ui.forms import make_config
-from workbench.ui.job import AHEAD, SHOWN
-from workbench.ui.moment import path_to, pick
-from workbench.ui.own_task import expected
-from workbench.ui.rewards import by_policy
-from workbench.ui.studio import Detail, Studio
-from workbench.ui.timeline import branches, timeline
-from workbench.ui.worker import LONGEST_QUEUE, Desk
+from workbench.ui.tabs.round.attempts import pooled_limit, strip
+from workbench.ui.tabs.round.credit import with_report
+from workbench.ui.tabs.round.own_task import expected
+from workbench.ui.tabs.round.timeline import branches, timeline
 
 WAIT_S = 300.0
 
@@ -37,14 +42,14 @@ class Closable:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
-    made = Desk(Closable).start()
+def queue() -> Iterator[JobQueue]:
+    made = JobQueue(Closable).start()
     assert made.settled.wait(WAIT_S)
     yield made
     made.close()
 
 
-def held(desk: Desk) -> tuple[threading.Event, Future[Any]]:
+def held(queue: JobQueue) -> tuple[threading.Event, Future[Any]]:
     """Keep the worker busy until the event is set."""
     started, release = threading.Event(), threading.Event()
 
@@ -53,92 +58,91 @@ def held(desk: Desk) -> tuple[threading.Event, Future[Any]]:
         release.wait(WAIT_S)
         return "released"
 
-    job = desk.submit("hold", "Holding", run)
+    job = queue.submit("hold", "Holding", run)
     assert started.wait(WAIT_S)
     return release, job.future
 
 
-def test_the_page_is_told_what_is_true_by_one_refresh_at_a_time(desk: Desk) -> None:
+def test_the_page_is_told_what_is_true_by_one_refresh_at_a_time(queue: JobQueue) -> None:
     """Of two at once, each leaves out what the other one has not sent yet; a button then stays as it was."""
-    refreshing = [event for event in build_ui(desk).fns.values() if event.name == "refresh"]
+    refreshing = [event for event in build_ui(queue).fns.values() if event.name == "refresh"]
     assert len(refreshing) > 1 and {(one.concurrency_id, one.concurrency_limit) for one in refreshing} == {("show", 1)}
 
 
-def test_jobs_run_one_at_a_time_and_people_come_first(desk: Desk) -> None:
-    release, _ = held(desk)
+def test_jobs_run_one_at_a_time_and_people_come_first(queue: JobQueue) -> None:
+    release, _ = held(queue)
     order: list[str] = []
     jobs = [
-        desk.submit("credit", "", lambda w, j, name=name: order.append(name), priority=priority)
+        queue.submit("credit", "", lambda w, j, name=name: order.append(name), priority=priority)
         for name, priority in (("ahead", AHEAD), ("shown", SHOWN), ("person", 0))
     ]
     release.set()
     for job in jobs:
-        job.future.result(WAIT_S)
+        job.result(WAIT_S)
     assert order == ["person", "shown", "ahead"]
 
 
-def test_one_key_is_one_job_and_its_result_is_kept(desk: Desk) -> None:
-    release, _ = held(desk)
-    first, second = (desk.submit("credit", "", lambda w, j: object(), priority=SHOWN, key="k") for _ in range(2))
-    assert first is second and desk.known("k") is None
+def test_one_key_is_one_job_and_its_result_is_kept(queue: JobQueue) -> None:
+    release, _ = held(queue)
+    first, second = (queue.submit("credit", "", lambda w, j: object(), priority=SHOWN, key="k") for _ in range(2))
+    assert first is second and queue.known("k") is None
     release.set()
-    assert first.future.result(WAIT_S) is desk.known("k")
+    assert first.result(WAIT_S) is queue.known("k")
 
 
-def test_a_button_pressed_twice_by_one_session_is_one_job(desk: Desk) -> None:
-    release, _ = held(desk)
-    studio, sampling = Studio(desk), SamplingConfig()
-    mine, again = (studio.sample("pack/task", 2, sampling, key=("sample", "me", "pack/task")) for _ in range(2))
-    other = studio.sample("pack/task", 2, sampling, key=("sample", "you", "pack/task"))
+def test_a_button_pressed_twice_by_one_session_is_one_job(queue: JobQueue) -> None:
+    release, _ = held(queue)
+    mine, again = (sample.once("me", queue, "pack/task", 2) for _ in range(2))
+    other = sample.once("you", queue, "pack/task", 2)
     assert mine is again and other is not mine
-    assert studio.update(["a"], SDPOConfig(), key="u") is studio.update(["a"], SDPOConfig(), key="u")
-    assert studio.update(["a"], SDPOConfig()) is not studio.update(["a"], SDPOConfig())  # two programs are two jobs
+    assert update.once("me", queue, ["a"], SDPOConfig()) is update.once("me", queue, ["a"], SDPOConfig())
+    assert update(queue, ["a"], SDPOConfig()) is not update(queue, ["a"], SDPOConfig())  # two programs are two jobs
     release.set()
 
 
-def test_an_error_is_one_sentence_on_the_board_and_the_desk_goes_on(desk: Desk) -> None:
+def test_an_error_is_one_sentence_on_the_board_and_the_desk_goes_on(queue: JobQueue) -> None:
     def fail(workbench: Any, job: Any) -> None:
         raise TaskError("There is no such task; choose another.")
 
     with pytest.raises(TaskError):
-        desk.submit("task", "", fail).future.result(WAIT_S)
-    assert desk.problem == "There is no such task; choose another."
-    assert desk.submit("task", "", lambda w, j: 1).future.result(WAIT_S) == 1
-    assert desk.problem == ""
+        queue.submit("task", "", fail).result(WAIT_S)
+    assert queue.problem == "There is no such task; choose another."
+    assert queue.submit("task", "", lambda w, j: 1).result(WAIT_S) == 1
+    assert queue.problem == ""
 
 
-def test_stop_reaches_the_running_job(desk: Desk) -> None:
-    assert desk.stop() is False
-    job = desk.submit("sample", "", lambda w, j: j.stop.wait(WAIT_S))
-    while not desk.stop():
+def test_stop_reaches_the_running_job(queue: JobQueue) -> None:
+    assert queue.stop() is False
+    job = queue.submit("sample", "", lambda w, j: j.stop.wait(WAIT_S))
+    while not queue.stop():
         pass
-    assert job.future.result(WAIT_S) is True
+    assert job.result(WAIT_S) is True
 
 
-def test_a_full_queue_refuses_and_closing_fails_what_waits(desk: Desk) -> None:
-    release, _ = held(desk)
-    waiting = [desk.submit("x", "", lambda w, j: None) for _ in range(LONGEST_QUEUE - 1)]
+def test_a_full_queue_refuses_and_closing_fails_what_waits(queue: JobQueue) -> None:
+    release, _ = held(queue)
+    waiting = [queue.submit("x", "", lambda w, j: None) for _ in range(LONGEST_QUEUE - 1)]
     with pytest.raises(RunError, match="waiting already"):
-        desk.submit("x", "", lambda w, j: None)
-    workbench = desk.workbench
+        queue.submit("x", "", lambda w, j: None)
+    workbench = queue.workbench
     threading.Timer(0.05, release.set).start()
-    desk.close()
+    queue.close()
     assert workbench.closed
     with pytest.raises(RunError):
-        waiting[-1].future.result(WAIT_S)
+        waiting[-1].result(WAIT_S)
     with pytest.raises(RunError):
-        desk.submit("x", "", lambda w, j: None)
+        queue.submit("x", "", lambda w, j: None)
 
 
 def test_a_workbench_that_cannot_open_says_why() -> None:
     def opener() -> Any:
         raise PolicyError("There is no model in nowhere; name another.")
 
-    desk = Desk(opener).start()
-    assert desk.settled.wait(WAIT_S)
-    assert desk.state == "failed" and isinstance(desk.failure, PolicyError)
+    queue = JobQueue(opener).start()
+    assert queue.settled.wait(WAIT_S)
+    assert queue.status == "failed" and isinstance(queue.failure, PolicyError)
     with pytest.raises(RunError, match="There is no model in nowhere"):
-        desk.submit("sample", "", lambda w, j: None)
+        queue.submit("sample", "", lambda w, j: None)
 
 
 @pytest.mark.parametrize(
@@ -167,23 +171,22 @@ def test_numbers_of_a_form_become_settings() -> None:
     assert make_config(SDPOConfig, {"teacher_update_rate": 0}) == SDPOConfig(teacher_update_rate=0.0)
 
 
-def test_bad_requests_are_refused_before_they_are_queued(desk: Desk) -> None:
-    studio = Studio(desk)
+def test_bad_requests_are_refused_before_they_are_queued(queue: JobQueue) -> None:
     with pytest.raises(TaskError):
-        studio.sample("", 8, SamplingConfig())
+        sample(queue, "", 8)
     with pytest.raises(TaskError):
-        studio.sample("pack/task", 65, SamplingConfig())
+        sample(queue, "pack/task", 65)
     with pytest.raises(FeedbackError):
-        studio.feedback("a", None, None)
+        feedback(queue, "a", None, None)
     with pytest.raises(FeedbackError):
-        studio.feedback("a", None, float("nan"))
+        feedback(queue, "a", None, float("nan"))
     with pytest.raises(FeedbackError):
-        studio.feedback("a", "x", None, "append")
+        feedback(queue, "a", "x", None, "append")
     with pytest.raises(NoSignalError):
-        studio.update([], SDPOConfig())
-    with pytest.raises(ConfigError):
-        studio.move("forget")
-    assert desk.waiting() == 0
+        update(queue, [], SDPOConfig())
+    with pytest.raises(RunError):
+        checkout(queue, "")
+    assert queue.waiting() == 0
 
 
 def attempt(name: str, *, passed: bool = False, feedback: str = "", tokens: int = 3) -> Attempt:
@@ -200,14 +203,14 @@ def test_the_first_shown_attempt_is_one_to_learn_from() -> None:
     assert pick((), None) is None
 
 
-def detail(values: list[float]) -> Detail:
+def detail(values: list[float]) -> AttemptDetail:
     payload = {
         "tokens": [{}] * len(values),
         "views": [{"name": "raw", "values": values}],
         "noise_floor": 0.01,
         "summary": "",
     }
-    return Detail(payload, "prompt", (1, 2), ())
+    return AttemptDetail(payload, "prompt", (1, 2), ())
 
 
 def test_the_scale_is_shared_and_waits_for_all_attempts() -> None:
@@ -234,20 +237,20 @@ def test_an_update_adds_predicted_over_realised() -> None:
     assert with_report(other, "a", report("u1", "root")) == other
 
 
-def node(name: str, parent: str | None) -> dict[str, Any]:
-    return {"update_id": name, "parent_id": parent, "name": "main", "report": report(name, parent) if parent else None}
+def node(name: str, parent: str | None, branch: str = "main") -> TimelineNode:
+    return TimelineNode(name, parent, branch, "", False, report(name, parent) if parent else None)
 
 
 def test_branches_get_lanes_of_their_own() -> None:
     tree = [node("root", None), node("a", "root"), node("b", "a"), node("c", "a"), node("d", "b")]
     placed = {one["id"]: (one["x"], one["y"]) for one in timeline(tree, "c")["nodes"]}
     assert placed == {"root": (0, 0), "a": (1, 0), "b": (2, 0), "d": (3, 0), "c": (2, 1)}
-    assert [one["update_id"] for one in path_to(tree, "c")] == ["root", "a", "c"]
+    assert [one.update_id for one in path_to(tree, "c")] == ["root", "a", "c"]
 
 
 def test_every_branch_is_a_path_and_that_of_the_head_comes_first() -> None:
-    tree = [node("root", None), node("a", "root"), node("b", "a"), {**node("c", "a"), "name": "JSD"}]
-    found = [(name, [one["update_id"] for one in path]) for name, path in branches(tree, "c")]
+    tree = [node("root", None), node("a", "root"), node("b", "a"), node("c", "a", "JSD")]
+    found = [(name, [one.update_id for one in path]) for name, path in branches(tree, "c")]
     assert found == [("JSD", ["root", "a", "c"]), ("main", ["root", "a", "b"])]
     assert [one["id"] for one in timeline(tree, "c")["nodes"] if one["begins"]] == ["c"]
     measured = {key: {"passed": 6, "total": 10, "rate": 0.6, "low": 0.31, "high": 0.83} for key in "bc"}
@@ -300,25 +303,24 @@ def test_typed_answers_take_the_form_that_their_judge_reads() -> None:
 
 def test_the_first_colours_are_cheap_and_the_shown_attempt_then_gets_every_view(tmp_path: Path) -> None:
     """On the real policy. The other attempts are scored under three contexts, and no context is asked for twice."""
-    desk = Desk(lambda: Workbench.open(tmp_path / "run"), Studio.opened).start()
+    queue = JobQueue(lambda: Workbench.open(tmp_path / "run"), publish_opened).start()
     try:
-        assert desk.settled.wait(WAIT_S)
-        studio, config = Studio(desk), SDPOConfig()
-        task = studio.add_task("Write f(xs): sort, then take 3.", "person", None, None).future.result(WAIT_S)
-        sampling = SamplingConfig(max_new_tokens=4)
-        shown, other = studio.sample(task.id, 2, sampling).future.result(WAIT_S)
+        assert queue.settled.wait(WAIT_S)
+        config = SDPOConfig()
+        task = add_task(queue, "Write f(xs): sort, then take 3.").result(WAIT_S)
+        shown, other = sample(queue, task.id, 2, max_new_tokens=4).result(WAIT_S)
 
         def waited(one: Attempt, *, shown: bool) -> set[str]:
-            found = studio.want_detail(one, config, shown=shown)
-            desk.submit("wait", "", lambda w, j: None, priority=AHEAD + 1).future.result(WAIT_S)
-            assert found is None or isinstance(found, Detail)
+            found = wanted_credit(queue, one, config, shown=shown)
+            queue.submit("wait", "", lambda w, j: None, priority=AHEAD + 1).result(WAIT_S)
+            assert found is None or isinstance(found, AttemptDetail)
             return set() if found is None else {view["name"] for view in found.payload["views"]}
 
         steps = [waited(shown, shown=True) for _ in range(3)]
         assert steps[0] == set() and {"raw", "grpo"} <= steps[1] and "control" not in steps[1]
         assert steps[2] >= steps[1] | {"control"}
         assert [waited(other, shown=False) for _ in range(3)][1:] == [steps[1]] * 2
-        scored = [event.data["contexts"] for event in desk.workbench.events() if event.kind == "credit"]
+        scored = [event.data["contexts"] for event in queue.workbench.events() if event.kind == "credit"]
         assert [len(contexts) for contexts in scored] == [3, 4, 3]  # nobody gave feedback: three contexts are absent
     finally:
-        desk.close()
+        queue.close()

@@ -11,7 +11,8 @@ import gradio as gr
 import pytest
 
 from workbench import Workbench
-from workbench.ui import build_ui, make_desk
+from workbench.service import make_queue
+from workbench.ui import build_ui
 from workbench.ui.replay import CONTROLS
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "interface.md"
@@ -20,7 +21,7 @@ SHOWN = (gr.HTML, gr.Plot, gr.Code, gr.File)  # what is read, or pressed where t
 
 @pytest.fixture(scope="module")
 def page() -> gr.Blocks:
-    return build_ui(make_desk(lambda: None))
+    return build_ui(make_queue(lambda: None))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from workbench import Workbench
-from workbench.config import SamplingConfig, SDPOConfig
+from workbench.config import SDPOConfig
 from workbench.errors import ConfigError, TaskError, WorkbenchError
 from workbench.experiments.arms import COMPARISONS
 from workbench.experiments.journal import Point, Record
@@ -23,14 +23,21 @@ from workbench.experiments.settings import (
     LearnSettings,
     UpdateStudySettings,
 )
-from workbench.ui import experiment_jobs, make_desk, studies, study_jobs
+from workbench.service import make_queue
+from workbench.service.actions.discovery import at_test_time, discover, found_hard, hard_tasks
+from workbench.service.actions.experiments import resume_experiment
+from workbench.service.actions.learning import learn
+from workbench.service.actions.round import sample, update
+from workbench.service.actions.studies import study_credit, study_update
+from workbench.service.actions.tasks import add_task
+from workbench.service.experiment_job import progress_of
+from workbench.service.job import AHEAD
+from workbench.service.queue import JobQueue
 from workbench.ui.choices import COMPARED, DISCOVERY, FEEDBACK_KINDS
-from workbench.ui.discover import as_python as race_code
-from workbench.ui.experiments import REPORTS, Mark, alarms, race, tables, weight
-from workbench.ui.job import AHEAD
-from workbench.ui.learn import as_python, chosen_pack, planned
-from workbench.ui.studio import Studio
-from workbench.ui.worker import Desk
+from workbench.ui.tabs import studies
+from workbench.ui.tabs.discover import as_python as race_code
+from workbench.ui.tabs.experiments import REPORTS, Mark, alarms, race, tables, weight
+from workbench.ui.tabs.learn import as_python, chosen_pack, planned
 
 WAIT_S = 300.0
 SHAPE = {"rounds": 1, "questions": 1, "attempts": 4, "held_out": 2, "measure_every": 1}
@@ -38,182 +45,182 @@ PACK = "house-rules@11:remark"
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """The page's desk on the real embedded policy."""
+def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobQueue]:
+    """The page's queue on the real embedded policy."""
     run = tmp_path_factory.mktemp("runs") / "experiments"
-    desk = make_desk(lambda: Workbench.open(run)).start()
-    assert desk.settled.wait(WAIT_S) and desk.state == "ready"
-    yield Studio(desk)
-    desk.close()
+    queue = make_queue(lambda: Workbench.open(run)).start()
+    assert queue.settled.wait(WAIT_S) and queue.status == "ready"
+    yield queue
+    queue.close()
 
 
-def learnt(studio: Studio, methods: list[str], **options: Any) -> dict[str, Any]:
-    made: dict[str, Any] = experiment_jobs.learn(
-        studio, PACK, methods, SHAPE, SDPOConfig(steps=1), alike=True, **options
-    ).future.result(WAIT_S)
+def learnt(queue: JobQueue, methods: list[str], **options: Any) -> dict[str, Any]:
+    made: dict[str, Any] = learn(
+        queue, PACK, methods, **SHAPE, config=SDPOConfig(steps=1), alike=True, **options
+    ).result(WAIT_S)
     return made
 
 
-def test_methods_are_compared_and_the_policy_is_afterwards_where_it_was(studio: Studio) -> None:
-    head = studio.desk.facts["head"]
-    made = learnt(studio, ["sdpo", "grpo"], name=" both ")
+def test_methods_are_compared_and_the_policy_is_afterwards_where_it_was(queue: JobQueue) -> None:
+    head = queue.state.head
+    made = learnt(queue, ["sdpo", "grpo"], name=" both ")
     assert (made["name"], made["done"], made["total"], made["finished"]) == ("both", 2, 2, True)
     assert [arm["config"]["steps"] for arm in made["settings"]["arms"]] == [1, 1]
-    facts = studio.desk.facts
-    assert facts["head"] == head == studio.desk.workbench.head and facts["experiment"] == ""
-    assert PACK in facts["tasks"] and len(facts["timeline"]) > 1  # as after opening the run again
-    assert {node["name"] for node in facts["timeline"] if node["parent_id"]} == {"both sdpo", "both grpo"}
-    assert studio.desk.workbench.run.timeline.branch == "main"  # what a person does next is not the experiment's
-    report = REPORTS.of(Mark(("run", "both", 4), facts["experiments"]["both"]))
+    state = queue.state
+    assert state.head == head == queue.workbench.head and state.experiment == ""
+    assert PACK in state.tasks and len(state.timeline) > 1  # as after opening the run again
+    assert {node.name for node in state.timeline if node.parent_id} == {"both sdpo", "both grpo"}
+    assert queue.workbench.run.timeline.branch == "main"  # what a person does next is not the experiment's
+    report = REPORTS.of(Mark(("run", "both", 4), state.experiments["both"]))
     assert len(report.figures) == 4 and [row[0] for row in tables(report)[0]["rows"]] == ["sdpo", "grpo"]
     with pytest.raises(ConfigError, match="begun with other settings"):
-        learnt(studio, ["sdpo"], name="both")
-    assert studio.desk.facts["head"] == head
+        learnt(queue, ["sdpo"], name="both")
+    assert queue.state.head == head
     with pytest.raises(ConfigError, match="is finished"):
-        experiment_jobs.resume(studio, "both")
+        resume_experiment(queue, "both")
 
 
-def test_one_way_of_learning_stays_in_force_and_a_stopped_one_goes_on(studio: Studio) -> None:
+def test_one_way_of_learning_stays_in_force_and_a_stopped_one_goes_on(queue: JobQueue) -> None:
     """Stopped in its second step: what that step has left behind is not in force."""
-    desk, reached, go_on = studio.desk, threading.Event(), threading.Event()
+    reached, go_on = threading.Event(), threading.Event()
 
     def pause(event: Any) -> None:
         if event.kind == "update":  # the first round's step is made, its point is not
             reached.set()
             go_on.wait(WAIT_S)
 
-    desk.workbench.run.add_listener(pause)
+    queue.workbench.run.add_listener(pause)
     shape = {**SHAPE, "attempts": 8}  # so many that one of them fails, and gives signal
-    job = experiment_jobs.learn(studio, PACK, ["sdpo"], shape, SDPOConfig(steps=1), name="one", seed=3, alike=True)
-    assert reached.wait(WAIT_S) and desk.facts["experiment"] == "one"
-    assert desk.stop(job.number)
+    job = learn(queue, PACK, ["sdpo"], **shape, config=SDPOConfig(steps=1), name="one", seed=3, alike=True)
+    assert reached.wait(WAIT_S) and queue.state.experiment == "one"
+    assert queue.stop(job.number)
     go_on.set()
-    stopped = job.future.result(WAIT_S)
+    stopped = job.result(WAIT_S)
     assert (stopped["done"], stopped["finished"]) == (0, False)
-    assert desk.facts["head"] == desk.facts["experiments"]["one"].start
-    resumed = experiment_jobs.resume(studio, "one").future.result(WAIT_S)
+    assert queue.state.head == queue.state.experiments["one"].start
+    resumed = resume_experiment(queue, "one").result(WAIT_S)
     assert (resumed["done"], resumed["finished"]) == (1, True)
-    last = desk.facts["experiments"]["one"].arms["sdpo"][-1]
-    assert desk.facts["head"] == last.update_id != desk.facts["experiments"]["one"].start
+    last = queue.state.experiments["one"].arms["sdpo"][-1]
+    assert queue.state.head == last.update_id != queue.state.experiments["one"].start
 
 
-def test_an_ablation_has_arms_and_a_name_of_its_own(studio: Studio) -> None:
-    job = experiment_jobs.learn(studio, PACK, [], {**SHAPE, "attempts": 2}, SDPOConfig(steps=1), compared="topk")
-    made = job.future.result(WAIT_S)
+def test_an_ablation_has_arms_and_a_name_of_its_own(queue: JobQueue) -> None:
+    job = learn(queue, PACK, [], **{**SHAPE, "attempts": 2}, config=SDPOConfig(steps=1), compared="topk")
+    made = job.result(WAIT_S)
     assert made["finished"] and made["name"] == "ablate-topk-1"
     ks = [arm["config"]["distillation_topk"] for arm in made["settings"]["arms"]]
     assert ks == [1, 5, 20, 100] and {arm["config"]["steps"] for arm in made["settings"]["arms"]} == {1}
 
 
-def test_a_study_of_updates_leaves_the_policy_alone(studio: Studio) -> None:
-    home = studio.desk.facts["head"]
+def test_a_study_of_updates_leaves_the_policy_alone(queue: JobQueue) -> None:
+    home = queue.state.head
     settings = UpdateStudySettings(1, 2, (2e-3,))
-    made = study_jobs.study(studio, settings).future.result(WAIT_S)
+    made = study_update(queue, 1, 2, "0.002").result(WAIT_S)
     assert (made["name"], made["done"], made["total"], made["unit"]) == ("study-update-1", 1, 1, "groups")
-    record = studio.desk.facts["experiments"]["study-update-1"]
+    record = queue.state.experiments["study-update-1"]
     (updates,) = (point.data["updates"] for points in record.arms.values() for point in points)
-    assert len(updates) == settings.updates == 10 and studio.desk.facts["head"] == home
+    assert len(updates) == settings.updates == 10 and queue.state.head == home
     (table,) = tables(REPORTS.of(Mark(("run", record.name, 1), record)))
     assert [row[0] for row in table["rows"]] == [one["loss"] for one in updates]
 
 
-def test_a_study_of_credit_is_counted_stopped_and_resumed_as_it_was_begun(studio: Studio) -> None:
+def test_a_study_of_credit_is_counted_stopped_and_resumed_as_it_was_begun(queue: JobQueue) -> None:
     """Stopped at the first round of a teacher: the programs that were read before are kept."""
-    desk, reached, go_on = studio.desk, threading.Event(), threading.Event()
-    home = desk.facts["head"]
+    reached, go_on = threading.Event(), threading.Event()
+    home = queue.state.head
 
     def pause(event: Any) -> None:
         if event.kind == "update" and not go_on.is_set():
             reached.set()
             go_on.wait(WAIT_S)
 
-    desk.workbench.run.add_listener(pause)
-    job = study_jobs.study(studio, CreditStudySettings(2, 1, 1, 1, 1), name="credit")
-    assert reached.wait(WAIT_S) and desk.stop(job.number)
+    queue.workbench.run.add_listener(pause)
+    job = study_credit(queue, 2, 1, 1, 1, 1, name="credit")
+    assert reached.wait(WAIT_S) and queue.stop(job.number)
     go_on.set()
-    stopped = job.future.result(WAIT_S)
+    stopped = job.result(WAIT_S)
     assert (stopped["done"], stopped["total"], stopped["unit"]) == (2, 11, "measurements")
-    assert desk.facts["head"] == home
-    resumed = experiment_jobs.resume(studio, "credit").future.result(WAIT_S)
-    assert resumed["finished"] and resumed["settings"] == stopped["settings"] and desk.facts["head"] == home
-    arms = desk.facts["experiments"]["credit"].arms
+    assert queue.state.head == home
+    resumed = resume_experiment(queue, "credit").result(WAIT_S)
+    assert resumed["finished"] and resumed["settings"] == stopped["settings"] and queue.state.head == home
+    arms = queue.state.experiments["credit"].arms
     assert [name for name in arms if name.startswith("teacher ")] == [
         f"teacher {name}" for name in ("frozen", "trust_region", "ema", "live")
     ]
     assert sum(len(point.data["programs"]) for point in arms["views"]) == 2
 
 
-def test_hard_tasks_are_found_and_raced_on(studio: Studio) -> None:
-    home = studio.desk.facts["head"]
-    found = experiment_jobs.find_hard(studio, 1, attempts=24).future.result(WAIT_S)
+def test_hard_tasks_are_found_and_raced_on(queue: JobQueue) -> None:
+    home = queue.state.head
+    found = hard_tasks(queue, 1, attempts=24).result(WAIT_S)
     assert (found["kind"], found["done"], found["total"]) == ("screen", 1, 1)
-    records = studio.desk.facts["experiments"]
-    (task_id, screened), *_ = experiment_jobs.hard_tasks(records).items()
+    records = queue.state.experiments
+    (task_id, screened), *_ = found_hard(records).items()
     assert screened.pass_rate.total == 24 and screened.is_hard
     (table,) = tables(REPORTS.of(Mark(("run", found["name"], 1), records[found["name"]])))
     assert [row[-1] for row in table["rows"]].count("yes") == 1
-    raced = experiment_jobs.discover(studio, [task_id], ["sdpo", "best_of_k"], SDPOConfig(), budget=4, group=2)
-    made = raced.future.result(WAIT_S)
+    raced = discover(queue, [task_id], ["sdpo", "best_of_k"], budget=4, group=2)
+    made = raced.result(WAIT_S)
     assert made["finished"] and made["settings"]["config"] == json.loads(json.dumps(asdict(TEST_TIME)))
-    assert made["settings"]["tasks"][0]["total"] == 24 and studio.desk.facts["head"] == home
-    record = studio.desk.facts["experiments"][made["name"]]
+    assert made["settings"]["tasks"][0]["total"] == 24 and queue.state.head == home
+    record = queue.state.experiments[made["name"]]
     assert weight(record) == 2 and race(record) == []
     shares, each = tables(REPORTS.of(Mark(("run", made["name"], 2), record)))
     assert [row[0] for row in shares["rows"]] == ["sdpo", "best_of_k"] and each["rows"][0][0] == screened.task.prompt
 
 
 def test_a_race_follows_the_recipe_of_test_time_where_settings_are_the_defaults() -> None:
-    assert experiment_jobs.test_time(SDPOConfig()) == TEST_TIME
+    assert at_test_time(SDPOConfig()) == TEST_TIME
     own = SDPOConfig(learning_rate=2e-3, advantage_clip=1.0)
-    assert experiment_jobs.test_time(own) == own
+    assert at_test_time(own) == own
     forward = SDPOConfig(distillation_alpha=0.0)  # for which there is no limit of the credit
-    assert experiment_jobs.test_time(forward) == replace(forward, learning_rate=TEST_TIME.learning_rate)
+    assert at_test_time(forward) == replace(forward, learning_rate=TEST_TIME.learning_rate)
 
 
-def test_what_is_impossible_is_refused_before_it_is_queued(studio: Studio) -> None:
+def test_what_is_impossible_is_refused_before_it_is_queued(queue: JobQueue) -> None:
     config = SDPOConfig()
     refused: list[tuple[Any, type[WorkbenchError], str]] = [
-        (lambda: experiment_jobs.learn(studio, "nonsense", ["sdpo"], SHAPE, config), TaskError, "There is no pack"),
-        (lambda: experiment_jobs.learn(studio, PACK, [], SHAPE, config), ConfigError, "No method is chosen"),
-        (lambda: experiment_jobs.learn(studio, PACK, ["luck"], SHAPE, config), ConfigError, "luck"),
-        (lambda: experiment_jobs.learn(studio, PACK, [3], SHAPE, config), ConfigError, "list of names"),  # type: ignore[list-item]
+        (lambda: learn(queue, "nonsense", ["sdpo"], **SHAPE, config=config), TaskError, "There is no pack"),
+        (lambda: learn(queue, PACK, [], **SHAPE, config=config), ConfigError, "No method is chosen"),
+        (lambda: learn(queue, PACK, ["luck"], **SHAPE, config=config), ConfigError, "luck"),
+        (lambda: learn(queue, PACK, [3], **SHAPE, config=config), ConfigError, "list of names"),  # type: ignore[list-item]
         (
-            lambda: experiment_jobs.learn(studio, PACK, ["sdpo"], {**SHAPE, "rounds": 0}, config),
+            lambda: learn(queue, PACK, ["sdpo"], **{**SHAPE, "rounds": 0}, config=config),
             ConfigError,
             "rounds is 0; it must be a whole number from 1 to 10,000",
         ),
         (
-            lambda: experiment_jobs.learn(studio, PACK, ["sdpo"], {**SHAPE, "held_out": None}, config),
+            lambda: learn(queue, PACK, ["sdpo"], **{**SHAPE, "held_out": None}, config=config),
             ConfigError,
             "held_out is None",
         ),
-        (lambda: experiment_jobs.learn(studio, PACK, ["sdpo"], SHAPE, config, seed=-1), ConfigError, "seed is -1"),
-        (lambda: experiment_jobs.learn(studio, PACK, ["sdpo"], SHAPE, config, name="x" * 61), TaskError, "60 char"),
-        (lambda: experiment_jobs.learn(studio, PACK, ["grpo"], SHAPE, config), ConfigError, "in groups of 8"),
-        (lambda: experiment_jobs.learn(studio, PACK, [], SHAPE, config, compared="luck"), ConfigError, "no comparison"),
-        (lambda: study_jobs.credit_settings({"tests": 0}), ConfigError, "tests is 0"),
-        (lambda: study_jobs.update_settings({"groups": 1}, "fast"), ConfigError, "rates must be numbers"),
-        (lambda: study_jobs.update_settings({"groups": 1}, "0"), ConfigError, "learning_rate"),
-        (lambda: experiment_jobs.find_hard(studio, 0), ConfigError, "count is 0"),
-        (lambda: experiment_jobs.find_hard(studio, 1, feedback="gossip"), TaskError, "no feedback 'gossip'"),
-        (lambda: experiment_jobs.discover(studio, [], ["sdpo"], config), ConfigError, "No task is chosen"),
-        (lambda: experiment_jobs.discover(studio, ["a"], ["luck"], config), ConfigError, "called 'luck'"),
-        (lambda: experiment_jobs.discover(studio, ["a"], ["sdpo"], config, budget=1.5), ConfigError, "budget is 1.5"),
-        (lambda: experiment_jobs.resume(studio, "<img>"), ConfigError, "no experiment"),
+        (lambda: learn(queue, PACK, ["sdpo"], **SHAPE, config=config, seed=-1), ConfigError, "seed is -1"),
+        (lambda: learn(queue, PACK, ["sdpo"], **SHAPE, config=config, name="x" * 61), TaskError, "60 char"),
+        (lambda: learn(queue, PACK, ["grpo"], **SHAPE, config=config), ConfigError, "in groups of 8"),
+        (lambda: learn(queue, PACK, [], **SHAPE, config=config, compared="luck"), ConfigError, "no comparison"),
+        (lambda: study_credit(queue, tests=0), ConfigError, "tests is 0"),
+        (lambda: study_update(queue, 1, learning_rates="fast"), ConfigError, "rates must be numbers"),
+        (lambda: study_update(queue, 1, learning_rates="0"), ConfigError, "learning_rate"),
+        (lambda: hard_tasks(queue, 0), ConfigError, "count is 0"),
+        (lambda: hard_tasks(queue, 1, feedback="gossip"), TaskError, "no feedback 'gossip'"),
+        (lambda: discover(queue, [], ["sdpo"], config=config), ConfigError, "No task is chosen"),
+        (lambda: discover(queue, ["a"], ["luck"], config=config), ConfigError, "called 'luck'"),
+        (lambda: discover(queue, ["a"], ["sdpo"], 1.5, config=config), ConfigError, "budget is 1.5"),
+        (lambda: resume_experiment(queue, "<img>"), ConfigError, "no experiment"),
     ]
     for ask, kind, sentence in refused:
         with pytest.raises(kind, match=sentence):
             ask()
-    assert studio.desk.waiting() == 0
-    mine = studio.add_task("Say yes.", "person", None, None).future.result(WAIT_S)
-    with pytest.raises(TaskError, match="judged by a person"):
-        experiment_jobs.discover(studio, [mine.id], ["sdpo"], config).future.result(WAIT_S)
+    assert queue.waiting() == 0
+    mine = add_task(queue, "Say yes.").result(WAIT_S)
+    with pytest.raises(TaskError, match="A person judges"):
+        discover(queue, [mine.id], ["sdpo"], config=config).result(WAIT_S)
 
 
 def test_a_button_pressed_twice_is_one_experiment() -> None:
-    desk = Desk(lambda: None)  # not started: everything waits
-    jobs = [experiment_jobs.find_hard(Studio(desk), 1, key=("screen", "me")) for _ in range(2)]
-    assert jobs[0] is jobs[1] and desk.waiting() == 1
+    queue = JobQueue(lambda: None)  # not started: everything waits
+    jobs = [hard_tasks.once("me", queue, 1) for _ in range(2)]
+    assert jobs[0] is jobs[1] and queue.waiting() == 1
 
 
 def test_the_plan_says_what_start_would_do() -> None:
@@ -281,7 +288,7 @@ def test_a_race_shows_where_every_method_is() -> None:
     lanes = {lane["method"]: lane for lane in race(running)}
     assert (lanes["sdpo"]["spent"], lanes["sdpo"]["found"], lanes["sdpo"]["done"]) == (8, 7, True)
     assert (lanes["best_of_k"]["spent"], lanes["best_of_k"]["found"], lanes["best_of_k"]["done"]) == (0, None, False)
-    assert experiment_jobs.plain(running)["done"] == 20 and experiment_jobs.plain(running)["total"] == 40
+    assert progress_of(running)["done"] == 20 and progress_of(running)["total"] == 40
 
 
 def test_alarms_are_named() -> None:
@@ -291,18 +298,17 @@ def test_alarms_are_named() -> None:
     assert alarms(record) == ["sdpo: alarm “entropy” after round 1, and 1 more later", "sdpo: alarm “kl” after round 3"]
 
 
-def test_held_out_tasks_are_measured_once_for_all_that_was_done_without_a_pause(studio: Studio) -> None:
-    desk, sampling = studio.desk, SamplingConfig(max_new_tokens=24)
+def test_held_out_tasks_are_measured_once_for_all_that_was_done_without_a_pause(queue: JobQueue) -> None:
     task = "house-rules@12:remark/sort-take-1"
 
     def measured() -> list[str]:
-        return [event.data["update_id"] for event in desk.workbench.events() if event.kind == "held-out"]
+        return [event.data["update_id"] for event in queue.workbench.events() if event.kind == "held-out"]
 
     before = len(measured())
-    jobs = [studio.sample(task, 2, sampling) for _ in range(3)]
-    first = jobs[0].future.result(WAIT_S)
-    jobs += [studio.update([one.id for one in first], SDPOConfig(steps=1)), studio.sample(task, 2, sampling)]
+    jobs = [sample(queue, task, 2, max_new_tokens=24) for _ in range(3)]
+    first = jobs[0].result(WAIT_S)
+    jobs += [update(queue, [one.id for one in first], SDPOConfig(steps=1)), sample(queue, task, 2, max_new_tokens=24)]
     for job in jobs:
-        job.future.result(WAIT_S)
-    desk.submit("wait", "", lambda w, j: None, priority=AHEAD + 1).future.result(WAIT_S)
-    assert measured()[before:] == [desk.workbench.head]
+        job.result(WAIT_S)
+    queue.submit("wait", "", lambda w, j: None, priority=AHEAD + 1).result(WAIT_S)
+    assert measured()[before:] == [queue.workbench.head]

@@ -8,53 +8,71 @@ from pathlib import Path
 import pytest
 
 from workbench import Workbench
-from workbench.config import SamplingConfig
+from workbench.config import LoraSettings
 from workbench.errors import CreditError, RunError
-from workbench.ui.studio import Studio
-from workbench.ui.worker import Desk
+from workbench.service.actions.round import sample
+from workbench.service.actions.runs import export_run, import_run, open_run, runs, share
+from workbench.service.actions.tasks import add_task
+from workbench.service.publish import publish_opened
+from workbench.service.queue import JobQueue
 
 WAIT_S = 120.0
 PROMPT = "Write f(xs): sort, then take 3."
 
 
 @pytest.fixture
-def studio(tmp_path: Path) -> Iterator[Studio]:
-    desk = Desk(lambda: Workbench.open(tmp_path / "runs" / "first"), Studio.opened).start()
-    assert desk.settled.wait(WAIT_S)
-    yield Studio(desk)
-    desk.close()
+def queue(tmp_path: Path) -> Iterator[JobQueue]:
+    queue = JobQueue(lambda: Workbench.open(tmp_path / "runs" / "first"), publish_opened).start()
+    assert queue.settled.wait(WAIT_S)
+    yield queue
+    queue.close()
 
 
-def test_another_run_is_opened_and_the_former_one_keeps_everything(studio: Studio, tmp_path: Path) -> None:
-    task = studio.add_task(PROMPT, "person", None, None).future.result(WAIT_S)
-    (attempt,) = studio.sample(task.id, 1, SamplingConfig(max_new_tokens=6)).future.result(WAIT_S)
+def test_another_run_is_opened_and_the_former_one_keeps_everything(queue: JobQueue, tmp_path: Path) -> None:
+    task = add_task(queue, PROMPT).result(WAIT_S)
+    (attempt,) = sample(queue, task.id, 1, max_new_tokens=6).result(WAIT_S)
     with pytest.raises(CreditError, match="nothing to share"):
-        studio.share().future.result(WAIT_S)
-    studio.desk.workbench.credit(attempt)
-    page = studio.share().future.result(WAIT_S)
+        share(queue).result(WAIT_S)
+    queue.workbench.credit(attempt)
+    page = share(queue).result(WAIT_S)
     assert page.startswith("<!doctype html>") and attempt.id in page
-    archive = studio.export_run(tmp_path).future.result(WAIT_S)
+    archive = export_run(queue, tmp_path).result(WAIT_S)
 
-    assert studio.open_run("second").future.result(WAIT_S) == "second"
-    assert studio.desk.facts["run"] == "second" and studio.group(task.id) == ()
-    assert studio.import_run(archive, "copy").future.result(WAIT_S) == "copy"
-    found = {run["name"]: run for run in studio.runs().future.result(WAIT_S)}
-    assert {name: run["attempts"] for name, run in found.items()} == {"copy": 1, "first": 1, "second": 0}
-    assert found["first"]["model"] == "embedded" and not found["first"]["problem"]
+    assert open_run(queue, "second").result(WAIT_S) == "second"
+    assert queue.state.run == "second" and queue.state.group(task.id) == ()
+    assert import_run(queue, archive, "copy").result(WAIT_S) == "copy"
+    found = {run.name: run for run in runs(queue).result(WAIT_S)}
+    assert {name: run.attempts for name, run in found.items()} == {"copy": 1, "first": 1, "second": 0}
+    assert found["first"].model == "embedded" and not found["first"].problem
 
-    studio.open_run("first").future.result(WAIT_S)
-    assert [one.id for one in studio.group(task.id)] == [attempt.id]
+    open_run(queue, "first").result(WAIT_S)
+    assert [one.id for one in queue.state.group(task.id)] == [attempt.id]
     (tmp_path / "runs" / "broken").mkdir()
     (tmp_path / "runs" / "broken" / "run.sqlite").write_text("no database")
     with pytest.raises(RunError):
-        studio.open_run("broken").future.result(WAIT_S)
-    assert studio.desk.facts["run"] == "first" and len(studio.desk.workbench.attempts()) == 1
-    assert next(run for run in studio.runs().future.result(WAIT_S) if run["name"] == "broken")["problem"]
+        open_run(queue, "broken").result(WAIT_S)
+    assert queue.state.run == "first" and len(queue.workbench.attempts()) == 1
+    assert next(run for run in runs(queue).result(WAIT_S) if run.name == "broken").problem
 
 
 @pytest.mark.parametrize("name", ["", "../first", "a/b", "..", ".hidden", "x" * 61, None, 3])
 def test_no_path_leads_out_of_the_directory_of_runs(name: object) -> None:
-    with pytest.raises(RunError, match="named by letters"):
-        Studio(Desk(lambda: None)).open_run(name)  # type: ignore[arg-type]
-    with pytest.raises(RunError, match="named by letters"):
-        Studio(Desk(lambda: None)).import_run("archive.zip", name)  # type: ignore[arg-type]
+    with pytest.raises(RunError, match="A run's name has letters"):
+        open_run(JobQueue(lambda: None), name)  # type: ignore[arg-type]
+    with pytest.raises(RunError, match="A run's name has letters"):
+        import_run(JobQueue(lambda: None), Path("archive.zip" if name is not None else ".zip"), name)  # type: ignore[arg-type]
+
+
+def test_a_run_begun_from_the_page_keeps_the_settings_of_the_open_one(tmp_path: Path) -> None:
+    settings = {"quantization": "none", "lora": LoraSettings(rank=2, lora_alpha=4.0), "seed": 7}
+    queue = JobQueue(lambda: Workbench.open(tmp_path / "first", **settings), publish_opened).start()
+    try:
+        open_run(queue, "second").result(WAIT_S)
+        begun = queue.workbench.config
+        assert {name: getattr(begun, name) for name in settings} == settings
+        open_run(queue, "first").result(WAIT_S)  # a run that exists is opened with its own
+        open_run(queue, "third").result(WAIT_S)  # and hands them on once more
+        begun = queue.workbench.config
+        assert {name: getattr(begun, name) for name in settings} == settings
+    finally:
+        queue.close()

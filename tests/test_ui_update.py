@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import fields, replace
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 import typer
 from typer.testing import CliRunner
+from workbench.session.run_book import TimelineNode
 
 from workbench import config as settings
 from workbench.cli.settings import CONFIG_OPTIONS, takes_config
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError
 from workbench.records import Attempt, Ledger, SideEffects, UpdateReport
+from workbench.service.actions.round import AttemptDetail
+from workbench.service.checks import changed_setting
 from workbench.ui import charts
 from workbench.ui.choices import DIVERGENCES, WHY, divergence_of
 from workbench.ui.explained import EXPLAINED
-from workbench.ui.forms import changed_setting
-from workbench.ui.health import health
-from workbench.ui.settings import NO_OPTION, as_code, as_command
-from workbench.ui.studio import Detail
-from workbench.ui.update import plan
+from workbench.ui.tabs.round.health import health
+from workbench.ui.tabs.round.update import plan
+from workbench.ui.tabs.settings import NO_OPTION, as_code, as_command
 
 
 def attempt(name: str, tokens: int) -> Attempt:
@@ -36,11 +37,11 @@ def report(update_id: str, parent: str, entropy: float = 0.3, kl_to_base: float 
     return UpdateReport(update_id, parent, "sdpo", 0.4, 0.2, 1.5, pushes, changes, 0.5, 0.2, effects, (), 1.0)
 
 
-def node(update_id: str, parent: str | None) -> dict[str, Any]:
-    return {"update_id": update_id, "parent_id": parent, "report": report(update_id, parent) if parent else None}
+def node(update_id: str, parent: str | None) -> TimelineNode:
+    return TimelineNode(update_id, parent, "main", "", False, report(update_id, parent) if parent else None)
 
 
-DETAIL = Detail({}, "prompt", (1, 2, 3), ())
+DETAIL = AttemptDetail({}, "prompt", (1, 2, 3), ())
 
 
 def test_the_plan_counts_signal_tokens_and_cost_before_anything_is_done() -> None:
@@ -83,7 +84,8 @@ def test_the_health_strip_follows_the_path_and_shows_what_was_measured() -> None
     curves = {curve["name"]: curve["values"] for curve in said["curves"]}
     assert curves["entropy"] == [0.3, 0.3] and curves["length"] == [2.0, 2.0] and curves["held-out"] == [None, 0.5]
     assert said["alarms"] == ["Entropy fell."] and said["updates"] == 2
-    path[1]["report"] = path[2]["report"] = replace(report("u", "r"), side_effects=SideEffects(0.02, 0.4, 0.3))
+    earlier = replace(report("u", "r"), side_effects=SideEffects(0.02, 0.4, 0.3))
+    path[1:] = [replace(node, report=earlier) for node in path[1:]]
     assert "KL to base" not in {curve["name"] for curve in health(path, {}, ())["curves"]}  # committed before it was
     assert health(path[:1], {}, ()) == {"empty": True, "alarms": []}
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# The repository's `kernels/` folder is reached as `workbench.kernels`: transformers and bitsandbytes look for another
-# package named `kernels`, so ours has no `__init__.py` (a namespace package never shadows a real one) and is found
-# through this extra entry of the package's search path.
-__path__.append(str(Path(__file__).resolve().parent.parent))
+__version__ = "0.2.0"  # the only place: the build and the command line read it here
 
 if TYPE_CHECKING:
     from workbench.workbench import Workbench
 
-__all__ = ["Workbench"]
+__all__ = ["Workbench", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

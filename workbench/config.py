@@ -17,10 +17,6 @@ DistillationMode = Literal["full_logits", "topk_logits", "argmax_token", "sample
 Teacher = Literal["frozen", "live", "ema", "trust_region"]
 Method = Literal["sdpo", "grpo", "blend", "srpo", "rlsd"]
 
-TEACHER_RATES: Mapping[str, float] = MappingProxyType(
-    {"frozen": 0.0, "live": 1.0, "ema": 0.05, "trust_region": 0.5}
-)  # defaults of `teacher_update_rate`
-
 
 def model_name(model: str) -> str:
     """A model as people call it: a hub id as it is, a directory by its last folder."""
@@ -35,6 +31,46 @@ def _check(ok: bool, sentence: str) -> None:
 def _check_choice(name: str, value: str, choices: object) -> None:
     allowed = get_args(choices)
     _check(value in allowed, f"{name} is {value!r}; choose one of {', '.join(allowed)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherFacts:
+    """Settings and words of one self-teacher; which weights it reads with is `policy.teacher`'s."""
+
+    meaning: str  # whose distribution it is, for people; "{rate}" stands for the rate in force
+    why: str  # when one would choose it
+    default_rate: float  # of `SDPOConfig.teacher_update_rate`
+    adjustable: bool = False  # `teacher_update_rate` may be another
+    averaged: bool = False  # reads the average of the weights, which moves by the rate once per update made under it
+
+
+TEACHERS: Mapping[Teacher, TeacherFacts] = MappingProxyType(
+    {
+        "frozen": TeacherFacts(
+            "The reference policy: the model with its adapter off, as it was before any update.",
+            "To be safe over many updates: it never drifts, and never gets better either.",
+            0.0,
+        ),
+        "live": TeacherFacts(
+            "The policy as it is now.",
+            "For one or a few updates: it knows all that was learned; over many it diverges in the paper.",
+            1.0,
+        ),
+        "trust_region": TeacherFacts(
+            "A blend of reference policy and present policy: q ∝ q_ref^(1 − ρ) q_now^ρ, ρ = {rate:g}.",
+            "The paper's best: between start and present, so it gets better without running away.",
+            0.5,
+            adjustable=True,
+        ),
+        "ema": TeacherFacts(
+            "The average of the policy's weights over the updates that were made under it.",
+            "For long runs: it follows the policy slowly, averaged over the updates.",
+            0.05,
+            adjustable=True,
+            averaged=True,
+        ),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +162,8 @@ class SDPOConfig:
     evidence_clip: float = 0.2  # RLSD's weights stay within 1 +- this
     teacher: Teacher = "trust_region"
     # The share of the current policy in the teacher. trust_region: rho, 0 = the reference, 1 = the live policy; ema:
-    # how far the average moves per update (paper: 0.01 with feedback, 0.05 without). None = the teacher's own of
-    # TEACHER_RATES; frozen and live have no other.
+    # how far the average moves per update (paper: 0.01 with feedback, 0.05 without). None = the teacher's own default
+    # (TEACHERS); frozen and live have no other.
     teacher_update_rate: float | None = None
     # Three times as much teaches sooner, and loses a policy after tens of rounds (docs/evidence.md, section 6).
     learning_rate: float = 1e-3
@@ -163,8 +199,9 @@ class SDPOConfig:
         rate = self.teacher_rate
         _check(0.0 <= rate <= 1.0, f"teacher_update_rate is {rate}; it must lie between 0 and 1.")
         _check(
-            self.teacher != "ema" or rate > 0.0,
-            "teacher_update_rate is 0, so the average would never move; give ema a rate above 0, or choose frozen.",
+            not TEACHERS[self.teacher].averaged or rate > 0.0,
+            f"teacher_update_rate is 0, so the average would never move; give {self.teacher} a rate above 0, or choose "
+            "frozen.",
         )
         _check(
             math.isfinite(self.learning_rate) and self.learning_rate > 0,
@@ -193,5 +230,6 @@ class SDPOConfig:
     @property
     def teacher_rate(self) -> float:
         """The rate in force: `teacher_update_rate`, or the chosen teacher's default."""
-        given = self.teacher_update_rate if self.teacher in ("ema", "trust_region") else None
-        return TEACHER_RATES[self.teacher] if given is None else given
+        facts = TEACHERS[self.teacher]
+        given = self.teacher_update_rate if facts.adjustable else None
+        return facts.default_rate if given is None else given

@@ -49,8 +49,8 @@ class Registry(Mapping[str, T]):
     def __init__(self, kind: str, group: str, accept: Callable[[object], T], built_in: Iterable[T] = ()) -> None:
         """`kind`: for people, e.g. "environment"; `group`: of the entry points.
 
-        `accept` makes an extension of what an entry point or a caller gives, and raises a WorkbenchError (a sentence
-        that begins with "it") where that is none.
+        `accept` makes an extension of what an entry point or a caller gives. Where that is none, it raises PluginError
+        (a sentence that begins with "it") or another WorkbenchError (one that needs no beginning).
         """
         self.kind, self.group = kind, group
         self._accept = accept
@@ -64,11 +64,11 @@ class Registry(Mapping[str, T]):
     def add(self, given: object, *, replace: bool = False) -> None:
         """Register an extension. `replace`: also in the place of one that is not built in.
 
-        Raises PluginError for what is no extension of this kind, and for a name that is taken.
+        Raises PluginError for what is no extension of this kind, and for a name that is taken; what `accept` raises.
         """
         try:
             self._put(given, replace=replace)
-        except WorkbenchError as error:
+        except PluginError as error:
             raise PluginError(f"This {self.kind} cannot be registered: {error}") from error
 
     def _put(self, given: object, *, replace: bool = False) -> None:

@@ -288,7 +288,7 @@ def test_a_run_is_taken_along_and_brought_in_by_a_program(app: str, tmp_path: Pa
         ("ledger", {"attempts": ["a-none"]}, "no attempt 'a-none'"),
         ("ledger", {"attempts": "a-none"}, "must be a list"),
         ("update_report", {"update_id": "root"}, "no update 'root'"),
-        ("closest_task", {"prompt": "x" * 20_001}, "at most 20,000 are taken"),
+        ("closest_task", {"prompt": "x" * 20_001}, "at most 20,000 are accepted"),
     ],
 )
 def test_mistakes_get_one_sentence(app: str, name: str, values: dict[str, Any], sentence: str) -> None:

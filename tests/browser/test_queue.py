@@ -15,9 +15,10 @@ import pytest
 
 from workbench import Workbench
 from workbench.benchmarks.browser import free_port
-from workbench.ui import build_ui, launch, make_desk
-from workbench.ui.job import Job
-from workbench.ui.worker import Desk
+from workbench.service import make_queue
+from workbench.service.job import Job
+from workbench.service.queue import JobQueue
+from workbench.ui import build_ui, launch
 
 pytestmark = pytest.mark.browser
 
@@ -26,22 +27,22 @@ MEASURING = "Measuring the held-out tasks"
 
 @dataclass(frozen=True)
 class Served:
-    """A page, and the desk behind it."""
+    """A page, and the queue behind it."""
 
     address: str
-    desk: Desk
+    queue: JobQueue
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     run: Path = tmp_path_factory.mktemp("runs") / "queue"
-    desk = make_desk(lambda: Workbench.open(run)).start()
-    page = build_ui(desk, "queue")
+    queue = make_queue(lambda: Workbench.open(run)).start()
+    page = build_ui(queue, "queue")
     address = launch(page, "127.0.0.1", free_port())
-    assert desk.settled.wait(300) and desk.state == "ready"
-    yield Served(address, desk)
+    assert queue.settled.wait(300) and queue.status == "ready"
+    yield Served(address, queue)
     page.close()
-    desk.close()
+    queue.close()
 
 
 def opened(new_page: Callable[..., Any], served: Served, **options: Any) -> Any:
@@ -59,7 +60,7 @@ def rows(page: Any) -> list[str]:
 
 def held_out(served: Served) -> int:
     """How often the held-out tasks were measured."""
-    return sum(event.kind == "held-out" for event in served.desk.workbench.events())
+    return sum(event.kind == "held-out" for event in served.queue.workbench.events())
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 400)])
@@ -68,7 +69,7 @@ def test_one_waits_behind_another_and_is_stopped_alone(
 ) -> None:
     first, second = opened(new_page, served), opened(new_page, served, width=width, scheme=scheme)
     measured = held_out(served)
-    with served.desk.workbench._lock:  # what runs is not done before the test lets go
+    with served.queue.workbench.lock:  # what runs is not done before the test lets go
         first.click("#do-measure")
         first.wait_for_selector(f".wb-state[data-state='busy']:has-text('{MEASURING}')")
         second.wait_for_selector(f".wb-state:has-text('{MEASURING}')")
@@ -112,8 +113,8 @@ def test_what_runs_says_how_long_yet(new_page: Callable[..., Any], served: Serve
     page = opened(new_page, served)
     page.click("#do-measure")
     page.wait_for_function("document.querySelectorAll('.wb-state[data-state=ready]').length === 1")
-    served.desk.submit("barrier", "", lambda workbench, job: None).future.result(300)
-    with served.desk.workbench._lock:
+    served.queue.submit("barrier", "", lambda workbench, job: None).result(300)
+    with served.queue.workbench.lock:
         page.click("#do-measure")
         page.wait_for_selector(".wb-state .wb-time:has-text('about')")
         assert 0 < page.locator(".wb-state progress").evaluate("(bar) => bar.value") <= 1
@@ -133,7 +134,7 @@ def test_a_worker_that_ends_is_reopened_and_the_round_goes_on(
     page.click("#do-sample")
     page.wait_for_selector(".wb-card-button >> nth=3")
     attempts = page.eval_on_selector_all(".wb-card-button", "(cards) => cards.map((card) => card.dataset.id)")
-    served.desk.submit("x", "Ending", dies)
+    served.queue.submit("x", "Ending", dies)
     page.wait_for_selector(".wb-state[data-state='failed']:has-text('not running')")
     alert = page.get_by_role("alert").filter(has_text="The worker stopped")
     assert "all that was shown is on disk" in alert.inner_text()
@@ -173,7 +174,7 @@ def test_an_update_says_how_far_it_is_and_stops_between_micro_batches(
     page.fill("#feedback textarea", "sort descending.")
     page.click("#give-feedback")
     page.wait_for_selector(".wb-said:has-text('sort descending.')")
-    head = served.desk.workbench.head
+    head = served.queue.workbench.head
     page.click("#do-update:not([disabled])")
     page.wait_for_selector(".wb-state:has-text('Updating on 2 attempts') .wb-time:has-text('about')")
     page.click(".wb-waiting")
@@ -183,4 +184,4 @@ def test_an_update_says_how_far_it_is_and_stops_between_micro_batches(
     page.click("#do-stop:not([disabled])")
     go.set()
     page.wait_for_selector(".wb-problem:has-text('The update was stopped; the policy is exactly what it was before.')")
-    assert served.desk.workbench.head == head
+    assert served.queue.workbench.head == head

@@ -30,7 +30,7 @@ from workbench.errors import RunError, WorkbenchError
 from workbench.policy import Policy, load_policy
 from workbench.runs import Event, Run, verify
 from workbench.runs.failpoints import FAIL_POINTS
-from workbench.session.resuming import enter
+from workbench.session.resuming import initialise_policy
 from workbench.workbench import Workbench
 
 SHORT = SamplingConfig(max_new_tokens=16)
@@ -169,7 +169,7 @@ class Harness:
     def _round(self, path: Path) -> list[str]:
         """One round on the run as a new process would do it; what is wrong with its undo."""
         with Run.open(path) as run:
-            enter(self.policy, run, self.config)
+            initialise_policy(self.policy, run, self.config)
             with Workbench(run, self.policy, self.config) as workbench:
                 task = workbench.add_task(
                     prompt="Write f(xs): sort, then take 3.",

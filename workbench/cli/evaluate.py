@@ -72,7 +72,7 @@ def evaluate(
 def _on_pack(output: Output, config: PolicyConfig, name: str, count: int) -> None:
     """The pass rate on the held-out tasks of a pack."""
     from workbench.tasks import open_pack
-    from workbench.tasks.pack import check_split, describe
+    from workbench.tasks.drawing import check_split, describe
 
     pack = open_pack(name)
     check_split(pack)

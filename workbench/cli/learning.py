@@ -75,7 +75,7 @@ def ablate(
 ) -> None:
     """Compare learning runs that differ in one thing: an ablation of the paper."""
     from workbench.experiments.arms import ablation
-    from workbench.tasks.pack import feedback_kinds
+    from workbench.tasks.drawing import feedback_kinds
 
     arms = ablation(name, config)
     if name == "feedback":

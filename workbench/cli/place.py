@@ -118,7 +118,7 @@ def existing_pack(name: str, run: Path) -> Pack:
 
 def fewer_held_out(pack: Pack, asked: int) -> str:
     """A sentence where a pack holds fewer tasks out than are asked for, or "". Raises TaskError where it has none."""
-    from workbench.tasks.pack import check_split, held_out_tasks
+    from workbench.tasks.drawing import check_split, held_out_tasks
 
     check_split(pack)
     there_are = len(held_out_tasks(pack, asked))

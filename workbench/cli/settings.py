@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar, get_args
 
 import typer
 
-from workbench.config import DistillationMode, Method, SDPOConfig, Teacher
+from workbench.config import TEACHERS, DistillationMode, Method, SDPOConfig, Teacher
 from workbench.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -19,6 +19,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def _names(choices: object) -> str:
     return ", ".join(get_args(choices))
+
+
+def _default_rates() -> str:
+    return " and ".join(f"{facts.default_rate:g} for {name}" for name, facts in TEACHERS.items() if facts.adjustable)
 
 
 TeacherOption = Annotated[str, typer.Option(help=f"One of {_names(Teacher)}.")]
@@ -49,7 +53,7 @@ CONFIG_OPTIONS: Mapping[str, Any] = MappingProxyType(
         "teacher": TeacherOption,
         "teacher_update_rate": Annotated[
             float | None,
-            typer.Option(help="The live policy's share in the teacher; 0.5 for trust_region and 0.05 for ema if none."),
+            typer.Option(help=f"The live policy's share in the teacher; if none, {_default_rates()}."),
         ],
         "kl_limit": Annotated[
             float | None, typer.Option(help="Nats per token on the probe; an update beyond it is taken back.")

@@ -9,10 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from workbench.credit.contexts import CONTEXTS, DEFAULT_CONTEXTS
-from workbench.credit.views import VIEWS, View
+from workbench.credit.scores import Scores, TopToken
+from workbench.credit.views import VIEWS, Range, View, register_view
 
 if TYPE_CHECKING:
-    from workbench.credit.attempt_credit import TokenCredit, TopToken
+    from workbench.credit.attempt_credit import TokenCredit
     from workbench.credit.loss import Distillation, logit_push, sdpo_loss, token_credit
     from workbench.credit.policy_gradient import Targets, grpo_advantage, objective_losses, objective_push
     from workbench.credit.routing import Route, route
@@ -22,7 +23,9 @@ __all__ = [
     "DEFAULT_CONTEXTS",
     "VIEWS",
     "Distillation",
+    "Range",
     "Route",
+    "Scores",
     "Targets",
     "TokenCredit",
     "TopToken",
@@ -31,13 +34,14 @@ __all__ = [
     "logit_push",
     "objective_losses",
     "objective_push",
+    "register_view",
     "route",
     "sdpo_loss",
     "token_credit",
 ]
 
 _HOMES = {
-    "attempt_credit": ("TokenCredit", "TopToken"),
+    "attempt_credit": ("TokenCredit",),
     "loss": ("Distillation", "logit_push", "sdpo_loss", "token_credit"),
     "policy_gradient": ("Targets", "grpo_advantage", "objective_losses", "objective_push"),
     "routing": ("Route", "route"),

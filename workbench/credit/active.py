@@ -1,7 +1,7 @@
 """The tokens that count, cut out of a padded batch before any arithmetic.
 
 Whatever stands at the other places (NaN, -inf, ids of -100) reaches neither a value nor a gradient, and does not
-dilute the mean (traps 9 and 10 of the algorithm). Shapes: (B, T) a batch of attempts, (N,) its tokens that count.
+dilute the mean (traps 9 and 10, docs/traps.md). Shapes: (B, T) a batch of attempts, (N,) its tokens that count.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from workbench.credit.attempt_credit import TokenCredit
 from workbench.credit.statistics import scale_end, spearman
 from workbench.credit.views import VIEWS, View
+from workbench.errors import CreditError
 
 By = Literal["estimators", "teachers", "feedbacks"]
 
@@ -88,13 +89,13 @@ class Comparison:
 
 def of_estimators(credit: TokenCredit) -> Comparison:
     """One attempt under every view that its credit can be read as; `absent` says what the others lack."""
-    problems = {name: view.problem(credit) for name, view in VIEWS.items()}
-    rows = [
-        Row(name, view.title, view.how_to_read, view, view.of(credit), _floor(view, credit))
-        for name, view in VIEWS.items()
-        if problems[name] is None
-    ]
-    absent = {name: problem for name, problem in problems.items() if problem is not None}
+    rows: list[Row] = []
+    absent: dict[str, str] = {}
+    for name, view in VIEWS.items():
+        try:
+            rows.append(Row(name, view.title, view.how_to_read, view, view.of(credit), _floor(view, credit)))
+        except CreditError as error:
+            absent[name] = str(error)
     return Comparison(credit.attempt_id, "estimators", credit.tokens, credit.token_ids, tuple(rows), absent)
 
 

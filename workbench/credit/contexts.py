@@ -1,7 +1,7 @@
 """The contexts under which an attempt's own token ids can be scored, by name, and which of them are asked for.
 
 A context is a prompt and a side that reads it. All views are arithmetic on what they give. Knows nothing of prompts'
-wording and of models. Source: algorithm, section 6.
+wording and of models. Source: docs/algorithm.md, section 6.
 """
 
 from __future__ import annotations

@@ -145,8 +145,8 @@ def logit_push(
 ) -> Tensor:
     """What a descent step on `sdpo_loss` asks of each sampled token: minus the gradient with respect to its logit.
 
-    Closed forms (algorithm section 2), scaled by the number of active tokens: (B, T), nats per unit of logit, 0 where
-    masked; + = the step should make the token likelier. Arguments and errors as `sdpo_loss`; carries no gradient.
+    Closed forms (docs/algorithm.md, section 2), scaled by the number of active tokens: (B, T), nats per unit of logit,
+    0 where masked; + = the step should make the token likelier. Arguments and errors as `sdpo_loss`; no gradient.
     """
     named = {name.removeprefix("distillation_"): value for name, value in distillation.items()}
     settings = Distillation(**named, advantage_clip=advantage_clip)

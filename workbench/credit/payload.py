@@ -1,39 +1,39 @@
-"""A `TokenCredit` as the plain data that `workbench.heatmap` draws. Knows nothing of HTML."""
+"""Scores as the plain data that `workbench.heatmap` draws. Knows nothing of HTML."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
+from workbench.credit import reading
 from workbench.credit.group import per_line
-from workbench.credit.views import VIEWS, View
-
-if TYPE_CHECKING:
-    from workbench.credit.attempt_credit import TokenCredit
+from workbench.credit.scores import Scores
+from workbench.credit.views import VIEWS, View, readable, values
 
 
-def payload(credit: TokenCredit, title: str, view: str, *, top: bool) -> dict[str, Any]:
+def payload(credit: Scores, title: str, view: str, *, top: bool) -> dict[str, Any]:
     """See `TokenCredit.payload`."""
-    raw = credit.view("raw")
-    credit.view(view)
+    raw = values(credit, "raw")
+    values(credit, view)  # raises for a view that cannot be shown first
     return {
         "id": credit.attempt_id,
         "title": title or f"Credit of attempt {credit.attempt_id}",
         "tokens": [{"text": text, "id": i} for text, i in zip(credit.tokens, credit.token_ids, strict=True)],
         "lines": [list(line.positions) for line in per_line(credit.tokens, raw, noise_floor=credit.noise_floor)],
-        "views": [_view(VIEWS[name], credit) for name in credit.views()],
+        "views": [_drawn(VIEWS[name], numbers) for name, numbers in readable(credit).items()],
         "numbers": [
-            {"name": name.replace("_", " "), "unit": "nats", "values": list(values)}
-            for name, values in credit.numbers().items()
+            {"name": name.replace("_", " "), "unit": "nats", "values": list(series)}
+            for name, series in credit.numbers().items()
         ],
         "noise_floor": credit.noise_floor,
         "top": [next_tokens(credit, place, 1.0) for place in range(len(credit.token_ids))] if top else [],
-        "summary": credit.summary(),
+        "summary": reading.summary(credit),
         "view": view,
     }
 
 
-def next_tokens(credit: TokenCredit, position: int, distillation_alpha: float) -> dict[str, Any]:
+def next_tokens(credit: Scores, position: int, distillation_alpha: float) -> dict[str, Any]:
     """See `TokenCredit.next_tokens`."""
     listed, tail = credit.top(position), credit.tail(position)
     return {
@@ -41,11 +41,11 @@ def next_tokens(credit: TokenCredit, position: int, distillation_alpha: float) -
         "texts": [token.text for token in listed],
         "student": [*(token.student for token in listed), tail[0]],
         "teacher": [*(token.teacher for token in listed), tail[1]],
-        "push": list(credit.push(position, distillation_alpha)),
+        "push": list(reading.push(credit, position, distillation_alpha)),
     }
 
 
-def _view(view: View, credit: TokenCredit) -> dict[str, Any]:
+def _drawn(view: View, numbers: Sequence[float]) -> dict[str, Any]:
     ends = (view.range.low, view.range.high)
     return {
         "name": view.name,
@@ -57,5 +57,5 @@ def _view(view: View, credit: TokenCredit) -> dict[str, Any]:
         "range": [end if math.isfinite(end) else None for end in ends],
         "formula": view.formula,
         "how": view.how_to_read,
-        "values": list(view.of(credit)),
+        "values": list(numbers),
     }

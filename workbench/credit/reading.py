@@ -1,23 +1,20 @@
 """What can be said of one attempt's credit: its pivots, how concentrated it is, what leaks, a sentence for people.
 
-Plain arithmetic on a `TokenCredit`; each number is defined in `statistics.py`.
+Plain arithmetic on `Scores`; each number is defined in `statistics.py`.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
 from workbench.credit.divergence import divergence_push, with_tail
+from workbench.credit.scores import Scores, TopToken
 from workbench.credit.statistics import cosine, gini, strongest, top_share
-from workbench.credit.view_formulas import credit_under
+from workbench.credit.views.controls import control
 from workbench.errors import CreditError
-
-if TYPE_CHECKING:
-    from workbench.credit.attempt_credit import TokenCredit, TopToken
 
 PIVOT_SHARE = 0.8  # of the absolute credit, that the pivots hold together
 SAME_CREDIT = 0.1  # |A - A[template only]| up to this share of |A| is about the same credit
@@ -44,12 +41,12 @@ class Concentration:
     gini: float  # 0 = evenly, near 1 = all on one token
 
 
-def favourite(credit: TokenCredit, position: int) -> TopToken | None:
+def favourite(credit: Scores, position: int) -> TopToken | None:
     """What the self-teacher would write at a position; None where no alternatives were kept."""
     return max(credit.alternatives[position], key=lambda token: token.teacher_logp, default=None)
 
 
-def push(credit: TokenCredit, position: int, distillation_alpha: float) -> tuple[float, ...]:
+def push(credit: Scores, position: int, distillation_alpha: float) -> tuple[float, ...]:
     """See `TokenCredit.push`."""
     listed = credit.top(position)
     student, teacher = (
@@ -59,9 +56,9 @@ def push(credit: TokenCredit, position: int, distillation_alpha: float) -> tuple
     return tuple(divergence_push(student, teacher, distillation_alpha)[0].tolist())
 
 
-def pivots(credit: TokenCredit, share: float = PIVOT_SHARE) -> list[Pivot]:
+def pivots(credit: Scores, share: float = PIVOT_SHARE) -> list[Pivot]:
     """The fewest tokens above the noise floor that hold `share` of the credit there, the strongest first."""
-    values = credit.view("raw")
+    values = credit.credit_under("teacher")
     total = sum(abs(value) for value in values if abs(value) > credit.noise_floor)
     found = []
     for place in strongest(values, share, noise_floor=credit.noise_floor):
@@ -71,14 +68,14 @@ def pivots(credit: TokenCredit, share: float = PIVOT_SHARE) -> list[Pivot]:
     return found
 
 
-def concentration(credit: TokenCredit) -> Concentration:
+def concentration(credit: Scores) -> Concentration:
     """Of the raw credit."""
-    values = credit.view("raw")
+    values = credit.credit_under("teacher")
     share, count = top_share(values)
     return Concentration(share, count, gini(values))
 
 
-def leakage(credit: TokenCredit) -> float:
+def leakage(credit: Scores) -> float:
     """Cosine of A and A[answer only], -1 to 1: near 1, the credit hardly depends on the question.
 
     Then the feedback gives the answer away. NaN where one of them is zero. Raises CreditError without that context.
@@ -86,20 +83,20 @@ def leakage(credit: TokenCredit) -> float:
     if "answer_only" not in credit.contexts:
         reason = credit.absent.get("answer_only", "it was not scored; ask for it with contexts='all'")
         raise CreditError(f"The leakage meter needs the context 'answer_only': {reason}.")
-    return cosine(credit.view("raw"), credit_under(credit, "answer_only"))
+    return cosine(credit.credit_under("teacher"), credit.credit_under("answer_only"))
 
 
-def same_as_no_feedback(credit: TokenCredit) -> bool | None:
+def same_as_no_feedback(credit: Scores) -> bool | None:
     """Whether the self-teacher's wording alone gives about the same credit; None where that was not scored."""
     if "template_only" not in credit.contexts:
         return None
-    changed, whole = credit.view("control"), credit.view("raw")
+    changed, whole = control(credit), credit.credit_under("teacher")
     return sum(map(abs, changed)) <= max(SAME_CREDIT * sum(map(abs, whole)), credit.noise_floor * len(whole))
 
 
-def summary(credit: TokenCredit) -> str:
+def summary(credit: Scores) -> str:
     """What the heatmap shows, in a sentence or two made from the numbers. Tokens are counted from 1."""
-    values = credit.view("raw")
+    values = credit.credit_under("teacher")
     if not values:
         return "This attempt has no tokens."
     place = max(range(len(values)), key=lambda position: abs(values[position]))
@@ -112,7 +109,7 @@ def summary(credit: TokenCredit) -> str:
     return said
 
 
-def _strongest(credit: TokenCredit, place: int) -> str:
+def _strongest(credit: Scores, place: int) -> str:
     teacher, student = (math.exp(credit.contexts[name][place]) for name in ("teacher", "student"))
     sentence = (
         f"The teacher disagrees most at token {place + 1} ({_quoted(credit.tokens[place])}): "

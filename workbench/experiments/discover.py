@@ -31,10 +31,10 @@ from workbench.records import Attempt, Task, task_from_json, to_json
 from workbench.session import Session
 from workbench.statistics import HeldOut
 from workbench.tasks import Pack, check_automatic
+from workbench.tasks.drawing import held_out_tasks, pack_settings, train_tasks, with_feedback
 from workbench.tasks.house_rules.checks import draw_valid
 from workbench.tasks.house_rules.pack import check_kind, make_task, pack_name
 from workbench.tasks.house_rules.world import House
-from workbench.tasks.pack import held_out_tasks, pack_settings, train_tasks, with_feedback
 
 HARD = 0.03  # pass rate of one attempt, below which a task counts as hard
 FIRST_SCREENED_HOUSE = 300_000

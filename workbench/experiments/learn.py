@@ -22,7 +22,7 @@ from workbench.session import Session
 from workbench.session.health import alarms
 from workbench.statistics import HeldOut
 from workbench.tasks import Pack
-from workbench.tasks.pack import check_apart, describe, held_out_tasks, pack_settings, train_tasks, with_feedback
+from workbench.tasks.drawing import check_apart, describe, held_out_tasks, pack_settings, train_tasks, with_feedback
 
 
 @dataclass(frozen=True, slots=True)

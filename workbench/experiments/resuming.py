@@ -24,11 +24,11 @@ from workbench.experiments.settings import (
 )
 from workbench.experiments.update_study import study_update
 from workbench.session import Session
-from workbench.session.library import Library
+from workbench.session.core import OpenRun
 from workbench.statistics import HeldOut
 
 
-def known(session: Library) -> dict[str, Record]:
+def known(session: OpenRun) -> dict[str, Record]:
     """The experiments of a run by name, in the order in which they were begun; also of a run without its model."""
     return read([*session.run.events(EXPERIMENT), *session.run.events(POINT)])
 

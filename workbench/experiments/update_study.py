@@ -18,9 +18,9 @@ from workbench.experiments.settings import LOSSES, UpdateStudySettings
 from workbench.records import Attempt, Task
 from workbench.session import Session
 from workbench.tasks import Pack
+from workbench.tasks.drawing import pack_settings, train_tasks
 from workbench.tasks.house_rules.pack import house_tasks, pack_name
 from workbench.tasks.house_rules.world import House
-from workbench.tasks.pack import pack_settings, train_tasks
 
 FIRST_HOUSE = 500_000
 

@@ -29,6 +29,12 @@ Ids = Sequence[int]
 # measured (embedded policy and small random models, all quantities: 9e-6, 0.02, 0.13, 0.14). NF4 weights are exact
 # once dequantised, so they add nothing; int8 layers round what flows through them too, which float64 does not imitate.
 BOUNDS: Mapping[str, float] = MappingProxyType({"float32": 1e-4, "float16": 0.1, "bfloat16": 0.5, "int8": 0.5})
+_TEACHERS = (
+    "frozen",
+    "live",
+    "ema",
+    "trust_region",
+)  # whose formulas `recompute` has, written a second time on purpose
 _PREFIX = "base_model.model."  # what PEFT writes before the name of a module
 _NARROW = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -140,7 +146,14 @@ def recompute(
     rate: float,
 ) -> Truth:
     """Score an attempt again. `state`: a policy's, of which the adapter and the average are read; `prompts`: ids by
-    context, "student" read by the policy, "base" by the model alone, every other by the self-teacher."""
+    context, "student" read by the policy, "base" by the model alone, every other by the self-teacher.
+
+    Raises PolicyError for a teacher whose formula is not written here."""
+    if teacher not in _TEACHERS:
+        raise PolicyError(
+            f"The second computation does not know the teacher {teacher!r}, so its credit cannot be checked; write its "
+            "formula into policy/bruteforce.py."
+        )
     live = {key.removeprefix("adapter/"): value for key, value in state.items() if key.startswith("adapter/")}
     average = {key.removeprefix("teacher/"): value for key, value in state.items() if key.startswith("teacher/")}
     average.pop("error", None)  # a number about it, not a weight

@@ -18,8 +18,9 @@ from workbench.credit import CONTEXTS, TokenCredit
 from workbench.errors import FeedbackError
 from workbench.kernels.projection import Side
 from workbench.policy.policy import Policy, Weights
+from workbench.policy.sampling import BASE, LIVE
 from workbench.policy.scoring import completion_places, null_noise_floor
-from workbench.policy.teacher import teacher_weights
+from workbench.policy.teacher import mixed_side, teacher_weights
 from workbench.records import Attempt
 
 Ids = Sequence[int]
@@ -76,30 +77,26 @@ def _packed(
     policy: Policy, prompts: Mapping[str, Ids], token_ids: Ids, temperature: float, teacher: Teacher, rate: float
 ) -> dict[str, Side]:
     """Every context as T rows: one pass per set of weights, with the rows of all contexts that it reads."""
-    weights = {name: _weights(CONTEXTS[name].side, teacher, rate) for name in prompts}
-    scored: dict[tuple[str, str], Tensor] = {}
+    shares = {name: _shares(CONTEXTS[name].side, teacher, rate) for name in prompts}
+    read: dict[str, dict[Weights, Tensor]] = {name: {} for name in prompts}
     with torch.no_grad(), policy.untouched():
         for kind in get_args(Weights):
-            names = [name for name in prompts if kind in weights[name]]
+            names = [name for name in prompts if kind in shares[name]]
             if not names:
                 continue
             rows = [prompts[name] for name in names]
             with policy.reading_as(kind):
                 hidden = completion_places(policy, rows, [token_ids] * len(rows)).hidden  # (B, T, H)
-            scored |= {(name, kind): row for name, row in zip(names, hidden, strict=True)}
-    return {
-        name: Side(policy.head, scored[name, "live"], temperature, scored[name, "reference"], rate)
-        if len(kinds) == 2
-        else Side(policy.head, scored[name, kinds[0]], temperature)
-        for name, kinds in weights.items()
-    }
+            for name, row in zip(names, hidden, strict=True):
+                read[name][kind] = row
+    return {name: mixed_side(policy, read[name], shares[name], temperature) for name in prompts}
 
 
-def _weights(side: str, teacher: Teacher, rate: float) -> tuple[Weights, ...]:
-    """Which weights read a context; two where they are mixed. What has no share in the mixture is not computed."""
+def _shares(side: str, teacher: Teacher, rate: float) -> Mapping[Weights, float]:
+    """Which weights read a context, and their shares; what has no share in the mixture is not computed."""
     if side == "student":
-        return ("live",)
-    return ("reference",) if side == "base" else tuple(teacher_weights(teacher, rate))
+        return LIVE
+    return BASE if side == "base" else teacher_weights(teacher, rate)
 
 
 def token_strings(tokenizer: Any, token_ids: Sequence[int]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from workbench.policy.adapter import AdapterFile, add_adapter, read_adapter
 from workbench.policy.chat import Chat
 from workbench.policy.checkpointing import install
 from workbench.policy.policy import Policy
-from workbench.policy.source import Source, check_headers, find, one_sentence, skeleton
+from workbench.policy.source import Source, as_policy_error, check_headers, find, skeleton
 
 
 def load_policy(config: PolicyConfig) -> Policy:
@@ -136,7 +136,7 @@ def _attention(source: Source) -> str | None:
 def _load_tokenizer(config: PolicyConfig, source: Source) -> Any:
     from transformers import AutoTokenizer
 
-    with one_sentence(config):
+    with as_policy_error(config):
         tokenizer = AutoTokenizer.from_pretrained(source.place, revision=source.commit, trust_remote_code=False)
     if not tokenizer.chat_template:
         raise PolicyError(
@@ -165,7 +165,7 @@ def _load_model(
         options["attn_implementation"] = attention
     if quantization != "none":
         options["quantization_config"] = _bitsandbytes(quantization, dtype)
-    with one_sentence(config), _quiet():
+    with as_policy_error(config), _quiet():
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             source.place, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
         )

@@ -4,7 +4,7 @@ Both prompts go through the same chat template with the same system message and 
 (trap 2). Text of people, models and sandboxes stays text: special tokens in it never become tokens (trap 5), braces
 survive (trap 4), and only the fields of the teacher's prompt are ever shortened, never the question (trap 3).
 
-Source: algorithm, section 4 (the paper's reprompt). The sentence before a failed attempt is this project's own.
+Source: docs/algorithm.md, section 4 (the paper's reprompt). The sentence before a failed attempt is this project's own.
 """
 
 from __future__ import annotations

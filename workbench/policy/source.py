@@ -56,7 +56,7 @@ def find(config: PolicyConfig) -> Source:
     directory = _directory(config.model)
     place = config.model if directory is None else str(directory)
     commit = _commit(config) if directory is None else None
-    with one_sentence(config):
+    with as_policy_error(config):
         found = AutoConfig.from_pretrained(place, revision=commit, trust_remote_code=False)
     _check_kind(config.model, found)
     return Source(config.model, place, commit, found, None if directory is None else content_hash(directory))
@@ -66,7 +66,7 @@ def _commit(config: PolicyConfig) -> str:
     """The commit that a hub model's revision stands for now: the hub's word, or else what is cached of it."""
     from huggingface_hub import resolve_revision
 
-    with one_sentence(config):
+    with as_policy_error(config):
         return resolve_revision(config.model, revision=config.revision).resolved
 
 
@@ -74,7 +74,7 @@ def skeleton(source: Source, config: PolicyConfig, *, dtype: torch.dtype, attent
     """The model without its numbers: modules and shapes on the meta device, for predictions and checks."""
     from transformers import AutoModelForCausalLM
 
-    with one_sentence(config), torch.device("meta"):
+    with as_policy_error(config), torch.device("meta"):
         return AutoModelForCausalLM.from_config(
             source.config, trust_remote_code=False, dtype=dtype, attn_implementation=attention
         )
@@ -173,7 +173,7 @@ def _check_kind(name: str, found: Any) -> None:
 
 
 @contextmanager
-def one_sentence(config: PolicyConfig) -> Iterator[None]:
+def as_policy_error(config: PolicyConfig) -> Iterator[None]:
     """Turn what the loading libraries raise into a PolicyError that says what to do."""
     try:
         yield

@@ -1,8 +1,9 @@
 """The self-teacher: the same network under another prompt; it never generates, it scores the student's own tokens.
 
-Source: paper, section 3. The teachers, and what the rate of each means (`SDPOConfig.teacher_rate`):
+Source: paper, section 3. The teachers, and what the rate of each means (`SDPOConfig.teacher_rate`); their settings and
+words are `config.TEACHERS`, and docs/extending.md adds one:
 
-    frozen        the reference: the adapter switched off, exactly what the model was before any update
+    frozen        the reference policy: the adapter switched off, exactly what the model was before any update
     live          the policy as it is now
     trust_region  q proportional to q_ref^(1-rho) q_theta^rho, both under the same prompt; rate = rho, 0.5 by default
     ema           weights averaged over the updates made under it (`policy.average`); rate = the share of the policy
@@ -16,7 +17,8 @@ redo and branches bring back the one that was there. Nothing here changes the po
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -26,17 +28,33 @@ from workbench.kernels.projection import Side
 from workbench.policy.policy import Policy, Weights
 from workbench.policy.scoring import completion_places
 
+# Per teacher: rate -> the weights that it reads with, and the share of each in the exponent of q; at most two of them.
+_SHARES: Mapping[Teacher, Callable[[float], dict[Weights, float]]] = MappingProxyType(
+    {
+        "frozen": lambda rate: {"reference": 1.0},
+        "live": lambda rate: {"live": 1.0},
+        "ema": lambda rate: {"average": 1.0},
+        "trust_region": lambda rate: {"reference": 1.0 - rate, "live": rate},
+    }
+)
+
 
 def teacher_weights(teacher: Teacher, rate: float) -> Mapping[Weights, float]:
     """Which weights the teacher reads with, and the share of each in the exponent: they sum to 1.
 
     Weights without a share are left out: the ends of the trust region are exactly frozen and live.
     """
-    if teacher == "ema":
-        return {"average": 1.0}
-    live = {"frozen": 0.0, "live": 1.0}.get(teacher, rate)
-    shares: dict[Weights, float] = {"reference": 1.0 - live, "live": live}
-    return {weights: share for weights, share in shares.items() if share > 0.0}
+    return {weights: share for weights, share in _SHARES[teacher](rate).items() if share > 0.0}
+
+
+def mixed_side(
+    policy: Policy, parts: Mapping[Weights, Tensor], shares: Mapping[Weights, float], temperature: float
+) -> Side:
+    """What the weights read, (N, H) for each, as one side: alone, or the geometric mixture of two by their shares."""
+    *first, last = shares
+    if not first:
+        return Side(policy.head, parts[last], temperature)
+    return Side(policy.head, parts[last], temperature, parts[first[0]], shares[last])
 
 
 def teacher_side(
@@ -61,11 +79,10 @@ def teacher_side(
     def scored() -> Tensor:
         return completion_places(policy, prompts, completions).rows()
 
+    shares = teacher_weights(teacher, rate)
     parts: dict[Weights, Tensor] = {}
     with torch.no_grad(), policy.untouched():
-        for weights in teacher_weights(teacher, rate):
+        for weights in shares:
             with policy.reading_as(weights):
                 parts[weights] = scored()
-    if len(parts) == 1:
-        return Side(policy.head, *parts.values(), temperature)
-    return Side(policy.head, parts["live"], temperature, parts["reference"], rate)
+    return mixed_side(policy, parts, shares, temperature)

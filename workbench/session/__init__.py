@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from workbench.session.attempts import OnToken
 from workbench.session.credit_test import CreditTest
-from workbench.session.run_book import TimelineNode
+from workbench.session.history import TimelineNode
 from workbench.session.session import Session
+from workbench.session.writing import OnToken
 
 __all__ = ["CreditTest", "OnToken", "Session", "TimelineNode"]

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from workbench.credit import TokenCredit
+from workbench.credit.scores import QUANTITIES
 from workbench.policy import Policy
 from workbench.policy.bruteforce import BOUNDS, Float64Model, Truth, precision_of, recompute
 from workbench.runs import Run
-from workbench.session.credit_store import QUANTITIES, StoredCredit
+from workbench.session.credit_store import StoredCredit
 
 
 @dataclass(frozen=True, slots=True)

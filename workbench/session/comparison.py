@@ -9,22 +9,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from workbench import evidence
-from workbench.config import SDPOConfig, Teacher
-from workbench.credit import VIEWS, TokenCredit
+from workbench import teacher_context
+from workbench.config import TEACHERS, SDPOConfig
+from workbench.credit import TokenCredit
 from workbench.credit.comparison import By, Comparison, of_credits, of_estimators
 from workbench.errors import ConfigError, CreditError
 from workbench.records import Attempt
-from workbench.session.credit import CreditBook
+from workbench.session import scoring
+from workbench.session.core import SessionCore
+from workbench.session.teaching import context_for
+from workbench.teacher_context import TeacherContext
 
 # Has nothing to do with any task: the credit under it is due to being told anything at all.
 IRRELEVANT = "The meeting has been moved to Tuesday."
-TEACHERS: dict[Teacher, str] = {
-    "frozen": "The policy as it was before any update.",
-    "live": "The policy as it is now.",
-    "trust_region": "A blend of both: q ∝ q_first^(1 − ρ) q_now^ρ.",
-    "ema": "The average of the policy's weights over the updates that were made under it.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,92 +31,91 @@ class _Way:
     name: str
     title: str
     how: str
-    shown: evidence.Evidence
+    shown: TeacherContext
     config: SDPOConfig
 
 
-class Comparisons(CreditBook):
-    """A credit book that reads an attempt in several ways at once."""
+def compare(
+    session: SessionCore,
+    attempt: Attempt,
+    by: By = "estimators",
+    *,
+    config: SDPOConfig | None = None,
+    view: str = "raw",
+    feedback: str = "",
+    demonstration: str = "",
+) -> Comparison:
+    """The attempt's tokens read in several ways, on one scale, with the rank correlation of each two.
 
-    def compare(
-        self,
-        attempt: Attempt,
-        by: By = "estimators",
-        *,
-        config: SDPOConfig | None = None,
-        view: str = "raw",
-        feedback: str = "",
-        demonstration: str = "",
-    ) -> Comparison:
-        """The attempt's tokens read in several ways, on one scale, with the rank correlation of each two.
+    `by`: "estimators" reads one credit in every view that it allows, and puts it on disk as `credit` does.
+    "teachers" reads the `view` of the credit that each self-teacher gives; "feedbacks" that of what the attempt
+    was told, of nothing, of an irrelevant sentence, of another attempt's feedback, of `feedback` where one is
+    typed, and of a demonstration (`demonstration`, or a passed attempt of the group); these two record nothing.
+    What cannot be had here is in `absent` of the comparison, with the reason.
 
-        `by`: "estimators" reads one credit in every view that it allows, and puts it on disk as `credit` does.
-        "teachers" reads the `view` of the credit that each self-teacher gives; "feedbacks" that of what the attempt
-        was told, of nothing, of an irrelevant sentence, of another attempt's feedback, of `feedback` where one is
-        typed, and of a demonstration (`demonstration`, or a passed attempt of the group); these two record nothing.
-        What cannot be had here is in `absent` of the comparison, with the reason.
+    Raises ConfigError (an unknown kind or view), FeedbackError, PromptError, CreditError (nothing can be read so).
+    """
+    if by not in get_args(By):
+        raise ConfigError(f"There is no comparison by {by!r}; choose {', '.join(get_args(By))}.")
+    config, contexts = config or SDPOConfig(), scoring.contexts_of(view)
+    if by == "estimators":
+        return of_estimators(scoring.credit(session, attempt, config, contexts="all"))
+    absent: dict[str, str] = {}
+    rows: dict[str, tuple[str, str, TokenCredit]] = {}
+    with session.lock:
+        attempt = session.current(attempt)
+        ways = (
+            _by_teacher(session, attempt, config, absent)
+            if by == "teachers"
+            else _by_feedback(session, attempt, config, feedback.strip(), demonstration.strip(), absent)
+        )
+        for way in ways:
+            credit, _ = scoring.scored(session, attempt, way.shown, way.config, contexts)
+            try:
+                credit.view(view)
+                rows[way.name] = (way.title, way.how, credit)
+            except CreditError as error:
+                absent[way.name] = str(error)
+    if not rows:
+        raise CreditError(next(iter(absent.values())))
+    return of_credits(by, rows, view=view, absent=absent)
 
-        Raises ConfigError (an unknown kind or view), FeedbackError, PromptError, CreditError (nothing can be read so).
-        """
-        if by not in get_args(By):
-            raise ConfigError(f"There is no comparison by {by!r}; choose {', '.join(get_args(By))}.")
-        config, contexts = config or SDPOConfig(), self.contexts_of(view)
-        if by == "estimators":
-            return of_estimators(self.credit(attempt, config, contexts="all"))
-        absent: dict[str, str] = {}
-        rows: dict[str, tuple[str, str, TokenCredit]] = {}
-        with self._lock:
-            attempt = self._known(attempt)
-            ways = (
-                self._by_teacher(attempt, config, absent)
-                if by == "teachers"
-                else self._by_feedback(attempt, config, feedback.strip(), demonstration.strip(), absent)
-            )
-            for way in ways:
-                credit, _ = self._scored(attempt, way.shown, way.config, contexts)
-                problem = VIEWS[view].problem(credit)
-                if problem is None:
-                    rows[way.name] = (way.title, way.how, credit)
-                else:
-                    absent[way.name] = problem
-        if not rows:
-            raise CreditError(next(iter(absent.values())))
-        return of_credits(by, rows, view=view, absent=absent)
 
-    def _by_teacher(self, attempt: Attempt, config: SDPOConfig, absent: dict[str, str]) -> Iterator[_Way]:
-        shown = self._evidence(attempt, config)
-        for teacher, how in TEACHERS.items():
-            if teacher == "ema" and self.policy.average is None:
-                absent[teacher] = "no update on the way here was made under it, so there is no average yet"
-                continue
-            own = config if config.teacher == teacher else replace(config, teacher=teacher, teacher_update_rate=None)
-            rate = f" ρ = {own.teacher_rate:g}." if teacher == "trust_region" else ""
-            yield _Way(teacher, teacher.replace("_", " ").capitalize(), how + rate, shown, own)
+def _by_teacher(session: SessionCore, attempt: Attempt, config: SDPOConfig, absent: dict[str, str]) -> Iterator[_Way]:
+    shown = context_for(session, attempt, config)
+    for teacher, facts in TEACHERS.items():
+        if facts.averaged and session.policy.average is None:
+            absent[teacher] = "no update on the way here was made under it, so there is no average yet"
+            continue
+        own = config if config.teacher == teacher else replace(config, teacher=teacher, teacher_update_rate=None)
+        title, how = teacher.replace("_", " ").capitalize(), facts.meaning.format(rate=own.teacher_rate)
+        yield _Way(teacher, title, how, shown, own)
 
-    def _by_feedback(
-        self, attempt: Attempt, config: SDPOConfig, typed: str, demonstration: str, absent: dict[str, str]
-    ) -> Iterator[_Way]:
-        def way(name: str, title: str, shown: evidence.Evidence) -> _Way:
-            said = " · ".join(text for text in (shown.feedback, shown.demonstration) if text)
-            return _Way(name, title, said or "The self-teacher's wording alone.", shown, config)
 
-        given = self._evidence(attempt, config)
-        if given.kind:
-            yield way("given", "What it was told", given)
-        else:
-            absent["given"] = "nothing has been said of this attempt, and no attempt of its group passed"
-        if typed:
-            yield way("typed", "What you typed", evidence.Evidence(typed))
-        yield way("none", "Nothing", evidence.Evidence())
-        yield way("irrelevant", "Something irrelevant", evidence.Evidence(IRRELEVANT))
-        others = evidence.nearest_first(attempt, list(self._attempts.values()))
-        try:
-            wrong = evidence.with_wrong_feedback(evidence.Evidence(given.feedback), others)
-            yield way("wrong", "Another attempt's feedback", wrong)
-        except evidence.NothingToShow as reason:
-            absent["wrong"] = str(reason)
-        passed = demonstration or evidence.gather(attempt, self._group(attempt), SDPOConfig()).demonstration
-        if passed:
-            yield way("demonstration", "A demonstration", evidence.Evidence(demonstration=passed))
-        else:
-            absent["demonstration"] = "no other attempt of its group passed, and none was typed"
+def _by_feedback(
+    session: SessionCore, attempt: Attempt, config: SDPOConfig, typed: str, demonstration: str, absent: dict[str, str]
+) -> Iterator[_Way]:
+    def way(name: str, title: str, shown: TeacherContext) -> _Way:
+        said = " · ".join(text for text in (shown.feedback, shown.demonstration) if text)
+        return _Way(name, title, said or "The self-teacher's wording alone.", shown, config)
+
+    given = context_for(session, attempt, config)
+    if given.kind:
+        yield way("given", "What it was told", given)
+    else:
+        absent["given"] = "nothing has been said of this attempt, and no attempt of its group passed"
+    if typed:
+        yield way("typed", "What you typed", TeacherContext(typed))
+    yield way("none", "Nothing", TeacherContext())
+    yield way("irrelevant", "Something irrelevant", TeacherContext(IRRELEVANT))
+    others = teacher_context.nearest_first(attempt, list(session.attempts_by_id.values()))
+    try:
+        wrong = teacher_context.with_wrong_feedback(TeacherContext(given.feedback), others)
+        yield way("wrong", "Another attempt's feedback", wrong)
+    except teacher_context.NothingToShow as reason:
+        absent["wrong"] = str(reason)
+    passed = demonstration or teacher_context.gather(attempt, session.group_of(attempt), SDPOConfig()).demonstration
+    if passed:
+        yield way("demonstration", "A demonstration", TeacherContext(demonstration=passed))
+    else:
+        absent["demonstration"] = "no other attempt of its group passed, and none was typed"

@@ -22,11 +22,11 @@ from torch import Tensor
 
 from workbench.config import Teacher
 from workbench.credit import TokenCredit, TopToken
+from workbench.credit.scores import QUANTITIES
 from workbench.errors import RunError
 from workbench.runs import Event, Run
 
 KIND = "credit"
-QUANTITIES = ("kl", "jsd", "entropy_student", "entropy_teacher")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def stored_bases(run: Run) -> dict[str, str]:
 
 
 def put(run: Run, credit: TokenCredit, basis: Basis, known: dict[str, str]) -> None:
-    """Commit a credit, unless the run holds one that rests on the same, whole; `known` says so and grows by it.
+    """Commit a credit, unless the run holds an undamaged one that rests on the same; `known` says so and grows by it.
 
     Raises RunError.
     """
@@ -79,7 +79,7 @@ def put(run: Run, credit: TokenCredit, basis: Basis, known: dict[str, str]) -> N
     blob = run.blobs.put(
         _tensors(credit, ids), {"tokens": credit.tokens, "texts": texts, "teacher_prompt": basis.teacher_text}
     )
-    if known.get(key) != blob:  # else its file was damaged, and is whole again
+    if known.get(key) != blob:  # else its file was damaged, and is written again
         run.append(KIND, data, (blob,))
         known[key] = blob
 
@@ -90,7 +90,7 @@ def stored(run: Run, attempt_id: str | None = None) -> list[StoredCredit]:
 
 
 def lost(run: Run, attempt_id: str) -> bool:
-    """Whether a credit of an attempt has a blob that is missing or damaged."""
+    """True where a credit of an attempt has a blob that is missing or damaged."""
     return not all(run.usable(sha256) for event in _events(run, attempt_id) for sha256 in event.blobs)
 
 
@@ -104,18 +104,18 @@ def _key(data: Mapping[str, Any]) -> str:
 
 
 def _tensors(credit: TokenCredit, prompts: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
-    def whole(values: Sequence[int]) -> Tensor:
+    def int32(values: Sequence[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.int32)
 
     # float32 is what the policy's scores are made in: what is read back is bit for bit what was scored.
-    tensors = {f"prompt/{name}": whole(ids) for name, ids in prompts.items()}
-    tensors["token_ids"] = whole(credit.token_ids)
+    tensors = {f"prompt/{name}": int32(ids) for name, ids in prompts.items()}
+    tensors["token_ids"] = int32(credit.token_ids)
     tensors |= {f"logps/{name}": torch.tensor(values) for name, values in credit.contexts.items()}
     tensors |= {name: torch.tensor(getattr(credit, name)) for name in QUANTITIES}
     width = max((len(listed) for listed in credit.alternatives), default=0)
     rows = [[*listed, *[TopToken("", -1, 0.0, 0.0)] * (width - len(listed))] for listed in credit.alternatives]
     shape = (len(rows), width)
-    tensors["top/ids"] = whole([token.id for row in rows for token in row]).reshape(shape)
+    tensors["top/ids"] = int32([token.id for row in rows for token in row]).reshape(shape)
     for side in ("student_logp", "teacher_logp"):
         values = torch.tensor([getattr(token, side) for row in rows for token in row])
         tensors[f"top/{side}s"] = values.reshape(shape)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from workbench.policy.adapter import settings_of
 from workbench.policy.catalogue import Candidate, candidates
-from workbench.session.credit import CreditBook
+from workbench.session.core import SessionCore
 
 
-class HubModels(CreditBook):
-    """A credit book that knows what else its machine could hold."""
-
-    def hub_models(self) -> list[Candidate]:
-        """Hub models worth trying, smallest first, with their sizes and whether each fits; nothing is downloaded."""
-        return candidates(self.policy.device, settings_of(self.policy.facts))
+def hub_models(session: SessionCore) -> list[Candidate]:
+    """Hub models worth trying, smallest first, with their sizes and whether each fits; nothing is downloaded."""
+    return candidates(session.policy.device, settings_of(session.policy.facts))

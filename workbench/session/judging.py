@@ -9,65 +9,63 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.config import model_name
-from workbench.policy import Policy
-from workbench.policy.judge import ModelJudge, load_judge
+from workbench.policy.judge import load_judge
 from workbench.records import Judgement, Task
-from workbench.session.run_book import RunBook
-from workbench.tasks import MODEL, check_task, judge_many
+from workbench.session.core import SessionCore
+from workbench.tasks import MODEL, check_task
+from workbench.tasks import judge_many as judge_by_environment
 
 PASSES = 0.5  # a probability of yes from here on is a pass
 
 
-class Judging(RunBook):
-    """A run whose tasks may name other models as their judges."""
+def judge(session: SessionCore, task: Task, text: str) -> Judgement:
+    """What a text is worth as an answer to a task; nothing is recorded. Errors as `judge_many`."""
+    return judge_many(session, [(task, text)])[0]
 
-    policy: Policy
-    _judges: dict[str, ModelJudge]  # by the name that tasks give them
 
-    def judge(self, task: Task, text: str) -> Judgement:
-        """What a text is worth as an answer to a task; nothing is recorded. Errors as `judge_many`."""
-        return self.judge_many([(task, text)])[0]
+def judge_many(session: SessionCore, pairs: Sequence[tuple[Task, str]]) -> list[Judgement]:
+    """Judgements of many answers; judges that are not loaded yet are, and stay.
 
-    def judge_many(self, pairs: Sequence[tuple[Task, str]]) -> list[Judgement]:
-        """Judgements of many answers; judges that are not loaded yet are, and stay.
+    Raises TaskError, SandboxError; PolicyError for a judge that cannot be loaded, PromptError for a task that is
+    too long for it.
+    """
+    with session.lock:
+        prepare_judges(session, [task for task, _ in pairs])
+        others = iter(judge_by_environment([pair for pair in pairs if pair[0].environment != MODEL]))
+        return [_asked(session, *pair) if pair[0].environment == MODEL else next(others) for pair in pairs]
 
-        Raises TaskError, SandboxError; PolicyError for a judge that cannot be loaded, PromptError for a task that is
-        too long for it.
-        """
-        with self._lock:
-            self.prepare_judges([task for task, _ in pairs])
-            others = iter(judge_many([pair for pair in pairs if pair[0].environment != MODEL]))
-            return [self._asked(*pair) if pair[0].environment == MODEL else next(others) for pair in pairs]
 
-    def prepare_judges(self, tasks: Sequence[Task]) -> None:
-        """Load the judges that these tasks name, and see that they can read them. Raises as `judge_many`.
+def prepare_judges(session: SessionCore, tasks: Sequence[Task]) -> None:
+    """Load the judges that these tasks name, and see that they can read them. Raises as `judge_many`.
 
-        Called before anything is sampled, so that a judge that cannot be asked costs nothing.
-        """
-        with self._lock:
-            for task in {task.id: task for task in map(check_task, tasks) if task.environment == MODEL}.values():
-                model = str(task.answer["model"])
-                if model not in self._judges:
-                    self._judges[model] = load_judge(model, str(self.policy.device))
-                self._judges[model].check(task.prompt, _criteria(task))
+    Called before anything is sampled, so that a judge that cannot be asked costs nothing.
+    """
+    with session.lock:
+        for task in {task.id: task for task in map(check_task, tasks) if task.environment == MODEL}.values():
+            model = str(task.answer["model"])
+            if model not in session.judges_by_name:
+                session.judges_by_name[model] = load_judge(model, str(session.policy.device))
+            session.judges_by_name[model].check(task.prompt, _criteria(task))
 
-    def judges(self) -> list[dict[str, Any]]:
-        """The other models that are loaded as judges: `model`, and what its weights take (`memory_bytes`)."""
-        with self._lock:
-            return [{"model": name, "memory_bytes": one.memory_bytes} for name, one in self._judges.items()]
 
-    def _asked(self, task: Task, text: str) -> Judgement:
-        judge = self._judges[str(task.answer["model"])]
-        said = judge.opinion(task.prompt, text, _criteria(task))
-        details: dict[str, Any] = {"judge": judge.name, "weights": judge.weights, "probability": said.probability}
-        if said.shortened:
-            details["shortened"] = "the middle of the answer did not fit into the judge's context"
-        if said.probability >= PASSES:
-            return Judgement(said.probability, True, "", details)
-        who = model_name(judge.name)  # where it lies is nothing for the self-teacher
-        words = f"{who} says that the answer does not meet the task (probability of yes {said.probability:.2f})."
-        wanted = f" The criteria: {_criteria(task)}" if _criteria(task) else ""
-        return Judgement(said.probability, False, words + wanted, details)
+def judges(session: SessionCore) -> list[dict[str, Any]]:
+    """The other models that are loaded as judges: `model`, and what its weights take (`memory_bytes`)."""
+    with session.lock:
+        return [{"model": name, "memory_bytes": one.memory_bytes} for name, one in session.judges_by_name.items()]
+
+
+def _asked(session: SessionCore, task: Task, text: str) -> Judgement:
+    judge = session.judges_by_name[str(task.answer["model"])]
+    said = judge.opinion(task.prompt, text, _criteria(task))
+    details: dict[str, Any] = {"judge": judge.name, "weights": judge.weights, "probability": said.probability}
+    if said.shortened:
+        details["shortened"] = "the middle of the answer did not fit into the judge's context"
+    if said.probability >= PASSES:
+        return Judgement(said.probability, True, "", details)
+    who = model_name(judge.name)  # where it lies is nothing for the self-teacher
+    words = f"{who} says that the answer does not meet the task (probability of yes {said.probability:.2f})."
+    wanted = f" The criteria: {_criteria(task)}" if _criteria(task) else ""
+    return Judgement(said.probability, False, words + wanted, details)
 
 
 def _criteria(task: Task) -> str:

@@ -1,19 +1,16 @@
-"""The runs that lie beside a session's own; a run as an archive, its attempts as a page. Knows nothing of servers."""
+"""The runs that lie beside a session's own. Knows nothing of models and servers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench.credit import TokenCredit
-from workbench.errors import CreditError, RunError
-from workbench.heatmap import Theme, render_page
+from workbench.errors import RunError
 from workbench.runs import Run
-from workbench.runs.archive import export_run
-from workbench.session.run_book import RunBook
-
-LOG_NAME = "run.sqlite"
-MOST_SHARED = 64  # attempts on one page
+from workbench.runs.run import LOG_NAME
+from workbench.session import run_comparison
+from workbench.session.core import OpenRun
+from workbench.session.run_comparison import RunComparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,41 +25,23 @@ class RunFacts:
     problem: str  # why it cannot be read; "" where it can
 
 
-class Library(RunBook):
-    """A run among others."""
+def runs(session: OpenRun) -> list[RunFacts]:
+    """The runs in the directory of this one, by name; also those that another process holds."""
+    directory = Path(session.run.path).absolute().parent
+    return [_facts(path.parent) for path in sorted(directory.glob(f"*/{LOG_NAME}"))]
 
-    def runs(self) -> list[RunFacts]:
-        """The runs in the directory of this one, by name; also those that another process holds."""
-        directory = Path(self.run.path).absolute().parent
-        return [_facts(path.parent) for path in sorted(directory.glob(f"*/{LOG_NAME}"))]
 
-    def share(self, path: str | Path | None = None, *, theme: Theme = "auto") -> str:
-        """One self-contained HTML page of this run's newest scored attempts in colour; also written to `path`.
+def runs_beside(session: OpenRun) -> list[str]:
+    """The names of the other runs in this run's directory's parent."""
+    return run_comparison.runs_beside(session.run.path)
 
-        Each attempt appears once, with its newest credit, at most 64 of them. Raises CreditError where none was scored.
-        """
-        with self._lock:
-            newest: dict[str, TokenCredit] = {}
-            for stored in self.credits():
-                newest.pop(stored.credit.attempt_id, None)
-                newest[stored.credit.attempt_id] = stored.credit
-            if not newest:
-                raise CreditError("No attempt of this run was scored yet, so there is nothing to share; score one.")
-            shared = list(newest.values())[-MOST_SHARED:]
-            page = render_page(*(credit.payload(self._title(credit.attempt_id)) for credit in shared), theme=theme)
-        if path is not None:
-            Path(path).write_text(page, encoding="utf-8")
-        return page
 
-    def export_run(self, path: str | Path) -> Path:
-        """Write the run as one archive."""
-        with self._lock:
-            return export_run(self.run, Path(path))
-
-    def _title(self, attempt_id: str) -> str:
-        attempt = self._attempts[attempt_id]
-        verdict = "passed" if attempt.passed else "failed"
-        return f"{attempt.task_id}: {verdict}, reward {attempt.reward:.2g}, under {attempt.update_id}"
+def compare_runs(session: OpenRun, other: str) -> RunComparison:
+    """This run beside another one of `runs_beside`, from what is on disk. Raises RunError where there is none."""
+    if other not in runs_beside(session):
+        named = ", ".join(runs_beside(session)) or "none"
+        raise RunError(f"There is no run {other!r} beside this one; there are: {named}.")
+    return run_comparison.compare_runs(session.run.path, session.run.path.absolute().parent / other)
 
 
 def _facts(path: Path) -> RunFacts:

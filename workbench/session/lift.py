@@ -17,7 +17,11 @@ from workbench.policy.sampling import LIVE, sample
 from workbench.policy.teacher import teacher_weights
 from workbench.probe import own_randomness
 from workbench.records import Attempt
-from workbench.session.credit import CreditBook
+from workbench.session import task_book
+from workbench.session.core import SessionCore
+from workbench.session.judging import judge_many, prepare_judges
+from workbench.session.scoring import render_teacher_prompt
+from workbench.session.teaching import context_for
 from workbench.statistics import HeldOut
 
 LONGEST = 256  # tokens of an attempt, where a longer one would only cost time
@@ -36,62 +40,60 @@ class TeacherLift:
         return self.teacher.rate - self.student.rate
 
 
-class TeacherLifts(CreditBook):
-    """A credit book that can ask what its self-teacher is worth."""
+def teacher_lift(
+    session: SessionCore,
+    attempts: Sequence[Attempt],
+    config: SDPOConfig | None = None,
+    *,
+    n: int = 4,
+    stop: threading.Event | None = None,
+) -> TeacherLift:
+    """Let the self-teacher of each informed attempt write `n` attempts, and the student `n` at the same task.
 
-    def teacher_lift(
-        self,
-        attempts: Sequence[Attempt],
-        config: SDPOConfig | None = None,
-        *,
-        n: int = 4,
-        stop: threading.Event | None = None,
-    ) -> TeacherLift:
-        """Let the self-teacher of each informed attempt write `n` attempts, and the student `n` at the same task.
+    Random numbers are its own, the same ones each time; `stop` ends the writing early, and what is there counts.
+    Raises NoSignalError (no attempt has feedback or a demonstration), TaskError (a person judges, or `n` < 1),
+    PromptError, SandboxError.
+    """
+    config = config or SDPOConfig()
+    if n < 1:
+        raise TaskError(f"{n} attempts of each were asked for; ask for at least 1.")
+    with session.lock:
+        shown = [(one, context_for(session, one, config)) for one in map(session.current, attempts)]
+        informed = [(one, known) for one, known in shown if known.kind]
+        if not informed:
+            raise NoSignalError("No attempt has feedback or a demonstration, so there is no teacher to ask.")
+        if any(task_book.task(session, one.task_id).environment == "person" for one, _ in informed):
+            raise TaskError("A person judges this task, so the teacher's attempts cannot be judged by themselves.")
+        prepare_judges(session, [task_book.task(session, one.task_id) for one, _ in informed])
+        prompts = [list(one.prompt_ids) for one, _ in informed]
+        taught = [list(render_teacher_prompt(session, one, known, config).ids) for one, known in informed]
+        weights = teacher_weights(config.teacher, config.teacher_rate)
+        owners = [one for one, _ in informed]
+        return TeacherLift(
+            _passed(session, owners, prompts, LIVE, n, stop), _passed(session, owners, taught, weights, n, stop)
+        )
 
-        Random numbers are its own, the same ones each time; `stop` ends the writing early, and what is there counts.
-        Raises NoSignalError (no attempt has feedback or a demonstration), TaskError (a person judges, or `n` < 1),
-        PromptError, SandboxError.
-        """
-        config = config or SDPOConfig()
-        if n < 1:
-            raise TaskError(f"{n} attempts of each were asked for; ask for at least 1.")
-        with self._lock:
-            shown = [(one, self._evidence(one, config)) for one in map(self._known, attempts)]
-            informed = [(one, known) for one, known in shown if known.kind]
-            if not informed:
-                raise NoSignalError("No attempt has feedback or a demonstration, so there is no teacher to ask.")
-            if any(self.task(one.task_id).environment == "person" for one, _ in informed):
-                raise TaskError("A person judges this task, so the teacher's attempts cannot be judged by themselves.")
-            self.prepare_judges([self.task(one.task_id) for one, _ in informed])
-            prompts = [list(one.prompt_ids) for one, _ in informed]
-            taught = [list(self._teacher_prompt(one, known, config).ids) for one, known in informed]
-            weights = teacher_weights(config.teacher, config.teacher_rate)
-            owners = [one for one, _ in informed]
-            return TeacherLift(
-                self._passed(owners, prompts, LIVE, n, stop), self._passed(owners, taught, weights, n, stop)
-            )
 
-    def _passed(
-        self,
-        owners: Sequence[Attempt],
-        prompts: Sequence[Sequence[int]],
-        weights: Mapping[Weights, float],
-        n: int,
-        stop: threading.Event | None,
-    ) -> HeldOut:
-        """Pass rate of `n` attempts under each prompt."""
-        room = self.policy.context_length - max(map(len, prompts))
-        sampling = SamplingConfig(owners[0].temperature, min(LONGEST, max(1, room)))
-        with own_randomness(self.policy, 2):
-            asked = [prompt for prompt in prompts for _ in range(n)]
-            drawn = sample(self.policy, asked, sampling, weights=weights, stop=stop.is_set if stop else None)
-        texts = [
-            self.policy.tokenizer.decode(
-                list(one.token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
-            )
-            for one in drawn
-        ]
-        tasks = [self.task(owner.task_id) for owner in owners for _ in range(n)]
-        verdicts = self.judge_many(list(zip(tasks, texts, strict=True)))
-        return HeldOut(sum(verdict.passed for verdict in verdicts), len(verdicts))
+def _passed(
+    session: SessionCore,
+    owners: Sequence[Attempt],
+    prompts: Sequence[Sequence[int]],
+    weights: Mapping[Weights, float],
+    n: int,
+    stop: threading.Event | None,
+) -> HeldOut:
+    """Pass rate of `n` attempts under each prompt."""
+    room = session.policy.context_length - max(map(len, prompts))
+    sampling = SamplingConfig(owners[0].temperature, min(LONGEST, max(1, room)))
+    with own_randomness(session.policy, 2):
+        asked = [prompt for prompt in prompts for _ in range(n)]
+        drawn = sample(session.policy, asked, sampling, weights=weights, stop=stop.is_set if stop else None)
+    texts = [
+        session.policy.tokenizer.decode(
+            list(one.token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        for one in drawn
+    ]
+    tasks = [task_book.task(session, owner.task_id) for owner in owners for _ in range(n)]
+    verdicts = judge_many(session, list(zip(tasks, texts, strict=True)))
+    return HeldOut(sum(verdict.passed for verdict in verdicts), len(verdicts))

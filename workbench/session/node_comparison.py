@@ -15,7 +15,10 @@ from workbench.config import SDPOConfig
 from workbench.credit import TokenCredit
 from workbench.policy.distance import adapter_distance
 from workbench.records import Attempt
-from workbench.session.credit import CreditBook
+from workbench.session.core import SessionCore
+from workbench.session.pass_rates import held_out_rates
+from workbench.session.scoring import scored
+from workbench.session.teaching import context_for
 from workbench.statistics import HeldOut
 
 
@@ -72,46 +75,44 @@ def _view(name: str, title: str, how: str, values: Any) -> dict[str, Any]:
     return {"name": name, "title": title, "unit": "nats", "signed": True, "how": how, "values": list(values)}
 
 
-class NodeComparisons(CreditBook):
-    """A credit book that reads an attempt under other states of the policy."""
+def compare_nodes(
+    session: SessionCore, first: str, second: str, attempt: Attempt | None = None, config: SDPOConfig | None = None
+) -> NodeComparison:
+    """Two updates (ids of the timeline, "root" included) side by side; the head stays where it is.
 
-    def compare_nodes(
-        self, first: str, second: str, attempt: Attempt | None = None, config: SDPOConfig | None = None
-    ) -> NodeComparison:
-        """Two updates (ids of the timeline, "root" included) side by side; the head stays where it is.
-
-        `attempt` None compares pass rates and adapters only. Raises RunError (an unknown or damaged update),
-        FeedbackError, PromptError.
-        """
-        with self._lock:
-            known = None if attempt is None else self._known(attempt)
-            states = [self.run.blobs.get(self.run.state_blob(update_id)) for update_id in (first, second)]
-            measured = self.held_out_rates().get(self.pack, {})
-            before = self.policy.state()
-            try:
-                one, other = [
-                    self._node(update_id, state, measured.get(update_id), known, config or SDPOConfig())
-                    for update_id, state in zip((first, second), states, strict=True)
-                ]
-            finally:
-                self.policy.load_state(before)
-            adapters = [
-                {name.removeprefix("adapter/"): tensor for name, tensor in state.items() if name.startswith("adapter/")}
-                for state in states
+    `attempt` None compares pass rates and adapters only. Raises RunError (an unknown or damaged update),
+    FeedbackError, PromptError.
+    """
+    with session.lock:
+        known = None if attempt is None else session.current(attempt)
+        states = [session.run.blobs.get(session.run.state_blob(update_id)) for update_id in (first, second)]
+        measured = held_out_rates(session).get(session.pack, {})
+        before = session.policy.state()
+        try:
+            one, other = [
+                _node(session, update_id, state, measured.get(update_id), known, config or SDPOConfig())
+                for update_id, state in zip((first, second), states, strict=True)
             ]
-            return NodeComparison(one, other, None if known is None else known.id, adapter_distance(*adapters))
+        finally:
+            session.policy.load_state(before)
+        adapters = [
+            {name.removeprefix("adapter/"): tensor for name, tensor in state.items() if name.startswith("adapter/")}
+            for state in states
+        ]
+        return NodeComparison(one, other, None if known is None else known.id, adapter_distance(*adapters))
 
-    def _node(
-        self,
-        update_id: str,
-        state: Mapping[str, Tensor],
-        held_out: HeldOut | None,
-        attempt: Attempt | None,
-        config: SDPOConfig,
-    ) -> Node:
-        self.policy.load_state(state)
-        credit = None
-        if attempt is not None:
-            credit = self._scored(attempt, self._evidence(attempt, config), config, ("student", "teacher"))[0]
-        own = [one for one in self._attempts.values() if one.update_id == update_id]
-        return Node(update_id, held_out, len(own), sum(one.passed for one in own), credit)
+
+def _node(
+    session: SessionCore,
+    update_id: str,
+    state: Mapping[str, Tensor],
+    held_out: HeldOut | None,
+    attempt: Attempt | None,
+    config: SDPOConfig,
+) -> Node:
+    session.policy.load_state(state)
+    credit = None
+    if attempt is not None:
+        credit = scored(session, attempt, context_for(session, attempt, config), config, ("student", "teacher"))[0]
+    own = [one for one in session.attempts_by_id.values() if one.update_id == update_id]
+    return Node(update_id, held_out, len(own), sum(one.passed for one in own), credit)

@@ -19,8 +19,9 @@ from workbench.errors import CreditError, RunError
 from workbench.policy.prompts import Prompt
 from workbench.records import Attempt
 from workbench.runs import Run
+from workbench.session import exports, history, interventions, library, pass_rates, rounds, scoring, task_book, teaching
+from workbench.session.core import OpenRun
 from workbench.session.credit_store import StoredCredit, lost
-from workbench.session.library import Library
 from workbench.session.session import Session
 
 
@@ -31,8 +32,11 @@ class StoredPolicy:
     facts: Mapping[str, Any]
 
 
-class Replay(Library):
-    """A run, read only. What it cannot do without a model it refuses with one sentence (RunError)."""
+class Replay(OpenRun):
+    """A run, read only. What it cannot do without a model it refuses with one sentence (RunError).
+
+    Each method of `Session` that needs no model is here too, under its name.
+    """
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
@@ -43,6 +47,42 @@ class Replay(Library):
         """Open a run to look at it. Raises RunError where there is none, or it is damaged."""
         return cls(Run.open(run, read_only=True))
 
+    # Tasks
+    packs = task_book.packs
+    tasks = task_book.tasks
+    tasks_by_pack = task_book.tasks_by_pack
+    task = task_book.task
+    add_task = task_book.add_task
+    load_tasks = task_book.load_tasks
+    import_tasks = task_book.import_tasks
+    export_tasks = task_book.export_tasks
+
+    # Attempts, and which of them give signal
+    attempts = rounds.attempts
+    rewards = rounds.rewards
+    shown_to_teacher = teaching.shown_to_teacher
+    ledger = teaching.ledger
+
+    # Stored measurements
+    credits = scoring.credits
+    contexts_of = staticmethod(scoring.contexts_of)
+    credit_tests = interventions.credit_tests
+    held_out_rates = pass_rates.held_out_rates
+
+    # Timeline
+    timeline = history.timeline
+    alarms = history.alarms
+    events = history.events
+    verify = history.verify
+
+    # Other runs; taking things along
+    runs = library.runs
+    runs_beside = library.runs_beside
+    compare_runs = library.compare_runs
+    share = exports.share
+    export_run = exports.export_run
+
+    # What a session computes and a replay looks up
     def judges(self) -> list[dict[str, Any]]:
         """No model is loaded here, so none judges."""
         return []

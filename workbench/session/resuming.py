@@ -59,14 +59,14 @@ def resumed(config: PolicyConfig, run: Run) -> PolicyConfig:
     )
 
 
-def enter(policy: Policy, run: Run, config: PolicyConfig) -> None:
-    """Puts the policy where the log ends, or begins a new run with it: what it is, and its state before any update.
+def initialise_policy(policy: Policy, run: Run, config: PolicyConfig) -> None:
+    """Put the policy where the log ends, or begin a new run with it: what it is, and its state before any update.
 
     Raises RunError when the model's files are no longer those that the run was made with.
     """
     if run.events("root"):
         _check_same_files(policy, run)
-        come_home(run)
+        restore_head(run)
         load_latest(policy, run)
         return
     made_with = {
@@ -99,7 +99,7 @@ def _check(run: Run, what: str, given: object, made_with: object) -> None:
 
 
 def load_update(policy: Policy, run: Run, update_id: str, *, undone: str | None = None) -> None:
-    """Puts the policy where an update left it, bit for bit. Raises RunError, PolicyError, with nothing changed.
+    """Put the policy where an update left it, bit for bit. Raises RunError, PolicyError, with nothing changed.
 
     `undone`: the update that is undone by going there. The random state is then the one before that update, not the
     one that the update before it left: what was sampled in between is not undone.
@@ -114,8 +114,8 @@ def load_update(policy: Policy, run: Run, update_id: str, *, undone: str | None 
         policy.generator.set_state(random)
 
 
-def come_home(run: Run) -> None:
-    """Moves the head out of an experiment that a process did not live to end, to where its "job" says it belongs.
+def restore_head(run: Run) -> None:
+    """Move the head out of an experiment that its process did not finish, to where its "job" says it belongs.
 
     Whatever moved the head after the opening that found the job interrupted was a person's doing, and stays.
     """
@@ -130,7 +130,7 @@ def come_home(run: Run) -> None:
 
 
 def load_latest(policy: Policy, run: Run) -> None:
-    """Puts the policy where the log ends: at the head, with the random state after the last group of attempts.
+    """Put the policy where the log ends: at the head, with the random state after the last group of attempts.
 
     Raises RunError, PolicyError.
     """

@@ -1,64 +1,46 @@
-"""The session itself: opening, and every step of a round. Whatever is returned from here is already on disk.
+"""`Session`: opening a run with its policy, and the table of what can then be done with it.
 
-Every call may come from any thread; calls wait for each other. Knows nothing of pages.
+Whatever is returned from here is already on disk. Every call may come from any thread; calls wait for each other.
+Knows nothing of pages.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
-from workbench import evidence
-from workbench.config import LoraSettings, PolicyConfig, SamplingConfig, SDPOConfig
-from workbench.errors import FeedbackError, NoSignalError, RunError, TaskError, WorkbenchError
-from workbench.policy import Policy, load_policy
-from workbench.policy.adapter import export_adapter
-from workbench.policy.judge import ModelJudge
-from workbench.policy.merging import export_merged
-from workbench.policy.prompts import Prompt, Turn, student_prompt
-from workbench.policy.update import OnProgress
-from workbench.probe import Probe, side_effects
-from workbench.records import Attempt, FeedbackSource, Ledger, SideEffects, Task, UpdateReport, to_json
+from workbench.config import LoraSettings, PolicyConfig
+from workbench.policy import load_policy
 from workbench.runs import Run
-from workbench.runs.archive import import_run
 from workbench.runs.store import Listener
-from workbench.session.attempts import OnToken, judged, write
-from workbench.session.comparison import Comparisons
-from workbench.session.credit_store import stored_bases
-from workbench.session.held_out import HeldOutRates
-from workbench.session.hub import HubModels
-from workbench.session.intervention import Interventions
-from workbench.session.library import Library
-from workbench.session.lift import TeacherLifts
-from workbench.session.moves import TimelineMoves
-from workbench.session.node_comparison import NodeComparisons
-from workbench.session.resuming import RANDOM, enter, resumed
-from workbench.session.selection import Spans, no_signal, selected, update_item
-from workbench.session.step import measured_step
-from workbench.session.transaction import transaction
-from workbench.tasks import check_task, find_pack
-from workbench.tasks.house_rules.pack import PACK
+from workbench.session import (
+    comparison,
+    exports,
+    history,
+    hub,
+    interventions,
+    judging,
+    library,
+    lift,
+    node_comparison,
+    pass_rates,
+    rounds,
+    scoring,
+    task_book,
+    teaching,
+    updates,
+)
+from workbench.session.core import SessionCore
+from workbench.session.resuming import initialise_policy, resumed
 
-PROBE_TASKS = 6
 
+class Session(SessionCore):
+    """A policy and its run. People use its subclass `Workbench`, which adds the experiments.
 
-class Session(
-    Comparisons, HeldOutRates, HubModels, Interventions, Library, NodeComparisons, TeacherLifts, TimelineMoves
-):
-    """A policy and its run. People use its subclass `Workbench`, which adds the experiments."""
+    Each method is a function of the module that it is taken from, where it is written and documented; `run`, `policy`,
+    `config`, `head`, `pack` and `close` are `SessionCore`'s.
+    """
 
-    def __init__(self, run: Run, policy: Policy, config: PolicyConfig) -> None:
-        super().__init__(run)
-        self.policy, self.config = policy, config
-        self._stored = stored_bases(run)
-        self._probe: Probe | None = None
-        self._judges: dict[str, ModelJudge] = {}
-
-    # Opening and closing -----------------------------------------------------------------------------------------
     @classmethod
     def open(
         cls,
@@ -93,191 +75,81 @@ class Session(
         try:
             config = resumed(config, opened)
             policy = load_policy(config)
-            enter(policy, opened, config)
+            initialise_policy(policy, opened, config)
             session = cls(opened, policy, config)
         except BaseException:
             opened.close()
             raise
         return session
 
-    def prompt(self, task: Task) -> Prompt:
-        """The exact chat prompt under which the policy attempts a task. Raises PromptError."""
-        with self._lock:
-            return student_prompt(self.policy, task)
+    # Tasks
+    packs = task_book.packs
+    tasks = task_book.tasks
+    tasks_by_pack = task_book.tasks_by_pack
+    open_pack = task_book.open_pack
+    task = task_book.task
+    add_task = task_book.add_task
+    load_tasks = task_book.load_tasks
+    import_tasks = task_book.import_tasks
+    export_tasks = task_book.export_tasks
 
-    # Attempts and feedback ---------------------------------------------------------------------------------------
-    def attempt(
-        self,
-        task: Task,
-        n: int = 8,
-        *,
-        sampling: SamplingConfig | None = None,
-        turns: Sequence[Turn] = (),
-        on_token: OnToken | None = None,
-        stop: threading.Event | None = None,
-    ) -> list[Attempt]:
-        """Sample a group of `n` attempts, run and judge them; all are on disk when they are returned.
+    # Attempts and feedback
+    prompt = rounds.prompt
+    attempt = rounds.attempt
+    attempt_many = rounds.attempt_many
+    attempts = rounds.attempts
+    give_feedback = rounds.give_feedback
+    rewards = rounds.rewards
 
-        `turns`: (attempt, feedback) pairs that stay in the prompt, for a baseline that learns from nothing else.
-        `on_token(index, text so far)` is called while they are written; setting `stop` keeps what is there.
-        Raises TaskError, PromptError, SandboxError; PolicyError, before anything is sampled, for a judge that cannot
-        be loaded.
-        """
-        return self.attempt_many([task], n, sampling=sampling, turns=[turns], on_token=on_token, stop=stop)
+    # Judges
+    judge = judging.judge
+    judge_many = judging.judge_many
+    prepare_judges = judging.prepare_judges
+    judges = judging.judges
 
-    def attempt_many(
-        self,
-        tasks: Sequence[Task],
-        n: int = 8,
-        *,
-        sampling: SamplingConfig | None = None,
-        turns: Sequence[Sequence[Turn]] = (),
-        on_token: OnToken | None = None,
-        stop: threading.Event | None = None,
-    ) -> list[Attempt]:
-        """One group of `n` attempts for each task, sampled in one batch; `turns`: for each task, or none at all."""
-        if n < 1:
-            raise TaskError(f"{n} attempts were asked for; ask for at least 1.")
-        sampling = sampling or SamplingConfig()
-        with self._lock:
-            tasks = [self._keep(check_task(task)) for task in tasks]
-            self.prepare_judges(tasks)
-            before = self.policy.generator.get_state()
-            try:
-                asked = [task for task in tasks for _ in range(n)]
-                said = {task.id: of for task, of in zip(tasks, turns or [()] * len(tasks), strict=True)}
-                written = write(self.policy, asked, sampling, turns=said, on_token=on_token, stop=stop)
-                verdicts = self.judge_many([(one.task, one.text) for one in written])
-                attempts = judged(written, verdicts, temperature=sampling.temperature, update_id=self.head)
-                random = self.run.blobs.put({RANDOM: self.policy.generator.get_state()})
-                last = attempts[-1]
-                self.run.append_all([("attempt", to_json(a), (random,) if a is last else ()) for a in attempts])
-            except BaseException:
-                self.policy.generator.set_state(before)  # nothing was drawn that anyone will see
-                raise
-            self._attempts |= {attempt.id: attempt for attempt in attempts}
-            return attempts
+    # What the self-teacher is shown, and what it thinks of each token
+    shown_to_teacher = teaching.shown_to_teacher
+    teacher_prompt = scoring.teacher_prompt
+    credit = scoring.credit
+    credits = scoring.credits
+    what_if = scoring.what_if
+    contexts_of = staticmethod(scoring.contexts_of)
+    check_credit = scoring.check_credit
+    compare = comparison.compare
+    teacher_lift = lift.teacher_lift
 
-    def give_feedback(
-        self,
-        attempt: Attempt,
-        text: str | None = None,
-        reward: float | None = None,
-        mode: str = "replace",
-        *,
-        source: FeedbackSource = "person",
-        demonstration: Attempt | None = None,
-    ) -> Attempt:
-        """A person's words and/or reward for an attempt; they replace the environment's feedback or join it.
+    # Is a credit right? Another token in its place
+    test_credit = interventions.test_credit
+    credit_tests = interventions.credit_tests
+    force_token = interventions.force_token
 
-        `source`: whose words they are. `demonstration`: another attempt at the task, which the self-teacher is shown
-        from now on; the attempt itself takes a former choice back. Returns the attempt as it now stands. Raises
-        FeedbackError: unknown attempt, nothing said, a reward outside 0 to 1, a demonstration of another task.
-        """
-        shown = None if demonstration is None else demonstration.id if demonstration.id != attempt.id else ""
-        data = {"attempt_id": attempt.id, "text": text, "reward": reward, "source": source, "mode": mode}
-        if shown is not None:
-            data["demonstration_id"] = shown
-        with self._lock:
-            if demonstration is not None and self._known(demonstration).task_id != self._known(attempt).task_id:
-                raise FeedbackError("A demonstration must be an attempt at the same task; choose another.")
-            self.run.append("feedback", data)
-            changed = self.run.state().attempts[attempt.id]
-            self._attempts[attempt.id] = changed
-            return changed
+    # Updates
+    ledger = teaching.ledger
+    update = updates.update
+    drift = updates.drift
+    held_out = pass_rates.held_out
+    held_out_rates = pass_rates.held_out_rates
 
-    # Updates -----------------------------------------------------------------------------------------------------
-    def update(
-        self,
-        attempts: Sequence[Attempt],
-        config: SDPOConfig | None = None,
-        *,
-        spans: Spans | None = None,
-        on_progress: OnProgress | None = None,
-        stop: threading.Event | None = None,
-    ) -> UpdateReport:
-        """One update on these attempts, as a transaction; it is on disk when it is returned.
+    # Timeline
+    timeline = history.timeline
+    undo = history.undo
+    redo = history.redo
+    checkout = history.checkout
+    branch = history.branch
+    compare_nodes = node_comparison.compare_nodes
+    alarms = history.alarms
+    events = history.events
+    verify = history.verify
 
-        `spans`: attempt id -> (start, end) or a list of them, tokens counted from 0, `end` excluded: only these tokens
-        of the attempt count, none for an empty list; an attempt that is not named counts whole.
-        `on_progress(done, total)` is called after each micro-batch; setting `stop` takes everything back at the next.
+    # Other runs and other models
+    runs = library.runs
+    runs_beside = library.runs_beside
+    compare_runs = library.compare_runs
+    hub_models = hub.hub_models
 
-        Raises NoSignalError (with the ledger's reasons), ConfigError (a span that does not fit), UpdateError
-        (cancelled, not finite, out of memory, moved too far), RunError (disk). Whatever is raised, the policy is what
-        it was before, and so is the run but for a "failed" event that says why.
-        """
-        config = config or SDPOConfig()
-        with self._lock:
-            known = [self._known(attempt) for attempt in {attempt.id: attempt for attempt in attempts}.values()]
-            chosen = selected(spans, known)
-            entries = self.ledger(known, config, spans=spans)
-            if not any(entry.used for entry in entries):
-                raise NoSignalError(no_signal(entries))
-            prompts = [self._taught(a, entry, config) for a, entry in zip(known, entries, strict=True)]
-            items = [update_item(a, ids, chosen.get(a.id)) for a, ids in zip(known, prompts, strict=True)]
-            probe = self._get_probe(known)
-            try:
-                with transaction(self.policy, self.run):
-                    report = measured_step(
-                        self.policy,
-                        known,
-                        items,
-                        entries,
-                        config,
-                        probe,
-                        parent_id=self.head,
-                        cancel=stop.is_set if stop else None,
-                        on_progress=on_progress,
-                    )
-                    self.run.commit_update(report, self.run.blobs.put(self.policy.state()), config=asdict(config))
-            except BaseException as error:
-                self._note_failure(known, config, error)
-                raise
-            self._reports[report.update_id] = report
-            return report
-
-    def _note_failure(self, attempts: Sequence[Attempt], config: SDPOConfig, error: BaseException) -> None:
-        """Why an update failed, for whoever reads the log later; a disk that refuses this too is no second failure."""
-        why = str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
-        data = {"what": "update", "attempts": [one.id for one in attempts], "method": config.method, "why": why}
-        with suppress(RunError):
-            self.run.append("failed", data)
-
-    def _taught(self, attempt: Attempt, entry: Ledger, config: SDPOConfig) -> tuple[int, ...] | None:
-        """The teacher's prompt of an attempt, where an update needs one."""
-        shown = self._evidence(attempt, config)
-        if not (entry.used and evidence.is_taught(attempt, shown, config)):
-            return None
-        return self._teacher_prompt(attempt, shown, config).ids
-
-    def _get_probe(self, attempts: Sequence[Attempt]) -> Probe:
-        if self._probe is None:
-            tasks = (
-                find_pack(PACK).held_out(PROBE_TASKS)
-                if self.config.model == "embedded" or not attempts
-                else [self.task(task_id) for task_id in dict.fromkeys(a.task_id for a in attempts)]
-            )
-            self._probe = Probe(self.policy, [student_prompt(self.policy, task).ids for task in tasks])
-        return self._probe
-
-    def drift(self) -> SideEffects:
-        """How far the policy is from its base (adapter off) on the probe: KL(base || now), entropies of both; nats."""
-        with self._lock:
-            probe = self._get_probe(list(self._attempts.values()))
-            return side_effects(probe.base, probe.measure(self.policy), probe.base)
-
-    # Taking things along -----------------------------------------------------------------------------------------
-    def export_adapter(self, path: str | Path) -> Path:
-        """Write the adapter as a directory that plain PEFT loads. Raises PolicyError where it cannot be written."""
-        with self._lock:
-            return export_adapter(self.policy.model, Path(path))
-
-    def export_merged(self, path: str | Path) -> Path:
-        """Write base and adapter as one unquantised model. Raises PolicyError where it cannot be written."""
-        with self._lock:
-            return export_merged(self.policy, self.config, Path(path))
-
-    @staticmethod
-    def import_run(archive: str | Path, directory: str | Path) -> Path:
-        """Make a run directory from an archive; open it with `Workbench.open`. Raises RunError for a bad archive."""
-        return import_run(Path(archive), Path(directory))
+    # Taking things along
+    share = exports.share
+    export_run = exports.export_run
+    import_run = staticmethod(exports.import_run)
+    export_adapter = exports.export_adapter
+    export_merged = exports.export_merged

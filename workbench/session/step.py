@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 
-from workbench.config import SDPOConfig
+from workbench.config import TEACHERS, SDPOConfig
 from workbench.errors import UpdateError
 from workbench.policy import Policy
 from workbench.policy.average import Average
@@ -43,8 +43,9 @@ def measured_step(
         raise UpdateError(
             "These attempts were sampled at different temperatures; update on those of one temperature at a time."
         )
-    # The `ema` teacher starts as the policy before its first update and moves once per update, not per optimiser step.
-    average = (policy.average or Average.start(policy.adapter)) if config.teacher == "ema" else None
+    # The average starts as the policy before its first update and moves once per update, not per optimiser step.
+    averaged = TEACHERS[config.teacher].averaged
+    average = (policy.average or Average.start(policy.adapter)) if averaged else None
     before = probe.measure(policy)
     result = sdpo_step(policy, items, config, temperatures.pop(), cancel=cancel, on_progress=on_progress)
     after = probe.measure(policy)

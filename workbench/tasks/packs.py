@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 from workbench.errors import TaskError
 from workbench.records import Task
+from workbench.tasks.drawing import browsed_tasks, with_feedback
 from workbench.tasks.house_rules.house_pack import HouseRules
 from workbench.tasks.house_rules.pack import PACK, load_house_pack, parse_name
 from workbench.tasks.judging import check_task
-from workbench.tasks.pack import Pack, browsed_tasks, with_feedback
+from workbench.tasks.pack import Pack
 from workbench.tasks.registry import registered_packs
 from workbench.tasks.task_pack import TaskPack
 

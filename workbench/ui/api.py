@@ -1,4 +1,4 @@
-"""The named endpoints: the page's verbs for programs. Each waits for its job and returns plain JSON data.
+"""The named endpoints: one loop over the declared actions. Each answers a program in plain JSON data.
 
 They wait without holding a thread: however many programs wait for the model, the page's own handlers find one free.
 """
@@ -6,162 +6,104 @@ They wait without holding a thread: however many programs wait for the model, th
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
-from collections.abc import Callable
-from itertools import chain
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
-from workbench.config import SamplingConfig, SDPOConfig
-from workbench.errors import ConfigError, TaskError
-from workbench.records import to_json
-from workbench.tasks import is_built_in
+from workbench.errors import ConfigError, RunError
+from workbench.service.action import Action, Argument, Immediate
+from workbench.service.actions import every_action
+from workbench.service.actions.runs import NO_ARCHIVE
+from workbench.service.checks import is_text
+from workbench.service.queue import JobQueue
 from workbench.tasks.sandbox import shown
-from workbench.ui import book_endpoints, endpoints, experiment_endpoints, intervention
-from workbench.ui.board import find
-from workbench.ui.endpoints import Endpoint
-from workbench.ui.forms import is_text, make_config
-from workbench.ui.header import queue
-from workbench.ui.panel import polite
-from workbench.ui.studio import Studio, detail
+from workbench.ui.panel import finished, polite
 
-
-def build(studio: Studio) -> None:
-    """Declare the endpoints; called inside the `gr.Blocks`."""
-    desk = studio.desk
-
-    async def result(job: Any) -> Any:
-        # Shielded: a client that goes away must not cancel the future that the desk's thread will fill.
-        return await asyncio.shield(asyncio.wrap_future(job.future))
-
-    async def tasks(pack: str = "") -> list:
-        """The tasks of a pack, or of all packs of the run; a built-in pack need not be in it yet."""
-
-        def run(workbench: Any, job: Any) -> list[dict[str, Any]]:
-            if pack and pack not in workbench.packs() and not is_built_in(pack):
-                raise TaskError(f"There is no pack {shown(pack)}; there are {', '.join(workbench.packs())}.")
-            return [to_json(task) for task in workbench.tasks(pack or None)]
-
-        return await result(desk.submit("tasks", "Listing tasks", run))
-
-    async def sample(task: str, n: int = 8, temperature: float = 1.0, max_new_tokens: int = 96) -> dict:
-        """Sample and judge n attempts at a task."""
-        sampling = make_config(SamplingConfig, {"temperature": temperature, "max_new_tokens": max_new_tokens})
-        return {"attempts": [to_json(attempt) for attempt in await result(studio.sample(task, n, sampling))]}
-
-    async def judge(task: str, text: str) -> dict:
-        """Judge a text as an answer to a task; nothing is recorded."""
-        return to_json(await result(studio.judge(task, text)))
-
-    async def feedback(
-        attempt: str,
-        text: str | None = None,
-        reward: float | None = None,
-        mode: str = "replace",
-        source: str = "person",
-        demonstration: str | None = None,
-    ) -> dict:
-        """Give an attempt feedback and/or a reward; demonstration: another attempt that its teacher is shown."""
-        given = studio.feedback(attempt, text, reward, mode, source=source, demonstration_id=demonstration)
-        return to_json(await result(given))
-
-    async def credit(attempt: str, config: dict | None = None, contexts: list | None = None) -> dict:
-        """The credit of an attempt, token by token, and the teacher's exact prompt; contexts: names, or ["all"]."""
-        made = make_config(SDPOConfig, config)
-        asked = None if contexts is None else [str(name) for name in contexts]
-
-        def run(workbench: Any, job: Any) -> Any:
-            return detail(workbench, find(workbench, attempt), made, asked)
-
-        known = await result(desk.submit("credit", "Colouring", run))
-        return {**known.payload, "teacher_prompt": known.teacher_text, "teacher_ids": list(known.teacher_ids)}
-
-    async def update(attempts: list, config: dict | None = None, spans: dict | None = None) -> dict:
-        """One update on these attempts (ids); spans: id -> [start, end], the only tokens of it that count."""
-        return to_json(await result(studio.update(attempts, make_config(SDPOConfig, config), spans)))
-
-    async def undo() -> dict:
-        """Take the newest update back; the policy is bit for bit what it was before."""
-        return {"head": await result(studio.move("undo"))}
-
-    async def redo() -> dict:
-        """Make the update again that was undone last."""
-        return {"head": await result(studio.move("redo"))}
-
-    async def checkout(update_id: str) -> dict:
-        """Go to any node of the timeline."""
-        return {"head": await result(studio.move("checkout", update_id))}
-
-    async def held_out() -> dict:
-        """Measure the held-out pass rate of the head, with its 95 % interval."""
-        return await result(studio.held_out())
-
-    async def status() -> dict:
-        """What the workbench is doing; never waits for it."""
-        job = desk.current
-        return {
-            "state": desk.state,
-            "job": job.label if job else "",
-            "waiting": desk.waiting(),
-            "queue": queue(desk),
-            **{name: desk.facts.get(name) for name in ("head", "run", "policy", "judges", "damage")},
-            "problem": desk.problem,
-        }
-
-    async def stop(job: int | None = None) -> dict:
-        """Stop a job by its id in the queue, also one that waits; without an id, what runs, at its next safe point."""
-        return {"stopped": desk.stop(job)}
-
-    async def reopen() -> dict:
-        """After a failure: open the run again where its log ends."""
-        desk.reopen()
-        return {"state": desk.state}
-
-    named: list[Endpoint] = [tasks, sample, judge, feedback, credit, update, undo, redo, checkout, held_out]
-    parts = (endpoints, book_endpoints, experiment_endpoints, intervention)
-    others = chain.from_iterable(part.endpoints(studio, result) for part in parts)
-    for endpoint in (*named, status, stop, reopen, *others):
-        gr.api(polite(checked(endpoint)), api_name=endpoint.__name__, concurrency_limit=None)
-
-
-KINDS: dict[type, str] = {
+NAMES: dict[type, str] = {
     str: "text",
     int: "a whole number",
     float: "a number",
     bool: "true or false",
     list: "a list",
     dict: "an object",
-    type(None): "nothing",
+    NoneType: "nothing",
 }
 
 
-def checked(endpoint: Callable[..., Any]) -> Callable[..., Any]:
-    """The endpoint, refusing what its signature does not name (ConfigError): Gradio passes any JSON on to it."""
-    kinds = {name: _kinds(hint) for name, hint in get_type_hints(endpoint).items()}
-
-    @functools.wraps(endpoint)
-    async def wrapped(*args: Any, **kwargs: Any) -> Any:
-        for name, value in inspect.signature(endpoint).bind(*args, **kwargs).arguments.items():
-            if not _fits(value, kinds[name]):
-                said = " or ".join(KINDS[kind] for kind in kinds[name])
-                raise ConfigError(f"The argument {name!r} is {shown(value)}; it must be {said}.")
-        return await endpoint(*args, **kwargs)
-
-    return wrapped
+def build(queue: JobQueue) -> None:
+    """Declare an endpoint for every action that has one; called inside the `gr.Blocks`."""
+    for action in every_action().values():
+        if action.endpoint:
+            handler = polite(endpoint(action, queue), escape=False)
+            gr.api(handler, api_name=action.name, concurrency_limit=None)
 
 
-def _kinds(hint: Any) -> tuple[type, ...]:
-    """The types that a hint allows, without what they hold: `list[str] | None` is (list, NoneType)."""
-    options = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    return tuple(get_origin(option) or option for option in options)
+def endpoint(action: Action[..., Any] | Immediate[..., Any], queue: JobQueue) -> Callable[..., Any]:
+    """The async function behind a named endpoint, with the signature that Gradio documents and checks for clients."""
+    parameters = [_parameter(argument) for argument in action.arguments]
+    signature = inspect.Signature(parameters, return_annotation=dict)
+
+    async def answer(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs).arguments
+        values = {argument.name: _value(argument, given) for argument in action.arguments if argument.name in given}
+        if isinstance(action, Immediate):
+            return action.reply(await asyncio.to_thread(action, queue, **values))
+        return action.reply(await finished(action(queue, **values)))
+
+    answer.__name__, answer.__doc__ = action.name, action.function.__doc__
+    answer.__signature__ = signature  # type: ignore[attr-defined]
+    answer.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": dict}
+    return answer
 
 
-def _fits(value: object, kinds: tuple[type, ...]) -> bool:
+def _parameter(argument: Argument) -> inspect.Parameter:
+    """An argument as JSON has it: settings are an object or nothing, an uploaded file is an object."""
+    kinds = _kinds(argument)
+    annotation: Any = kinds[0]
+    for kind in kinds[1:]:
+        annotation = annotation | (None if kind is NoneType else kind)
+    default = None if is_dataclass(argument.default) else argument.default
+    return inspect.Parameter(
+        argument.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation
+    )
+
+
+def _kinds(argument: Argument) -> tuple[type, ...]:
+    """The JSON types of an argument, without what they hold: `list[str] | None` is (list, NoneType)."""
+    if is_dataclass(argument.type):
+        return dict, NoneType
+    options = get_args(argument.type) if isinstance(argument.type, UnionType) else (argument.type,)
+    origins = [get_origin(option) or option for option in options]
+    return tuple({Mapping: dict, Sequence: list, Path: dict}.get(origin, origin) for origin in origins)
+
+
+def _value(argument: Argument, given: Mapping[str, Any]) -> Any:
+    """The value for the action. Raises ConfigError for one of a type that the argument does not have."""
+    value, kinds = given[argument.name], _kinds(argument)
+    if not _fits(value, kinds):
+        wanted = " or ".join(NAMES[kind] for kind in kinds)
+        raise ConfigError(f"The argument {argument.name!r} is {shown(value)}; it must be {wanted}.")
+    return uploaded(value) if argument.type is Path else value
+
+
+def _fits(value: object, kinds: Sequence[type]) -> bool:
     if isinstance(value, bool):
         return bool in kinds
     if isinstance(value, str):
         return str in kinds and is_text(value)
-    return isinstance(value, (*kinds, int) if float in kinds else kinds)
+    return isinstance(value, (*kinds, int) if float in kinds else tuple(kinds))
+
+
+def uploaded(file: Mapping[str, Any]) -> Path:
+    """The path of a file that a program has uploaded. Raises RunError for any other file: none other is read."""
+    path = file.get("path")
+    folder = Path(get_upload_folder()).resolve()
+    if isinstance(path, str) and "\0" not in path and Path(path).resolve().is_relative_to(folder):
+        return Path(path)
+    raise RunError(NO_ARCHIVE)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from workbench.records import UpdateReport
 
@@ -17,8 +18,26 @@ LONGEST_NAME = 24  # characters of a branch in the legend
 BRANCHES = (LINE, "#a26bd0", "#2f9e83", "#c2607a", "#8a7a2f")  # each 3:1 or better on both grounds
 
 
+class Node(Protocol):
+    """A node of a timeline."""
+
+    @property
+    def update_id(self) -> str: ...
+
+    @property
+    def report(self) -> UpdateReport | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node of which nothing but its id is known."""
+
+    update_id: str
+    report: UpdateReport | None = None
+
+
 def learning_curves(
-    branches: Sequence[tuple[str, Sequence[Mapping[str, Any]]]],
+    branches: Sequence[tuple[str, Sequence[Node]]],
     measured: Mapping[str, Mapping[str, Any]],
     title: str = "held-out pass rate",
 ) -> Any:
@@ -69,13 +88,12 @@ def learning_curves(
     return figure
 
 
-def _rate(node: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+def _rate(node: Node, measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
     """Rate and interval at a node; what an update measured by itself has none."""
-    known = measured.get(node["update_id"])
+    known = measured.get(node.update_id)
     if known:
         return {**known, "says": f"{known['passed']} of {known['total']} held-out tasks"}
-    report = node.get("report")
-    rate = None if report is None else report.side_effects.held_out_after
+    rate = None if node.report is None else node.report.side_effects.held_out_after
     return None if rate is None else {"rate": rate, "low": rate, "high": rate, "says": "as the update measured it"}
 
 

@@ -12,10 +12,12 @@ import gradio as gr
 
 from workbench.config import SamplingConfig
 from workbench.errors import TaskError
-from workbench.ui.forms import make_config
-from workbench.ui.job import Job
+from workbench.records import Attempt
+from workbench.service.actions.round import feedback, sample
+from workbench.service.checks import make_config
+from workbench.service.job import Job
+from workbench.service.queue import JobQueue
 from workbench.ui.panel import QUIET, Panel, Selection, Then, chosen_id, polite
-from workbench.ui.studio import Studio
 
 ATTEMPTS = 6
 
@@ -62,11 +64,11 @@ PRESETS = {
 class ClassroomPanel(Panel):
     """The prepared rounds; the page shows them in classroom mode only."""
 
-    def __init__(self, studio: Studio, selection: Selection) -> None:
+    def __init__(self, queue: JobQueue, selection: Selection) -> None:
         super().__init__()
-        self.studio, self.selection = studio, selection
+        self.queue, self.selection = queue, selection
         rows = [asdict(preset) for preset in PRESETS.values()]
-        self.rounds = self.draw("presets", lambda m: {"presets": rows, "off": bool(m.facts.get("read_only"))})
+        self.rounds = self.draw("presets", lambda m: {"presets": rows, "off": m.state.read_only})
 
     def connect(self, then: Then) -> None:
         """A prepared round is started by pressing it; its task becomes the chosen one."""
@@ -78,19 +80,19 @@ class ClassroomPanel(Panel):
         preset = PRESETS.get(chosen_id(event))
         if preset is None:
             raise TaskError(f"There is no such prepared round; there are {', '.join(PRESETS)}.")
-        start(self.studio, preset, make_config(SamplingConfig, sampling))
+        start(self.queue, preset, make_config(SamplingConfig, sampling))
         return preset.task_id, ""
 
 
-def start(studio: Studio, preset: Preset, sampling: SamplingConfig) -> Job:
-    """The job that samples; where words belong to the round, another one follows it and gives them."""
-    job = studio.sample(preset.task_id, ATTEMPTS, sampling)
+def start(queue: JobQueue, preset: Preset, sampling: SamplingConfig) -> Job[list[Attempt]]:
+    """Queue the sampling; where words belong to the round, another job follows it and gives them."""
+    job = sample(queue, preset.task_id, ATTEMPTS, sampling.temperature, sampling.max_new_tokens)
     if preset.feedback is not None:
-        job.future.add_done_callback(lambda done: None if done.exception() else _say(studio, preset, done.result()))
+        job.future.add_done_callback(lambda done: None if done.exception() else _say(queue, preset, done.result()))
     return job
 
 
-def _say(studio: Studio, preset: Preset, attempts: Any) -> None:
+def _say(queue: JobQueue, preset: Preset, attempts: list[Attempt]) -> None:
     failed = next((attempt for attempt in attempts if not attempt.passed), None)
     if failed is not None:
-        studio.feedback(failed.id, preset.feedback, None)
+        feedback(queue, failed.id, preset.feedback)

@@ -5,25 +5,26 @@ What runs and what waits can be stopped from here, each by itself; after a failu
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 
 from workbench.config import model_name
 from workbench.errors import RunError
-from workbench.ui.moment import Moment
+from workbench.service.actions.status import listed
+from workbench.service.queue import JobQueue
+from workbench.service.snapshot import Snapshot
 from workbench.ui.panel import QUIET, Panel, Then, polite
-from workbench.ui.worker import Desk
 
 
 class HeaderPanel(Panel):
     """The line above the tabs. `run`: its name until the run is open and says it itself."""
 
-    def __init__(self, desk: Desk, run: str) -> None:
+    def __init__(self, queue: JobQueue, run: str) -> None:
         super().__init__()
-        self.desk = desk
-        self.line = self.draw("header", lambda moment: header(moment, run))
+        self.queue = queue
+        self.line = self.draw("header", lambda snapshot: header(snapshot, run))
 
     def connect(self, then: Then) -> None:
         """The drawn line asks to stop a job, or to open the run again."""
@@ -32,54 +33,36 @@ class HeaderPanel(Panel):
     def on_press(self, event: gr.EventData) -> None:
         """Stop a job by its number, or open the run again. Raises RunError where there is nothing to do that to."""
         if getattr(event, "id", "") == "reopen":
-            self.desk.reopen()
+            self.queue.reopen()
             return
         job = getattr(event, "job", None)
-        if not isinstance(job, int) or not self.desk.stop(job):
+        if not isinstance(job, int) or not self.queue.stop(job):
             raise RunError("There is no such job any more: it ended before it could be stopped.")
 
 
-def header(moment: Moment, run: str) -> dict[str, Any]:
+def header(snapshot: Snapshot, run: str) -> dict[str, Any]:
     """The line at the top as one tab sees it."""
-    desk, facts = moment.desk, moment.facts
-    policy, judges = facts.get("policy", {}), facts.get("judges", ())
+    queue, state = snapshot.queue, snapshot.state
+    policy, judges = state.policy, state.judges
     models = [str(policy.get("model", "")), *(judge["model"] for judge in judges)]
-    jobs = queue(desk)
-    busy = bool(jobs) and desk.state == "ready"
+    jobs = listed(queue)
+    busy = bool(jobs) and queue.status == "ready"
     return {
-        "run": facts.get("run", run),
+        "run": state.run or run,
         "facts": [*map(judge_fact, judges), *policy_facts(policy)],  # what is at the end may be cut
         "directories": [model for model in models if model_name(model) != model],
-        "state": "busy" if busy else desk.state,
+        "state": "busy" if busy else queue.status,
         "jobs": jobs,
-        "tab": moment.tab,
-        "problem": desk.problem,
-        "problem_for": desk.problem_for,
-        "damage": facts.get("damage", ""),
-        "replay": bool(facts.get("read_only")),
+        "tab": snapshot.tab,
+        "problem": queue.problem,
+        "problem_for": queue.problem_for,
+        "damage": state.damage,
+        "replay": state.read_only,
     }
 
 
-def queue(desk: Desk) -> list[dict[str, Any]]:
-    """What people asked for, in the order in which it is done: position 0 runs, 1 is next.
-
-    What runs also says `seconds` so far, `left` (seconds, None where nothing tells) and `progress`, where it counts.
-    """
-    line, running = desk.line(), desk.current
-    first = 0 if line and line[0] is running else 1
-    jobs = []
-    for position, job in enumerate(line, first):
-        entry = {"id": job.number, "kind": job.kind, "label": job.label, "by": job.by, "position": position}
-        if job is running:
-            left, far = job.left_s(), job.progress
-            entry |= {"seconds": round(job.seconds()), "left": None if left is None else round(left)}
-            entry["progress"] = None if far is None else asdict(far)
-        jobs.append(entry)
-    return jobs
-
-
-def policy_facts(policy: dict[str, Any]) -> list[str]:
-    """What the policy is, a few words each."""
+def policy_facts(policy: Mapping[str, Any]) -> list[str]:
+    """The policy in a few words each: size, precision, device, adapter."""
     names = ("parameters", "quantization", "dtype", "device", "attention")
     facts = [amount(policy[name]) for name in names if policy.get(name) not in (None, "", "none")]
     if "model" in policy:
@@ -90,7 +73,7 @@ def policy_facts(policy: dict[str, Any]) -> list[str]:
     return facts
 
 
-def judge_fact(judge: dict[str, Any]) -> str:
+def judge_fact(judge: Mapping[str, Any]) -> str:
     """A judge that is in memory, and how much its weights take of it."""
     size = judge["memory_bytes"]
     taken = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.2g} MB"

@@ -1,10 +1,11 @@
 """What every panel of a tab is made of: components that follow what is true, and polite handlers.
 
-A handler acts for the tab that called it; the desk's jobs remember for whom.
+A handler acts for the tab that called it; jobs remember for whom.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
 import html
@@ -19,8 +20,8 @@ from gradio.context import LocalContext
 
 from workbench.errors import WorkbenchError
 from workbench.heatmap import island
-from workbench.ui.job import ASKED_BY
-from workbench.ui.moment import Moment
+from workbench.service.job import ASKED_BY, Job, R
+from workbench.service.snapshot import Snapshot
 
 QUIET: dict[str, Any] = {
     "show_progress": "hidden",
@@ -54,22 +55,24 @@ class Shown:
 
     name: str
     component: Any
-    read: Callable[[Moment], Any]  # plain data
+    read: Callable[[Snapshot], Any]  # plain data
     render: Callable[[Any], Any]  # data -> what Gradio is told
 
 
 class Panel:
-    """A part of a tab. Its constructor lays it out where it is called; `shown` follows what is true."""
+    """A tab, or a part of one. Its constructor lays it out where it is called; `shown` follows what is true."""
 
-    def __init__(self) -> None:
+    tab: gr.Tab | None = None  # the tab that it fills, set by the page
+
+    def __init__(self, *_: Any) -> None:
         self.shown: list[Shown] = []
 
-    def follow(self, name: str, component: Any, read: Callable[[Moment], Any], render: Callable[[Any], Any]) -> Any:
+    def follow(self, name: str, component: Any, read: Callable[[Snapshot], Any], render: Callable[[Any], Any]) -> Any:
         """The component, from now on kept in step."""
         self.shown.append(Shown(name, component, read, render))
         return component
 
-    def draw(self, kind: str, read: Callable[[Moment], dict[str, Any]]) -> gr.HTML:
+    def draw(self, kind: str, read: Callable[[Snapshot], dict[str, Any]]) -> gr.HTML:
         """An area that the script's part `kind` draws from the data that `read` gives."""
         made: gr.HTML = self.follow(kind, part(kind), read, numbered)
         return made
@@ -97,11 +100,15 @@ def part(kind: str, name: str = "") -> gr.HTML:
     )
 
 
-def polite(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """A handler, plain or async, acting for the tab that calls; its WorkbenchErrors reach the page as one sentence."""
+def polite(handler: Callable[..., Any], *, escape: bool = True) -> Callable[..., Any]:
+    """A handler, plain or async, acting for the tab that calls; its WorkbenchErrors become one sentence there.
+
+    `escape`: for the page, where Gradio renders the sentence as HTML; a program gets it as it is.
+    """
 
     def refusal(error: WorkbenchError) -> gr.Error:
-        return gr.Error(html.escape(str(error)), print_exception=False, title="Not done")  # Gradio renders HTML
+        sentence = html.escape(str(error)) if escape else str(error)
+        return gr.Error(sentence, print_exception=False, title="Not done")
 
     @functools.wraps(handler)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -126,6 +133,12 @@ def tab_of(request: gr.Request | None) -> str:
     """A name for the tab or program that asks. Not its session's hash, by which others could listen in."""
     session = getattr(request, "session_hash", None)
     return hashlib.sha256(str(session).encode()).hexdigest()[:16] if session else ""
+
+
+async def finished(job: Job[R]) -> R:
+    """Wait for a job without holding a thread; a page that goes away leaves the job to finish."""
+    result: R = await asyncio.shield(asyncio.wrap_future(job.future))
+    return result
 
 
 def chosen_id(event: gr.EventData) -> str:

@@ -96,7 +96,7 @@ def theme() -> gr.themes.Base:
 
 
 def _asset(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return files(__package__).joinpath("static", name).read_text(encoding="utf-8")
 
 
 def head() -> str:

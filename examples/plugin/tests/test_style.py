@@ -7,7 +7,7 @@ import pytest
 from workbench.errors import TaskError
 from workbench.records import Task
 from workbench.tasks import find_pack, judge
-from workbench.tasks.pack import check_apart, held_out_tasks, train_tasks
+from workbench.tasks.drawing import check_apart, held_out_tasks, train_tasks
 
 WORDS = {"uses": ["sorted"], "avoids": ["sum"]}
 

@@ -1,0 +1,20 @@
+"""Everything that people can ask of an open workbench: a queue of jobs, published state, actions. Knows no page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from workbench.service.publish import publish_judges, publish_opened
+from workbench.service.queue import JobQueue
+
+if TYPE_CHECKING:
+    from workbench import Workbench
+    from workbench.session.replay import Replay
+
+__all__ = ["JobQueue", "make_queue"]
+
+
+def make_queue(opener: Callable[[], Workbench | Replay]) -> JobQueue:
+    """A queue to be started; `opener` returns the workbench and runs in the worker's thread."""
+    return JobQueue(opener, publish_opened, publish_judges)

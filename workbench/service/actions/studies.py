@@ -1,0 +1,58 @@
+"""The actions of the studies: where credit lands, and what an update does, over hundreds of programs and updates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from workbench.experiments.settings import CreditStudySettings, UpdateStudySettings, learning_rates
+from workbench.service.action import JobContext, action
+from workbench.service.checks import whole
+from workbench.service.experiment_job import Name, Seed, carry_out
+
+CREDIT, UPDATE = CreditStudySettings(), UpdateStudySettings()
+RATES = ", ".join(f"{rate:g}" for rate in UPDATE.learning_rates)
+
+
+@action("Start", job="Studying where credit lands")
+def study_credit(
+    context: JobContext,
+    programs: Annotated[int, whole("programs", 1, 100_000)] = CREDIT.programs,
+    rounds: Annotated[int, whole("rounds", 1, 10_000)] = CREDIT.rounds,
+    programs_per_teacher: Annotated[int, whole("programs_per_teacher", 1, 100_000)] = CREDIT.programs_per_teacher,
+    tests: Annotated[int, whole("tests", 1, 100_000)] = CREDIT.tests,
+    continuations: Annotated[int, whole("continuations", 1, 256)] = CREDIT.continuations,
+    seed: Seed = 0,
+    name: Name = "",
+) -> dict[str, Any]:
+    """Where credit lands in programs with one wrong stage; returns when the study is finished or stopped."""
+    settings = CreditStudySettings(programs, rounds, programs_per_teacher, tests, continuations)
+
+    def begin(called: str) -> Iterator[Any]:
+        return context.workbench.study_credit(settings, seed=seed, name=called, stop=context.job.stop)
+
+    return carry_out(context, "study-credit", name, begin)
+
+
+def _rates(value: str) -> tuple[float, ...]:
+    rates = learning_rates(value)
+    UpdateStudySettings(learning_rates=rates)  # raises for one that no update takes
+    return rates
+
+
+@action("Start", job="Studying what an update does")
+def study_update(
+    context: JobContext,
+    groups: Annotated[int, whole("groups", 1, 100_000)] = UPDATE.groups,
+    attempts: Annotated[int, whole("attempts", 1, 256)] = UPDATE.attempts,
+    learning_rates: Annotated[str, _rates] = RATES,
+    seed: Seed = 0,
+    name: Name = "",
+) -> dict[str, Any]:
+    """What an update does, by loss and learning rate; returns when the study is finished or stopped."""
+    settings = UpdateStudySettings(groups, attempts, learning_rates)  # type: ignore[arg-type]  # parsed by its check
+
+    def begin(called: str) -> Iterator[Any]:
+        return context.workbench.study_update(settings, seed=seed, name=called, stop=context.job.stop)
+
+    return carry_out(context, "study-update", name, begin)

@@ -1,0 +1,148 @@
+"""The actions on tasks and packs: list, open, type, import and export them; advice on what the policy can do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from workbench.errors import TaskError
+from workbench.records import Task
+from workbench.service.action import JobContext, action, immediate
+from workbench.service.checks import LONGEST_PACK, TaskId, name, text
+from workbench.service.queue import JobQueue
+from workbench.service.state import PublishedState
+from workbench.tasks import is_built_in, load_pack
+from workbench.tasks.house_rules.nearest import closest, speaks
+from workbench.tasks.sandbox import shown
+
+if TYPE_CHECKING:
+    from workbench.policy.catalogue import Candidate
+    from workbench.policy.prompts import Prompt
+
+AD_HOC = "ad-hoc"  # pack of the tasks that people type, where they name no other
+
+
+@immediate("Tasks")
+def tasks(queue: JobQueue, pack: str = "") -> list[Task]:
+    """The tasks of a pack, or of all packs of the run; a built-in pack need not be in it yet."""
+    known = queue.state.tasks
+    if not pack:
+        return list({task.id: task for listed in known.values() for task in listed}.values())
+    if pack not in known and not is_built_in(pack):
+        raise TaskError(f"There is no pack {shown(pack)}; there are {', '.join(known)}.")
+    return list(known[pack]) if pack in known else load_pack(pack)
+
+
+def find_task(state: PublishedState, task_id: str) -> Task:
+    """A task of the run, or of a built-in pack that is not in it yet. Raises TaskError."""
+    task = state.task(task_id)
+    if task is None:
+        pack = task_id.rpartition("/")[0]
+        built_in = load_pack(pack) if is_built_in(pack) else []
+        task = next((one for one in built_in if one.id == task_id), None)
+    if task is None:
+        raise TaskError(f"There is no task {shown(task_id)}; see the list of tasks, or add your own.")
+    return task
+
+
+def _check_judge(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TaskError("Say how the task is judged: choose one of the environments.")
+    return value
+
+
+def _check_prompt(value: object) -> str:
+    prompt = text("The prompt")(value)
+    if not prompt.strip():
+        raise TaskError("The prompt is empty; type a question first.")
+    return str(prompt)
+
+
+@action("Use this task", job="Adding a task")
+def add_task(
+    context: JobContext,
+    prompt: Annotated[str, _check_prompt],
+    environment: Annotated[str, _check_judge] = "person",
+    answer: Mapping[str, Any] | None = None,
+    pack: Annotated[str, name("A pack")] = AD_HOC,
+    system: str = "",
+) -> Task:
+    """A task of one's own, kept in a pack."""
+    task = context.workbench.add_task(
+        prompt=prompt, environment=environment, answer=answer or {}, system=system or None, pack=pack
+    )
+    _publish_tasks(context.queue, [task])
+    return task
+
+
+def _built_in(value: object) -> str:
+    # Not the path of a file: whoever can reach the page could read the machine's files by their paths.
+    if not is_built_in(text("The pack")(value)):
+        raise TaskError("Name a built-in pack, such as house-rules or house-rules@7:remark.")
+    return str(value)
+
+
+@action("Open a pack", job="Opening a pack", python="tasks", endpoint=False)
+def open_pack(context: JobContext, pack: Annotated[str, _built_in]) -> tuple[Task, ...]:
+    """Publish the tasks of a built-in pack that is not in the run yet."""
+    listed = tuple(context.workbench.tasks(pack))
+    context.queue.publish(tasks={**context.state.tasks, pack: listed})
+    return listed
+
+
+@action("Import …", job="Importing a pack", python="import_tasks")
+def import_pack(
+    context: JobContext,
+    file_name: Annotated[str, text("The file's name")],
+    text: Annotated[str, text("The pack", LONGEST_PACK)],
+) -> tuple[Task, ...]:
+    """The tasks in the text of a .jsonl or .json file; mistakes name the line and the field."""
+    imported = tuple(context.workbench.import_tasks(file_name, text))
+    _publish_tasks(context.queue, imported)
+    return imported
+
+
+@action("Export this pack", job="Exporting a pack", python="export_tasks")
+def export_pack(context: JobContext, pack: Annotated[str, text("The pack")]) -> dict[str, str]:
+    """A pack as JSON lines."""
+    return {"file_name": f"{pack}.jsonl", "text": context.workbench.export_tasks(pack)}
+
+
+@action(
+    "Prompt",
+    job="Writing out the prompt",
+    key=lambda state, task: task,
+    reply=lambda prompt: {"text": prompt.text, "ids": list(prompt.ids)},
+)
+def prompt(context: JobContext, task: TaskId) -> Prompt:
+    """The exact chat prompt of a task: its text, and its token ids."""
+    return context.workbench.prompt(context.workbench.task(task))
+
+
+@immediate("Closest task", python="workbench.tasks.house_rules.nearest")
+def closest_task(queue: JobQueue, prompt: Annotated[str, text("The prompt")]) -> dict[str, Any]:
+    """Whether the policy speaks a prompt's language; where it does not, the closest task that it can do."""
+    nearest = advice(queue, prompt).get("closest", "")
+    return {"speaks": not nearest, "closest": nearest}
+
+
+def advice(queue: JobQueue, prompt: str) -> dict[str, Any]:
+    """For a prompt outside the embedded policy's language: the closest task within it, and hub models; else {}."""
+    if queue.state.policy.get("model") != "embedded" or not prompt.strip() or speaks(prompt):
+        return {}
+    models = hub_models.want(queue)
+    return {"closest": closest(prompt).text, "models": models if isinstance(models, list) else None}
+
+
+@action("Hub models", job="Looking at what fits this machine", key=lambda state: "")
+def hub_models(context: JobContext) -> list[Candidate]:
+    """Hub models worth trying on this machine, with their sizes and whether they fit."""
+    return context.workbench.hub_models()
+
+
+def _publish_tasks(queue: JobQueue, added: Sequence[Task]) -> None:
+    by_pack = dict(queue.state.tasks)
+    for task in added:
+        pack = task.id.rpartition("/")[0]
+        by_pack[pack] = (*(old for old in by_pack.get(pack, ()) if old.id != task.id), task)
+    queue.publish(tasks=by_pack)

@@ -1,0 +1,93 @@
+"""The state that every step of a session works on: a run as it is held in memory, and the policy that belongs to it.
+
+The steps themselves are plain functions in the modules beside this one; each takes this state first and holds its
+lock while it works. `Session` and `Replay` bind them as their methods, and are this state. Knows nothing of pages.
+"""
+
+from __future__ import annotations
+
+import threading
+from itertools import chain
+from typing import Self
+
+from workbench.config import PolicyConfig
+from workbench.errors import FeedbackError, TaskError
+from workbench.policy import Policy
+from workbench.policy.judge import ModelJudge
+from workbench.probe import Probe
+from workbench.records import Attempt, Task, UpdateReport
+from workbench.runs import Run
+from workbench.session.credit_store import stored_bases
+from workbench.tasks import find_pack
+from workbench.tasks.drawing import check_split
+from workbench.tasks.house_rules.pack import DEFAULT_HOUSE, PACK
+from workbench.tasks.pack import rate_name
+
+
+class OpenRun:
+    """A run that is open, with or without its model; what its log says of tasks, attempts and updates, by id."""
+
+    def __init__(self, run: Run) -> None:
+        state = run.state()
+        self.run = run
+        self.lock = threading.RLock()  # held by every step; calls from several threads wait for each other
+        self.tasks_by_id: dict[str, Task] = dict(state.tasks)
+        self.attempts_by_id: dict[str, Attempt] = dict(state.attempts)
+        self.reports_by_id: dict[str, UpdateReport] = dict(state.reports)
+
+    @property
+    def head(self) -> str:
+        """The id of the update in force; "root" before the first."""
+        return self.run.head
+
+    @property
+    def pack(self) -> str:
+        """The pack that this run works in, as `held_out_rates` names it: that of its newest attempt, else of its
+        newest task, of which a held-out rate can be measured. A task of a house belongs to that house.
+        """
+        attempted = (self.tasks_by_id.get(attempt.task_id) for attempt in reversed(self.attempts_by_id.values()))
+        refused: set[str] = set()
+        for task in chain(attempted, reversed(self.tasks_by_id.values())):
+            if task is None or (name := task.id.rpartition("/")[0]) in refused:
+                continue
+            if task.environment == PACK:
+                return f"{PACK}@{task.answer['house']}"
+            try:
+                pack = find_pack(name, self.tasks_by_id.values())
+                check_split(pack)
+                return rate_name(pack)
+            except TaskError:
+                refused.add(name)
+        return f"{PACK}@{DEFAULT_HOUSE}"
+
+    def current(self, attempt: Attempt) -> Attempt:
+        """The attempt with the feedback in force. Raises FeedbackError where this run has no such attempt."""
+        if attempt.id not in self.attempts_by_id:
+            raise FeedbackError(f"There is no attempt {attempt.id!r} in this run; sample or choose another.")
+        return self.attempts_by_id[attempt.id]
+
+    def group_of(self, attempt: Attempt) -> list[Attempt]:
+        """All attempts of an attempt's group, itself included."""
+        return [other for other in self.attempts_by_id.values() if other.group_id == attempt.group_id]
+
+    def close(self) -> None:
+        """Give the run back; a second call does nothing."""
+        with self.lock:
+            self.run.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class SessionCore(OpenRun):
+    """A run that is open together with its policy."""
+
+    def __init__(self, run: Run, policy: Policy, config: PolicyConfig) -> None:
+        super().__init__(run)
+        self.policy, self.config = policy, config
+        self.judges_by_name: dict[str, ModelJudge] = {}  # other models that tasks name as their judges
+        self.credit_blobs = stored_bases(run)  # what each stored credit rests on -> SHA-256 of its blob
+        self.probe: Probe | None = None  # made before the first update

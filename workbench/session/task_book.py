@@ -1,0 +1,134 @@
+"""The tasks of a run: built-in packs, files, and what people type. Knows nothing of models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from workbench.errors import TaskError
+from workbench.records import Task, to_json
+from workbench.session.core import OpenRun
+from workbench.tasks import (
+    Pack,
+    TaskPack,
+    check_task,
+    dump_pack,
+    is_built_in,
+    load_pack,
+    load_packs,
+    pack_names,
+    parse_pack,
+)
+from workbench.tasks import open_pack as read_pack
+from workbench.tasks.house_rules.pack import PACK, make_answer, parse_house
+
+AD_HOC = "ad-hoc"  # pack of the tasks that people type
+
+
+def packs(session: OpenRun) -> list[str]:
+    """Built-in and registered packs and those in use, by name."""
+    used = {task.id.rpartition("/")[0] for task in session.tasks_by_id.values()}
+    return [*pack_names(), *sorted(used - set(pack_names()))]
+
+
+def tasks(session: OpenRun, pack: str | None = None) -> list[Task]:
+    """The tasks of one pack, or of all of them. Raises TaskError for an unknown pack."""
+    if pack is None:
+        return [task for listed in tasks_by_pack(session).values() for task in listed]
+    mine = _tasks_of(session, pack)
+    given = load_pack(pack) if is_built_in(pack) or not mine else []
+    return list(({task.id: task for task in given} | mine).values())
+
+
+def tasks_by_pack(session: OpenRun) -> dict[str, list[Task]]:
+    """The tasks of every pack of `packs`, by pack; of a registered pack that fails, those that the run has."""
+    loaded, _ = load_packs()
+    given = {name: {task.id: task for task in loaded.get(name, ())} for name in packs(session)}
+    return {name: list((listed | _tasks_of(session, name)).values()) for name, listed in given.items()}
+
+
+def open_pack(session: OpenRun, pack: str | Pack) -> Pack:
+    """The pack of a name, or of a .jsonl or .json file, whose tasks are added to this run; a pack as it is.
+
+    The tasks of this run are packs too. Raises TaskError for an unknown name, or naming the row for a file that cannot
+    be used.
+    """
+    with session.lock:
+        chosen = read_pack(pack, session.tasks_by_id.values()) if isinstance(pack, str) else pack
+        listed = getattr(chosen, "pack", chosen)  # of a pack with one kind of feedback, that without
+        if isinstance(listed, TaskPack):
+            keep_all(session, listed.tasks)
+        return chosen
+
+
+def task(session: OpenRun, task_id: str) -> Task:
+    """One task, by "pack/name". Raises TaskError when there is none."""
+    if task_id in session.tasks_by_id:
+        return session.tasks_by_id[task_id]
+    pack = task_id.rpartition("/")[0]
+    if is_built_in(pack):
+        for built_in in load_pack(pack):
+            if built_in.id == task_id:
+                return built_in
+    raise TaskError(f"There is no task {task_id!r}; see the list of tasks, or add your own.")
+
+
+def load_tasks(session: OpenRun, name_or_path: str) -> list[Task]:
+    """Add the tasks of a pack or of a .jsonl or .json file to this run. Raises TaskError naming the row."""
+    with session.lock:
+        return keep_all(session, load_pack(name_or_path))
+
+
+def import_tasks(session: OpenRun, file_name: str, text: str) -> list[Task]:
+    """Add the tasks in the text of a .jsonl or .json file to this run. Raises TaskError naming line and field."""
+    with session.lock:
+        return keep_all(session, parse_pack(file_name, text))
+
+
+def export_tasks(session: OpenRun, pack: str) -> str:
+    """A pack as JSON lines, which `import_tasks` and `load_tasks` read. Raises TaskError for an unknown pack."""
+    return dump_pack(tasks(session, pack))
+
+
+def add_task(
+    session: OpenRun,
+    *,
+    prompt: str,
+    environment: str = "person",
+    answer: Mapping[str, Any] | None = None,
+    system: str | None = None,
+    name: str | None = None,
+    pack: str = AD_HOC,
+) -> Task:
+    """A task that a person typed; a house-rules prompt without an answer gets the default house's checks.
+
+    Raises TaskError when it is empty or cannot be judged.
+    """
+    if not prompt.strip():
+        raise TaskError("The task is empty; write what the policy should do.")
+    if environment == PACK and not answer:
+        answer = make_answer(prompt.strip(), *parse_house(PACK))
+    with session.lock:
+        if is_built_in(pack) or not pack.strip() or "/" in pack:
+            raise TaskError(f"A task cannot be saved to a pack called {pack!r}; give the pack a name of its own.")
+        number = sum(key.startswith(f"{pack}/") for key in session.tasks_by_id) + 1
+        task_id = f"{pack}/{name or f'task-{number}'}"
+        return keep(session, check_task(Task(task_id, prompt.strip(), environment, dict(answer or {}), system)))
+
+
+def keep(session: OpenRun, task: Task) -> Task:
+    """Add a task to the run, unless it has it already."""
+    return keep_all(session, [task])[0]
+
+
+def keep_all(session: OpenRun, tasks: Sequence[Task]) -> list[Task]:
+    """Add tasks to the run, those that it does not have yet in one commit."""
+    added = {task.id: task for task in tasks if session.tasks_by_id.get(task.id) != task}
+    if added:
+        session.run.append_all([("task", to_json(task), ()) for task in added.values()])
+        session.tasks_by_id |= added
+    return list(tasks)
+
+
+def _tasks_of(session: OpenRun, pack: str) -> dict[str, Task]:
+    return {task.id: task for task in session.tasks_by_id.values() if task.id.rpartition("/")[0] == pack}

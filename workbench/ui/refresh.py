@@ -1,0 +1,71 @@
+"""Refreshing: the one place that sends every panel what is true.
+
+What a session has chosen is only ever written by a person's own action; `refresh` reads that and the published state,
+and sends what changed. So nobody's selection moves under their hands, and a reload shows what is true.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import gradio as gr
+
+from workbench.config import SamplingConfig, SDPOConfig
+from workbench.service.checks import make_config
+from workbench.service.queue import JobQueue
+from workbench.service.snapshot import Snapshot
+from workbench.ui.panel import QUIET, Panel, Selection, tab_of
+from workbench.ui.replay import still_off
+
+BUSY_S, IDLE_S = 0.4, 1.5  # how often the page asks what is true
+
+
+class Refresh:
+    """Keeps all panels in step with the published state; made inside the `gr.Blocks`, behind the last panel."""
+
+    def __init__(self, queue: JobQueue, selection: Selection, panels: Sequence[Panel]) -> None:
+        self.queue = queue
+        self.shown = [shown for panel in panels for shown in panel.shown]
+        timer, sent = gr.Timer(BUSY_S), gr.State({})
+        show: dict[str, Any] = {
+            "fn": self.refresh,
+            "inputs": [*(getattr(selection, item.name) for item in fields(Selection)), sent],
+            "outputs": [*(shown.component for shown in self.shown), timer, sent],
+            # One after the other: of two at once, each would leave out what the other one has not sent yet.
+            **{**QUIET, "concurrency_limit": 1, "concurrency_id": "show"},
+        }
+        timer.tick(**show)
+        for panel in panels:
+            panel.connect(lambda event: event.then(**show))
+
+    def refresh(
+        self,
+        task_id: str,
+        chosen: str,
+        config: dict[str, Any],
+        sampling: dict[str, Any],
+        spans: dict[str, list[int]],
+        token: dict[str, Any],
+        experiments: dict[str, str],
+        sent: dict[str, str],
+        request: gr.Request,
+    ) -> list[Any]:
+        """Everything that differs from what this session was last sent, the pace, and what was sent."""
+        queue = self.queue
+        stamp = f"{queue.version} {task_id} {chosen} {config} {sampling} {spans} {token} {experiments}"
+        if sent.get("stamp") == stamp and queue.current is None:
+            return [gr.skip()] * (len(self.shown) + 2)
+        settings = make_config(SDPOConfig, config), make_config(SamplingConfig, sampling)
+        snapshot = Snapshot(queue, task_id, chosen, *settings, spans, token, experiments, tab_of(request))
+        out, marks = [], {"stamp": stamp}
+        for shown in self.shown:
+            data = shown.read(snapshot)
+            marks[shown.name] = hashlib.sha256(repr(data).encode()).hexdigest()
+            update = gr.skip() if sent.get(shown.name) == marks[shown.name] else shown.render(data)
+            out.append(still_off(update) if snapshot.state.read_only else update)
+        pace = BUSY_S if snapshot.pending else IDLE_S
+        marks["pace"] = str(pace)
+        return [*out, gr.skip() if sent.get("pace") == marks["pace"] else gr.Timer(pace), marks]

@@ -1,0 +1,231 @@
+"""The tab "Learn": ways of learning the tasks of one house at equal numbers of attempts, round after round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
+from typing import Any, get_args
+
+import gradio as gr
+
+from workbench import config as settings
+from workbench.config import SDPOConfig
+from workbench.errors import WorkbenchError
+from workbench.experiments.arms import comparison, usual_settings
+from workbench.experiments.settings import LearnSettings
+from workbench.service.actions.learning import learn
+from workbench.service.checks import plural
+from workbench.service.queue import JobQueue
+from workbench.tasks.house_rules.pack import DEFAULT_KIND, PACK, fresh_house, pack_name, parse_name
+from workbench.ui.choices import COMPARED, FEEDBACK_KINDS, WHY
+from workbench.ui.panel import NEWEST, QUIET, Selection, Then, polite
+from workbench.ui.tabs.experiments import AFTERWARDS, ExperimentPanel, number
+from workbench.ui.tabs.settings import as_code
+
+NUMBERS = {
+    "rounds": ("Rounds", "One update each."),
+    "questions": ("Tasks a round", "Drawn anew each round, the same ones for every method."),
+    "attempts": ("Attempts a task", "Where all methods are alike; else each has its own, with as many tasks as fit."),
+    "held_out": ("Held-out tasks", "Never trained on, one attempt each: more of them narrow the interval."),
+    "measure_every": ("Measure every … rounds", "0: before and after only, which is faster."),
+}
+HOUSES = {"that of the tab Round": "round", "a fresh one, by the seed": "fresh"}
+EMPTY = (
+    "A learning run shows whether feedback makes the policy better at tasks that it has never seen. Choose what to "
+    "compare and press Start: each way gets the same tasks and the same number of attempts, and its curve grows here."
+)
+
+
+class LearnPanel(ExperimentPanel):
+    """A form, and the learning curves that come of it."""
+
+    def __init__(self, queue: JobQueue, selection: Selection) -> None:
+        super().__init__(queue, selection, "learn", {"learn": "learn"}, EMPTY)
+        defaults = LearnSettings()
+        with gr.Row(elem_classes="wb-main"):
+            with gr.Column(scale=3, min_width=280):
+                self.compared = gr.Dropdown(
+                    [(label, name) for name, (label, _) in COMPARED.items()],
+                    value="methods",
+                    label="Compare",
+                    info=COMPARED["methods"][1],
+                    elem_id="learn-compared",
+                )
+                with gr.Column() as self.of_methods:
+                    self.methods = gr.CheckboxGroup(
+                        list(get_args(settings.Method)),
+                        value=["sdpo", "grpo"],
+                        label="Methods",
+                        info="Compared one after the other, each from where the policy is now. Default: SDPO and GRPO.",
+                        elem_id="learn-methods",
+                    )
+                    with gr.Accordion("Which method would I choose", open=False):
+                        gr.Markdown("\n".join(f"- **{name}**: {why}" for name, why in WHY["method"].items()))
+                    self.alike = gr.Checkbox(
+                        label="All alike",
+                        info="As set in Settings, instead of each with the steps, learning rate and attempts a task "
+                        "that it learned best with. Default: no.",
+                        elem_id="learn-alike",
+                    )
+                self.house = gr.Radio(
+                    list(HOUSES.items()),
+                    value="round",
+                    label="House",
+                    info="Whose conventions are to be learned. A fresh one is a house that nothing was tuned on.",
+                    elem_id="learn-house",
+                )
+                self.feedback = gr.Dropdown(
+                    FEEDBACK_KINDS,
+                    value=DEFAULT_KIND,
+                    label="Feedback",
+                    info=f"What the checker says of a wrong program. Default: {DEFAULT_KIND}.",
+                    elem_id="learn-feedback",
+                )
+                self.plan = gr.Markdown(
+                    planned(["sdpo", "grpo"], defaults), elem_id="learn-plan", elem_classes="ex-plan"
+                )
+                self.buttons()
+                gr.Markdown("### How much")
+                with gr.Row():
+                    self.numbers = {
+                        name: number(self.slug, name, label, what, getattr(defaults, name))
+                        for name, (label, what) in NUMBERS.items()
+                    }
+                    self.seed = number(
+                        self.slug, "seed", "Seed", "Of tasks and random numbers; also names a fresh house.", 0
+                    )
+                self.name_and_code(as_python("methods", ["sdpo", "grpo"], False, PACK, defaults, 0, SDPOConfig()))
+            with gr.Column(scale=9, min_width=320):
+                self.results(charts=4)
+
+    def connect(self, then: Then) -> None:
+        """Every choice says at once what pressing Start would do."""
+        super().connect(then)
+        fields = [self.methods, self.alike, self.house, self.feedback, *self.numbers.values(), self.seed]
+        self.form(then, [self.compared, *fields], silent=[self.compared])
+        told = [self.selection.task_id, self.selection.config, self.compared, *fields]
+        changed = [self.compared, self.of_methods, *self.numbers.values()]
+        chosen = self.compared.input(polite(self.on_compared), [self.compared], changed, **NEWEST)
+        chosen.then(polite(self.on_plan), told, [self.plan, self.code], **QUIET)
+
+    def on_compared(self, compared: str) -> list[Any]:
+        """Another comparison: why one would make it, its own fields, and how long it is to learn."""
+        shown = [gr.Dropdown(info=COMPARED[compared][1]), gr.Column(visible=compared == "methods")]
+        return [*shown, *astuple(usual_settings(compared))]
+
+    def on_plan(self, *told: Any) -> tuple[str, str]:
+        """What Start would do, in words and as code; where it cannot, why."""
+        try:
+            asked = read(*told)
+        except WorkbenchError as error:
+            return str(error), ""
+        code = as_python(asked.compared, asked.methods, asked.alike, asked.pack, asked.shape, asked.seed, asked.config)
+        return planned(asked.ways, asked.shape), code
+
+    def on_start(self, shown: Mapping[str, str], name: str, request: gr.Request, *told: Any) -> dict[str, str]:
+        """One experiment, also where one session presses twice."""
+        asked = read(*told)
+        learn.once(
+            request.session_hash,
+            self.queue,
+            asked.pack,
+            asked.methods,
+            **asdict(asked.shape),
+            seed=asked.seed,
+            name=name,
+            alike=asked.alike,
+            compared=asked.compared,
+            config=asked.config,
+        )
+        return self.begun(shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the form says."""
+
+    compared: str
+    methods: list[str]
+    alike: bool
+    pack: str
+    shape: LearnSettings
+    seed: int
+    config: SDPOConfig
+
+    @property
+    def ways(self) -> list[str]:
+        """What is compared, by name."""
+        return [arm.name for arm in comparison(self.compared, self.config, tuple(self.methods))]
+
+
+def read(
+    task_id: str,
+    config: dict[str, Any],
+    compared: str,
+    methods: list[str],
+    alike: bool,
+    house: str,
+    feedback: str,
+    *numbers: Any,
+) -> Asked:
+    """The form's values. Raises ConfigError."""
+    values = learn.checked(PACK, None, *numbers, config=config)
+    shape = LearnSettings(**{name: values[name] for name in NUMBERS})
+    pack = chosen_pack(task_id, house, feedback, values["seed"])
+    return Asked(compared, methods, alike, pack, shape, values["seed"], values["config"])
+
+
+def chosen_pack(task_id: str, house: str, feedback: str, seed: int) -> str:
+    """The pack that a form means: the house of a task (of another kind: the default house), or a fresh one."""
+    if house == "fresh":
+        return pack_name(fresh_house(seed), feedback)
+    pack = task_id.rpartition("/")[0]
+    found = parse_name(pack) or parse_name(PACK)
+    assert found is not None  # PACK has a house
+    same = parse_name(pack) == (found[0], feedback)
+    return pack if same else PACK if parse_name(PACK) == (found[0], feedback) else pack_name(found[0], feedback)
+
+
+def planned(ways: Sequence[str], shape: LearnSettings) -> str:
+    """What Start would do, in one or two sentences."""
+    if not ways:
+        return "No method is chosen; choose at least one."
+    each = shape.rounds * shape.generations
+    every = shape.measure_every
+    measured = 1 + sum(n == shape.rounds or bool(every and n % every == 0) for n in range(1, shape.rounds + 1))
+    count = len(ways)
+    sizes = f"{plural(shape.rounds, 'round')} of {shape.generations} attempts"
+    first = (
+        f"{', '.join(ways)}: {sizes} each, {count * each:,} attempts in all"
+        if count > 1
+        else f"{sizes}: {each:,} attempts"
+    )
+    after = (
+        AFTERWARDS
+        if count > 1
+        else "Afterwards the policy **stays where this has led it**; the timeline in Round leads back."
+    )
+    return f"{first}, and {count * measured:,} measurements on {shape.held_out} held-out tasks. {after}"
+
+
+def as_python(
+    compared: str,
+    methods: Sequence[str],
+    alike: bool,
+    pack: str,
+    shape: LearnSettings,
+    seed: int,
+    config: SDPOConfig,
+) -> str:
+    """The same experiment through the Python API."""
+    made = f"{compared!r}, {as_code(config)}"
+    if compared == "methods":  # each arm sets its own
+        made = f"{compared!r}, {as_code(replace(config, method='sdpo'))}, {tuple(methods)!r}, alike={alike}"
+    return (
+        "from workbench.config import SDPOConfig\n"
+        "from workbench.experiments.arms import comparison\n"
+        "from workbench.experiments.settings import LearnSettings\n\n"
+        f"arms = comparison({made})\n"
+        f"for point in wb.compare_learning(arms, {pack!r}, settings={as_code(shape)}, seed={seed}):\n"
+        "    print(point.arm, point.round, point.held_out)"
+    )

@@ -1,0 +1,95 @@
+"""The panel of attempts: one card each, while they stream and once they are judged, and the scale that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from workbench.records import Attempt, Ledger
+from workbench.service.actions.round import AttemptDetail
+from workbench.service.snapshot import Snapshot
+from workbench.service.state import LiveGroup
+from workbench.ui.panel import NEWEST, Panel, Selection, Then, chosen_id
+
+
+class AttemptsPanel(Panel):
+    """The group of attempts at the chosen task."""
+
+    def __init__(self, selection: Selection) -> None:
+        super().__init__()
+        self.selection = selection
+        self.cards = self.draw("cards", _cards)
+
+    def connect(self, then: Then) -> None:
+        """A card is chosen by pressing it."""
+        then(self.cards.select(chosen_id, None, [self.selection.chosen], **NEWEST))
+
+
+def _cards(snapshot: Snapshot) -> dict[str, Any]:
+    entries = snapshot.ledger if isinstance(snapshot.ledger, tuple) else None
+    chosen = snapshot.attempt.id if snapshot.attempt else None
+    return cards(snapshot.group, snapshot.live, chosen, snapshot.details, entries, pooled_limit(snapshot.details))
+
+
+def pooled_limit(details: Sequence[AttemptDetail | None]) -> float | None:
+    """99th percentile of |raw credit| over all attempts shown (nats); None until every attempt is scored."""
+    sizes: list[float] = []
+    for one in details:
+        if one is None:
+            return None
+        raw = next((view for view in one.payload["views"] if view["name"] == "raw"), None)
+        sizes += [abs(value) for value in raw["values"]] if raw else []
+    if not sizes:
+        return None
+    sizes.sort()
+    return sizes[min(len(sizes) - 1, -(-99 * len(sizes) // 100) - 1)] or None
+
+
+def cards(
+    group: Sequence[Attempt],
+    live: LiveGroup | None,
+    chosen: str | None,
+    details: Sequence[AttemptDetail | None],
+    ledger: Sequence[Ledger] | None,
+    limit: float | None,
+) -> dict[str, Any]:
+    """The list of attempts: while they are sampled their text, then verdict, reward, a strip of their credit."""
+    if live is not None:
+        rows = [{"text": text, "number": i + 1} for i, text in enumerate(live.texts)]
+        return {"rows": rows, "live": True, "chosen": None}
+    signal = {entry.attempt_id: entry for entry in ledger or ()}
+    rows = []
+    for i, (attempt, known) in enumerate(zip(group, details, strict=True)):
+        row: dict[str, Any] = {
+            "id": attempt.id,
+            "number": i + 1,
+            "text": attempt.text,
+            "passed": attempt.passed,
+            "reward": attempt.reward,
+            "finished": attempt.finished,
+            "forced": forced_from(attempt, group),
+            "feedback": attempt.feedback or str(attempt.details.get("waiting", "")),
+            "strip": strip(known, limit),
+            "floor": known.payload["noise_floor"] / limit if known and limit else 0,
+        }
+        if attempt.id in signal:
+            row["used"], row["why"] = signal[attempt.id].used, signal[attempt.id].reason
+        rows.append(row)
+    empty = "" if rows else "No attempts yet. Choose a task and press Sample: the policy answers it several times."
+    return {"rows": rows, "live": False, "chosen": chosen, "empty": empty}
+
+
+def forced_from(attempt: Attempt, group: Sequence[Attempt]) -> str:
+    """Where an attempt was branched off, in words; "" for one that was sampled as a whole."""
+    if attempt.forced_at is None:
+        return ""
+    number = next((i for i, other in enumerate(group, start=1) if other.id == attempt.parent_id), None)
+    return f"from {number or 'an earlier attempt'}, token {attempt.forced_at + 1} forced"
+
+
+def strip(known: AttemptDetail | None, limit: float | None) -> list[float]:
+    """Raw credit per token as -1 to 1 of the scale, two digits: enough for a strip of colour."""
+    if known is None or not limit:
+        return []
+    raw: list[float] = next((view["values"] for view in known.payload["views"] if view["name"] == "raw"), [])
+    return [round(max(-1.0, min(1.0, value / limit)), 2) for value in raw]

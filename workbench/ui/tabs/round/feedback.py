@@ -1,0 +1,129 @@
+"""The panel of feedback: what the self-teacher is told about the chosen attempt; a person may change it, or ask first.
+
+Words, a reward, another attempt as demonstration, and the tokens that they are about. "What if?" colours the attempt
+under other words and records nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from workbench.config import SDPOConfig
+from workbench.records import Attempt
+from workbench.service.actions.round import MODES, SOURCES, AttemptDetail, feedback, what_if
+from workbench.service.checks import make_config
+from workbench.service.queue import JobQueue
+from workbench.service.snapshot import Snapshot, pick
+from workbench.ui.panel import QUIET, Panel, Selection, Then, numbered, part, polite
+
+
+class FeedbackPanel(Panel):
+    """Words, a reward and a demonstration for the chosen attempt."""
+
+    def __init__(self, queue: JobQueue, selection: Selection) -> None:
+        super().__init__()
+        self.queue, self.selection = queue, selection
+        with gr.Column(visible=False) as area:
+            self.evidence = self.draw("evidence", _evidence)
+            self.text = gr.Textbox(
+                label="Feedback that the teacher reads: edit it, ask what if, then give it",
+                lines=2,
+                max_lines=12,
+                elem_id="feedback",
+            )
+            with gr.Row(elem_classes="wb-give"):
+                self.mode = gr.Radio(list(MODES), value=MODES[0], label="The text", min_width=150, elem_id="mode")
+                self.source = gr.Dropdown(
+                    list(SOURCES), value=SOURCES[0], label="Said by", min_width=100, elem_id="source"
+                )
+                self.reward = gr.Slider(0, 1, step=0.05, label="Reward", min_width=150, elem_id="reward")
+                self.ask = gr.Button("What if?", size="sm", min_width=90, elem_id="what-if")
+                self.give = gr.Button("Give feedback", size="sm", min_width=110, elem_id="give-feedback")
+            self.answer = part("whatif")
+        self.follow("feedback", self.text, lambda m: _of(m, "feedback", ""), lambda value: value[1])
+        self.follow("reward", self.reward, lambda m: _of(m, "reward", 0.0), lambda value: round(value[1], 2))
+        self.follow("answer", self.answer, lambda m: _of(m, "id", ""), lambda _: numbered({"empty": True}))
+        shown = lambda m: m.attempt is not None and m.live is None  # noqa: E731
+        self.follow("said", area, shown, lambda visible: gr.Column(visible=visible))
+
+    def connect(self, then: Then) -> None:
+        """One button records what was changed, one only asks; the drawn part chooses demonstration and tokens."""
+        task_id, chosen, spans = self.selection.task_id, self.selection.chosen, self.selection.spans
+        said = [task_id, chosen, self.text, self.reward, self.mode, self.source]
+        then(self.give.click(polite(self.on_feedback), said, [chosen], **QUIET))
+        asked = [task_id, chosen, self.text, self.selection.config]
+        self.ask.click(polite(self.on_what_if), asked, [self.answer], **QUIET)
+        drawn = [task_id, chosen, self.text, spans]
+        then(self.evidence.select(polite(self.on_evidence), drawn, [self.text, spans, chosen], **QUIET))
+
+    def on_feedback(self, task_id: str, chosen: str, text: str, reward: float, mode: str, source: str) -> str:
+        """Only what differs from what is in force is recorded. From now on this attempt is the chosen one."""
+        attempt = pick(self.queue.state.group(task_id), chosen)
+        new_text = text if attempt is None or mode == "join" or text != attempt.feedback else None
+        new_reward = float(reward) if attempt is None or abs(reward - round(attempt.reward, 2)) > 1e-9 else None
+        feedback(self.queue, attempt.id if attempt else "", new_text, new_reward, mode, source)
+        return attempt.id if attempt else ""
+
+    def on_what_if(self, task_id: str, chosen: str, text: str, config: dict[str, Any]) -> str:
+        """Before and after, side by side."""
+        attempt = pick(self.queue.state.group(task_id), chosen)
+        demonstration = attempt.demonstration_id if attempt else None
+        settings = make_config(SDPOConfig, config)
+        return numbered(
+            what_if(self.queue, attempt.id if attempt else "", text, demonstration or "", settings).result()
+        )
+
+    def on_evidence(
+        self, event: gr.EventData, task_id: str, chosen: str, text: str, spans: dict[str, list[int]]
+    ) -> tuple[str, dict[str, list[int]], str]:
+        """A demonstration was chosen or taken back, the words are deleted, or something is done with marked tokens.
+
+        From now on this attempt is the chosen one: the page would otherwise go on to one that has feedback.
+        """
+        attempt = pick(self.queue.state.group(task_id), chosen)
+        what, value = str(getattr(event, "id", "")), str(getattr(event, "value", ""))
+        if attempt is not None and what == "demonstration":
+            feedback(self.queue, attempt.id, demonstration=value or attempt.id)
+        elif attempt is not None and what == "delete":
+            feedback(self.queue, attempt.id, "")
+            text = ""
+        elif attempt is not None and what == "clear":
+            spans = {name: span for name, span in spans.items() if name != attempt.id}
+        elif what == "quote":
+            text = f"{text.rstrip()}\n`{value}`: ".lstrip()
+        return text, spans, attempt.id if attempt else ""
+
+
+def _of(snapshot: Snapshot, name: str, otherwise: Any) -> tuple[str, Any]:
+    return (snapshot.attempt.id, getattr(snapshot.attempt, name)) if snapshot.attempt else ("", otherwise)
+
+
+def _evidence(snapshot: Snapshot) -> dict[str, Any]:
+    return evidence(snapshot.attempt, snapshot.group, snapshot.detail, snapshot.marked)
+
+
+def evidence(
+    attempt: Attempt | None, group: Sequence[Attempt], known: Any, marked: tuple[int, int] | None
+) -> dict[str, Any]:
+    """Whose words the teacher reads, which attempt it is shown, and the tokens that are marked."""
+    if attempt is None:
+        return {"empty": True}
+    shown = known.demonstration if isinstance(known, AttemptDetail) else ""
+    automatic = next((one.id for one in group if shown and one.id != attempt.id and one.text == shown), "")
+    tokens = known.payload["tokens"] if isinstance(known, AttemptDetail) else []
+    return {
+        "source": attempt.feedback_source if attempt.feedback else "",
+        "passed": attempt.passed,
+        "demonstration": attempt.demonstration_id or automatic,
+        "chosen": attempt.demonstration_id is not None,
+        "others": [
+            {"id": one.id, "number": number, "passed": one.passed}
+            for number, one in enumerate(group, 1)
+            if one.id != attempt.id
+        ],
+        "marked": marked
+        and {"start": marked[0], "end": marked[1], "text": "".join(one["text"] for one in tokens[slice(*marked)])},
+    }

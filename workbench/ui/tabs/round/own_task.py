@@ -1,0 +1,130 @@
+"""The panel of one's own tasks: paste a prompt, say how it is judged, keep it in a pack; packs as files.
+
+Before anything is sampled it says when the policy does not speak the prompt's language, and what it could do instead.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from workbench.errors import TaskError
+from workbench.service.actions.tasks import AD_HOC, add_task, advice, export_pack, hub_models, import_pack
+from workbench.service.checks import LONGEST_NAME
+from workbench.service.queue import JobQueue
+from workbench.tasks import MODEL
+from workbench.tasks.house_rules.nearest import closest
+from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, finished, numbered, part, polite
+
+JUDGES = {
+    "me": "person",
+    "house rules (Write f(xs): …)": "house-rules",
+    "exact text": "exact",
+    "contains a text": "contains",
+    "regular expression": "regex",
+    "choice (a letter)": "choice",
+    "Python tests": "python",
+    "another model": MODEL,
+}
+
+
+EXPECTED, CRITERIA = "Expected (text, pattern, letter or tests)", "What makes an answer good (may stay empty)"
+
+
+class OwnTaskPanel(Panel):
+    """A task of one's own in a minute."""
+
+    def __init__(self, queue: JobQueue, selection: Selection) -> None:
+        super().__init__()
+        self.queue, self.selection = queue, selection
+        with gr.Accordion("Type your own task", open=False):
+            self.prompt = gr.Textbox(label="Prompt", lines=3, max_lines=12, elem_id="own-prompt")
+            self.note = part("language")
+            self.judge = gr.Dropdown(list(JUDGES), value="me", label="Judged by", elem_id="own-judge")
+            self.model = gr.Textbox(
+                label="The model that judges: a hub id, or a directory on the workbench's machine",
+                visible=False,
+                elem_id="own-model",
+            )
+            self.answer = gr.Textbox(label=EXPECTED, lines=1, max_lines=12, elem_id="own-answer")
+            self.pack = gr.Textbox(AD_HOC, label="Keep it in the pack", max_length=LONGEST_NAME, elem_id="own-pack")
+            self.add = gr.Button("Use this task", size="sm", elem_id="own-add")
+        with gr.Accordion("Packs as files (JSON lines)", open=False):
+            with gr.Row(elem_classes="wb-sample"):
+                self.upload = gr.UploadButton(
+                    "Import …", size="sm", min_width=90, file_types=[".jsonl", ".json"], elem_id="import-pack"
+                )
+                self.export = gr.Button("Export this pack", size="sm", min_width=120, elem_id="export-pack")
+            self.download = part("download")
+
+    def connect(self, then: Then) -> None:
+        """A typed task becomes the chosen one; so does the first of an imported pack."""
+        task_id, chosen = self.selection.task_id, self.selection.chosen
+        own = [self.prompt, self.judge, self.answer, self.model, self.pack]
+        then(self.add.click(polite(self.on_add), own, [task_id, chosen], **QUIET))
+        self.judge.input(self.on_judge, [self.judge], [self.answer, self.model], **NEWEST)
+        self.prompt.input(self.on_typed, [self.prompt], [self.note], **NEWEST)
+        then(self.note.select(polite(self.on_closest), [self.prompt], [task_id, chosen, self.prompt], **QUIET))
+        then(self.upload.upload(polite(self.on_import), [self.upload], [task_id, chosen], **QUIET))
+        self.export.click(polite(self.on_export), [task_id], [self.download], **QUIET)
+
+    @staticmethod
+    def on_judge(judge: str) -> tuple[Any, Any]:
+        """Another model needs a name, and criteria in the place of what is expected."""
+        model = JUDGES.get(judge) == MODEL
+        return gr.Textbox(label=CRITERIA if model else EXPECTED), gr.Textbox(visible=model)
+
+    def on_add(self, prompt: str, judge: str, answer: str, model: str, pack: str) -> tuple[str, str]:
+        """A typed task becomes the chosen one."""
+        environment = JUDGES.get(judge, "")
+        added = add_task(self.queue, prompt, environment, expected(environment, answer, model), pack or AD_HOC)
+        return added.result().id, ""
+
+    async def on_typed(self, prompt: str) -> str:
+        """What there is to say of the prompt before anything is sampled."""
+        if advice(self.queue, prompt) and hub_models.known(self.queue) is None:
+            await finished(hub_models(self.queue))
+        return numbered(advice(self.queue, prompt) or {"empty": True})
+
+    def on_closest(self, prompt: str) -> tuple[str, str, str]:
+        """The closest task that the policy can do takes the place of what was typed."""
+        text = closest(prompt).text
+        return add_task(self.queue, text, "house-rules").result().id, "", text
+
+    def on_import(self, path: str) -> tuple[str, str]:
+        """A pack from a file on the person's machine; the first of its tasks is chosen."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise TaskError("The file is not UTF-8 text; save it as JSON lines in UTF-8.") from None
+        return import_pack(self.queue, Path(path).name, text).result()[0].id, ""
+
+    def on_export(self, task_id: str) -> str:
+        """The chosen pack as a file that the browser saves."""
+        pack = task_id.rpartition("/")[0]
+        exported = export_pack(self.queue, pack).result()
+        return numbered({"name": exported["file_name"], "text": exported["text"]})
+
+
+def expected(environment: str, text: str, model: str = "") -> dict[str, Any]:
+    """The answer of a typed task in the form that its judge reads.
+
+    Raises TaskError where tests are not JSON, or the model that judges is not named.
+    """
+    if environment in ("person", "house-rules"):
+        return {}
+    if environment == MODEL:
+        if not model.strip():
+            raise TaskError("Name the model that judges: a hub id, or a directory on the workbench's machine.")
+        return {"model": model.strip(), "criteria": text.strip()}
+    if environment != "python":
+        return {{"regex": "pattern", "choice": "choice"}.get(environment, "text"): text}
+    try:
+        return {"tests": json.loads(text)}
+    except json.JSONDecodeError as error:
+        raise TaskError(
+            f'The tests are not JSON ({error}); write [{{"function": "f", "args": [1], "expected": 2}}].'
+        ) from None

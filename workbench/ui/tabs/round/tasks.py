@@ -1,0 +1,113 @@
+"""The panel of tasks: choose one from a pack or type one's own, and sample attempts at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from workbench.config import SamplingConfig, model_name
+from workbench.records import Task
+from workbench.service.actions.round import MOST_ATTEMPTS, sample
+from workbench.service.actions.tasks import advice, open_pack, prompt
+from workbench.service.checks import make_config
+from workbench.service.job import ASKED_BY
+from workbench.service.queue import JobQueue
+from workbench.service.snapshot import Snapshot
+from workbench.tasks import MODEL
+from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, polite
+
+
+class TaskPanel(Panel):
+    """Where a round begins."""
+
+    def __init__(self, queue: JobQueue, selection: Selection) -> None:
+        super().__init__()
+        self.queue, self.selection = queue, selection
+        with gr.Row():
+            self.pack = gr.Dropdown([], label="Pack", elem_id="pack", min_width=110, allow_custom_value=True)
+            self.task = gr.Dropdown([], label="Task", elem_id="task", min_width=150, allow_custom_value=True)
+        self.draw("task", _task)
+        with gr.Row(elem_classes="wb-sample"):
+            self.n = gr.Number(
+                8, label="Attempts", precision=0, minimum=1, maximum=MOST_ATTEMPTS, min_width=64, elem_id="attempts"
+            )
+            self.sample = gr.Button("Sample", variant="primary", min_width=90, elem_id="do-sample")
+            self.stop = gr.Button("Stop", interactive=False, min_width=64, elem_id="do-stop")
+        choices = lambda value: gr.Dropdown(value[0], value=value[1] or None)  # noqa: E731
+        self.follow("packs", self.pack, lambda m: (list(m.state.tasks), pack_of(m.task_id)), choices)
+        self.follow("tasks", self.task, lambda m: (_listed(m), m.task_id), choices)
+        self.follow("task_id", selection.task_id, lambda m: m.task_id, lambda value: value)
+        self.follow("can_stop", self.stop, lambda m: m.working, lambda can: gr.Button(interactive=can))
+
+    def connect(self, then: Then) -> None:
+        """Choosing, typing, sampling, stopping."""
+        task_id, chosen = self.selection.task_id, self.selection.chosen
+        then(self.pack.input(polite(self.on_pack), [self.pack], [self.task, task_id, chosen], **NEWEST))
+        then(self.task.input(self.on_task, [self.task], [task_id, chosen], **NEWEST))
+        sample = [task_id, self.n, self.selection.sampling]
+        then(self.sample.click(polite(self.on_sample), sample, [chosen], **QUIET))
+        self.stop.click(polite(self.on_stop), None, None, **QUIET)
+
+    def on_pack(self, pack: str) -> tuple[Any, str, str]:
+        """Another pack, also one that is typed (house-rules@7:remark): offer its tasks and choose the first."""
+        pack = str(pack or "")
+        tasks = self.queue.state.tasks.get(pack, ()) or open_pack(self.queue, pack).result()
+        names = short(tasks)
+        first = names[0][1] if names else ""
+        return gr.Dropdown(names, value=first or None), first, ""
+
+    def on_task(self, task_id: str) -> tuple[str, str]:
+        """Another task; its newest attempts are shown."""
+        return task_id or "", ""
+
+    def on_sample(self, task_id: str, n: Any, sampling: dict[str, Any], request: gr.Request) -> str:
+        """Sample a new group; nothing of it is chosen yet. Pressed twice by one session it is one group."""
+        settings = make_config(SamplingConfig, sampling)
+        sample.once(request.session_hash, self.queue, task_id, n, settings.temperature, settings.max_new_tokens)
+        return ""
+
+    def on_stop(self) -> None:
+        """Stop what this tab asked for first; where it asked for nothing (it was reloaded), what runs."""
+        mine = [job.number for job in self.queue.line() if job.by == ASKED_BY.get()]
+        self.queue.stop(mine[0] if mine else None)
+
+
+def pack_of(task_id: str) -> str:
+    """The pack that a task belongs to, by its id."""
+    return task_id.rpartition("/")[0]
+
+
+def _task(snapshot: Snapshot) -> dict[str, Any]:
+    text = task_text(snapshot.task, snapshot.queue)
+    if snapshot.task is None:
+        return text
+    exact = None if snapshot.state.read_only else prompt.want(snapshot.queue, snapshot.task_id)
+    text["exact"] = None if exact is None or isinstance(exact, Exception) else prompt.reply(exact)
+    return {**text, "advice": advice(snapshot.queue, snapshot.task.prompt)}
+
+
+def _listed(snapshot: Snapshot) -> list[tuple[str, str]]:
+    return short(snapshot.state.tasks.get(pack_of(snapshot.task_id), ()))
+
+
+def task_text(task: Task | None, queue: JobQueue) -> dict[str, Any]:
+    """The prompt of the chosen task, and how an answer is judged."""
+    if task is None:
+        empty = (
+            "The model is loading; tasks appear here." if queue.status == "loading" else "Choose a task, or type one."
+        )
+        return {"empty": empty}
+    text = {"prompt": task.prompt, "system": task.system or "", "judge": judged_by(task), "id": task.id}
+    return {**text, "model": task.answer["model"]} if task.environment == MODEL else text
+
+
+def judged_by(task: Task) -> str:
+    """How an answer is judged, for people: another model by its name."""
+    return f"the model {model_name(task.answer['model'])}" if task.environment == MODEL else task.environment
+
+
+def short(tasks: Sequence[Task]) -> list[tuple[str, str]]:
+    """Choices of the task list: the name within the pack, and the id."""
+    return [(task.id.rpartition("/")[2], task.id) for task in tasks]

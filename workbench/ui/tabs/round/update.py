@@ -1,0 +1,200 @@
+"""The panel of updates: what the next one will do, said before it is made, and what the newest one did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, get_args
+
+import gradio as gr
+
+from workbench import config as settings
+from workbench.config import SDPOConfig
+from workbench.records import Attempt, Ledger, UpdateReport
+from workbench.service.actions.round import AttemptDetail, teacher_lift, update
+from workbench.service.checks import Spans, changed_setting, make_config, setter
+from workbench.service.queue import JobQueue, error_sentence
+from workbench.service.snapshot import Snapshot
+from workbench.ui import charts
+from workbench.ui.choices import DIVERGENCES, WHY, divergence_of
+from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, polite
+
+CHOICES = {"method": settings.Method, "teacher": settings.Teacher, "distillation_mode": settings.DistillationMode}
+LABELS = {"method": "Method", "teacher": "Teacher", "distillation_mode": "Granularity"}
+
+
+class UpdatePanel(Panel):
+    """One button, with what it will do stated before."""
+
+    def __init__(self, queue: JobQueue, selection: Selection) -> None:
+        super().__init__()
+        self.queue, self.selection = queue, selection
+        with gr.Column(scale=8, min_width=300):
+            self.draw("update", lambda snapshot: {"plan": _plan(snapshot), "outcome": outcome(snapshot.report)})
+            with gr.Accordion("Loss and teacher: why would I choose which", open=False), gr.Row():
+                self.choices = {name: _choice(name) for name in CHOICES}
+                self.divergence = gr.Dropdown(
+                    [*DIVERGENCES], label="Divergence", elem_id="choose-divergence", allow_custom_value=True
+                )
+            for name, choice in self.choices.items():
+                self.follow(f"choice {name}", choice, _setting(name), _chosen(name))
+            self.follow(
+                "divergence", self.divergence, lambda m: divergence_of(m.config.distillation_alpha), _divergence
+            )
+            with gr.Accordion("Predicted against realised, token by token", open=False, visible=False) as scatter:
+                plot = gr.Plot(show_label=False, container=False, elem_id="scatter", visible=False)
+            self.follow("scatter", plot, lambda m: charts.predicted_and_realised(m.report), _shown)
+            self.follow("has_scatter", scatter, lambda m: m.report is not None, lambda has: gr.Accordion(visible=has))
+        with gr.Column(scale=1, min_width=140):
+            self.button = gr.Button("Update", variant="primary", interactive=False, elem_id="do-update")
+            self.lift = gr.Button("Measure teacher lift", size="sm", interactive=False, elem_id="do-lift")
+        for name, button in (("can_update", self.button), ("can_lift", self.lift)):
+            self.follow(name, button, _ready, lambda can: gr.Button(interactive=can))
+
+    def connect(self, then: Then) -> None:
+        """One button updates on the shown group, one asks what the teacher is worth; choices change the settings."""
+        inputs = [self.selection.task_id, self.selection.config]
+        then(self.button.click(polite(self.on_update), [*inputs, self.selection.spans], None, **QUIET))
+        then(self.lift.click(polite(self.on_lift), inputs, None, **QUIET))
+        config = self.selection.config
+        for name, choice in self.choices.items():
+            then(choice.input(polite(setter(SDPOConfig, name)), [config, choice], [config], **NEWEST))
+        then(self.divergence.input(polite(_with_divergence), [config, self.divergence], [config], **NEWEST))
+
+    def on_update(self, task_id: str, config: dict[str, Any], spans: dict[str, list[int]], request: gr.Request) -> None:
+        """One update on the shown group, also where one session presses twice; marked tokens alone count."""
+        settings = make_config(SDPOConfig, config)
+        update.once(request.session_hash, self.queue, self._ids(task_id), settings, spans)
+
+    def on_lift(self, task_id: str, config: dict[str, Any]) -> None:
+        """Let teacher and student write attempts at the shown task."""
+        teacher_lift(self.queue, self._ids(task_id), make_config(SDPOConfig, config))
+
+    def _ids(self, task_id: str) -> list[str]:
+        return [attempt.id for attempt in self.queue.state.group(task_id)]
+
+
+def _shown(drawn: Any) -> gr.Plot:
+    """Visible once there is something in it: Gradio's empty box has a label that screen readers may not use."""
+    return gr.Plot(drawn, visible=drawn is not None)
+
+
+def _choice(name: str) -> gr.Dropdown:
+    return gr.Dropdown(list(get_args(CHOICES[name])), label=LABELS[name], elem_id=f"choose-{name}", min_width=200)
+
+
+def _setting(name: str) -> Callable[[Snapshot], Any]:
+    return lambda snapshot: getattr(snapshot.config, name)
+
+
+def _chosen(name: str) -> Any:
+    return lambda value: gr.Dropdown(value=value, info=WHY[name][value])
+
+
+def _divergence(name: str) -> Any:
+    own = "Between the named ones: a generalised JSD."
+    return gr.Dropdown(value=name, info=DIVERGENCES[name][1] if name in DIVERGENCES else own)
+
+
+def _with_divergence(given: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return changed_setting(
+        SDPOConfig, given, "distillation_alpha", DIVERGENCES[name][0] if name in DIVERGENCES else name
+    )
+
+
+def _ready(snapshot: Snapshot) -> bool:
+    return bool(_plan(snapshot).get("used")) and not snapshot.working
+
+
+def _plan(snapshot: Snapshot) -> dict[str, Any]:
+    ids = [attempt.id for attempt in snapshot.group]
+    lift = teacher_lift.known(snapshot.queue, ids, snapshot.config) if ids else None
+    rates = None if lift is None or isinstance(lift, Exception) else teacher_lift.reply(lift)
+    group, pace = snapshot.group, snapshot.state.pace
+    return plan(group, snapshot.ledger, snapshot.config, snapshot.details, pace, rates, snapshot.spans)
+
+
+def plan(
+    group: Sequence[Attempt],
+    ledger: Sequence[Ledger] | Exception | None,
+    config: SDPOConfig,
+    details: Sequence[AttemptDetail | None] = (),
+    pace: float | None = None,
+    lift: Mapping[str, Any] | None = None,
+    spans: Spans | None = None,
+) -> dict[str, Any]:
+    """What the update button will do, before it is pressed.
+
+    `details`: what is known of each attempt, for the length of its teacher's prompt; `pace`: seconds per token that
+    an update reads; `lift`: pass rates of student and teacher; `spans`: marked tokens, which alone count.
+    """
+    if not group:
+        return {"empty": "An update needs attempts: sample some first."}
+    if isinstance(ledger, Exception):
+        return {"empty": error_sentence(ledger)}
+    if ledger is None:
+        return {"empty": "Counting which attempts give signal …"}
+    signal = {entry.attempt_id: entry for entry in ledger}
+    rows = [
+        {
+            "number": number,
+            "passed": attempt.passed,
+            "tokens": counted(attempt, spans),
+            "used": signal[attempt.id].used,
+            "reason": signal[attempt.id].reason,
+        }
+        for number, attempt in enumerate(group, 1)
+    ]
+    reads = tokens_read(group, signal, details, config.steps)
+    return {
+        "used": sum(bool(row["used"]) for row in rows),
+        "total": len(group),
+        "tokens": sum(counted(attempt, spans) for attempt in group if signal[attempt.id].used),
+        "rows": rows,
+        "method": config.method,
+        "teacher": config.teacher.replace("_", " "),
+        "divergence": divergence_of(config.distillation_alpha),
+        "learning_rate": config.learning_rate,
+        "steps": config.steps,
+        "reads": reads,
+        "seconds": None if pace is None or reads is None else pace * reads,
+        "lift": lift,
+    }
+
+
+def counted(attempt: Attempt, spans: Spans | None) -> int:
+    """How many tokens of an attempt count in an update."""
+    start, end = (spans or {}).get(attempt.id, (0, len(attempt.token_ids)))
+    return end - start
+
+
+def tokens_read(
+    group: Sequence[Attempt], signal: Mapping[str, Ledger], details: Sequence[AttemptDetail | None], steps: int
+) -> int | None:
+    """Tokens that an update reads: both prompts and the attempt, once per optimiser step; None where unknown."""
+    total = 0
+    for attempt, known in zip(group, details, strict=False):
+        if signal[attempt.id].used:
+            if known is None:
+                return None
+            total += len(attempt.prompt_ids) + len(known.teacher_ids) + 2 * len(attempt.token_ids)
+    return steps * total or None
+
+
+def outcome(report: UpdateReport | None) -> dict[str, Any] | None:
+    """The numbers of an update after it was made."""
+    if report is None:
+        return None
+    side = report.side_effects
+    return {
+        "update": report.update_id,
+        "loss": [report.loss_before, report.loss],
+        "grad_norm": report.grad_norm,
+        "agreement": report.agreement,
+        "rank_correlation": report.rank_correlation,
+        "kl": side.kl_to_before,
+        "kl_to_base": side.kl_to_base,
+        "entropy": [side.entropy_before, side.entropy_after],
+        "held_out": None if side.held_out_after is None else [side.held_out_before, side.held_out_after],
+        "seconds": report.seconds_s,
+        "teacher_error": report.teacher_error,
+    }

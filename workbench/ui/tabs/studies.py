@@ -1,0 +1,161 @@
+"""The tab "Studies": where credit lands, and what an update does, over hundreds of programs and updates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+
+from workbench.errors import WorkbenchError
+from workbench.experiments.settings import LOSSES, TEACHERS, CreditStudySettings, UpdateStudySettings
+from workbench.service.actions.studies import RATES, study_credit, study_update
+from workbench.service.checks import plural
+from workbench.service.queue import JobQueue
+from workbench.ui.panel import NEWEST, Selection, Then, polite
+from workbench.ui.tabs.experiments import AFTERWARDS, ExperimentPanel, number
+from workbench.ui.tabs.settings import as_code
+
+QUESTIONS: Mapping[str, tuple[str, str]] = {
+    "credit": (
+        "Where does credit land?",
+        "In programs with one wrong stage the wrong tokens are known: which reading of the credit finds them, and does "
+        "exchanging a blamed token help?",
+    ),
+    "update": (
+        "What does an update do?",
+        "Many updates from one state: does every token move as its credit predicts, by loss and learning rate, and at "
+        "what price elsewhere?",
+    ),
+}
+CREDIT = {
+    "programs": ("Programs", "With one wrong stage, read in every way."),
+    "rounds": ("Rounds", "That each teacher teaches before its credit is read."),
+    "programs_per_teacher": ("Programs per teacher", "Read after its rounds."),
+    "tests": ("Attempts to test", "Failed ones, of which four tokens each are exchanged."),
+    "continuations": ("Continuations", "From each of both tokens: more of them narrow the change."),
+}
+UPDATE = {
+    "groups": ("Groups", "Each is updated on once per loss and learning rate."),
+    "attempts": ("Attempts", "Per group."),
+}
+EMPTY = (
+    "A study asks of hundreds of programs or updates what the tab Round shows of one. Choose a question and press "
+    "Start: tables and charts grow here. The policy is afterwards what it is now."
+)
+
+
+class StudiesPanel(ExperimentPanel):
+    """A question with its own numbers, and the tables and charts that answer it."""
+
+    chart_height = 390  # names below the axis, and long words beside it
+
+    def __init__(self, queue: JobQueue, selection: Selection) -> None:
+        super().__init__(queue, selection, "studies", {"credit": "study_credit", "update": "study_update"}, EMPTY)
+        credit, update = CreditStudySettings(), UpdateStudySettings()
+        with gr.Row(elem_classes="wb-main"):
+            with gr.Column(scale=3, min_width=280):
+                self.question = gr.Radio(
+                    [(label, name) for name, (label, _) in QUESTIONS.items()],
+                    value="credit",
+                    label="Question",
+                    info=QUESTIONS["credit"][1],
+                    elem_id="studies-question",
+                )
+                self.plan = gr.Markdown(planned(credit), elem_id="studies-plan", elem_classes="ex-plan")
+                self.buttons()
+                gr.Markdown("### How much")
+                with gr.Row() as self.of_credit:
+                    self.credit = self._numbers(CREDIT, credit)
+                with gr.Row(visible=False) as self.of_update:
+                    self.update = self._numbers(UPDATE, update)
+                    self.rates = gr.Textbox(
+                        RATES,
+                        label="Learning rates",
+                        info=f"With commas. Default {RATES}.",
+                        max_length=200,
+                        elem_id="studies-rates",
+                    )
+                self.seed = number(self.slug, "seed", "Seed", "Of programs, houses and random numbers.", 0)
+                self.name_and_code(as_python(credit, 0))
+            with gr.Column(scale=9, min_width=320):
+                self.results(charts=5)
+
+    def connect(self, then: Then) -> None:
+        """Every choice says at once what pressing Start would do; a question brings its own numbers."""
+        super().connect(then)
+        fields = [self.question, *self.credit, *self.update, self.rates, self.seed]
+        self.form(then, fields)
+        self.question.input(
+            polite(self.on_question), [self.question], [self.question, self.of_credit, self.of_update], **NEWEST
+        )
+
+    def on_question(self, question: str) -> list[Any]:
+        """Why one would ask it, and its own numbers."""
+        return [gr.Radio(info=QUESTIONS[question][1]), *(gr.Row(visible=question == one) for one in QUESTIONS)]
+
+    def on_plan(self, _task_id: str, _config: dict[str, Any], *told: Any) -> tuple[str, str]:
+        """What Start would do, in words and as code; where it cannot, why."""
+        try:
+            settings, seed = read(*told)
+        except WorkbenchError as error:
+            return str(error), ""
+        return planned(settings), as_python(settings, seed)
+
+    def on_start(
+        self,
+        shown: Mapping[str, str],
+        name: str,
+        request: gr.Request,
+        _task_id: str,
+        _config: dict[str, Any],
+        *told: Any,
+    ) -> dict[str, str]:
+        """One study, also where one session presses twice."""
+        question, *numbers, rates, seed = told
+        if question == "credit":
+            counts = dict(zip(CREDIT, numbers[: len(CREDIT)], strict=True))
+            study_credit.once(request.session_hash, self.queue, **counts, seed=seed, name=name)
+        else:
+            counts = dict(zip(UPDATE, numbers[len(CREDIT) :], strict=True))
+            study_update.once(request.session_hash, self.queue, **counts, learning_rates=rates, seed=seed, name=name)
+        return self.begun(shown)
+
+    def _numbers(self, told: Mapping[str, tuple[str, str]], defaults: Any) -> list[gr.Number]:
+        return [number(self.slug, name, label, what, getattr(defaults, name)) for name, (label, what) in told.items()]
+
+
+def read(question: str, *told: Any) -> tuple[CreditStudySettings | UpdateStudySettings, int]:
+    """The form's values: how much is measured, and the seed. Raises ConfigError."""
+    *numbers, rates, seed = told
+    if question == "credit":
+        values = study_credit.checked(*numbers[: len(CREDIT)], seed)
+        return CreditStudySettings(**{name: values[name] for name in CREDIT}), values["seed"]
+    values = study_update.checked(*numbers[len(CREDIT) :], rates, seed)
+    counts = {name: values[name] for name in UPDATE}
+    return UpdateStudySettings(**counts, learning_rates=values["learning_rates"]), values["seed"]
+
+
+def planned(settings: CreditStudySettings | UpdateStudySettings) -> str:
+    """What Start would do, in a few sentences."""
+    if isinstance(settings, UpdateStudySettings):
+        rates = plural(len(settings.learning_rates), "learning rate")
+        groups = f"{plural(settings.groups, 'group')} of {plural(settings.attempts, 'attempt')}"
+        return f"{groups}, {len(LOSSES)} losses, {rates}: {settings.updates:,} updates, each undone. {AFTERWARDS}"
+    spent = 8 * settings.continuations  # four tokens, and what stands in their place
+    return (
+        f"{plural(settings.programs, 'program')} read in every way; {len(TEACHERS)} teachers teach "
+        f"{plural(settings.rounds, 'round')} each, then {plural(settings.programs_per_teacher, 'program')} are read; "
+        f"{plural(settings.tests, 'failed attempt')} with {spent} continuations each. {AFTERWARDS}"
+    )
+
+
+def as_python(settings: CreditStudySettings | UpdateStudySettings, seed: int) -> str:
+    """The same study through the Python API."""
+    kind = type(settings).__name__
+    call = "study_credit" if isinstance(settings, CreditStudySettings) else "study_update"
+    return (
+        f"from workbench.experiments.settings import {kind}\n\n"
+        f"for point in wb.{call}({as_code(settings)}, seed={seed}):\n"
+        "    print(point.arm, point.step)"
+    )
