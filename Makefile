@@ -10,7 +10,7 @@ BIN := .venv/bin
 RUN_STAMP := .venv/.installed-run-$(shell cat requirements.txt | cksum | cut -d' ' -f1)
 DEV_STAMP := .venv/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
-.PHONY: app test test-gpu check bench notebooks pictures system-packages
+.PHONY: app test test-gpu check bench docs notebooks pictures space system-packages
 
 app: $(RUN_STAMP)
 	$(BIN)/python app.py --run runs/demo $(ARGS)
@@ -36,16 +36,27 @@ bench: $(RUN_STAMP)
 pictures: $(DEV_STAMP) system-packages
 	PICTURES="$(CURDIR)/docs/images" $(BIN)/python -m pytest -rs -m picture $(ARGS)
 
+# The parts of the documents that are made from the code.
+docs: $(DEV_STAMP)
+	UPDATE_DOCS=1 $(BIN)/python -m pytest tests/test_generated_docs.py
+
 # Notebooks import the workbench from the repository, wherever the kernel starts.
 notebooks: $(RUN_STAMP)
 	PYTHONPATH="$(CURDIR)" $(BIN)/jupyter lab notebooks/01_first_round.ipynb $(ARGS)
 
-# A browser and a sandbox for the tests that need them. Only root on a Debian-like system can be helped;
+# A hub Space, to be pushed as it is: docs/deployment.md.
+space:
+	rm -rf build/space && mkdir -p build/space
+	cp -R space/. requirements.txt LICENSE workbench kernels build/space/
+	find build/space -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A browser, a sandbox and a web server for the tests that need them. Only root on a Debian-like system can be helped;
 # elsewhere those tests skip and say why.
 system-packages:
 	@missing=""; \
 	command -v bwrap >/dev/null || missing="$$missing bubblewrap"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	command -v nginx >/dev/null || test -x /usr/sbin/nginx || missing="$$missing nginx-light"; \
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null \

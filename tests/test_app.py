@@ -1,4 +1,4 @@
-"""`app.py` from outside: exit status and one sentence for each mistake."""
+"""`app.py`, which is the command `app`, from outside: exit status and one sentence for each mistake."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # What importing and building the page must do without: the models' libraries, and Gradio's type stubs.
 LEAN = """
 import ast, sys
-import app
-sys.meta_path.insert(0, app.WithoutStubs())
+from workbench.launch import WithoutStubs
+sys.meta_path.insert(0, WithoutStubs())
 ast.get_source_segment = None  # what the stubs are cut out with
 from workbench.service import make_queue
 from workbench.ui import build_ui
@@ -54,7 +54,16 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
         (["--port", "99999"], "cannot be used"),
         (["--auth", "nobody"], "NAME:PASSWORD"),
         (["--host", "0.0.0.0", "--auth", "a:b", "--allow-unsafe-exec"], "forbids --allow-unsafe-exec"),
-        (["--quantization", "int3"], "invalid choice"),
+        (["--host", "0.0.0.0", "--auth", "a:b", "--replay", "x", "--allow-unsafe-exec"], "forbids --allow-unsafe-exec"),
+        (["--name", "example.org"], "Answering to other names lets others in; add --auth"),
+        (["--root-path", "https://example.org/wb"], "Answering to other names lets others in; add --auth"),
+        (["--name", "https://example.org", "--auth", "a:b"], "give a host's name alone"),
+        (["--root-path", "workbench"], "give a path such as /workbench"),
+        (["--embedded-in", "example.org/page"], "give an origin such as"),
+        (["--quantization", "int3"], "quantization is 'int3'; choose one of"),
+        (["--lora-rank", "0"], "LoRA rank is 0"),
+        (["--adapter", "a", "--lora-rank", "8"], "give one of the two"),
+        (["--thinking=maybe"], "see --help"),
     ],
 )
 def test_impossible_flags_are_refused_before_anything_starts(arguments: list[str], sentence: str) -> None:

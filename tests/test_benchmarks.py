@@ -11,7 +11,7 @@ import torch
 from workbench.benchmarks import kernels
 from workbench.benchmarks.kernels import Shape, bench_loss
 from workbench.benchmarks.measure import compare
-from workbench.cli.app import main
+from workbench.cli import main
 
 CPU = torch.device("cpu")
 SMALL = Shape(tokens=40, hidden=16, vocabulary=2003)

@@ -7,14 +7,19 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import own_pack
 import pytest
+import typer
 
+from workbench import __version__
 from workbench.cli import main
-from workbench.cli.app import build_app
+from workbench.cli.commands import build_app
+from workbench.cli.policy import POLICY_OPTIONS
+from workbench.config import LoraSettings, PolicyConfig
 from workbench.runs import Run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -131,13 +136,26 @@ MISTAKES = [
     (["attempt", "-n", "many"], "Invalid value for"),
     (["attempt", "-n", "0"], "ask for at least 1"),
     (["attempt", "house-rules/nonsense"], "There is no task"),
-    (["attempt", "a/b", "--prompt", "Q"], "give one of the two"),
+    (["attempt", "a/b", "--prompt", "Q"], "A prompt and a task's id were given; give one of the two"),
+    (["attempt", "--pack", "tasks.jsonl", "--prompt", "Q"], "A prompt and a pack were given; give one of the two"),
     (["attempt", "--prompt", " "], "The task is empty"),
     (["attempt", "--prompt", "Q", "--environment", "oracle"], "no way of judging"),
     (["attempt", "--prompt", "Q", "--answer", "{"], "--answer is not JSON"),
     (["attempt", "--temperature", "nan"], "temperature is nan"),
     (["attempt", "--model", "./absent"], "no model directory"),
     (["attempt", "--quantization", "int3"], "quantization"),
+    (["attempt", "--lora-rank", "0"], "LoRA rank is 0"),
+    (["attempt", "--lora-alpha", "nan"], "lora_alpha is nan"),
+    (["attempt", "--lora-variant", "qlora"], "The LoRA variant is 'qlora'; choose one of lora, rslora, dora"),
+    (["attempt", "--lora-target-modules", ","], "target_modules is empty"),
+    (["attempt", "--adapter", "absent", "--lora-rank", "8"], "give one of the two"),
+    (["attempt", "--adapter", "absent"], "absent"),
+    (["attempt", "--gradient-checkpointing", "often"], "gradient_checkpointing is 'often'"),
+    (["learn", "--lora-rank", "0"], "LoRA rank is 0"),
+    (["discover", "--lora-rank", "0"], "LoRA rank is 0"),
+    (["study", "update", "--lora-rank", "0"], "LoRA rank is 0"),
+    (["evaluate", "--lora-rank", "0"], "LoRA rank is 0"),
+    (["doctor", "--lora-rank", "0"], "LoRA rank is 0"),
     (["attempt", "--pack", "absent.jsonl"], "cannot be read"),
     (["feedback", "a-1", "--text", "Hm."], "no attempt 'a-1'"),
     (["credit"], "no attempt 'latest'"),
@@ -199,6 +217,39 @@ def test_a_mistake_is_one_sentence_and_status_2(
     assert not [path for kind in ("learn", "ablate", "discover", "study") for path in tmp_path.glob(f"runs/{kind}-*")]
 
 
+OPENING = ("app", "attempt", "feedback", "credit", "update", "learn", "ablate", "discover", "doctor", "evaluate")
+
+
+@pytest.mark.parametrize("name", [*OPENING, "study credit", "study update", "study stability"])
+def test_every_command_that_opens_a_run_takes_every_setting_of_its_policy(name: str) -> None:
+    group, _, study = name.rpartition(" ")
+    program = typer.main.get_command(build_app())
+    command = (program.commands[group] if group else program).commands[study or name]  # type: ignore[attr-defined]
+    options = {parameter.name for parameter in command.params}
+    assert set(POLICY_OPTIONS) <= options
+    assert {setting.name for setting in fields(PolicyConfig)} - {"lora"} <= set(POLICY_OPTIONS)
+    assert len(fields(LoraSettings)) == sum(option.startswith("lora_") for option in POLICY_OPTIONS)
+
+
+def test_the_settings_of_the_policy_reach_the_run(command: Commands, tmp_path: Path) -> None:
+    settings = ["--seed", "3", "--lora-rank", "4", "--lora-alpha", "8", "--lora-variant", "rslora"]
+    settings += ["--lora-target-modules", "q_proj, v_proj"]
+    command.json("attempt", *OWN_TASK, *SHORT, *settings, "--run", tmp_path / "run")
+    with Run.open(tmp_path / "run", read_only=True) as run:
+        opened = run.state().opened
+    assert opened is not None and opened["seed"] == 3
+    lora = {"rank": 4, "lora_alpha": 8.0, "variant": "rslora", "target_modules": ["q_proj", "v_proj"]}
+    assert json.loads(json.dumps(opened["config"]["lora"])) == lora
+    status, out, err = command("attempt", *OWN_TASK, "--lora-rank", "5", "--run", tmp_path / "run")
+    assert (status, out) == (2, "") and "was made with the LoRA settings" in err
+
+
+def test_the_version_has_one_place(command: Commands) -> None:
+    assert command("--version") == (0, f"sdpo-workbench {__version__}\n", "")
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {__version__}\n" in citation
+
+
 def test_python_m_workbench_is_the_same_program(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
@@ -211,7 +262,7 @@ def test_python_m_workbench_is_the_same_program(tmp_path: Path) -> None:
 def test_help_names_every_command_without_loading_a_model(command: Commands) -> None:
     status, out, _ = command("--help")
     names = {info.name for info in build_app().registered_commands}
-    assert status == 0 and all(str(name) in out for name in names) and len(names) == 17
+    assert status == 0 and all(str(name) in out for name in names) and len(names) == 18
     code = (
         "import sys, workbench.cli\n"
         "slow = {'torch', 'transformers', 'peft', 'gradio', 'bitsandbytes'} & set(sys.modules)\n"

@@ -41,7 +41,7 @@ def anchor(term: str) -> str:
 
 
 def test_every_term_of_the_page_is_in_the_glossary() -> None:
-    script = (ROOT / "workbench" / "ui" / "terms.js").read_text(encoding="utf-8")
+    script = (ROOT / "workbench" / "ui" / "static" / "terms.js").read_text(encoding="utf-8")
     terms = re.findall(r'^  "?([^":]+)"?: "', script, re.MULTILINE)
     assert len(terms) >= 10
     anchors = re.findall(r'<a id="([^"]+)"></a>', GLOSSARY.read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from workbench.cli.app import main
+from workbench.cli import main
 
 
 def last_line(capsys: pytest.CaptureFixture[str]) -> dict:

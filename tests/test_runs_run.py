@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from workbench.errors import FeedbackError, RunError
-from workbench.records import Attempt, Ledger, SideEffects, Task, UpdateReport, to_json
+from workbench.records import Attempt, SideEffects, SignalReport, Task, UpdateReport, to_json
 from workbench.runs import Event, Run, verify
 
 ATTEMPT = Attempt(
@@ -51,7 +51,7 @@ def report(update_id: str, parent_id: str) -> UpdateReport:
         agreement=1.0,
         rank_correlation=1.0,
         side_effects=SideEffects(0.01, 1.0, 0.9, None, 0.5),
-        ledger=(Ledger("t1", True, "feedback"),),
+        ledger=(SignalReport("t1", True, "feedback"),),
         seconds_s=0.2,
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from workbench.cli.app import main
+from workbench.cli import main
 from workbench.errors import RunError
 from workbench.records import Attempt, to_json
 from workbench.runs import Run, verify

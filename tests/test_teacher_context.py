@@ -1,4 +1,4 @@
-"""What the self-teacher is shown of each attempt, and why an attempt gives no signal (docs/algorithm.md, section 4)."""
+"""The teacher context of each attempt, and why an attempt gives no signal (docs/algorithm.md, section 4)."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from workbench import config as settings
 from workbench.cli.settings import CONFIG_OPTIONS, takes_config
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError
-from workbench.records import Attempt, Ledger, SideEffects, UpdateReport
+from workbench.records import Attempt, SideEffects, SignalReport, UpdateReport
 from workbench.service.actions.round import AttemptDetail
 from workbench.service.checks import changed_setting
 from workbench.ui import charts
@@ -46,7 +46,7 @@ DETAIL = AttemptDetail({}, "prompt", (1, 2, 3), ())
 
 def test_the_plan_counts_signal_tokens_and_cost_before_anything_is_done() -> None:
     group = (attempt("a", 5), attempt("b", 7))
-    ledger = (Ledger("a", True, "feedback"), Ledger("b", False, "all rewards are equal"))
+    ledger = (SignalReport("a", True, "feedback"), SignalReport("b", False, "all rewards are equal"))
     said = plan(group, ledger, SDPOConfig(steps=4), [DETAIL, DETAIL], pace=0.01)
     assert (said["used"], said["total"], said["tokens"]) == (1, 2, 5)
     assert said["reads"] == 4 * (2 + 3 + 2 * 5)  # both prompts, the attempt under each, in each step

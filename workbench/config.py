@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from workbench.errors import ConfigError
 
@@ -121,6 +121,10 @@ class PolicyConfig:
             self.adapter is None or self.lora == LoraSettings(),
             "Both an adapter and LoRA settings were given; an adapter brings its own, so give one of the two.",
         )
+
+    def arguments(self) -> dict[str, Any]:
+        """The settings by name, as `Workbench.open` takes them."""
+        return {setting.name: getattr(self, setting.name) for setting in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)

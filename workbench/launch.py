@@ -1,8 +1,10 @@
-"""The page: flags -> build_ui(...) -> launch(...), and Workbench.open(...) behind it."""
+"""The page as a program: check where it listens, show it at once, open the workbench behind it, stay until interrupted.
+
+Imports Gradio only once everything that can be refused without it was checked.
+"""
 
 from __future__ import annotations
 
-import argparse
 import importlib.abc
 import os
 import signal
@@ -10,57 +12,79 @@ import socket
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
-from workbench.errors import ConfigError, WorkbenchError
+from workbench.config import PolicyConfig
+from workbench.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-AUTH = "WORKBENCH_AUTH"  # NAME:PASSWORD; unlike a flag, the list of processes does not show it
+AUTH = "WORKBENCH_AUTH"  # NAME:PASSWORD; unlike an option, the list of processes does not show it
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The flags; an unknown one ends with status 2, as every mistake of a person does."""
-    flags = argparse.ArgumentParser(description="SDPO Workbench: see, apply, test and undo reinforcement learning.")
-    flags.add_argument("--host", default="127.0.0.1", help="address to listen on; any but loopback needs --auth")
-    flags.add_argument("--port", type=int, default=7860)
-    flags.add_argument(
-        "--auth",
-        metavar="NAME:PASSWORD",
-        default=os.environ.pop(AUTH, None),
-        help=f"ask for these before showing the page; others on this machine see flags, so rather set {AUTH}",
-    )
-    flags.add_argument("--run", metavar="DIR", default="runs/demo", help="directory of the run; resumed if it exists")
-    flags.add_argument("--replay", metavar="DIR", help="look at a stored run, without its model and without a lock")
-    flags.add_argument("--model", default="embedded", help="'embedded', a local directory or a hub id")
-    flags.add_argument("--quantization", default="auto", choices=["auto", "nf4", "int8", "none"])
-    flags.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    flags.add_argument("--seed", type=int, default=0)
-    flags.add_argument(
-        "--allow-unsafe-exec",
-        action="store_true",
-        help="run model-written code with limits only, where this machine cannot confine it; on loopback only",
-    )
-    return flags.parse_args(arguments)
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where the page is served, to whom, and under which names."""
 
+    host: str  # address to listen on
+    port: int
+    auth: str | None = None  # NAME:PASSWORD, asked for before anything is shown
+    names: tuple[str, ...] = ()  # host names that a proxy answers to, besides the loopback ones
+    root_path: str = ""  # where a proxy has it: a path, or a whole URL
+    embedded_in: tuple[str, ...] = ()  # origins whose pages may show this one in a frame
 
-def check_address(flags: argparse.Namespace) -> None:
-    """Raise ConfigError where the page must not or cannot listen."""
-    host, port, auth = flags.host, flags.port, flags.auth
-    if auth is not None and not all(auth.partition(":")):
-        raise ConfigError("--auth needs a name and a password, as NAME:PASSWORD.")
-    if host not in LOOPBACK and not auth:
-        raise ConfigError(f"Listening on {host} lets others in; add --auth NAME:PASSWORD, or leave --host away.")
-    if host not in LOOPBACK and flags.allow_unsafe_exec:
-        raise ConfigError(f"Listening on {host} forbids --allow-unsafe-exec; leave one of the two away.")
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except (OSError, OverflowError) as error:
-        raise ConfigError(f"Port {port} on {host} cannot be used ({error}); choose another with --port.") from None
+    @property
+    def is_local(self) -> bool:
+        """Only this machine reaches it, and by no proxy that answers to another name."""
+        return self.host in LOOPBACK and not self.names and not urlsplit(self.root_path).netloc
+
+    @property
+    def answered(self) -> tuple[str, ...]:
+        """The host names under which it answers; empty for any."""
+        own = urlsplit(self.root_path).hostname
+        names = (*self.names, *((own,) if own else ()))
+        return (*LOOPBACK, *names) if names or self.host in LOOPBACK else ()
+
+    def check(self, *, replay: bool = False, unsafe: bool = False) -> None:
+        """Raise ConfigError where the page must not or cannot listen.
+
+        `replay`: it changes and runs nothing; `unsafe`: it runs model-written code that nothing confines.
+        """
+        if self.auth is not None and not all(self.auth.partition(":")):
+            raise ConfigError("--auth needs a name and a password, as NAME:PASSWORD.")
+        if not (self.is_local or self.auth or replay):
+            where = f"Listening on {self.host}" if self.host not in LOOPBACK else "Answering to other names"
+            raise ConfigError(
+                f"{where} lets others in; add --auth NAME:PASSWORD, show a stored run with --replay, or serve this "
+                "machine alone."
+            )
+        if not self.is_local and unsafe:
+            raise ConfigError("A page that others can reach forbids --allow-unsafe-exec; leave one of the two out.")
+        for name in self.names:
+            if not name or set(name) & set("/:@ "):
+                raise ConfigError(f"--name is {name!r}; give a host's name alone, such as workbench.example.org.")
+        url = urlsplit(self.root_path)
+        if self.root_path and not (self.root_path.startswith("/") or (url.scheme in ("http", "https") and url.netloc)):
+            raise ConfigError(
+                f"--root-path is {self.root_path!r}; give a path such as /workbench, or a whole URL such as "
+                "https://example.org/workbench."
+            )
+        for origin in self.embedded_in:
+            url = urlsplit(origin)
+            if url.scheme not in ("http", "https") or not url.netloc or origin != f"{url.scheme}://{url.netloc}":
+                raise ConfigError(f"--embedded-in is {origin!r}; give an origin such as https://huggingface.co.")
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((self.host, self.port))
+        except (OSError, OverflowError) as error:
+            raise ConfigError(
+                f"Port {self.port} on {self.host} cannot be used ({error}); choose another with --port."
+            ) from None
 
 
 class WithoutStubs(importlib.abc.MetaPathFinder):
@@ -84,33 +108,51 @@ class WithoutStubs(importlib.abc.MetaPathFinder):
         return spec
 
 
-def serve(flags: argparse.Namespace) -> None:
-    """Show the page at once, open the workbench behind it, and stay until interrupted."""
-    check_address(flags)
+def serve(site: Site, run: Path, policy: PolicyConfig, *, replay: bool = False, unsafe: bool = False) -> None:
+    """Serve the page of a run until the process is interrupted or terminated.
+
+    `replay`: the run is shown without its model; `unsafe`: model-written code runs even where nothing confines it.
+    Raises ConfigError before anything starts, and whatever error keeps the run from being opened.
+    """
+    site.check(replay=replay, unsafe=unsafe)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with tempfile.TemporaryDirectory(prefix="workbench-") as private:
+        _be_private(private)
+        _serve(site, run, policy, replay=replay, unsafe=unsafe)
+
+
+def _serve(site: Site, run: Path, policy: PolicyConfig, *, replay: bool, unsafe: bool) -> None:
     from workbench.tasks import sandbox
 
-    if flags.allow_unsafe_exec:
+    if unsafe:
         sandbox.allow_unsafe()
     print(sandbox.confinement(), flush=True)
     sys.meta_path.insert(0, WithoutStubs())
     from workbench.service import make_queue
     from workbench.ui import build_ui, launch  # Gradio takes seconds to import
 
+    public = replay and not (site.is_local or site.auth)
+
     def opener() -> Any:
         from workbench import Workbench
 
-        if flags.replay:
-            return Workbench.replay(flags.replay)
-        return Workbench.open(
-            flags.run, model=flags.model, quantization=flags.quantization, device=flags.device, seed=flags.seed
-        )
+        if replay:
+            return Workbench.replay(run, public=public)
+        return Workbench.open(run, **policy.arguments())
 
     queue = make_queue(opener)
-    page = build_ui(queue, Path(flags.replay or flags.run).absolute().name, replay=bool(flags.replay))
+    page = build_ui(queue, run.absolute().name, replay=replay)
     try:
-        auth = tuple(flags.auth.split(":", 1)) if flags.auth else None
-        names = LOOPBACK if flags.host in LOOPBACK else ()
-        address = launch(page, flags.host, flags.port, auth, names)  # type: ignore[arg-type]
+        address = launch(
+            page,
+            site.host,
+            site.port,
+            auth=tuple(site.auth.split(":", 1)) if site.auth else None,  # type: ignore[arg-type]  # checked above
+            names=site.answered,
+            root_path=site.root_path,
+            embedded_in=site.embedded_in,
+            uploads=not replay,
+        )
         print(f"SDPO Workbench is at {address}", flush=True)
         queue.start()  # not before: importing torch holds up every other thread, and so the page
         queue.settled.wait()
@@ -122,11 +164,11 @@ def serve(flags: argparse.Namespace) -> None:
         queue.close()
 
 
-def be_private(private: str) -> None:
+def _be_private(private: str) -> None:
     """Environment of Gradio and the hub's client, set before they are imported.
 
     Uploads, caches and temporary files go to `private`, no one is told that the page was opened, and no variable that
-    Gradio would read (GRADIO_SHARE, GRADIO_ALLOWED_PATHS, ...) opens what the flags keep closed.
+    Gradio would read (GRADIO_SHARE, GRADIO_ALLOWED_PATHS, ...) opens what the options keep closed.
     """
     tempfile.tempdir = private
     for name in [name for name in os.environ if name.startswith("GRADIO_")]:
@@ -137,20 +179,3 @@ def be_private(private: str) -> None:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "DO_NOT_TRACK": "1",
     }
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """0, or 2 with one sentence on stderr where a person can act on it; a bug keeps its traceback."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with tempfile.TemporaryDirectory(prefix="workbench-") as private:
-        be_private(private)
-        try:
-            serve(parse(arguments))
-        except WorkbenchError as error:
-            print(error, file=sys.stderr)
-            return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -75,7 +75,7 @@ class SideEffects:
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class SignalReport:
     """Why one attempt gives signal to an update, or why not."""
 
     attempt_id: str
@@ -103,7 +103,7 @@ class UpdateReport:
     agreement: float  # share of tokens above the noise floor whose predicted and realised signs agree, 0 to 1
     rank_correlation: float  # Spearman's rho of predicted and realised over the same tokens
     side_effects: SideEffects
-    ledger: tuple[Ledger, ...]
+    ledger: tuple[SignalReport, ...]
     seconds_s: float
     # Of the `ema` teacher after the update: at most how far its weights' change is from the true average of the
     # policy's, relative to its norm; None under the other teachers.
@@ -138,5 +138,5 @@ def report_from_json(data: Mapping[str, Any]) -> UpdateReport:
     fields["predicted"] = {key: tuple(values) for key, values in data["predicted"].items()}
     fields["realised"] = {key: tuple(values) for key, values in data["realised"].items()}
     fields["side_effects"] = SideEffects(**data["side_effects"])
-    fields["ledger"] = tuple(Ledger(**entry) for entry in data["ledger"])
+    fields["ledger"] = tuple(SignalReport(**entry) for entry in data["ledger"])
     return UpdateReport(**fields)

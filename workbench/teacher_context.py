@@ -15,7 +15,7 @@ from functools import partial
 from workbench.config import SDPOConfig
 from workbench.credit.routing import Route, route
 from workbench.credit.weights import Span
-from workbench.records import Attempt, Ledger, Task
+from workbench.records import Attempt, SignalReport, Task
 
 
 class NothingToShow(Exception):
@@ -60,7 +60,7 @@ def nearest_first(attempt: Attempt, attempts: Sequence[Attempt]) -> list[Attempt
 
 
 def with_wrong_feedback(shown: TeacherContext, others: Sequence[Attempt]) -> TeacherContext:
-    """The same teacher context with the first of the others' feedback that differs. Raises NothingToShow."""
+    """A teacher context with the first of the others' feedback that differs instead. Raises NothingToShow."""
     if not shown.feedback:
         raise NothingToShow("this attempt has no feedback that another could take the place of")
     for other in others:
@@ -84,15 +84,15 @@ def explain(
     given: Sequence[Attempt],
     config: SDPOConfig,
     spans: Sequence[Span] | None = None,
-) -> Ledger:
+) -> SignalReport:
     """Report whether an update uses an attempt, and the reason in words.
 
     `given`: all attempts that the update is given. `spans`: the tokens that a person selected; None = all of them.
     """
     if not attempt.token_ids:
-        return Ledger(attempt.id, False, "it has no tokens")
+        return SignalReport(attempt.id, False, "it has no tokens")
     if spans is not None and not spans:
-        return Ledger(attempt.id, False, "none of its tokens is selected")
+        return SignalReport(attempt.id, False, "none of its tokens is selected")
     rewards = [other.reward for other in given if other.group_id == attempt.group_id]
     informed, rewarded = bool(context.kind), max(rewards) > min(rewards)
     way = _ways(attempt, config)
@@ -102,7 +102,7 @@ def explain(
         if taken.reinforcement > 0.0:
             weighed = f", weighed by {context.kind}" if taken.weighed else ""
             parts.append(f"reward above or below the group's mean{weighed}")
-        return Ledger(attempt.id, True, "; ".join(parts))
+        return SignalReport(attempt.id, True, "; ".join(parts))
     missing = []  # what alone would have made it count
     if way(informed=True, rewarded=rewarded).used:
         missing.append(
@@ -112,7 +112,7 @@ def explain(
         )
     if way(informed=informed, rewarded=True).used:
         missing.append("all rewards of its group are equal, so no attempt stands out")
-    return Ledger(attempt.id, False, "; ".join(missing))
+    return SignalReport(attempt.id, False, "; ".join(missing))
 
 
 def is_taught(attempt: Attempt, context: TeacherContext, config: SDPOConfig) -> bool:

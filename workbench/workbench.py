@@ -5,35 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 from workbench.config import Method, SDPOConfig
+from workbench.experiments import credit_study, resuming, update_study
 from workbench.experiments.arms import Arm
-from workbench.experiments.credit_study import study_credit
 from workbench.experiments.discover import DiscoveryPoint, ScreenedTask, discover, screen
-from workbench.experiments.journal import Point, Record
+from workbench.experiments.journal import Record
 from workbench.experiments.learn import LearnPoint, learn
-from workbench.experiments.resuming import known, resume
+from workbench.experiments.resuming import known
 from workbench.experiments.settings import (
     DEFAULT_METHODS,
     DISCOVERY_DEFAULTS,
-    SCREENED,
-    STAGES,
     TEST_TIME,
-    CreditStudySettings,
     DiscoverySettings,
     LearnSettings,
-    UpdateStudySettings,
 )
-from workbench.experiments.update_study import study_update
 from workbench.records import Task
 from workbench.session import Session
+from workbench.session.public_replay import PublicReplay
 from workbench.session.replay import Replay
 from workbench.tasks import Pack
 
 
 class Workbench(Session):
-    """One run directory and one policy. Use `Workbench.open`; see `Session` for the steps of a round.
+    """One run directory and one policy. Use `Workbench.open`; `Session` is the table of the steps of a round.
 
     Experiments yield their points as they are made, and each is on disk before it is yielded. They share three
     arguments: `seed` of their tasks and random numbers; `name`, which resumes an experiment of this run (None begins
@@ -41,9 +36,12 @@ class Workbench(Session):
     """
 
     @staticmethod
-    def replay(run: str | Path) -> Replay:
-        """A stored run to look at, without its model, also while another process writes to it. Raises RunError."""
-        return Replay.open(run)
+    def replay(run: str | Path, *, public: bool = False) -> Replay:
+        """Open a stored run to read, without its model, also while another process writes to it. Raises RunError.
+
+        `public`: nothing of the runs beside it is shown, and no archive is written.
+        """
+        return (PublicReplay if public else Replay).open(run, Workbench)
 
     def learn(
         self,
@@ -56,7 +54,7 @@ class Workbench(Session):
         name: str | None = None,
         stop: Event | None = None,
     ) -> Iterator[LearnPoint]:
-        """Round after round on a pack, yielding the learning curve as it grows.
+        """Learn round after round on a pack, yielding the learning curve as it grows.
 
         `pack`: a name, the path of a .jsonl or .json file, or a pack; of a file that does not say otherwise, a fifth is
         held out. `config` None takes the defaults of `SDPOConfig`, also for another `method` (see `arms.RECIPES`).
@@ -75,30 +73,11 @@ class Workbench(Session):
         name: str | None = None,
         stop: Event | None = None,
     ) -> Iterator[LearnPoint]:
-        """The learning curves of several arms (`workbench.experiments.arms`), one after the other, from this state.
+        """Learn with several arms (`workbench.experiments.arms`), one after the other, each from this state.
 
         Of several arms none stays in force; one alone does. Raises TaskError for an unknown pack.
         """
         return learn(self, pack, arms, settings, seed=seed, name=name, stop=stop)
-
-    def hard_tasks(
-        self,
-        count: int,
-        *,
-        feedback: str | None = None,
-        stages: Sequence[int] = STAGES,
-        attempts: int = SCREENED,
-        seed: int = 0,
-        name: str | None = None,
-        stop: Event | None = None,
-        pack: str | Pack | None = None,
-    ) -> Iterator[ScreenedTask]:
-        """Measures tasks until `count` hard ones are found; yields all (see `is_hard`).
-
-        `pack` None: fresh house-rules tasks of so many `stages`, with failed examples as feedback.
-        """
-        chosen: dict[str, Any] = {"pack": pack, "feedback": feedback, "stages": stages, "attempts": attempts}
-        return screen(self, count, **chosen, seed=seed, name=name, stop=stop)
 
     def discover(
         self,
@@ -112,7 +91,7 @@ class Workbench(Session):
         name: str | None = None,
         stop: Event | None = None,
     ) -> Iterator[DiscoveryPoint]:
-        """How soon each method finds a solution of a task (or of several), with at most `budget` attempts.
+        """Measure how soon each method solves a task (or several), with at most `budget` attempts.
 
         `group`: attempts between two updates of test-time SDPO. The policy is afterwards what it was before. Raises
         ConfigError for an unknown method.
@@ -124,39 +103,7 @@ class Workbench(Session):
         """The experiments of this run by name, with the points that they have so far; see `resuming.how_far`."""
         return known(self)
 
-    def resume(self, name: str, *, stop: Event | None = None) -> Iterator[Any]:
-        """An experiment from where it was stopped or killed, with its own settings; yields all of its points again.
-
-        Raises ConfigError for an unknown name, TaskError where a task of it is no longer in this run.
-        """
-        return resume(self, name, stop=stop)
-
-    def study_credit(
-        self,
-        settings: CreditStudySettings | None = None,
-        *,
-        seed: int = 0,
-        name: str | None = None,
-        stop: Event | None = None,
-        pack: str = "house-rules",
-    ) -> Iterator[Point]:
-        """Where credit lands, by evidence, view and teacher, and whether exchanging the token agrees.
-
-        Raises TaskError for another `pack`: only house rules say which tokens are wrong.
-        """
-        return study_credit(self, settings, pack=pack, seed=seed, name=name, stop=stop)
-
-    def study_update(
-        self,
-        settings: UpdateStudySettings | None = None,
-        *,
-        seed: int = 0,
-        name: str | None = None,
-        stop: Event | None = None,
-        pack: str | Pack | None = None,
-    ) -> Iterator[Point]:
-        """Predicted against realised, over many updates from this state, by loss and learning rate.
-
-        `pack` None: fresh house-rules tasks.
-        """
-        return study_update(self, settings, pack=pack, seed=seed, name=name, stop=stop)
+    resume = resuming.resume
+    hard_tasks = screen
+    study_credit = credit_study.study_credit
+    study_update = update_study.study_update

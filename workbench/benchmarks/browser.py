@@ -1,4 +1,4 @@
-"""The real `app.py` in a process of its own, and a real Chromium to look at it. Knows nothing of what is measured."""
+"""The real page in a process of its own, and a real Chromium to look at it. Knows nothing of what is measured."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 
 from workbench.errors import ConfigError, WorkbenchError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]  # the folder that the package lies in: a checkout, or where it is installed
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 
@@ -48,7 +48,7 @@ def chromium() -> Iterator[Any]:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A running `app.py`."""
+    """A running page."""
 
     address: str
     process: subprocess.Popen[bytes]
@@ -59,12 +59,12 @@ class App:
 def running(
     run: Path, flags: Sequence[str] = (), *, patience_s: float = 420.0, env: Mapping[str, str] | None = None
 ) -> Iterator[App]:
-    """`app.py` on this run, once it listens; the process ends with the block. `env`: variables beside this process's.
+    """The command `app` on a run, once it listens; the process ends with the block. `env`: more variables for it.
 
     Raises WorkbenchError, with what it said, when it ends before it listens or does not listen in time.
     """
     port = free_port()
-    command = [sys.executable, str(ROOT / "app.py"), "--run", str(run), "--port", str(port), *flags]
+    command = [sys.executable, "-m", "workbench", "app", "--run", str(run), "--port", str(port), *flags]
     with tempfile.NamedTemporaryFile(prefix="app-", suffix=".log") as log:
         # Into a file: nobody reads along, and a full pipe would stop it.
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **(env or {})})
@@ -88,7 +88,7 @@ def running(
 
 @contextmanager
 def serving(run: Path, flags: Sequence[str] = (), *, patience_s: float = 420.0) -> Iterator[str]:
-    """The address of `app.py` on this run, as by `running`."""
+    """The address of the page on this run, as by `running`."""
     with running(run, flags, patience_s=patience_s) as app:
         yield app.address
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workbench.benchmarks.browser import ROOT, free_port
+from workbench.benchmarks.browser import free_port
 from workbench.benchmarks.programs import Program
 from workbench.config import PolicyConfig, SamplingConfig, SDPOConfig
 from workbench.errors import RunError, WorkbenchError
@@ -131,10 +131,10 @@ class Harness:
         from gradio_client import Client
 
         port = free_port()
-        flags = ["--run", str(path), "--port", str(port), "--device", "cpu"]
-        program = Program([str(ROOT / "app.py"), *flags], self.folder / f"said-{next(self._numbers)}")
+        arguments = ["-m", "workbench", "app", "--run", str(path), "--port", str(port), "--device", "cpu"]
+        program = Program(arguments, self.folder / f"said-{next(self._numbers)}")
         if not program.wait_until(lambda: _listens(port)):
-            raise RuntimeError(f"app.py ended: {program.lines()[-3:]}")
+            raise RuntimeError(f"The page ended: {program.lines()[-3:]}")
         client = Client(f"http://127.0.0.1:{port}/", verbose=False)
         answered: list[tuple[str, str]] = []
         failed: list[Exception] = []

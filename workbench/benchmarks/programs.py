@@ -1,4 +1,4 @@
-"""The real programs (`python -m workbench ...`, `app.py`) as processes that start cheaply, so that many can be killed.
+"""The real programs (`python -m workbench ...`) as processes that start cheaply, so that many can be killed.
 
 Each is forked from one parent that has imported the libraries and nothing more, then runs the program's own main
 module as Python would. What it prints goes to a file, which survives it. Knows nothing of what programs do.
@@ -18,7 +18,6 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 
-ROOT = Path(__file__).resolve().parents[2]
 PRELOADED = ("torch", "transformers", "peft", "safetensors.torch", "plotly.graph_objects", "gradio", "workbench.cli")
 PATIENCE_S = 600.0
 
@@ -30,7 +29,7 @@ class Program:
     """One running program; `prepare` (a plain function of a module) is called in its process before it begins."""
 
     def __init__(self, arguments: Sequence[str], said: Path, prepare: Callable[[], None] | None = None) -> None:
-        """`arguments`: as after `python`, the first being "-m" or a file; `said`: where its output goes."""
+        """`arguments`: as after `python`, beginning with "-m" and a module; `said`: where its output goes."""
         self.said = said
         self.started = time.monotonic()
         self._process = _processes.Process(target=_run, args=(list(arguments), said, prepare), daemon=True)
@@ -69,15 +68,10 @@ def _run(arguments: list[str], said: Path, prepare: Callable[[], None] | None) -
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
-    os.chdir(ROOT)
+    os.chdir(Path(__file__).resolve().parents[2])  # where the package lies
     os.environ["TMPDIR"] = str(said.parent)  # what a killed program leaves behind goes with the benchmark's folder
     tempfile.tempdir = None
     if prepare is not None:
         prepare()
-    if arguments[0] == "-m":
-        sys.argv = arguments[1:]
-        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
-    else:
-        sys.argv = arguments
-        sys.path.insert(0, str(Path(arguments[0]).parent))
-        runpy.run_path(arguments[0], run_name="__main__")
+    sys.argv = arguments[1:]
+    runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)

@@ -1,4 +1,4 @@
-"""From `python app.py` to a page that a person can use, and to the first attempt in colour with one click.
+"""From the command `app` to a page that a person can use, and to the first attempt in colour with one click.
 
 Each start is a new process on a new run, seen by a real Chromium that is running already.
 """

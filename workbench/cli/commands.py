@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
-from workbench.cli import bench, credit, discovery, doctor, evaluate, learning, reports, rounds, runs, studies
+from workbench import __version__
+from workbench.cli import app, bench, credit, discovery, doctor, evaluate, learning, reports, rounds, runs, studies
 from workbench.errors import WorkbenchError
 
 # What a wrong option raises; some versions of typer take it from click, others bring their own.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 _COMMANDS = (
+    app.app,
     rounds.tasks,
     rounds.attempt,
     rounds.feedback,
@@ -36,20 +39,35 @@ _COMMANDS = (
 
 def build_app() -> typer.Typer:
     """The commands under their names."""
-    app = typer.Typer(add_completion=False, help="See, apply, test and undo reinforcement learning, token by token.")
+    table = typer.Typer(add_completion=False)
+    table.callback()(_program)
     for command in _COMMANDS:
-        app.command(name=command.__name__.rstrip("_"))(command)
-    app.add_typer(bench.build(), name="bench")
-    app.add_typer(studies.build(), name="study")
-    return app
+        table.command(name=command.__name__.rstrip("_"))(command)
+    table.add_typer(bench.build(), name="bench")
+    table.add_typer(studies.build(), name="study")
+    return table
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"sdpo-workbench {__version__}")
+        raise typer.Exit
+
+
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """See, apply, test and undo reinforcement learning, token by token."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command (None: from the command line) and returns the exit status; a bug's exception passes through."""
+    """Run one command (None: from the command line) and return the exit status; a bug's exception passes through."""
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     command = typer.main.get_command(build_app())
     try:
-        status = command.main(args=given, prog_name="python -m workbench", standalone_mode=False)
+        status = command.main(args=given, standalone_mode=False)
     except WorkbenchError as error:
         return _mistake(str(error))
     except _UsageError as error:

@@ -10,17 +10,15 @@ import typer
 
 from workbench.cli.output import (
     DEFAULT_RUN,
-    DeviceOption,
     JsonOption,
-    ModelOption,
     Output,
-    QuantizationOption,
     RunOption,
     find_attempt,
     opened,
 )
+from workbench.cli.policy import takes_policy
 from workbench.cli.settings import TeacherOption
-from workbench.config import SDPOConfig
+from workbench.config import PolicyConfig, SDPOConfig
 from workbench.errors import ConfigError
 from workbench.records import to_json
 
@@ -28,7 +26,9 @@ if TYPE_CHECKING:
     from workbench import Workbench
 
 
+@takes_policy()
 def credit(
+    policy: PolicyConfig,
     attempt: Annotated[
         str | None, typer.Argument(help="Id of an attempt; the newest if none, with --check all of the run.")
     ] = None,
@@ -50,9 +50,6 @@ def credit(
     ] = None,
     n: Annotated[int, typer.Option("-n", help="Continuations of each side of --test.")] = 16,
     run: RunOption = DEFAULT_RUN,
-    model: ModelOption = "embedded",
-    quantization: QuantizationOption = "auto",
-    device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> int:
     """Show what the self-teacher thinks of each token of an attempt, or check what is stored of it."""
@@ -61,7 +58,7 @@ def credit(
         raise ConfigError("An attempt was given twice; give it as an argument or with --attempt.")
     chosen = attempt or attempt_id
     config = SDPOConfig(teacher=teacher)  # type: ignore[arg-type]  # checked by the config itself
-    with opened(output, run, model=model, quantization=quantization, device=device) as workbench:
+    with opened(output, run, policy) as workbench:
         if check:
             return _check(workbench, chosen, output)
         if test is not None:

@@ -65,7 +65,7 @@ def discover(
     DiscoverySettings(budget, group)  # checks itself
     numbers = whole_numbers(stages, "--stages")
     hard = []
-    with opened(output, where.directory / "screen", seed=0, **where.policy) as workbench:
+    with opened(output, where.directory / "screen", where.policy) as workbench:
         for one in workbench.hard_tasks(
             tasks, feedback=feedback, stages=numbers, attempts=screened, seed=screen_seed, name="screen", pack=pack
         ):

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from workbench.cli.output import DeviceOption, JsonOption, ModelOption, Output, QuantizationOption
+from workbench import __version__
+from workbench.cli.output import JsonOption, Output
+from workbench.cli.policy import takes_policy
 from workbench.config import PolicyConfig
 from workbench.errors import PolicyError, SandboxError
 
@@ -19,10 +21,9 @@ PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "gradio", "safetens
 SHOWN = ("model", "architecture", "commit", "content_sha256", "dtype", "quantization", "attention", "context_length")
 
 
+@takes_policy()
 def doctor(
-    model: ModelOption = "embedded",
-    quantization: QuantizationOption = "auto",
-    device: DeviceOption = "auto",
+    policy: PolicyConfig,
     as_json: JsonOption = False,
 ) -> None:
     """Check this machine and the policy on it; the exit status is 1 if a check fails."""
@@ -31,19 +32,20 @@ def doctor(
     from workbench.policy.selfcheck import hardware, held
 
     output = Output(as_json)
-    policy = load_policy(PolicyConfig(model, quantization, device))  # type: ignore[arg-type]  # it checks them itself
-    parts = held(policy)
+    loaded = load_policy(policy)
+    facts, parts = loaded.facts, held(loaded)
     report: dict[str, Any] = {
         "hardware": hardware(),
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "versions": {"workbench": __version__, "python": platform.python_version()}
+        | {name: _version(name) for name in PACKAGES},
         "sandbox": _sandbox(),
         "plugins": _plugins(),
-        "policy": policy.facts,
+        "policy": facts,
         "held": [{"kind": part.kind, "layers": part.layers, "bytes": part.size_bytes} for part in parts],
-        "checks": _checks(policy, device),
+        "checks": _checks(loaded, policy.device),
     }
     report["ok"] = all(check["ok"] is not False for check in report["checks"].values())
-    lora, need = policy.facts["lora"], policy.facts["memory"]
+    lora, need = facts["lora"], facts["memory"]
     output.table(
         "This machine, and the policy on it",
         ("", "found"),
@@ -52,11 +54,11 @@ def doctor(
             *((name, value) for name, value in report["versions"].items()),
             ("sandbox", report["sandbox"]),
             *((name, ", ".join(found)) for name, found in report["plugins"].items() if found),
-            *((name.replace("_", " "), policy.facts[name]) for name in SHOWN if policy.facts[name] is not None),
+            *((name.replace("_", " "), facts[name]) for name in SHOWN if facts[name] is not None),
             ("LoRA", f"{lora['variant']}, rank {lora['rank']}, lora_alpha {lora['lora_alpha']:g}, {lora['targets']}"),
-            ("system message", policy.facts["system_turn"]),
-            ("thinking mode", {None: "as the template has it", True: "on", False: "off"}[policy.facts["thinking"]]),
-            ("gradient checkpointing", policy.facts["gradient_checkpointing"]["mode"]),
+            ("system message", facts["system_turn"]),
+            ("thinking mode", {None: "as the template has it", True: "on", False: "off"}[facts["thinking"]]),
+            ("gradient checkpointing", facts["gradient_checkpointing"]["mode"]),
             *((part.kind, f"{part.layers} layers, {gigabytes(part.size_bytes)}") for part in parts),
             ("needed for a step", f"{gigabytes(need['total_bytes'])}, {need['tokens']} tokens, predicted"),
             ("free after loading", "unknown" if need["free_bytes"] is None else gigabytes(need["free_bytes"])),

@@ -5,19 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.output import (
-    DeviceOption,
-    JsonOption,
-    Output,
-    QuantizationOption,
-    opened,
-    whole_numbers,
-)
+from workbench.cli.output import JsonOption, Output, opened, whole_numbers
+from workbench.cli.policy import takes_policy
 from workbench.config import PolicyConfig
 from workbench.errors import ConfigError
 
@@ -25,7 +20,9 @@ if TYPE_CHECKING:
     from workbench import Workbench
 
 
+@takes_policy(without=("model", "seed"))
 def evaluate(
+    policy: PolicyConfig,
     model: Annotated[str, typer.Argument(help="'embedded', a local directory, or a hub id.")] = "embedded",
     count: Annotated[int, typer.Option(help="Cases per cell; with --pack held-out tasks.")] = 200,
     pack: Annotated[
@@ -34,8 +31,6 @@ def evaluate(
     stages: Annotated[str, typer.Option(help="Numbers of stages, with commas.")] = "1,2,3,4",
     localise: Annotated[int, typer.Option(help="Programs on which to measure where credit lands; 0: none.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the cases and of sampling.")] = 0,
-    quantization: QuantizationOption = "auto",
-    device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Measure a policy in house rules: student, and self-teacher under each kind of evidence, on held-out cases.
@@ -46,7 +41,7 @@ def evaluate(
     numbers = whole_numbers(stages, "--stages")
     if count < 1 or localise < 0:
         raise ConfigError("--count must be at least 1, and --localise 0 or more.")
-    config = PolicyConfig(model, quantization, device, seed=seed)  # type: ignore[arg-type]  # checks itself
+    config = replace(policy, model=model, seed=seed)
     if pack is not None:
         if localise:
             raise ConfigError("--localise needs tasks of which the wrong tokens are known; leave --pack out.")
@@ -86,8 +81,10 @@ def _on_pack(output: Output, config: PolicyConfig, name: str, count: int) -> Non
 @contextmanager
 def _thrown_away(config: PolicyConfig) -> Iterator[Workbench]:
     """The workbench of a run that is deleted afterwards."""
-    policy: dict[str, Any] = {name: getattr(config, name) for name in ("model", "quantization", "device")}
-    with tempfile.TemporaryDirectory() as folder, opened(Output(False), Path(folder) / "run", **policy) as workbench:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        opened(Output(False), Path(folder) / "run", replace(config, seed=0)) as workbench,
+    ):
         yield workbench
 
 

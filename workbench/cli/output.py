@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workbench.config import PolicyConfig
 from workbench.errors import ConfigError, FeedbackError
 
 if TYPE_CHECKING:
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 DEFAULT_RUN = Path("runs/demo")
 
 RunOption = Annotated[Path, typer.Option("--run", help="Directory of the run; resumed if it exists.")]
-ModelOption = Annotated[str, typer.Option("--model", help="'embedded', a local directory, or a hub id.")]
-QuantizationOption = Annotated[str, typer.Option("--quantization", help="auto, nf4, int8 or none.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Of a new run's adapter and sampling.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One line per committed event, a summary object last.")]
 
 
@@ -82,22 +79,11 @@ def _cell(value: object) -> str:
 
 
 @contextmanager
-def opened(
-    output: Output,
-    run: Path,
-    *,
-    model: str = "embedded",
-    quantization: str = "auto",
-    device: str = "auto",
-    seed: int = 0,
-) -> Iterator[Workbench]:
+def opened(output: Output, run: Path, policy: PolicyConfig) -> Iterator[Workbench]:
     """The workbench of a run, its events going to `output`; closed afterwards."""
     from workbench import Workbench  # loads torch and transformers, which other commands do without
 
-    workbench = Workbench.open(
-        run, model=model, quantization=quantization, device=device, seed=seed, on_event=output.event
-    )
-    with workbench:
+    with Workbench.open(run, **policy.arguments(), on_event=output.event) as workbench:
         yield workbench
 
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.output import DeviceOption, ModelOption, Output, QuantizationOption, opened
+from workbench.cli.output import Output, opened
+from workbench.cli.policy import POLICY_DEFAULTS, POLICY_OPTIONS, policy_config
 from workbench.cli.settings import Command, takes
+from workbench.config import PolicyConfig
 from workbench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,18 +28,16 @@ if TYPE_CHECKING:
 
 PLACE_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
+        **POLICY_OPTIONS,
         "seed": Annotated[int, typer.Option(help="The first seed: of adapter, sampling and choice of tasks.")],
         "seeds": Annotated[int, typer.Option(help="How many seeds, one run each.")],
         "run": Annotated[
             Path | None,
             typer.Option(help="Directory of the experiment, resumed if it holds one; a new one if none."),
         ],
-        "model": ModelOption,
-        "quantization": QuantizationOption,
-        "device": DeviceOption,
     }
 )
-_DEFAULTS = {"seed": 0, "seeds": 1, "run": None, "model": "embedded", "quantization": "auto", "device": "auto"}
+_DEFAULTS = {**POLICY_DEFAULTS, "seeds": 1, "run": None}
 _PACK = "a .jsonl or .json file, a pack of a package or of the run, or house-rules[@SEED]; with [:KIND] of feedback."
 PackArgument = Annotated[
     str, typer.Argument(help=f"What is learned: {_PACK} Of house-rules without @SEED each seed has a house of its own.")
@@ -51,14 +51,7 @@ class Place:
 
     directory: Path
     seeds: tuple[int, ...]
-    model: str
-    quantization: str
-    device: str
-
-    @property
-    def policy(self) -> dict[str, str]:
-        """Which policy, as `output.opened` takes it."""
-        return {"model": self.model, "quantization": self.quantization, "device": self.device}
+    policy: PolicyConfig  # with the seed of what all seeds share; each run has its own
 
     def run_of(self, seed: int) -> Path:
         """The run directory of one seed."""
@@ -72,7 +65,7 @@ class Place:
         `tell` words a point; "" is not printed.
         """
         for seed in self.seeds:
-            with opened(output, self.run_of(seed), seed=seed, **self.policy) as workbench:
+            with opened(output, self.run_of(seed), replace(self.policy, seed=seed)) as workbench:
                 for point in begin(workbench, seed):
                     if told := tell(point):
                         output.say(f"Seed {seed}, {told}" if len(self.seeds) > 1 else told)
@@ -85,11 +78,11 @@ def takes_place(kind: str) -> Callable[[Command], Command]:
     `kind`: of the directories that are made if none is named: runs/KIND-1 and so on.
     """
 
-    def build(run: Path | None, seed: int, seeds: int, **policy: str) -> Place:
+    def build(run: Path | None, seed: int, seeds: int, **policy: Any) -> Place:
         if seeds < 1:
             raise ConfigError(f"--seeds is {seeds}; it must be at least 1.")
         free = (path for n in itertools.count(1) if not (path := Path(f"runs/{kind}-{n}")).exists())
-        return Place(run or next(free), tuple(range(seed, seed + seeds)), **policy)
+        return Place(run or next(free), tuple(range(seed, seed + seeds)), policy_config(seed=0, **policy))
 
     return takes("where", PLACE_OPTIONS, _DEFAULTS, build)
 

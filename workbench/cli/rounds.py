@@ -10,18 +10,15 @@ import typer
 
 from workbench.cli.output import (
     DEFAULT_RUN,
-    DeviceOption,
     JsonOption,
-    ModelOption,
     Output,
-    QuantizationOption,
     RunOption,
-    SeedOption,
     find_attempt,
     opened,
 )
+from workbench.cli.policy import takes_policy
 from workbench.cli.settings import SpanOption, parsed_spans, takes_config
-from workbench.config import SamplingConfig, SDPOConfig
+from workbench.config import PolicyConfig, SamplingConfig, SDPOConfig
 from workbench.errors import NoSignalError, TaskError
 
 if TYPE_CHECKING:
@@ -52,7 +49,9 @@ def tasks(
     output.summary({"tasks": [{"id": t.id, "prompt": t.prompt, "environment": t.environment} for t in found.values()]})
 
 
+@takes_policy()
 def attempt(
+    policy: PolicyConfig,
     task: Annotated[str | None, typer.Argument(help=f"Id of a task; {FIRST_TASK} if none is given.")] = None,
     number: Annotated[int, typer.Option("--number", "-n", help="Attempts in the group.")] = 8,
     prompt: Annotated[str | None, typer.Option(help="A task of your own, instead of an id.")] = None,
@@ -62,19 +61,16 @@ def attempt(
     temperature: Annotated[float, typer.Option(help="Of the sampling.")] = 1.0,
     max_new_tokens: Annotated[int, typer.Option(help="Tokens per attempt, at most.")] = 96,
     run: RunOption = DEFAULT_RUN,
-    model: ModelOption = "embedded",
-    quantization: QuantizationOption = "auto",
-    device: DeviceOption = "auto",
-    seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Sample a group of attempts at a task, run and judge them."""
     output = Output(as_json)
     sampling = SamplingConfig(temperature, max_new_tokens)
-    if task is not None and prompt is not None:
-        raise TaskError("A task's id and a prompt were given; give one of the two.")
+    if prompt is not None and (task is not None or pack is not None):
+        other = "a task's id" if task is not None else "a pack"
+        raise TaskError(f"A prompt and {other} were given; give one of the two.")
     parsed = _answer(answer)
-    with opened(output, run, model=model, quantization=quantization, device=device, seed=seed) as workbench:
+    with opened(output, run, policy) as workbench:
         chosen = _task(workbench, task, prompt, environment, parsed, pack)
         group = workbench.attempt(chosen, number, sampling=sampling)
     rows = [(a.id, a.passed, a.reward, a.text, a.feedback) for a in group]
@@ -120,18 +116,19 @@ def _shown(attempt: Attempt) -> dict[str, Any]:
     return {name: getattr(attempt, name) for name in fields} | {"tokens": len(attempt.token_ids)}
 
 
+@takes_policy()
 def feedback(
+    policy: PolicyConfig,
     attempt: AttemptArgument = "latest",
     text: Annotated[str | None, typer.Option(help="What you have to say.")] = None,
     reward: Annotated[float | None, typer.Option(help="0 to 1; 1 passes.")] = None,
     join: Annotated[bool, typer.Option("--join", help="Keep the environment's feedback above yours.")] = False,
     run: RunOption = DEFAULT_RUN,
-    model: ModelOption = "embedded",
     as_json: JsonOption = False,
 ) -> None:
     """Give an attempt your own feedback, a reward, or both."""
     output = Output(as_json)
-    with opened(output, run, model=model) as workbench:
+    with opened(output, run, policy) as workbench:
         changed = workbench.give_feedback(
             find_attempt(workbench, attempt), text, reward, mode="join" if join else "replace"
         )
@@ -139,21 +136,20 @@ def feedback(
     output.summary({"attempt": _shown(changed)})
 
 
+@takes_policy()
 @takes_config()
 def update(
     config: SDPOConfig,
+    policy: PolicyConfig,
     attempts: Annotated[list[str] | None, typer.Argument(help="Ids of attempts; the newest group if none.")] = None,
     span: SpanOption = None,
     run: RunOption = DEFAULT_RUN,
-    model: ModelOption = "embedded",
-    quantization: QuantizationOption = "auto",
-    device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Make one update on attempts; undo takes it back."""
     output = Output(as_json)
     spans = parsed_spans(span)
-    with opened(output, run, model=model, quantization=quantization, device=device) as workbench:
+    with opened(output, run, policy) as workbench:
         report = workbench.update(_chosen(workbench, attempts or []), config, spans=spans)
     output.table(
         f"Update {report.update_id} ({report.method})",

@@ -17,7 +17,8 @@ from workbench.errors import ConfigError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _names(choices: object) -> str:
+def names(choices: object) -> str:
+    """The values of a Literal, for an option's help."""
     return ", ".join(get_args(choices))
 
 
@@ -25,15 +26,15 @@ def _default_rates() -> str:
     return " and ".join(f"{facts.default_rate:g} for {name}" for name, facts in TEACHERS.items() if facts.adjustable)
 
 
-TeacherOption = Annotated[str, typer.Option(help=f"One of {_names(Teacher)}.")]
+TeacherOption = Annotated[str, typer.Option(help=f"One of {names(Teacher)}.")]
 
 # Field of SDPOConfig -> its option. The fields that are absent here have no option.
 CONFIG_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
-        "method": Annotated[str, typer.Option(help=f"One of {_names(Method)}.")],
+        "method": Annotated[str, typer.Option(help=f"One of {names(Method)}.")],
         "learning_rate": Annotated[float, typer.Option("--learning-rate", "--lr", help="Of AdamW on the adapter.")],
         "steps": Annotated[int, typer.Option(help="Optimiser steps per update, on the same attempts.")],
-        "distillation_mode": Annotated[str, typer.Option(help=f"One of {_names(DistillationMode)}.")],
+        "distillation_mode": Annotated[str, typer.Option(help=f"One of {names(DistillationMode)}.")],
         "distillation_alpha": Annotated[
             float, typer.Option(help="0 forward KL, 1 reverse KL, between generalised JSD.")
         ],

@@ -1,4 +1,4 @@
-"""Credit: what the self-teacher says of each sampled token, as pure maths. No models, no files, no randomness.
+"""Credit: the self-teacher's judgement of each sampled token, as pure maths. No models, no files, no randomness.
 
 What computes needs torch and is imported on first use: the page is drawn from the tables of contexts and views alone.
 """

@@ -41,7 +41,7 @@ class TokenCredit(Scores):
         absent: Mapping[str, str] | None = None,
         advantage: float | None = None,
     ) -> TokenCredit:
-        """Scores one attempt from what predicts its tokens under each context.
+        """Score one attempt from what predicts its tokens under each context.
 
         Args:
             student, teacher: T rows each, of the same token ids, at `temperature`, which is only recorded here.
@@ -98,7 +98,7 @@ class TokenCredit(Scores):
         return reading.pivots(self, share)
 
     def concentration(self) -> reading.Concentration:
-        """How much of the credit is on few tokens."""
+        """Concentration of the credit on few tokens."""
         return reading.concentration(self)
 
     def leakage(self) -> float:
@@ -106,7 +106,7 @@ class TokenCredit(Scores):
         return reading.leakage(self)
 
     def summary(self) -> str:
-        """What the heatmap shows, in a sentence or two made from the numbers. Tokens are counted from 1."""
+        """Summary of the heatmap in a sentence or two made from the numbers. Tokens are counted from 1."""
         return reading.summary(self)
 
     def next_tokens(self, position: int, distillation_alpha: float = 1.0) -> dict[str, Any]:
@@ -115,10 +115,10 @@ class TokenCredit(Scores):
         return payload.next_tokens(self, position, distillation_alpha)
 
     def payload(self, title: str = "", view: str = "raw", *, top: bool = True) -> dict[str, Any]:
-        """What `workbench.heatmap` draws: JSON-serialisable; `view` is shown first.
+        """Payload for `workbench.heatmap`: JSON-serialisable; `view` is shown first.
 
         Views whose context is missing are not offered. `top` False leaves `next_tokens` out: most of the size, and
-        what a host can send of one token when it is asked for. Errors as `view`.
+        which a host can send of one token on request. Errors as `view`.
         """
         return payload.payload(self, title, view, top=top)
 

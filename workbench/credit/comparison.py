@@ -1,4 +1,4 @@
-"""The same attempt read in several ways, side by side: rows of per-token numbers on one scale, and how alike they are.
+"""Comparison of several readings of one attempt: rows of per-token numbers on one scale, and how alike they are.
 
 Rows come from one credit (its views: one attempt under many estimators) or from several credits of the same tokens
 (under several teachers, or several feedbacks). Arithmetic on what was scored; knows nothing of models, runs and pages.
@@ -39,7 +39,7 @@ class Row:
 
     @property
     def size(self) -> float:
-        """How much there is over all tokens, in the view's unit."""
+        """Sum of the absolute values above the noise, in the view's unit."""
         return sum(map(abs, self.above_noise))
 
 
@@ -64,10 +64,10 @@ class Comparison:
         """Spearman's rho of each pair of rows (R, R); what is below the noise counts as nothing. NaN where a row is
         the same on every token and so ranks nothing."""
         sizes = [row.above_noise for row in self.rows]
-        return tuple(tuple(spearman(one, other) for other in sizes) for one in sizes)
+        return tuple(tuple(spearman(row, column) for column in sizes) for row in sizes)
 
     def summary(self) -> str:
-        """What the comparison shows, in a sentence or two made from the numbers."""
+        """Summary of the comparison in a sentence or two made from the numbers."""
         if len(self.rows) < 2:
             return "There is only one way to read this attempt here, so there is nothing to compare."
         return _alike(self) if self.by == "estimators" else _moved(self)
@@ -146,45 +146,45 @@ def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _alike(found: Comparison) -> str:
-    """Which estimators rank the tokens as the first one does, and which do not."""
-    first, *others = found.rows
-    rho = {row.title: value for row, value in zip(others, found.correlations[0][1:], strict=True)}
+def _alike(comparison: Comparison) -> str:
+    """Say which estimators rank the tokens as the first one does, and which do not."""
+    first, *others = comparison.rows
+    rho = {row.title: value for row, value in zip(others, comparison.correlations[0][1:], strict=True)}
     ranked = {title: value for title, value in rho.items() if not math.isnan(value)}
-    constant = [row.title for row in found.rows if len(set(row.above_noise)) <= 1]
-    said = []
+    constant = [row.title for row in comparison.rows if len(set(row.above_noise)) <= 1]
+    sentences = []
     if ranked:
         near, far = max(ranked, key=ranked.__getitem__), min(ranked, key=ranked.__getitem__)
-        said.append(
+        sentences.append(
             f"{near} ranks the tokens most like {_lower(first.title)} does (ρ {_digits(ranked[near])}), {_lower(far)} "
             f"least (ρ {_digits(ranked[far])})."
         )
     if constant:
         verb = "gives" if len(constant) == 1 else "give"
-        said.append(f"{_listed(constant)} {verb} every token the same number here, so no token stands out.")
-    return " ".join(said)
+        sentences.append(f"{_listed(constant)} {verb} every token the same number here, so no token stands out.")
+    return " ".join(sentences)
 
 
-def _moved(found: Comparison) -> str:
-    """How much credit each row gives, and whether the first one's could be told from the others'."""
-    unit = found.rows[0].view.unit
-    largest = max(found.rows, key=lambda row: row.size)
+def _moved(comparison: Comparison) -> str:
+    """Say how much credit each row gives, and which rows cannot be distinguished from the first."""
+    unit = comparison.rows[0].view.unit
+    largest = max(comparison.rows, key=lambda row: row.size)
     if largest.size == 0.0:
         return "Nothing here is above the noise floor, whichever way it is read."
-    sizes = ", ".join(f"{_lower(row.title)} {row.size:.2g}" for row in found.rows)
-    said = f"Credit over the whole attempt, in {unit}: {sizes}."
+    sizes = ", ".join(f"{_lower(row.title)} {row.size:.2g}" for row in comparison.rows)
+    summary = f"Credit over the whole attempt, in {unit}: {sizes}."
     same = [
         row.title
-        for row in found.rows[1:]
+        for row in comparison.rows[1:]
         if all(
-            abs(a - b) <= max(row.noise_floor, found.rows[0].noise_floor)
-            for a, b in zip(row.values, found.rows[0].values, strict=True)
+            abs(a - b) <= max(row.noise_floor, comparison.rows[0].noise_floor)
+            for a, b in zip(row.values, comparison.rows[0].values, strict=True)
         )
     ]
     if same:
         verb = "gives" if len(same) == 1 else "give"
-        said += f" {_listed(same)} {verb} the same credit as {_lower(found.rows[0].title)}, up to the noise."
-    return said
+        summary += f" {_listed(same)} {verb} the same credit as {_lower(comparison.rows[0].title)}, up to the noise."
+    return summary
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The contexts under which an attempt's own token ids can be scored, by name, and which of them are asked for.
+"""The contexts under which an attempt's own token ids can be scored, by name, and how some of them are chosen.
 
 A context is a prompt and a side that reads it. All views are arithmetic on what they give. Knows nothing of prompts'
 wording and of models. Source: docs/algorithm.md, section 6.
@@ -36,7 +36,7 @@ CONTEXTS: Mapping[str, Context] = MappingProxyType(
             Context("wrong_feedback", "teacher", "the question with another attempt's feedback"),
             Context("mismatched_question", "teacher", "another task's question with this attempt's feedback"),
             Context("answer_only", "teacher", "the feedback without the question"),
-            Context("base", "base", "the question, the adapter switched off"),
+            Context("base", "base", "the question, read by the reference policy (adapter off)"),
         )
     }
 )
@@ -46,7 +46,7 @@ REQUIRED_CONTEXTS = ("student", "teacher")
 
 
 def chosen(contexts: Contexts) -> tuple[str, ...]:
-    """The names asked for, in the order of `CONTEXTS`, with the two that everything rests on.
+    """The names that were chosen, in the order of `CONTEXTS`, with the two that everything rests on.
 
     Raises ConfigError for a name that is no context.
     """

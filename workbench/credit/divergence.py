@@ -61,7 +61,7 @@ def divergence(student_logps: Tensor, teacher_logps: Tensor, distillation_alpha:
 
 
 def divergence_of_logits(student_logits: Tensor, teacher_logits: Tensor, distillation_alpha: float) -> Tensor:
-    """The same of whole rows of logits, (n, V) -> (n,), nats; gradient to the student's only. One kernel on CUDA."""
+    """Divergence of whole rows of logits, (n, V) -> (n,), nats; gradient to the student's only. One kernel on CUDA."""
     if takes_triton(student_logits):
         from workbench.kernels.triton_learning import Divergence
 

@@ -50,7 +50,7 @@ def per_line(tokens: Sequence[str], values: Sequence[float], *, noise_floor: flo
     A token that reaches over lines belongs to the line of its first visible character (an indentation goes with
     what it indents), or of its first character where nothing of it is visible.
     """
-    lines = [(found.start(), found.group().rstrip("\n"), found.end()) for found in _LINE.finditer("".join(tokens))]
+    lines = [(match.start(), match.group().rstrip("\n"), match.end()) for match in _LINE.finditer("".join(tokens))]
     return _rolled_up(tokens, values, lines, noise_floor)
 
 
@@ -66,16 +66,16 @@ def per_word(tokens: Sequence[str], values: Sequence[float], *, noise_floor: flo
 
 def over_group(attempts: Iterable[Sequence[Piece]]) -> list[Shared]:
     """Equal pieces (up to white space at their ends) of several attempts added up, the largest |total| first."""
-    found: dict[str, list[tuple[int, Piece]]] = {}
+    places_by_text: dict[str, list[tuple[int, Piece]]] = {}
     for number, pieces in enumerate(attempts):
         for piece in pieces:
             if piece.text.strip():
-                found.setdefault(piece.text.strip(), []).append((number, piece))
+                places_by_text.setdefault(piece.text.strip(), []).append((number, piece))
     shared = []
-    for text, places in found.items():
+    for text, places in places_by_text.items():
         counted, total = sum(piece.counted for _, piece in places), sum(piece.total for _, piece in places)
         shared.append(Shared(text, len({number for number, _ in places}), counted, total, _mean(total, counted)))
-    return sorted(shared, key=lambda one: -abs(one.total))
+    return sorted(shared, key=lambda piece: -abs(piece.total))
 
 
 def _rolled_up(

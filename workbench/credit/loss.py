@@ -1,4 +1,4 @@
-"""SDPO's loss, and the push that it gives to the sampled tokens.
+"""SDPO's loss, and its logit push (negative logit gradient) on the sampled tokens.
 
 Pure tensors: no model, no files, no randomness. `sdpo_loss` works on a padded batch, `distillation_losses` on the N
 tokens that count, row by row. The teacher's logits are detached: the gradient reaches the student's only.
@@ -39,7 +39,7 @@ _SAMPLED_MODES = ("sampled_token", "sequence")
 
 @dataclass(frozen=True, slots=True)
 class Distillation:
-    """What is compared at each token, and how. `sdpo_loss` explains the fields; ConfigError for impossible ones."""
+    """Settings of the comparison at each token. `sdpo_loss` explains the fields; ConfigError for impossible ones."""
 
     mode: str = "topk_logits"
     alpha: float = 1.0
@@ -143,7 +143,7 @@ def logit_push(
     advantage_clip: float | None = None,
     **distillation: Any,
 ) -> Tensor:
-    """What a descent step on `sdpo_loss` asks of each sampled token: minus the gradient with respect to its logit.
+    """Logit push of `sdpo_loss` on each sampled token: the negative gradient with respect to its logit.
 
     Closed forms (docs/algorithm.md, section 2), scaled by the number of active tokens: (B, T), nats per unit of logit,
     0 where masked; + = the step should make the token likelier. Arguments and errors as `sdpo_loss`; no gradient.
@@ -160,7 +160,7 @@ def logit_push(
 
 
 def _fixed(active: Active, distillation: Distillation, is_clip: float | None) -> tuple[Tensor | None, Tensor | None]:
-    """What needs more than a row: the mean credit of each token's attempt, and the importance weights; (N,) each."""
+    """Quantities of more than a row: mean credit of each token's attempt, and importance weights; (N,) each."""
     mean_credit = weights = None
     if distillation.mode == "sequence":
         credit = token_credit(active.student_logits.detach(), active.teacher_logits, active.token_ids)

@@ -38,7 +38,7 @@ def policy_gradient_push(student_logits: Tensor, token_ids: Tensor, advantages: 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What an update wants of N tokens. Nothing here carries a gradient."""
+    """Targets of an update for N tokens. Nothing here carries a gradient."""
 
     token_ids: Tensor  # (N,)
     advantages: Tensor | None  # (N,), 0 = not reinforced; None: no token is
@@ -80,7 +80,7 @@ def objective_losses(
 def objective_push(
     student_logits: Tensor, teacher_logits: Tensor | None, targets: Targets, distillation: Distillation
 ) -> Tensor:
-    """Minus the gradient of the sum of `objective_losses` at each sampled token's logit, closed form, (N,).
+    """Logit push: minus the gradient of the summed `objective_losses` at each sampled token's logit, closed form, (N,).
 
     + = a descent step makes the token likelier. Arguments as `objective_losses`; carries no gradient.
     """

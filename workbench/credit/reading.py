@@ -1,4 +1,4 @@
-"""What can be said of one attempt's credit: its pivots, how concentrated it is, what leaks, a sentence for people.
+"""Readings of one attempt's credit: its pivots, how concentrated it is, what leaks, a sentence for people.
 
 Plain arithmetic on `Scores`; each number is defined in `statistics.py`.
 """
@@ -34,7 +34,7 @@ class Pivot:
 
 @dataclass(frozen=True, slots=True)
 class Concentration:
-    """How unevenly the absolute credit is spread over the tokens; NaN where there is none."""
+    """Unevenness of the absolute credit over the tokens; NaN where there is none."""
 
     top_share: float  # on the strongest 5 % of the tokens, 0 to 1
     top_count: int  # how many tokens that is
@@ -42,7 +42,7 @@ class Concentration:
 
 
 def favourite(credit: Scores, position: int) -> TopToken | None:
-    """What the self-teacher would write at a position; None where no alternatives were kept."""
+    """The token that the self-teacher would write at a position; None where no alternatives were kept."""
     return max(credit.alternatives[position], key=lambda token: token.teacher_logp, default=None)
 
 
@@ -60,12 +60,12 @@ def pivots(credit: Scores, share: float = PIVOT_SHARE) -> list[Pivot]:
     """The fewest tokens above the noise floor that hold `share` of the credit there, the strongest first."""
     values = credit.credit_under("teacher")
     total = sum(abs(value) for value in values if abs(value) > credit.noise_floor)
-    found = []
+    strong = []
     for place in strongest(values, share, noise_floor=credit.noise_floor):
         wanted = favourite(credit, place)
         text, token_id = ("", -1) if wanted is None else (wanted.text, wanted.id)
-        found.append(Pivot(place, credit.tokens[place], values[place], abs(values[place]) / total, text, token_id))
-    return found
+        strong.append(Pivot(place, credit.tokens[place], values[place], abs(values[place]) / total, text, token_id))
+    return strong
 
 
 def concentration(credit: Scores) -> Concentration:
@@ -87,15 +87,15 @@ def leakage(credit: Scores) -> float:
 
 
 def same_as_no_feedback(credit: Scores) -> bool | None:
-    """Whether the self-teacher's wording alone gives about the same credit; None where that was not scored."""
+    """True where the self-teacher's wording alone gives about the same credit; None where that was not scored."""
     if "template_only" not in credit.contexts:
         return None
-    changed, whole = control(credit), credit.credit_under("teacher")
-    return sum(map(abs, changed)) <= max(SAME_CREDIT * sum(map(abs, whole)), credit.noise_floor * len(whole))
+    changed, raw = control(credit), credit.credit_under("teacher")
+    return sum(map(abs, changed)) <= max(SAME_CREDIT * sum(map(abs, raw)), credit.noise_floor * len(raw))
 
 
 def summary(credit: Scores) -> str:
-    """What the heatmap shows, in a sentence or two made from the numbers. Tokens are counted from 1."""
+    """Summary of the heatmap in a sentence or two made from the numbers. Tokens are counted from 1."""
     values = credit.credit_under("teacher")
     if not values:
         return "This attempt has no tokens."
@@ -103,10 +103,10 @@ def summary(credit: Scores) -> str:
     if abs(values[place]) <= credit.noise_floor:
         return f"Nothing here is above the noise floor ({credit.noise_floor:.2g} nats)."
     share, count = top_share(values)
-    said = f"{_strongest(credit, place)} {100 * share:.0f} % of the credit is on {count} of {len(values)} tokens."
+    summary = f"{_strongest(credit, place)} {100 * share:.0f} % of the credit is on {count} of {len(values)} tokens."
     if same_as_no_feedback(credit):
-        said += " This feedback gives about the same credit as no feedback: see the control view."
-    return said
+        summary += " This feedback gives about the same credit as no feedback: see the control view."
+    return summary
 
 
 def _strongest(credit: Scores, place: int) -> str:

@@ -1,4 +1,4 @@
-"""Which loss an attempt goes to: how much of it is distilled from the self-teacher, how much reinforced by its reward.
+"""Routing of an attempt to its losses: the share that the self-teacher distils, the share that its reward reinforces.
 
 One definition for the update and for the ledger that explains it. Plain numbers; knows nothing of tensors.
 """
@@ -20,12 +20,12 @@ class Route:
 
     @property
     def taught(self) -> bool:
-        """Whether the teacher has to score the attempt."""
+        """True where the teacher has to score the attempt."""
         return self.distillation > 0.0 or self.weighed
 
     @property
     def used(self) -> bool:
-        """Whether the attempt gives any signal."""
+        """True where the attempt gives any signal."""
         return self.distillation > 0.0 or self.reinforcement > 0.0
 
 

@@ -40,7 +40,7 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def scale_end(sizes: Sequence[float]) -> float:
-    """Where a colour scale ends: the 99th percentile (nearest rank) of absolute values; 0 of nothing."""
+    """End of a colour scale: the 99th percentile (nearest rank) of absolute values; 0 of nothing."""
     known = sorted(sizes)
     return known[min(len(known), math.ceil(0.99 * len(known))) - 1] if known else 0.0
 

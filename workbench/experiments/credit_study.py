@@ -41,9 +41,10 @@ def study_credit(
     name: str | None = None,
     stop: Event | None = None,
 ) -> Iterator[Point]:
-    """The points of all arms; the policy is afterwards what it was before.
+    """Study where credit lands, by teacher context, view and teacher, and whether exchanging the token agrees.
 
-    `pack`: only house rules, from whose fresh houses it draws, say which tokens are wrong; TaskError for another.
+    Yields the points of all arms; the policy is afterwards what it was before. Raises TaskError for another `pack` than
+    house rules, from whose fresh houses it draws: only they say which tokens are wrong.
     """
     check_known_truth(pack)
     settings = settings or CreditStudySettings()

@@ -34,8 +34,9 @@ def study_update(
     name: str | None = None,
     stop: Event | None = None,
 ) -> Iterator[Point]:
-    """A point per group: {"updates": [...]}, one entry per loss and learning rate. The policy is left as it was.
+    """Study predicted against realised change, over many updates from this state, by loss and learning rate.
 
+    Yields a point per group: {"updates": [...]}, one entry per loss and learning rate. The policy is left as it was.
     `pack` None: house-rules tasks, each in a house of its own; else as in `learn`, tasks to learn from, which are seen
     again where there are fewer than groups. Raises TaskError, PolicyError as `learn` does.
     """

@@ -33,4 +33,4 @@ def disk_error(path: Path, error: OSError) -> RunError:
 
 def read_only_error(run: Path) -> RunError:
     """The sentence for a change asked of a run that was opened read-only."""
-    return RunError(f"This run is open read-only ({run}); open it normally to change it.")
+    return RunError(f"This run is open read-only ({run.name}); open it normally to change it.")

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from workbench.config import SamplingConfig, SDPOConfig
-from workbench.records import Attempt, Ledger, Task, UpdateReport
+from workbench.records import Attempt, SignalReport, Task, UpdateReport
 from workbench.service.actions.round import AttemptDetail, credit, ledger
 from workbench.service.checks import Spans
 from workbench.service.job import AHEAD, PERSON, SHOWN
@@ -95,7 +95,7 @@ class Snapshot:
         return self.credits.get(self.attempt.id) if self.attempt else None
 
     @cached_property
-    def ledger(self) -> tuple[Ledger, ...] | Exception | None:
+    def ledger(self) -> tuple[SignalReport, ...] | Exception | None:
         """Which attempts give signal, or None while that is being found out."""
         if self.live is not None or not self.group:
             return None

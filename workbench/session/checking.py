@@ -1,4 +1,4 @@
-"""Stored credit against the truth: every number of it, recomputed in float64 from what the run holds, and compared.
+"""Check of stored credit: every number recomputed in float64 from what the run holds, and compared.
 
 Knows nothing of how either of the two is computed.
 """
@@ -43,16 +43,16 @@ class CreditCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether every difference is within the bound."""
+        """True where every difference is within the bound."""
         return self.largest <= self.bound
 
 
-def check(policy: Policy, run: Run, found: Sequence[StoredCredit]) -> list[CreditCheck]:
+def check(policy: Policy, run: Run, stored: Sequence[StoredCredit]) -> list[CreditCheck]:
     """Recompute and compare; the policy is only read. Raises RunError for a damaged state, PolicyError."""
     quantization, precision = str(policy.facts["quantization"]), precision_of(policy)
     model, checks = Float64Model(policy), []
-    for one in found:
-        basis, credit = one.basis, one.credit
+    for entry in stored:
+        basis, credit = entry.basis, entry.credit
         truth = recompute(
             model,
             run.blobs.get(run.state_blob(basis.update_id)),
@@ -64,7 +64,7 @@ def check(policy: Policy, run: Run, found: Sequence[StoredCredit]) -> list[Credi
         )
         checks.append(
             CreditCheck(
-                event_id=one.event_id,
+                event_id=entry.event_id,
                 attempt_id=credit.attempt_id,
                 update_id=basis.update_id,
                 precision=precision,

@@ -1,4 +1,4 @@
-"""One attempt under many estimators, teachers or feedbacks: what is scored for each, and what cannot be had here.
+"""One attempt under many estimators, teachers or feedbacks: what is scored for each, and what is not available.
 
 How the numbers are laid side by side is `workbench.credit.comparison`'s. Knows nothing of a run's files and of pages.
 """
@@ -20,7 +20,7 @@ from workbench.session.core import SessionCore
 from workbench.session.teaching import context_for
 from workbench.teacher_context import TeacherContext
 
-# Has nothing to do with any task: the credit under it is due to being told anything at all.
+# Has nothing to do with any task: the credit under it is due to being shown anything at all.
 IRRELEVANT = "The meeting has been moved to Tuesday."
 
 
@@ -45,13 +45,13 @@ def compare(
     feedback: str = "",
     demonstration: str = "",
 ) -> Comparison:
-    """The attempt's tokens read in several ways, on one scale, with the rank correlation of each two.
+    """Read an attempt's tokens in several ways, on one scale, with the rank correlation of each pair.
 
     `by`: "estimators" reads one credit in every view that it allows, and puts it on disk as `credit` does.
-    "teachers" reads the `view` of the credit that each self-teacher gives; "feedbacks" that of what the attempt
-    was told, of nothing, of an irrelevant sentence, of another attempt's feedback, of `feedback` where one is
-    typed, and of a demonstration (`demonstration`, or a passed attempt of the group); these two record nothing.
-    What cannot be had here is in `absent` of the comparison, with the reason.
+    "teachers" reads the `view` of the credit that each self-teacher gives; "feedbacks" that under the feedback
+    that is in force, under none, under an irrelevant sentence, another attempt's feedback, `feedback` where some is
+    typed, and a demonstration (`demonstration`, or a passed attempt of the group); these two record nothing.
+    What is not available is in `absent` of the comparison, with the reason.
 
     Raises ConfigError (an unknown kind or view), FeedbackError, PromptError, CreditError (nothing can be read so).
     """
@@ -96,8 +96,8 @@ def _by_feedback(
     session: SessionCore, attempt: Attempt, config: SDPOConfig, typed: str, demonstration: str, absent: dict[str, str]
 ) -> Iterator[_Way]:
     def way(name: str, title: str, shown: TeacherContext) -> _Way:
-        said = " · ".join(text for text in (shown.feedback, shown.demonstration) if text)
-        return _Way(name, title, said or "The self-teacher's wording alone.", shown, config)
+        texts = " · ".join(text for text in (shown.feedback, shown.demonstration) if text)
+        return _Way(name, title, texts or "The self-teacher's wording alone.", shown, config)
 
     given = context_for(session, attempt, config)
     if given.kind:

@@ -1,4 +1,4 @@
-"""Scored credit as it lies in a run: one event of kind "credit" with one blob, enough to compute it again.
+"""Stored credit: one event of kind "credit" with one blob, enough to compute it again.
 
 The event's data is what the scores depend on; the prompts' ids and the scores themselves are in the blob:
     credit    {"attempt_id", "update_id", "temperature", "teacher", "teacher_update_rate", "noise_floor",
@@ -31,7 +31,7 @@ KIND = "credit"
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What a credit was computed from, beside the attempt's own ids and its temperature."""
+    """Inputs of a credit, beside the attempt's own ids and its temperature."""
 
     update_id: str  # names the state of the adapter, the ema teacher's average included
     teacher: Teacher
@@ -50,12 +50,12 @@ class StoredCredit:
 
 
 def stored_bases(run: Run) -> dict[str, str]:
-    """What each credit of a run rests on, as `put` compares it, and the SHA-256 of its blob."""
+    """Inputs of each credit of a run, as `put` compares them -> the SHA-256 of its blob."""
     return {_key(event.data): event.blobs[0] for event in run.events(KIND) if event.blobs}
 
 
 def put(run: Run, credit: TokenCredit, basis: Basis, known: dict[str, str]) -> None:
-    """Commit a credit, unless the run holds an undamaged one that rests on the same; `known` says so and grows by it.
+    """Commit a credit, unless the run holds an undamaged one of the same inputs; `known` lists those, and grows.
 
     Raises RunError.
     """

@@ -1,4 +1,4 @@
-"""What testing a credit found out, as it lies in a run. Knows nothing of models.
+"""Results of testing credits, as a run stores them. Knows nothing of models.
 
 An event of kind "credit-test" is one test; its data is `to_json(CreditTest)`.
 """
@@ -40,16 +40,16 @@ class CreditTest:
 
 
 def tests_in(run: Run) -> list[CreditTest]:
-    """Everything that was found out in a run, oldest first.
+    """Results of all tests in a run, oldest first.
 
     Tests of the same two tokens at the same place under the same state of the policy are one: they add up.
     """
-    found: dict[tuple[object, ...], CreditTest] = {}
+    results: dict[tuple[object, ...], CreditTest] = {}
     for event in run.events(KIND):
         test = CreditTest(**event.data)
         key = (test.attempt_id, test.position, test.update_id, test.token_id, test.forced_id)
-        found[key] = _added(found[key], test) if key in found else test
-    return list(found.values())
+        results[key] = _added(results[key], test) if key in results else test
+    return list(results.values())
 
 
 def _added(first: CreditTest, second: CreditTest) -> CreditTest:

@@ -1,4 +1,4 @@
-"""What is taken along: attempts as a page, a run as an archive, the adapter and the merged model as files.
+"""Exports: attempts as a page, a run as an archive, the adapter and the merged model as files.
 
 Knows nothing of servers.
 """
@@ -19,7 +19,7 @@ MOST_SHARED = 64  # attempts on one page
 
 
 def share(session: OpenRun, path: str | Path | None = None, *, theme: Theme = "auto") -> str:
-    """One self-contained HTML page of this run's newest scored attempts in colour; also written to `path`.
+    """Render this run's newest scored attempts as one self-contained HTML page; also written to `path`.
 
     Each attempt appears once, with its newest credit, at most 64 of them. Raises CreditError where none was scored.
     """

@@ -2,7 +2,7 @@
 
 Pure functions over reports; what is done about an alarm is for whoever asked. The thresholds are wide on purpose: in
 the learning runs under docs/evidence, which succeed, entropy falls to a tenth, attempts grow by half, and KL to the
-base stays below 0.2 nats per token. Knows nothing of runs, models and pages.
+reference policy stays below 0.2 nats per token. Knows nothing of runs, models and pages.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Alarm:
 
 
 def alarms(report: UpdateReport, history: Sequence[UpdateReport] = ()) -> list[Alarm]:
-    """What is worrying about an update; nothing for a healthy one.
+    """Alarms about an update; none for a healthy one.
 
     `history`: the reports of the updates on the way from the root to this one, oldest first, this one excluded.
     """
     if not _finite(report):
         return [Alarm("non-finite", "The update's numbers are not finite; undo it and lower the learning rate.")]
-    found = (_overshoot(report), _entropy(report, history), _drift(report), _length(report, history))
-    return [alarm for alarm in found if alarm is not None]
+    raised = (_overshoot(report), _entropy(report, history), _drift(report), _length(report, history))
+    return [alarm for alarm in raised if alarm is not None]
 
 
 def _finite(report: UpdateReport) -> bool:
@@ -84,13 +84,13 @@ def _drift(report: UpdateReport) -> Alarm | None:
         return None
     return Alarm(
         "kl",
-        f"The policy is {drift:.2g} nats per token away from its base on the probe; compare held-out pass rates, and "
-        "undo some updates if they fell.",
+        f"The policy is {drift:.2g} nats per token away from the reference policy (adapter off) on the "
+        "probe; compare held-out pass rates, and undo some updates if they fell.",
     )
 
 
 def _length(report: UpdateReport, history: Sequence[UpdateReport]) -> Alarm | None:
-    usual = [length for one in history[:FIRST_UPDATES] for length in _lengths(one)]
+    usual = [length for earlier in history[:FIRST_UPDATES] for length in _lengths(earlier)]
     lengths = _lengths(report)
     if not (usual and lengths):
         return None

@@ -51,7 +51,7 @@ def timeline(session: OpenRun) -> list[TimelineNode]:
 
 
 def alarms(session: OpenRun, update_id: str | None = None) -> list[Alarm]:
-    """What is worrying about an update (None: the head's), given those before it; nothing for the root.
+    """Alarms about an update (None: the head's), given those before it; none for the root.
 
     Raises RunError when it is unknown.
     """
@@ -67,19 +67,19 @@ def verify(session: OpenRun) -> Verification:
 
 
 def undo(session: SessionCore) -> str:
-    """Back to the state before the last update, bit for bit; returns the new head. Raises RunError at the root."""
+    """Go back to the state before the last update, bit for bit; returns the new head. Raises RunError at the root."""
     with session.lock:
         return _move(session, undo_target(session.run.timeline), session.run.undo, undone=session.head)
 
 
 def redo(session: SessionCore) -> str:
-    """Forward to the update last undone; returns the new head. Raises RunError when there is none."""
+    """Go forward to the update last undone; returns the new head. Raises RunError when there is none."""
     with session.lock:
         return _move(session, redo_target(session.run.timeline), session.run.redo)
 
 
 def checkout(session: SessionCore, update_id: str) -> str:
-    """To any update (or branch) of the timeline; returns the new head. Raises RunError when it is unknown."""
+    """Go to any update (or branch) of the timeline; returns the new head. Raises RunError when it is unknown."""
     with session.lock:
         target, _ = checkout_target(session.run.timeline, update_id)
         return _move(session, target, lambda: session.run.checkout(update_id))
@@ -93,6 +93,6 @@ def _move(session: SessionCore, target: str, move: Callable[[], str], *, undone:
 
 
 def branch(session: SessionCore, name: str) -> None:
-    """Updates from here on carry this name. Raises RunError when the name is empty or taken."""
+    """Begin a branch: updates from here on carry this name. Raises RunError when the name is empty or taken."""
     with session.lock:
         session.run.branch(name)

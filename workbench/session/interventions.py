@@ -39,7 +39,7 @@ def test_credit(
     max_new_tokens: int | None = None,
     stop: threading.Event | None = None,
 ) -> CreditTest:
-    """Does this token decide whether the attempt passes? On disk when it is returned.
+    """Test whether a token decides if the attempt passes. On disk when it is returned.
 
     The current policy continues `n` times after the attempt's tokens before `position` (from 0) and its own token
     there, and `n` times with `token_id` instead; all are judged, and none becomes an attempt. `token_id` None
@@ -71,9 +71,9 @@ def test_credit(
         prepare_judges(session, [task])
         with own_randomness(session.policy, 1 + len(session.run.events(KIND))):
             written = [
-                one
+                completion
                 for token in (own, forced)
-                for one in continued(
+                for completion in continued(
                     session.policy,
                     task,
                     attempt.prompt_ids,
@@ -85,8 +85,10 @@ def test_credit(
             ]
         if stop is not None and stop.is_set():
             raise CreditError("The test was stopped before its continuations were complete; nothing was recorded.")
-        passed = [judgement.passed for judgement in judge_many(session, [(task, one.text) for one in written])]
-        found = CreditTest(
+        passed = [
+            judgement.passed for judgement in judge_many(session, [(task, completion.text) for completion in written])
+        ]
+        result = CreditTest(
             attempt.id,
             position,
             session.run.head,
@@ -98,8 +100,8 @@ def test_credit(
             sum(passed[:n]),
             sum(passed[n:]),
         )
-        session.run.append(KIND, to_json(found))
-        return found
+        session.run.append(KIND, to_json(result))
+        return result
 
 
 def force_token(
@@ -112,7 +114,7 @@ def force_token(
     on_token: OnToken | None = None,
     stop: threading.Event | None = None,
 ) -> Attempt:
-    """A new attempt of the same group: the attempt's tokens before `position`, then `token_id`, then the policy.
+    """Make a new attempt of the same group: the attempt's tokens before `position`, `token_id`, then the policy.
 
     It is judged, remembers its parent (`parent_id`, `forced_at`) and is on disk when it is returned; setting
     `stop` keeps what is there. `max_new_tokens` as in `test_credit`. The forced token was not drawn from the
@@ -138,7 +140,7 @@ def force_token(
                 on_token=on_token,
                 stop=stop,
             )
-            judgements = judge_many(session, [(one.task, one.text) for one in written])
+            judgements = judge_many(session, [(completion.task, completion.text) for completion in written])
             (alone,) = judged(written, judgements, temperature=attempt.temperature, update_id=session.run.head)
             forced = replace(alone, group_id=attempt.group_id, parent_id=attempt.id, forced_at=position)
             random = session.run.blobs.put({RANDOM: session.policy.generator.get_state()})
@@ -185,6 +187,6 @@ def _sampling(attempt: Attempt, max_new_tokens: int | None) -> SamplingConfig:
 
 
 def credit_tests(session: OpenRun) -> list[CreditTest]:
-    """What testing credits found out in this run, oldest first; tests of the same two tokens add up."""
+    """Results of testing credits in this run, oldest first; tests of the same two tokens add up."""
     with session.lock:
         return tests_in(session.run)

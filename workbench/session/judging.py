@@ -19,12 +19,12 @@ PASSES = 0.5  # a probability of yes from here on is a pass
 
 
 def judge(session: SessionCore, task: Task, text: str) -> Judgement:
-    """What a text is worth as an answer to a task; nothing is recorded. Errors as `judge_many`."""
+    """Judge a text as an answer to a task; nothing is recorded. Raises as `judge_many`."""
     return judge_many(session, [(task, text)])[0]
 
 
 def judge_many(session: SessionCore, pairs: Sequence[tuple[Task, str]]) -> list[Judgement]:
-    """Judgements of many answers; judges that are not loaded yet are, and stay.
+    """Judge many answers; other models that judge are loaded where they are not yet, and stay loaded.
 
     Raises TaskError, SandboxError; PolicyError for a judge that cannot be loaded, PromptError for a task that is
     too long for it.
@@ -36,7 +36,7 @@ def judge_many(session: SessionCore, pairs: Sequence[tuple[Task, str]]) -> list[
 
 
 def prepare_judges(session: SessionCore, tasks: Sequence[Task]) -> None:
-    """Load the judges that these tasks name, and see that they can read them. Raises as `judge_many`.
+    """Load the judges that these tasks name, and check that they can read them. Raises as `judge_many`.
 
     Called before anything is sampled, so that a judge that cannot be asked costs nothing.
     """
@@ -51,21 +51,21 @@ def prepare_judges(session: SessionCore, tasks: Sequence[Task]) -> None:
 def judges(session: SessionCore) -> list[dict[str, Any]]:
     """The other models that are loaded as judges: `model`, and what its weights take (`memory_bytes`)."""
     with session.lock:
-        return [{"model": name, "memory_bytes": one.memory_bytes} for name, one in session.judges_by_name.items()]
+        return [{"model": name, "memory_bytes": model.memory_bytes} for name, model in session.judges_by_name.items()]
 
 
 def _asked(session: SessionCore, task: Task, text: str) -> Judgement:
     judge = session.judges_by_name[str(task.answer["model"])]
-    said = judge.opinion(task.prompt, text, _criteria(task))
-    details: dict[str, Any] = {"judge": judge.name, "weights": judge.weights, "probability": said.probability}
-    if said.shortened:
+    opinion = judge.opinion(task.prompt, text, _criteria(task))
+    details: dict[str, Any] = {"judge": judge.name, "weights": judge.weights, "probability": opinion.probability}
+    if opinion.shortened:
         details["shortened"] = "the middle of the answer did not fit into the judge's context"
-    if said.probability >= PASSES:
-        return Judgement(said.probability, True, "", details)
-    who = model_name(judge.name)  # where it lies is nothing for the self-teacher
-    words = f"{who} says that the answer does not meet the task (probability of yes {said.probability:.2f})."
+    if opinion.probability >= PASSES:
+        return Judgement(opinion.probability, True, "", details)
+    who = model_name(judge.name)  # the self-teacher need not know its directory
+    words = f"{who} says that the answer does not meet the task (probability of yes {opinion.probability:.2f})."
     wanted = f" The criteria: {_criteria(task)}" if _criteria(task) else ""
-    return Judgement(said.probability, False, words + wanted, details)
+    return Judgement(opinion.probability, False, words + wanted, details)
 
 
 def _criteria(task: Task) -> str:

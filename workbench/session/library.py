@@ -15,7 +15,7 @@ from workbench.session.run_comparison import RunComparison
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What one finds out about a run without a model."""
+    """Facts of a run, read without its model."""
 
     name: str  # of its directory
     model: str

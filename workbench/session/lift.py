@@ -1,4 +1,4 @@
-"""Teacher lift: how much oftener the self-teacher would pass than the student, measured before an update is made.
+"""Teacher lift: how much more often the self-teacher would pass than the student, measured before an update.
 
 An update can only teach what the self-teacher knows. So it is asked to write attempts itself, with the weights and
 under the very prompts with which it would score; the student writes as many. Nothing is recorded or changed.
@@ -58,17 +58,17 @@ def teacher_lift(
     if n < 1:
         raise TaskError(f"{n} attempts of each were asked for; ask for at least 1.")
     with session.lock:
-        shown = [(one, context_for(session, one, config)) for one in map(session.current, attempts)]
-        informed = [(one, known) for one, known in shown if known.kind]
+        shown = [(attempt, context_for(session, attempt, config)) for attempt in map(session.current, attempts)]
+        informed = [(attempt, known) for attempt, known in shown if known.kind]
         if not informed:
             raise NoSignalError("No attempt has feedback or a demonstration, so there is no teacher to ask.")
-        if any(task_book.task(session, one.task_id).environment == "person" for one, _ in informed):
+        if any(task_book.task(session, attempt.task_id).environment == "person" for attempt, _ in informed):
             raise TaskError("A person judges this task, so the teacher's attempts cannot be judged by themselves.")
-        prepare_judges(session, [task_book.task(session, one.task_id) for one, _ in informed])
-        prompts = [list(one.prompt_ids) for one, _ in informed]
-        taught = [list(render_teacher_prompt(session, one, known, config).ids) for one, known in informed]
+        prepare_judges(session, [task_book.task(session, attempt.task_id) for attempt, _ in informed])
+        prompts = [list(attempt.prompt_ids) for attempt, _ in informed]
+        taught = [list(render_teacher_prompt(session, attempt, known, config).ids) for attempt, known in informed]
         weights = teacher_weights(config.teacher, config.teacher_rate)
-        owners = [one for one, _ in informed]
+        owners = [attempt for attempt, _ in informed]
         return TeacherLift(
             _passed(session, owners, prompts, LIVE, n, stop), _passed(session, owners, taught, weights, n, stop)
         )
@@ -90,9 +90,9 @@ def _passed(
         drawn = sample(session.policy, asked, sampling, weights=weights, stop=stop.is_set if stop else None)
     texts = [
         session.policy.tokenizer.decode(
-            list(one.token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            list(sampled.token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-        for one in drawn
+        for sampled in drawn
     ]
     tasks = [task_book.task(session, owner.task_id) for owner in owners for _ in range(n)]
     verdicts = judge_many(session, list(zip(tasks, texts, strict=True)))

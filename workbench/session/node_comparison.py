@@ -24,7 +24,7 @@ from workbench.statistics import HeldOut
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What is known of one state of the policy."""
+    """Facts of one state of the policy."""
 
     update_id: str
     held_out: HeldOut | None  # on the pack that the run works in; None: never measured at this node
@@ -78,7 +78,7 @@ def _view(name: str, title: str, how: str, values: Any) -> dict[str, Any]:
 def compare_nodes(
     session: SessionCore, first: str, second: str, attempt: Attempt | None = None, config: SDPOConfig | None = None
 ) -> NodeComparison:
-    """Two updates (ids of the timeline, "root" included) side by side; the head stays where it is.
+    """Compare two updates (ids of the timeline, "root" included); the head stays where it is.
 
     `attempt` None compares pass rates and adapters only. Raises RunError (an unknown or damaged update),
     FeedbackError, PromptError.
@@ -89,7 +89,7 @@ def compare_nodes(
         measured = held_out_rates(session).get(session.pack, {})
         before = session.policy.state()
         try:
-            one, other = [
+            nodes = [
                 _node(session, update_id, state, measured.get(update_id), known, config or SDPOConfig())
                 for update_id, state in zip((first, second), states, strict=True)
             ]
@@ -99,7 +99,7 @@ def compare_nodes(
             {name.removeprefix("adapter/"): tensor for name, tensor in state.items() if name.startswith("adapter/")}
             for state in states
         ]
-        return NodeComparison(one, other, None if known is None else known.id, adapter_distance(*adapters))
+        return NodeComparison(nodes[0], nodes[1], None if known is None else known.id, adapter_distance(*adapters))
 
 
 def _node(
@@ -114,5 +114,5 @@ def _node(
     credit = None
     if attempt is not None:
         credit = scored(session, attempt, context_for(session, attempt, config), config, ("student", "teacher"))[0]
-    own = [one for one in session.attempts_by_id.values() if one.update_id == update_id]
-    return Node(update_id, held_out, len(own), sum(one.passed for one in own), credit)
+    own = [attempt for attempt in session.attempts_by_id.values() if attempt.update_id == update_id]
+    return Node(update_id, held_out, len(own), sum(attempt.passed for attempt in own), credit)

@@ -1,4 +1,4 @@
-"""A stored run without its model: everything that is on disk can be looked at, nothing can be done.
+"""A stored run without its model: everything that is on disk can be read, nothing can be changed.
 
 Needs no lock, so that it works while another process writes to the run; shows what was on disk when it was opened.
 Knows nothing of pages.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from workbench.config import SDPOConfig
 from workbench.credit import DEFAULT_CONTEXTS, TokenCredit
@@ -27,7 +27,7 @@ from workbench.session.session import Session
 
 @dataclass(frozen=True, slots=True)
 class StoredPolicy:
-    """What the run says of the policy that it was made with."""
+    """Facts of the policy that the run was made with."""
 
     facts: Mapping[str, Any]
 
@@ -38,14 +38,18 @@ class Replay(OpenRun):
     Each method of `Session` that needs no model is here too, under its name.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, live: type[Session] = Session) -> None:
         super().__init__(run)
+        self._live = live
         self.policy = StoredPolicy(dict((run.state().opened or {}).get("policy", {})))
 
     @classmethod
-    def open(cls, run: str | Path) -> Self:
-        """Open a run to look at it. Raises RunError where there is none, or it is damaged."""
-        return cls(Run.open(run, read_only=True))
+    def open(cls, run: str | Path, live: type[Session] = Session) -> Self:
+        """Open a run to look at it. Raises RunError where there is none, or it is damaged.
+
+        `live`: what opens it with its model; methods of that which are not here are refused with one sentence.
+        """
+        return cls(Run.open(run, read_only=True), live)
 
     # Tasks
     packs = task_book.packs
@@ -84,13 +88,13 @@ class Replay(OpenRun):
 
     # What a session computes and a replay looks up
     def judges(self) -> list[dict[str, Any]]:
-        """No model is loaded here, so none judges."""
+        """Models that are loaded as judges: none, since a replay loads no model."""
         return []
 
     def credit(
         self, attempt: Attempt, config: SDPOConfig | None = None, *, contexts: Contexts = DEFAULT_CONTEXTS
     ) -> TokenCredit:
-        """The stored credit of an attempt that comes nearest to what is asked for, the newest of several such.
+        """Look up the stored credit of an attempt that is nearest to the request, the newest of several such.
 
         Nearest: scored under the head, by the same self-teacher, under as many of the contexts as possible. Raises
         CreditError where none is stored, ConfigError for an unknown context.
@@ -98,15 +102,17 @@ class Replay(OpenRun):
         return self._nearest(attempt, config or SDPOConfig(), set(chosen(contexts))).credit
 
     def teacher_prompt(self, attempt: Attempt, config: SDPOConfig | None = None) -> Prompt:
-        """What the self-teacher read for the credit that `credit` gives. Raises CreditError where none is stored."""
+        """The self-teacher's prompt of the credit that `credit` gives. Raises CreditError where none is stored."""
         basis = self._nearest(attempt, config or SDPOConfig(), set(DEFAULT_CONTEXTS)).basis
         return Prompt(tuple(basis.prompts["teacher"]), basis.teacher_text)
 
-    def compare(self, attempt: Attempt, by: By = "estimators", **asked: Any) -> Comparison:
+    def compare(
+        self, attempt: Attempt, by: By = "estimators", *, config: SDPOConfig | None = None, **_: object
+    ) -> Comparison:
         """The estimators of a stored credit side by side; other comparisons need the model (RunError)."""
         if by != "estimators":
             raise _needs_model(f"comparing {by}")
-        return of_estimators(self.credit(attempt, asked.get("config"), contexts="all"))
+        return of_estimators(self.credit(attempt, config, contexts="all"))
 
     def _nearest(self, attempt: Attempt, config: SDPOConfig, names: set[str]) -> StoredCredit:
         def nearness(stored: StoredCredit) -> tuple[bool, bool, int, int]:
@@ -114,22 +120,22 @@ class Replay(OpenRun):
             same = (basis.teacher, basis.rate) == (config.teacher, config.teacher_rate)
             return basis.update_id == self.head, same, len(names & stored.credit.contexts.keys()), stored.event_id
 
-        found = self.credits(attempt)
-        if not found:
+        candidates = self.credits(attempt)
+        if not candidates:
             what = (
                 f"The stored credit of attempt {attempt.id} is damaged"
                 if lost(self.run, attempt.id)
                 else f"No credit of attempt {attempt.id} is stored in this run"
             )
             raise CreditError(f"{what}; open the run with its model to score it.")
-        return max(found, key=nearness)
+        return max(candidates, key=nearness)
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
         # Only what is not defined here comes this way: the methods of a session that need its policy.
-        if name.startswith("_") or not callable(getattr(Session, name, None)):
+        if name.startswith("_") or not callable(getattr(self._live, name, None)):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-        def refuse(*_: Any, **__: Any) -> Any:
+        def refuse(*_: object, **__: object) -> NoReturn:
             raise _needs_model(name.replace("_", " "))
 
         return refuse

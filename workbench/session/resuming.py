@@ -117,7 +117,7 @@ def load_update(policy: Policy, run: Run, update_id: str, *, undone: str | None 
 def restore_head(run: Run) -> None:
     """Move the head out of an experiment that its process did not finish, to where its "job" says it belongs.
 
-    Whatever moved the head after the opening that found the job interrupted was a person's doing, and stays.
+    A move of the head after the opening at which the job was recorded as interrupted was a person's, and stays.
     """
     last = next((event for event in reversed(run.events("job")) if event.data.get("home")), None)
     if last is None or last.data["status"] != "interrupted" or run.timeline.last_event > last.id:

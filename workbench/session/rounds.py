@@ -1,4 +1,4 @@
-"""Attempts and what people say of them. Whatever is returned from here is already on disk."""
+"""Attempts and the feedback that people give them. Whatever is returned from here is already on disk."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def attempt_many(
     on_token: OnToken | None = None,
     stop: threading.Event | None = None,
 ) -> list[Attempt]:
-    """One group of `n` attempts for each task, sampled in one batch; `turns`: for each task, or none at all."""
+    """Sample one group of `n` attempts for each task, in one batch; `turns`: for each task, or none at all."""
     if n < 1:
         raise TaskError(f"{n} attempts were asked for; ask for at least 1.")
     sampling = sampling or SamplingConfig()
@@ -63,9 +63,9 @@ def attempt_many(
         before = session.policy.generator.get_state()
         try:
             asked = [task for task in tasks for _ in range(n)]
-            said = {task.id: of for task, of in zip(tasks, turns or [()] * len(tasks), strict=True)}
-            written = write(session.policy, asked, sampling, turns=said, on_token=on_token, stop=stop)
-            verdicts = judge_many(session, [(one.task, one.text) for one in written])
+            turns_by_task = {task.id: of for task, of in zip(tasks, turns or [()] * len(tasks), strict=True)}
+            written = write(session.policy, asked, sampling, turns=turns_by_task, on_token=on_token, stop=stop)
+            verdicts = judge_many(session, [(completion.task, completion.text) for completion in written])
             attempts = judged(written, verdicts, temperature=sampling.temperature, update_id=session.head)
             random = session.run.blobs.put({RANDOM: session.policy.generator.get_state()})
             last = attempts[-1]
@@ -87,11 +87,11 @@ def give_feedback(
     source: FeedbackSource = "person",
     demonstration: Attempt | None = None,
 ) -> Attempt:
-    """A person's words and/or reward for an attempt; they replace the environment's feedback or join it.
+    """Give an attempt a person's words and/or reward; they replace the environment's feedback or join it.
 
     `source`: whose words they are. `demonstration`: another attempt at the task, which the self-teacher is shown
     from now on; the attempt itself takes a former choice back. Returns the attempt as it now stands. Raises
-    FeedbackError: unknown attempt, nothing said, a reward outside 0 to 1, a demonstration of another task.
+    FeedbackError: unknown attempt, neither words nor reward, a reward outside 0 to 1, a demonstration of another task.
     """
     shown = None if demonstration is None else demonstration.id if demonstration.id != attempt.id else ""
     data = {"attempt_id": attempt.id, "text": text, "reward": reward, "source": source, "mode": mode}
@@ -118,13 +118,13 @@ def rewards(session: OpenRun, task: Task | None = None) -> dict[str, dict[str, l
     Of all tasks, or of one. Only samples of the policy's own: not attempts with a forced token, nor those that
     multi-turn made after others (theirs are the longer prompts).
     """
-    found: dict[str, dict[str, list[float]]] = {}
+    rewards: dict[str, dict[str, list[float]]] = {}
     with session.lock:
-        own = [one for one in attempts(session, task) if one.parent_id is None]
+        own = [sampled for sampled in attempts(session, task) if sampled.parent_id is None]
     lengths: dict[str, int] = {}
-    for one in own:
-        lengths[one.task_id] = min(len(one.prompt_ids), lengths.get(one.task_id, len(one.prompt_ids)))
-    for one in own:
-        if len(one.prompt_ids) == lengths[one.task_id]:
-            found.setdefault(one.task_id, {}).setdefault(one.update_id, []).append(one.reward)
-    return found
+    for sampled in own:
+        lengths[sampled.task_id] = min(len(sampled.prompt_ids), lengths.get(sampled.task_id, len(sampled.prompt_ids)))
+    for sampled in own:
+        if len(sampled.prompt_ids) == lengths[sampled.task_id]:
+            rewards.setdefault(sampled.task_id, {}).setdefault(sampled.update_id, []).append(sampled.reward)
+    return rewards

@@ -59,12 +59,12 @@ class RunComparison:
     settings: Mapping[str, tuple[Any, Any]]  # dotted name -> its two values, of those that differ
 
     def summary(self) -> str:
-        """What the comparison shows, made from the numbers."""
-        said = []
+        """Summary of the comparison in sentences made from the numbers."""
+        sentences = []
         ends = [run.curve[-1].measured if run.curve else None for run in self.runs]
         for run, end in zip(self.runs, ends, strict=True):
             after = f"{run.name}, {run.updates} update{'' if run.updates == 1 else 's'}"
-            said.append(
+            sentences.append(
                 f"{after}: its held-out pass rate was not measured."
                 if end is None
                 else f"{after}: {end.passed} of {end.total} held-out tasks pass ({_range(end)})."
@@ -72,11 +72,11 @@ class RunComparison:
         first, second = ends
         packs = [run.pack for run in self.runs]
         if first is not None and second is not None and packs[0] != packs[1]:
-            said.append(f"The tasks are of {packs[0]} and {packs[1]}, so these rates do not compare.")
+            sentences.append(f"The tasks are of {packs[0]} and {packs[1]}, so these rates do not compare.")
         elif first is not None and second is not None:
             apart = first.low > second.high or second.low > first.high
-            said.append("Their 95 % intervals do not overlap." if apart else "Their 95 % intervals overlap.")
-        return " ".join(said)
+            sentences.append("Their 95 % intervals do not overlap." if apart else "Their 95 % intervals overlap.")
+        return " ".join(sentences)
 
     def payload(self) -> dict[str, Any]:
         """JSON-serialisable."""
@@ -95,8 +95,8 @@ class RunComparison:
                 for run in self.runs
             ],
             "tasks": [
-                {"task": one.task_id, "prompt": one.prompt, "rates": [rate.to_json() for rate in one.rates]}
-                for one in self.tasks
+                {"task": task.task_id, "prompt": task.prompt, "rates": [rate.to_json() for rate in task.rates]}
+                for task in self.tasks
             ],
             "settings": {name: list(values) for name, values in self.settings.items()},
             "summary": self.summary(),
@@ -134,7 +134,7 @@ def compare_runs(first: str | Path, second: str | Path) -> RunComparison:
 
 @dataclass(frozen=True, slots=True)
 class _Log:
-    """What is on disk of a run."""
+    """Contents of a run on disk."""
 
     name: str
     events: Sequence[Event]

@@ -36,7 +36,7 @@ def teacher_prompt(session: SessionCore, attempt: Attempt, config: SDPOConfig | 
 def credit(
     session: SessionCore, attempt: Attempt, config: SDPOConfig | None = None, *, contexts: Contexts = DEFAULT_CONTEXTS
 ) -> TokenCredit:
-    """What the self-teacher thinks of each token of an attempt; on disk when it is returned.
+    """Score each token of an attempt by the self-teacher; on disk when it is returned.
 
     `contexts`: "all", or the names of `workbench.credit.CONTEXTS` to score, all in one pass; student and teacher
     always are. One that cannot exist here is left out, and `absent` of the credit says why. Raises
@@ -47,8 +47,8 @@ def credit(
         attempt = session.current(attempt)
         shown = context_for(session, attempt, config)
         credit, prompts = scored(session, attempt, shown, config, contexts)
-        said = render_teacher_prompt(session, attempt, shown, config).text
-        basis = credit_store.Basis(session.run.head, config.teacher, config.teacher_rate, prompts, said)
+        text = render_teacher_prompt(session, attempt, shown, config).text
+        basis = credit_store.Basis(session.run.head, config.teacher, config.teacher_rate, prompts, text)
         credit_store.put(session.run, credit, basis, session.credit_blobs)
         return credit
 
@@ -62,7 +62,7 @@ def what_if(
     config: SDPOConfig | None = None,
     contexts: Contexts = DEFAULT_CONTEXTS,
 ) -> TokenCredit:
-    """The credit that an attempt would get with another teacher context; nothing is recorded or changed."""
+    """Score an attempt as it would be scored with another teacher context; nothing is recorded or changed."""
     with session.lock:
         shown = TeacherContext(feedback.strip(), demonstration)
         return scored(session, session.current(attempt), shown, config or SDPOConfig(), contexts)[0]
@@ -75,11 +75,11 @@ def check_credit(session: SessionCore, attempt: Attempt | None = None) -> list[C
     applied by hand, RunError for a damaged state.
     """
     with session.lock:
-        found = credits(session, attempt)
-        if not found:
+        stored = credits(session, attempt)
+        if not stored:
             of = "this run" if attempt is None else f"attempt {attempt.id}"
             raise CreditError(f"There is no stored credit of {of}; score an attempt with 'credit' first.")
-        return check(session.policy, session.run, found)
+        return check(session.policy, session.run, stored)
 
 
 def scored(

@@ -1,4 +1,4 @@
-"""What of the attempts goes into an update: the tokens that a person selected, and what to say when nothing does."""
+"""Selection for an update: the tokens that a person marked, and the sentence when no attempt gives signal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from workbench.credit.weights import Span, span_mask
 from workbench.errors import ConfigError
 from workbench.policy.update import UpdateItem
-from workbench.records import Attempt, Ledger
+from workbench.records import Attempt, SignalReport
 
 Spans = Mapping[str, Span | Sequence[Span]]  # attempt id -> its selected tokens, one span or several
 
@@ -45,7 +45,7 @@ def update_item(
     )
 
 
-def no_signal(entries: Sequence[Ledger]) -> str:
+def no_signal(entries: Sequence[SignalReport]) -> str:
     """One sentence of the ledger's reasons, each once."""
     reasons = "; ".join(dict.fromkeys(entry.reason for entry in entries)) or "none was chosen"
     return f"No attempt carries any signal ({reasons}); give feedback to one, or sample more."

@@ -16,7 +16,7 @@ from workbench.policy import Policy
 from workbench.policy.average import Average
 from workbench.policy.update import OnProgress, StepResult, UpdateItem, sdpo_step
 from workbench.probe import Probe, side_effects
-from workbench.records import Attempt, Ledger, SideEffects, UpdateReport
+from workbench.records import Attempt, SideEffects, SignalReport, UpdateReport
 from workbench.statistics import agreement
 
 
@@ -24,7 +24,7 @@ def measured_step(
     policy: Policy,
     attempts: Sequence[Attempt],
     items: Sequence[UpdateItem],
-    ledger: Sequence[Ledger],
+    ledger: Sequence[SignalReport],
     config: SDPOConfig,
     probe: Probe,
     *,
@@ -32,7 +32,7 @@ def measured_step(
     cancel: Callable[[], bool] | None = None,
     on_progress: OnProgress | None = None,
 ) -> UpdateReport:
-    """Updates the policy on `items` (one per attempt) and reports on it under a new update id.
+    """Update the policy on `items` (one per attempt) and report on it under a new update id.
 
     Raises NoSignalError, UpdateError (also where the policy moved further than `config.kl_limit` on the probe); the
     caller then puts the policy back.
@@ -89,8 +89,8 @@ def _check_moved(effects: SideEffects, limit: float | None) -> None:
 def _by_attempt(
     attempts: Sequence[Attempt], result: StepResult
 ) -> tuple[dict[str, tuple[float, ...]], dict[str, tuple[float, ...]]]:
-    """The push on each sampled token, and the change of its log-probability in nats, by the id of the attempt."""
+    """Logit push on each sampled token, and the change of its log-probability in nats, by the id of the attempt."""
     ids = [attempts[index].id for index in result.used]
-    predicted = {one: tuple(push.tolist()) for one, push in zip(ids, result.predicted, strict=True)}
-    realised = {one: tuple(change.tolist()) for one, change in zip(ids, result.realised, strict=True)}
+    predicted = {attempt_id: tuple(push.tolist()) for attempt_id, push in zip(ids, result.predicted, strict=True)}
+    realised = {attempt_id: tuple(change.tolist()) for attempt_id, change in zip(ids, result.realised, strict=True)}
     return predicted, realised

@@ -1,4 +1,4 @@
-"""What the self-teacher is shown of a run's attempts, and which of them therefore give signal. Knows no models."""
+"""Teacher contexts of a run's attempts, and which attempts therefore give signal. Knows nothing of models."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Sequence
 
 from workbench import teacher_context
 from workbench.config import SDPOConfig
-from workbench.records import Attempt, Ledger
+from workbench.records import Attempt, SignalReport
 from workbench.session.core import OpenRun
 from workbench.session.selection import Spans, selected
 from workbench.teacher_context import TeacherContext
 
 
 def shown_to_teacher(session: OpenRun, attempt: Attempt, config: SDPOConfig | None = None) -> TeacherContext:
-    """What the self-teacher of an attempt is shown beside the question. Raises FeedbackError."""
+    """Teacher context of an attempt: what the self-teacher is shown beside the question. Raises FeedbackError."""
     with session.lock:
         return context_for(session, session.current(attempt), config or SDPOConfig())
 
 
 def context_for(session: OpenRun, attempt: Attempt, config: SDPOConfig) -> TeacherContext:
-    """The same of an attempt that is current; the lock is held by the caller."""
+    """Teacher context of an attempt that is current; the caller holds the lock."""
     chosen = session.attempts_by_id.get(attempt.demonstration_id or "")
     group = session.group_of(attempt)
     return teacher_context.gather(attempt, group if chosen is None or chosen in group else [*group, chosen], config)
@@ -27,13 +27,15 @@ def context_for(session: OpenRun, attempt: Attempt, config: SDPOConfig) -> Teach
 
 def ledger(
     session: OpenRun, attempts: Sequence[Attempt], config: SDPOConfig | None = None, *, spans: Spans | None = None
-) -> tuple[Ledger, ...]:
-    """Which attempts give signal to an update, and why not the others; `spans` as in `update`."""
+) -> tuple[SignalReport, ...]:
+    """Report which attempts give signal to an update, and why the others do not; `spans` as in `update`."""
     config = config or SDPOConfig()
     with session.lock:
         known = [session.current(attempt) for attempt in attempts]
         chosen = selected(spans, known)
         return tuple(
-            teacher_context.explain(one, context_for(session, one, config), known, config, chosen.get(one.id))
-            for one in known
+            teacher_context.explain(
+                attempt, context_for(session, attempt, config), known, config, chosen.get(attempt.id)
+            )
+            for attempt in known
         )

@@ -15,7 +15,7 @@ from workbench.runs import Run
 
 @contextmanager
 def transaction(policy: Policy, run: Run) -> Iterator[None]:
-    """For a block that changes the policy and ends by committing the event that moves the head.
+    """Guard a block that changes the policy and ends by committing the event that moves the head.
 
     Whatever the block raises, the policy is bit for bit what it was, unless the event is in the log: an interrupt that
     arrives after the commit does not take it back. A device without memory is an UpdateError.

@@ -1,4 +1,4 @@
-"""Updates of the policy as transactions, and how far they have led it."""
+"""Updates of the policy as transactions, and its drift from where it began."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from workbench.errors import NoSignalError, RunError, WorkbenchError
 from workbench.policy.prompts import student_prompt
 from workbench.policy.update import OnProgress
 from workbench.probe import Probe, side_effects
-from workbench.records import Attempt, Ledger, SideEffects, UpdateReport
+from workbench.records import Attempt, SideEffects, SignalReport, UpdateReport
 from workbench.session import task_book
 from workbench.session.core import SessionCore
 from workbench.session.scoring import render_teacher_prompt
@@ -36,10 +36,10 @@ def update(
     on_progress: OnProgress | None = None,
     stop: threading.Event | None = None,
 ) -> UpdateReport:
-    """One update on these attempts, as a transaction; it is on disk when it is returned.
+    """Update the policy on these attempts, as a transaction; on disk when it is returned.
 
     `spans`: attempt id -> (start, end) or a list of them, tokens counted from 0, `end` excluded: only these tokens
-    of the attempt count, none for an empty list; an attempt that is not named counts whole.
+    of the attempt count, none for an empty list; of an attempt that is not named all count.
     `on_progress(done, total)` is called after each micro-batch; setting `stop` takes everything back at the next.
 
     Raises NoSignalError (with the ledger's reasons), ConfigError (a span that does not fit), UpdateError
@@ -80,12 +80,12 @@ def update(
 def _note_failure(session: SessionCore, attempts: Sequence[Attempt], config: SDPOConfig, error: BaseException) -> None:
     """Why an update failed, for whoever reads the log later; a disk that refuses this too is no second failure."""
     why = str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
-    data = {"what": "update", "attempts": [one.id for one in attempts], "method": config.method, "why": why}
+    data = {"what": "update", "attempts": [attempt.id for attempt in attempts], "method": config.method, "why": why}
     with suppress(RunError):
         session.run.append("failed", data)
 
 
-def _taught(session: SessionCore, attempt: Attempt, entry: Ledger, config: SDPOConfig) -> tuple[int, ...] | None:
+def _taught(session: SessionCore, attempt: Attempt, entry: SignalReport, config: SDPOConfig) -> tuple[int, ...] | None:
     """The teacher's prompt of an attempt, where an update needs one."""
     shown = context_for(session, attempt, config)
     if not (entry.used and teacher_context.is_taught(attempt, shown, config)):
@@ -105,7 +105,7 @@ def _get_probe(session: SessionCore, attempts: Sequence[Attempt]) -> Probe:
 
 
 def drift(session: SessionCore) -> SideEffects:
-    """How far the policy is from its base (adapter off) on the probe: KL(base || now), entropies of both; nats."""
+    """Drift from the reference policy (adapter off) on the probe: KL(reference || now), entropies of both; nats."""
     with session.lock:
         probe = _get_probe(session, list(session.attempts_by_id.values()))
         return side_effects(probe.base, probe.measure(session.policy), probe.base)

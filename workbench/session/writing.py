@@ -37,15 +37,15 @@ def write(
     on_token: OnToken | None = None,
     stop: threading.Event | None = None,
 ) -> list[Written]:
-    """One completion for each task (a task may stand there several times), sampled in one batch.
+    """Sample one completion for each task (a task may occur several times), in one batch.
 
     `turns`: by task id, what was tried before and stays in the prompt, the oldest left out where they do not fit.
     Raises PromptError when a prompt cannot be rendered or does not fit.
     """
     room = policy.context_length - sampling.max_new_tokens
     prompts = {
-        task.id: conversation_prompt(policy, task, said, max_tokens=room)
-        if (said := turns.get(task.id))
+        task.id: conversation_prompt(policy, task, earlier, max_tokens=room)
+        if (earlier := turns.get(task.id))
         else student_prompt(policy, task)
         for task in tasks
     }
@@ -53,12 +53,12 @@ def write(
         policy,
         [prompts[task.id].ids for task in tasks],
         sampling,
-        on_token=_teller(policy, [[] for _ in tasks], on_token),
+        on_token=_reporter(policy, [[] for _ in tasks], on_token),
         stop=stop.is_set if stop else None,
     )
     return [
-        Written(task, prompts[task.id].ids, one, _text(policy, one.token_ids))
-        for task, one in zip(tasks, drawn, strict=True)
+        Written(task, prompts[task.id].ids, completion, _text(policy, completion.token_ids))
+        for task, completion in zip(tasks, drawn, strict=True)
     ]
 
 
@@ -73,7 +73,7 @@ def continued(
     on_token: OnToken | None = None,
     stop: threading.Event | None = None,
 ) -> list[Written]:
-    """`n` completions of a prompt that all begin with the same tokens, at most `sampling.max_new_tokens` with them.
+    """Sample `n` completions of a prompt that begin with the same tokens, at most `sampling.max_new_tokens` with them.
 
     Nothing is drawn where the beginning ends the attempt or fills the limit. Raises PromptError when they do not fit.
     """
@@ -84,55 +84,56 @@ def continued(
             policy,
             [[*prompt_ids, *beginning.token_ids]] * n,
             replace(sampling, max_new_tokens=left),
-            on_token=_teller(policy, [list(beginning.token_ids) for _ in drawn], on_token),
+            on_token=_reporter(policy, [list(beginning.token_ids) for _ in drawn], on_token),
             stop=stop.is_set if stop else None,
         )
-    whole = [
-        Sampled((*beginning.token_ids, *one.token_ids), (*beginning.logps, *one.logps), one.finished) for one in drawn
+    completions = [
+        Sampled((*beginning.token_ids, *sampled.token_ids), (*beginning.logps, *sampled.logps), sampled.finished)
+        for sampled in drawn
     ]
-    return [Written(task, tuple(prompt_ids), one, _text(policy, one.token_ids)) for one in whole]
+    return [Written(task, tuple(prompt_ids), sampled, _text(policy, sampled.token_ids)) for sampled in completions]
 
 
 def judged(
     written: Sequence[Written], judgements: Sequence[Judgement], *, temperature: float, update_id: str
 ) -> list[Attempt]:
-    """The attempts that completions become with their judgements; those at one task are one group.
+    """Make attempts of completions and their judgements; those at one task are one group.
 
     `update_id`: the policy's state that wrote them.
     """
-    groups = {one.task.id: f"g-{uuid.uuid4().hex[:10]}" for one in written}
+    groups = {completion.task.id: f"g-{uuid.uuid4().hex[:10]}" for completion in written}
     return [
         Attempt(
             id=f"a-{uuid.uuid4().hex[:10]}",
-            task_id=one.task.id,
-            group_id=groups[one.task.id],
+            task_id=completion.task.id,
+            group_id=groups[completion.task.id],
             update_id=update_id,
-            prompt_ids=one.prompt_ids,
-            token_ids=one.sampled.token_ids,
-            text=one.text,
-            sampling_logps=one.sampled.logps,
-            finished=one.sampled.finished,
+            prompt_ids=completion.prompt_ids,
+            token_ids=completion.sampled.token_ids,
+            text=completion.text,
+            sampling_logps=completion.sampled.logps,
+            finished=completion.sampled.finished,
             temperature=temperature,
             reward=judgement.reward,
             passed=judgement.passed,
             feedback=judgement.feedback,
-            feedback_source="judge" if one.task.environment == MODEL else "environment",
+            feedback_source="judge" if completion.task.environment == MODEL else "environment",
             details=judgement.details,
         )
-        for one, judgement in zip(written, judgements, strict=True)
+        for completion, judgement in zip(written, judgements, strict=True)
     ]
 
 
-def _teller(policy: Policy, so_far: list[list[int]], on_token: OnToken | None) -> Callable[[int, int], None] | None:
-    """What `sample` calls with each id: passes the text of the attempt so far on to `on_token`."""
+def _reporter(policy: Policy, so_far: list[list[int]], on_token: OnToken | None) -> Callable[[int, int], None] | None:
+    """Callback of `sample` for each id: passes the text of the attempt so far on to `on_token`."""
     if on_token is None:
         return None
 
-    def tell(index: int, token_id: int) -> None:
+    def report(index: int, token_id: int) -> None:
         so_far[index].append(token_id)
         on_token(index, _text(policy, so_far[index]))
 
-    return tell
+    return report
 
 
 def _text(policy: Policy, token_ids: Sequence[int]) -> str:

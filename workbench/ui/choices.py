@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from workbench.config import TEACHERS
 from workbench.experiments.settings import TEST_TIME
 
 WHY: Mapping[str, Mapping[str, str]] = {
@@ -21,12 +22,7 @@ WHY: Mapping[str, Mapping[str, str]] = {
         "sampled_token": "To save memory: only the token that was written, as in a policy gradient.",
         "sequence": "To see what token-wise credit is worth: one mean advantage for the whole attempt.",
     },
-    "teacher": {
-        "frozen": "To be safe over many updates: it never drifts, and never gets better either.",
-        "live": "For one or a few updates: it knows all that was learned; over many it diverges in the paper.",
-        "ema": "For long runs: it follows the policy slowly, averaged over the updates.",
-        "trust_region": "The paper's best: between start and present, so it gets better without running away.",
-    },
+    "teacher": {name: facts.why for name, facts in TEACHERS.items()},
 }
 DIVERGENCES: Mapping[str, tuple[float, str]] = {
     "reverse KL": (1.0, "The paper's choice with feedback: gives up what the teacher finds unlikely."),

@@ -27,17 +27,12 @@ LONGEST_QUEUE = 256  # requests that may wait; those for the model wait in the d
 SESSIONS = 1000  # pages whose choices are remembered, some 10 KiB each; the one unused for longest is forgotten first
 UPLOADS_LIVE_S = 3600
 
-# Whatever a text might smuggle past every escape: it loads nothing from elsewhere, and no other page frames this one.
-# Gradio itself needs inline scripts and styles, and evaluates its templates.
+# Whatever a text might smuggle past every escape: it loads nothing from elsewhere, and no other page frames this one
+# but those that are named. Gradio itself needs inline scripts and styles, and evaluates its templates.
 CONTENT_POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
-    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors {frames}"
 )
-HEADERS = {
-    "content-security-policy": CONTENT_POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-}
 
 
 class _TooLarge(Exception):
@@ -47,21 +42,42 @@ class _TooLarge(Exception):
 class Guard:
     """Refuses what no page of ours sends, before Gradio sees it; adds the headers above to every answer.
 
-    - Another host's name (421): a site that lets its own name point to 127.0.0.1 must not reach us.
-    - Another site's origin (403): a page elsewhere may post to us without asking; the browser names it.
+    - Another host's name (421): a site that lets its own name point to 127.0.0.1 must not reach us. A proxy may say
+      in X-Forwarded-Host for whom it asks, and must itself ask under a name that is answered.
+    - Another site's origin (403): a page elsewhere may post to us without asking; the browser names it. Our own is
+      the scheme and host that were asked for, as the proxy forwards them, or that of `public_url`.
     - A body over the limit (413), also one that does not say its size.
+    - An upload (403), where none are taken.
 
-    `hosts`: the names that are answered; empty for any, where the page is open to a network.
+    `hosts`: the names that are answered; empty for any, where the page is open to a network. `public_url`: where a
+    proxy has the page, if it is a whole URL. `embedded_in`: origins that may show the page in a frame.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str] = ()) -> None:
-        self.app, self.hosts = app, frozenset(hosts)
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: Collection[str] = (),
+        public_url: str = "",
+        embedded_in: Collection[str] = (),
+        uploads: bool = True,
+    ) -> None:
+        self.app, self.hosts, self.uploads = app, frozenset(hosts), uploads
+        url = urlsplit(public_url)
+        self.public_origin = f"{url.scheme}://{url.netloc}" if url.netloc else None
+        self.headers = {
+            "content-security-policy": CONTENT_POLICY.format(frames=" ".join(embedded_in) or "'none'"),
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "no-referrer",
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        largest = LARGEST_FILE if scope["path"].rstrip("/").endswith("/upload") else LARGEST_REQUEST
-        refusal = self._refusal(Headers(scope=scope), largest)
+        is_upload = scope["path"].rstrip("/").endswith("/upload")
+        if is_upload and not self.uploads:
+            return await PlainTextResponse("This page takes no files.", 403)(scope, receive, send)
+        largest = LARGEST_FILE if is_upload else LARGEST_REQUEST
+        refusal = self._refusal(Headers(scope=scope), scope["scheme"], largest)
         if refusal is not None:
             return await refusal(scope, receive, send)
         read, started = 0, False
@@ -78,7 +94,10 @@ class Guard:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                headers.update(self.headers)
+                if headers.get("content-type", "").startswith("text/event-stream"):
+                    headers["x-accel-buffering"] = "no"  # nginx would keep events back until a buffer is full
             await send(message)
 
         try:
@@ -87,19 +106,30 @@ class Guard:
             if not started:
                 await _too_large(largest)(scope, receive, send)
 
-    def _refusal(self, headers: Headers, largest: int) -> PlainTextResponse | None:
+    def _refusal(self, headers: Headers, scheme: str, largest: int) -> PlainTextResponse | None:
         host = headers.get("host", "")
-        if self.hosts and _name(host) not in self.hosts:
-            return PlainTextResponse("The page is not served under this name.", 421)
+        asked_for = _forwarded(headers, "host") or host
+        if self.hosts and not {_name(host), _name(asked_for)} <= self.hosts:
+            return PlainTextResponse("The page is not served under this name; behind a proxy, add --name NAME.", 421)
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
-            return PlainTextResponse("Requests of other sites are not answered.", 403)
+        own = f"{_forwarded(headers, 'proto') or scheme}://{asked_for}"
+        if origin not in (None, own, self.public_origin):
+            return PlainTextResponse(
+                "Requests of other sites are not answered. Behind a proxy, let it send Host and X-Forwarded-Proto as "
+                "the browser has them, or name the page's whole URL with --root-path.",
+                403,
+            )
         size = headers.get("content-length", "0")
         return _too_large(largest) if not size.isdigit() or int(size) > largest else None
 
 
 def _too_large(largest: int) -> PlainTextResponse:
     return PlainTextResponse(f"This request may have {largest:,} bytes.", 413)
+
+
+def _forwarded(headers: Headers, what: str) -> str:
+    """What the proxy nearest to the browser says of the request, "" where none does."""
+    return headers.get(f"x-forwarded-{what}", "").partition(",")[0].strip()
 
 
 def _name(host: str) -> str:
@@ -131,12 +161,22 @@ class Sessions(StateHolder):
 
 
 def launch(
-    page: gr.Blocks, host: str, port: int, auth: tuple[str, str] | None = None, names: Collection[str] = ()
+    page: gr.Blocks,
+    host: str,
+    port: int,
+    *,
+    auth: tuple[str, str] | None = None,
+    names: Collection[str] = (),
+    root_path: str = "",
+    embedded_in: Collection[str] = (),
+    uploads: bool = True,
 ) -> str:
     """Serve the page and return its address; does not block. Raises OSError where the port is taken.
 
-    `names`: the host names under which it answers; empty for any.
+    `names`: the host names under which it answers; empty for any. `root_path`: where a proxy has it, a path or a whole
+    URL. `embedded_in`: origins that may show it in a frame. `uploads`: whether it takes files.
     """
+    guard = Middleware(Guard, hosts=names, public_url=root_path, embedded_in=embedded_in, uploads=uploads)
     page.delete_cache = (UPLOADS_LIVE_S, UPLOADS_LIVE_S)
     page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=None)
     _without_statistics(page)
@@ -159,7 +199,8 @@ def launch(
         enable_monitoring=False,
         footer_links=["api"],
         prevent_thread_lock=True,
-        app_kwargs={"middleware": [Middleware(Guard, hosts=names)]},
+        root_path=root_path,
+        app_kwargs={"middleware": [guard]},
     )
     app.state_holder = Sessions()
     app.state_holder.set_blocks(page)

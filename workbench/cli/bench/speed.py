@@ -64,7 +64,7 @@ def loss(repetitions: RepetitionsOption = LEAST, as_json: JsonOption = False) ->
 def start(
     repetitions: Annotated[int, typer.Option(help="One more goes first as a warm-up.")] = 3, as_json: JsonOption = False
 ) -> None:
-    """From `python app.py` to a usable page, and from one click to the first attempt in colour, in Chromium."""
+    """From the command `app` to a usable page, and from one click to the first attempt in colour, in Chromium."""
     if repetitions < 1:
         raise ConfigError(f"{repetitions} repetitions were asked for; at least 1 is needed.")
     from workbench.benchmarks.start import PHASES, time_starts

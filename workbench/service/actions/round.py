@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import FeedbackError, NoSignalError, TaskError
-from workbench.records import Attempt, Judgement, Ledger, Task, UpdateReport, to_json
+from workbench.records import Attempt, Judgement, SignalReport, Task, UpdateReport, to_json
 from workbench.service.action import JobContext, action
 from workbench.service.checks import (
     DEFAULT_CONFIG,
@@ -188,7 +188,7 @@ def ledger(
     attempts: Annotated[list[str], several("There are no attempts; sample some first.", NoSignalError)],
     config: Config = DEFAULT_CONFIG,
     spans: Spans | None = None,
-) -> tuple[Ledger, ...]:
+) -> tuple[SignalReport, ...]:
     """Which of these attempts (ids) give signal to an update, and why the others do not; spans as in `update`."""
     return context.workbench.ledger([context.attempt(one) for one in attempts], config, spans=_of(attempts, spans))
 

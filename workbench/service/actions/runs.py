@@ -51,7 +51,9 @@ def open_run(context: JobContext, name: RunName) -> str:
     here = Path(workbench.run.path)
     path = here.parent / name
     if workbench.run.read_only:
-        raise RunError(f"This is a replay, without a model; open {name} with: sdpo-workbench app --run {path}")
+        raise RunError(
+            "This is a replay of one run, without its model; open another with: sdpo-workbench app --run DIR."
+        )
     if here.name != name:
         context.queue.take(type(workbench).open(path, **_settings(workbench, path)))
     _listed(context, context.queue.workbench)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from workbench.records import Attempt, Ledger
+from workbench.records import Attempt, SignalReport
 from workbench.service.actions.round import AttemptDetail
 from workbench.service.snapshot import Snapshot
 from workbench.service.state import LiveGroup
@@ -50,7 +50,7 @@ def cards(
     live: LiveGroup | None,
     chosen: str | None,
     details: Sequence[AttemptDetail | None],
-    ledger: Sequence[Ledger] | None,
+    ledger: Sequence[SignalReport] | None,
     limit: float | None,
 ) -> dict[str, Any]:
     """The list of attempts: while they are sampled their text, then verdict, reward, a strip of their credit."""

@@ -9,7 +9,7 @@ import gradio as gr
 
 from workbench import config as settings
 from workbench.config import SDPOConfig
-from workbench.records import Attempt, Ledger, UpdateReport
+from workbench.records import Attempt, SignalReport, UpdateReport
 from workbench.service.actions.round import AttemptDetail, teacher_lift, update
 from workbench.service.checks import Spans, changed_setting, make_config, setter
 from workbench.service.queue import JobQueue, error_sentence
@@ -115,7 +115,7 @@ def _plan(snapshot: Snapshot) -> dict[str, Any]:
 
 def plan(
     group: Sequence[Attempt],
-    ledger: Sequence[Ledger] | Exception | None,
+    ledger: Sequence[SignalReport] | Exception | None,
     config: SDPOConfig,
     details: Sequence[AttemptDetail | None] = (),
     pace: float | None = None,
@@ -168,7 +168,7 @@ def counted(attempt: Attempt, spans: Spans | None) -> int:
 
 
 def tokens_read(
-    group: Sequence[Attempt], signal: Mapping[str, Ledger], details: Sequence[AttemptDetail | None], steps: int
+    group: Sequence[Attempt], signal: Mapping[str, SignalReport], details: Sequence[AttemptDetail | None], steps: int
 ) -> int | None:
     """Tokens that an update reads: both prompts and the attempt, once per optimiser step; None where unknown."""
     total = 0
