@@ -40,7 +40,7 @@ def test_its_own_test_passes(site: Path, tmp_path: Path) -> None:
     shutil.copytree(PLUGIN / "tests", tmp_path / "tests")
     done = run(site, tmp_path, "pytest", "-q", "-p", "no:cacheprovider", "tests")
     assert done.returncode == 0, done.stdout
-    assert "9 passed" in done.stdout
+    assert "10 passed" in done.stdout
 
 
 def test_it_is_learned_from_by_name(site: Path, tmp_path: Path) -> None:
@@ -53,6 +53,18 @@ def test_it_is_learned_from_by_name(site: Path, tmp_path: Path) -> None:
     done = run(site, tmp_path, "workbench", "tasks", "--run", "run", "--json")
     ids = [task["id"] for task in json.loads(done.stdout)["tasks"]]
     assert "code-style/0" in ids and "house-rules/sort-take-1" in ids
+
+
+def test_doctor_lists_what_it_brought(site: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{site}"}
+    code = "import json; from workbench.cli.doctor import _plugins; print(json.dumps(_plugins()))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert json.loads(done.stdout) == {
+        "views of other packages": ["surprise"],
+        "environments of other packages": ["style"],
+        "packs of other packages": ["code-style"],
+        "plugins left out": [],
+    }
 
 
 def test_without_it_its_name_is_unknown(tmp_path: Path) -> None:

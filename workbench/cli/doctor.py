@@ -145,7 +145,8 @@ def _sandbox() -> str:
 
 def _plugins() -> dict[str, list[str]]:
     """What other packages brought, by kind, and one sentence for each plugin that was left out."""
-    import workbench.tasks  # noqa: F401  # has the registries of environments and packs
+    import workbench.credit.views  # whose registries are asked
+    import workbench.tasks  # noqa: F401
     from workbench import plugins
 
     brought = {f"{registry.kind}s of other packages": registry.added() for registry in plugins.registries()}
