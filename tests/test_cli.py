@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import own_pack
 import pytest
 import typer
 
@@ -172,7 +173,18 @@ MISTAKES = [
     (["export"], "Missing argument"),
     (["export", "x.zip"], "There is no run"),
     (["import", "absent.zip", "there"], "absent.zip"),
-    (["learn", "nonsense"], "not a house-rules pack"),
+    (["learn", "nonsense"], "There is no pack"),
+    (["learn", "absent.jsonl"], "cannot be read"),
+    (["learn", "one.jsonl"], "The pack 'one' holds no task out"),
+    (["learn", "asked.jsonl"], "judged by a person"),
+    (["learn", "house-rules:praise"], "There is no pack 'house-rules:praise'"),
+    (["ablate", "feedback", "two.jsonl"], "judged by exact, without kinds of feedback"),
+    (["learn", "two.jsonl:praise"], "'exact' has no kinds of feedback to choose from"),
+    (["discover", "--pack", "nonsense"], "There is no pack 'nonsense'"),
+    (["study", "update", "--pack", "absent.jsonl"], "cannot be read"),
+    (["study", "credit", "--pack", "two.jsonl"], "the wrong tokens are known"),
+    (["evaluate", "--pack", "one.jsonl"], "The pack 'one' holds no task out"),
+    (["evaluate", "--pack", "two.jsonl", "--localise", "2"], "leave --pack out"),
     (["learn", "--rounds", "0"], "rounds is 0"),
     (["learn", "--seeds", "0"], "--seeds is 0"),
     (["learn", "--methods", "sdpo,ppo"], "method is 'ppo'"),
@@ -194,10 +206,15 @@ def test_a_mistake_is_one_sentence_and_status_2(
     command: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
 ) -> None:
     monkeypatch.chdir(tmp_path)  # runs/demo of this place, where nothing is
+    row = {"prompt": "1?", "environment": "exact", "answer": {"text": "1"}}
+    own_pack.write(tmp_path / "one.jsonl", row)
+    own_pack.write(tmp_path / "two.jsonl", row, {**row, "prompt": "2?"})
+    own_pack.write(tmp_path / "asked.jsonl", *({"prompt": text, "environment": "person"} for text in "abcdef"))
     status, out, err = command(*arguments)
     assert (status, out) == (2, "")
     assert says in err and err.count("\n") == 1 and err.rstrip().endswith(".")
-    assert not list(tmp_path.glob("runs/learn-*"))  # no empty run is left where a learning run was refused
+    # No empty run is left where an experiment was refused.
+    assert not [path for kind in ("learn", "ablate", "discover", "study") for path in tmp_path.glob(f"runs/{kind}-*")]
 
 
 OPENING = ("app", "attempt", "feedback", "credit", "update", "learn", "ablate", "discover", "doctor", "evaluate")
@@ -304,6 +321,21 @@ def test_learning_prints_its_curve(command: Commands, tmp_path: Path) -> None:
     command.json("report", run, "--into", page)
     assert "| sdpo | 1 |" in page.read_text() and "](page/learned-1.png)" in page.read_text()
     assert (tmp_path / "page" / "learned.json").read_text() == (run / "report.json").read_text()
+
+
+def test_a_file_is_learned_from_and_evaluated(command: Commands, tmp_path: Path) -> None:
+    path, run = own_pack.write(tmp_path / "mine.jsonl", *own_pack.rows(8)), tmp_path / "run"
+    small = ["--rounds", "1", "--questions", "2", "--attempts", "4", "--steps", "1", "--held-out", "5", "--run", run]
+    events, summary = command.json("learn", path, *small)
+    assert events and summary["learn"] == str(path)
+    first, last = summary["points"]
+    assert last["loss"] > 0 and (last["held_out"]["total"], last["held_out"]["asked"]) == (2, 5)
+    status, out, err = command("learn", "mine", *small)  # the tasks are in the run: the file is not needed
+    assert (status, err) == (0, "")
+    assert "mine holds out 2 tasks, fewer than the 5 asked for: all of them are taken." in out
+    events, measured = command.json("evaluate", "--pack", path, "--count", "2")
+    rate = {name: value for name, value in first["held_out"].items() if name != "asked"}
+    assert (events, measured) == ([], {"pack": "mine", "held_out": rate})  # of the same policy before it learned
 
 
 def test_evaluation_gives_every_cell_with_its_interval(command: Commands) -> None:

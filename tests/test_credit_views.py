@@ -15,7 +15,7 @@ from workbench.kernels.projection import given
 from workbench.credit import CONTEXTS, VIEWS, TokenCredit, View, register_view
 from workbench.credit.comparison import of_estimators
 from workbench.credit.contexts import chosen
-from workbench.credit.views import ANY, registry
+from workbench.credit.views import ANY
 from workbench.errors import ConfigError, CreditError
 
 T, V = 9, 12
@@ -161,10 +161,10 @@ def twice(**changes: Any) -> View:
 @pytest.fixture
 def registered() -> Any:
     """Registers views, and takes them out of the registry after the test."""
-    before = dict(registry._registered)
+    before = dict(VIEWS._added)
     yield register_view
-    registry._registered.clear()
-    registry._registered.update(before)
+    VIEWS._added.clear()
+    VIEWS._added.update(before)
 
 
 def test_a_registered_view_is_offered_wherever_credit_is_read(registered: Any) -> None:

@@ -376,8 +376,8 @@ def test_held_out_repeats_itself_and_leaves_the_policy_alone(shared: Workbench) 
     assert first == second and first.total == 6 and first.low <= first.rate <= first.high
     assert equal(copied(shared), before)
     counted = {"passed": first.passed, "total": 6}
-    assert shared.events()[-1].data == {"update_id": shared.head, "house": 5, **counted}
-    with pytest.raises(TaskError, match="not a house-rules pack"):
+    assert shared.events()[-1].data == {"update_id": shared.head, "pack": "house-rules@5", **counted}
+    with pytest.raises(TaskError, match="There is no pack 'nonsense'"):
         shared.held_out("nonsense")
     with pytest.raises(TaskError, match="at least 1"):
         shared.held_out(count=0)
@@ -386,11 +386,11 @@ def test_held_out_repeats_itself_and_leaves_the_policy_alone(shared: Workbench) 
 def test_the_house_in_use_is_that_of_the_newest_attempt(shared: Workbench) -> None:
     one, other = (shared.tasks(f"house-rules@{seed}")[0] for seed in (7, 8))
     shared.attempt(one, 1, sampling=SHORT)
-    assert shared.house == 7
+    assert shared.pack == "house-rules@7"
     shared.attempt(other, 1, sampling=SHORT)
-    assert shared.house == 8
+    assert shared.pack == "house-rules@8"
     shared.attempt(one, 1, sampling=SHORT)
-    assert shared.house == 7
+    assert shared.pack == "house-rules@7"
 
 
 def test_what_if_shows_other_credit_and_records_nothing(shared: Workbench) -> None:

@@ -114,7 +114,7 @@ def test_two_runs_are_read_from_their_logs_while_one_is_open(workbench: Workbenc
         assert "run, 0 updates: its held-out pass rate was not measured." in found.summary()
         assert found.payload()["runs"][1]["curve"][1]["passed"] == after.passed
         assert workbench.runs_beside() == [] and other.runs_beside() == []
-        assert found.runs[0].house is None and found.runs[1].house == other.house == 3
+        assert found.runs[0].pack is None and found.runs[1].pack == other.pack == "house-rules@3"
         other.update(attempts, SDPOConfig(learning_rate=0.002))
         again = compare_runs(other.run.path, copied(other.run.path, tmp_path / "copy", attempts))
         assert again.settings == {"update.learning_rate": (0.002, 0.003)}
@@ -138,15 +138,15 @@ def test_rates_of_two_houses_are_never_one_curve(tmp_path: Path) -> None:
         run.held_out("house-rules@3", count=2)
         other.held_out("house-rules@4", count=3)
         found = compare_runs(run.run.path, other.run.path)
-        assert [facts.house for facts in found.runs] == [3, 4]
-        assert "The tasks are of houses 3 and 4, so these rates do not compare." in found.summary()
+        assert [facts.pack for facts in found.runs] == ["house-rules@3", "house-rules@4"]
+        assert "The tasks are of house-rules@3 and house-rules@4, so these rates do not compare." in found.summary()
         run.held_out("house-rules@4", count=3)
         run.held_out("house-rules@5", count=2)
         found = compare_runs(run.run.path, other.run.path)
-        assert [facts.house for facts in found.runs] == [4, 4]  # the house that both know
+        assert [facts.pack for facts in found.runs] == ["house-rules@4"] * 2  # the house that both know
         assert [[point.measured.total for point in facts.curve] for facts in found.runs] == [[3], [3]]
         node = run.compare_nodes("root", "root").first  # in the house that is worked in, not in that measured last
-        assert run.house == 3 and node.held_out is not None and node.held_out.total == 2
+        assert run.pack == "house-rules@3" and node.held_out is not None and node.held_out.total == 2
 
 
 def test_an_undone_run_is_compared_where_it_was_measured(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from workbench.session.run_book import TimelineNode
 
 from workbench import Workbench
 from workbench.config import SamplingConfig, SDPOConfig
@@ -24,7 +25,6 @@ from workbench.service.queue import LONGEST_QUEUE, JobQueue
 from workbench.service.rewards import by_policy
 from workbench.service.snapshot import pick, wanted_credit
 from workbench.service.state import path_to
-from workbench.session.run_book import TimelineNode
 from workbench.ui import build_ui, charts
 from workbench.ui.tabs.round.attempts import pooled_limit, strip
 from workbench.ui.tabs.round.credit import with_report

@@ -180,7 +180,7 @@ def test_a_race_follows_the_recipe_of_test_time_where_settings_are_the_defaults(
 def test_what_is_impossible_is_refused_before_it_is_queued(queue: JobQueue) -> None:
     config = SDPOConfig()
     refused: list[tuple[Any, type[WorkbenchError], str]] = [
-        (lambda: learn(queue, "nonsense", ["sdpo"], **SHAPE, config=config), TaskError, "not a house-rules"),
+        (lambda: learn(queue, "nonsense", ["sdpo"], **SHAPE, config=config), TaskError, "There is no pack"),
         (lambda: learn(queue, PACK, [], **SHAPE, config=config), ConfigError, "No method is chosen"),
         (lambda: learn(queue, PACK, ["luck"], **SHAPE, config=config), ConfigError, "luck"),
         (lambda: learn(queue, PACK, [3], **SHAPE, config=config), ConfigError, "list of names"),  # type: ignore[list-item]

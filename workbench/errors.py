@@ -19,6 +19,10 @@ class TaskError(WorkbenchError, ValueError):
     """A task, pack or specification is unknown, empty or malformed."""
 
 
+class PluginError(WorkbenchError, ValueError):
+    """An extension of another package, or one that Python code registers, is not what it should be."""
+
+
 class FeedbackError(WorkbenchError, ValueError):
     """Feedback cannot be attached (no such attempt, nothing said)."""
 

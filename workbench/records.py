@@ -20,9 +20,10 @@ class Task:
 
     id: str  # "pack/name", unique within a run
     prompt: str  # the user's turn, as text
-    environment: str  # "house-rules", "python", "exact", "contains", "regex", "choice", "model" (another), "person"
+    environment: str  # how it is judged: "python", "exact", "person" or another of `workbench.tasks.known_environments`
     answer: Mapping[str, Any] = field(default_factory=dict)  # what the judge needs; JSON-serialisable
     system: str | None = None  # system turn, if any
+    split: Literal["train", "held_out"] | None = None  # the side of its pack that it says to be on; None: the pack says
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ class HeldOut:
 
     passed: int
     total: int
+    asked: int = 0  # tasks that were asked for, where the pack holds fewer out; 0: as many as were asked for
 
     @property
     def rate(self) -> float:
@@ -41,9 +42,13 @@ class HeldOut:
         return wilson(self.passed, self.total)[1]
 
     def to_json(self) -> dict[str, float]:
-        """Plain data, the interval spelled out."""
-        counted = {"passed": self.passed, "total": self.total}
+        """Plain data, the interval spelled out; "asked" only where fewer tasks were there."""
+        counted = {"passed": self.passed, "total": self.total} | ({"asked": self.asked} if self.asked else {})
         return {**counted, "rate": self.rate, "low": self.low, "high": self.high}
+
+    def __str__(self) -> str:
+        fewer = f"; {self.asked} were asked for, the pack holds out no more" if self.asked else ""
+        return f"{self.passed} of {self.total} pass, 95 % interval {self.low:.2f} to {self.high:.2f}{fewer}"
 
 
 def wilson(passed: int, total: int, z: float = 1.96) -> tuple[float, float]:

@@ -16,8 +16,6 @@ from workbench.experiments.resuming import known
 from workbench.experiments.settings import (
     DEFAULT_METHODS,
     DISCOVERY_DEFAULTS,
-    SCREENED,
-    STAGES,
     TEST_TIME,
     DiscoverySettings,
     LearnSettings,
@@ -26,6 +24,7 @@ from workbench.records import Task
 from workbench.session import Session
 from workbench.session.public_replay import PublicReplay
 from workbench.session.replay import Replay
+from workbench.tasks import Pack
 
 
 class Workbench(Session):
@@ -46,7 +45,7 @@ class Workbench(Session):
 
     def learn(
         self,
-        pack: str = "house-rules",
+        pack: str | Pack = "house-rules",
         *,
         method: Method = "sdpo",
         config: SDPOConfig | None = None,
@@ -57,8 +56,9 @@ class Workbench(Session):
     ) -> Iterator[LearnPoint]:
         """Learn round after round on a pack, yielding the learning curve as it grows.
 
-        `config` None takes the defaults of `SDPOConfig`, also for another `method` (see `arms.RECIPES`). Raises
-        TaskError for an unknown pack.
+        `pack`: a name, the path of a .jsonl or .json file, or a pack; of a file that does not say otherwise, a fifth is
+        held out. `config` None takes the defaults of `SDPOConfig`, also for another `method` (see `arms.RECIPES`).
+        Raises TaskError for an unknown pack, and for one without held-out tasks.
         """
         config = config or SDPOConfig(method=method)
         return learn(self, pack, [Arm(config.method, config)], settings, seed=seed, name=name, stop=stop)
@@ -66,7 +66,7 @@ class Workbench(Session):
     def compare_learning(
         self,
         arms: Sequence[Arm],
-        pack: str = "house-rules",
+        pack: str | Pack = "house-rules",
         *,
         settings: LearnSettings | None = None,
         seed: int = 0,
@@ -78,20 +78,6 @@ class Workbench(Session):
         Of several arms none stays in force; one alone does. Raises TaskError for an unknown pack.
         """
         return learn(self, pack, arms, settings, seed=seed, name=name, stop=stop)
-
-    def hard_tasks(
-        self,
-        count: int,
-        *,
-        feedback: str = "examples",
-        stages: Sequence[int] = STAGES,
-        attempts: int = SCREENED,
-        seed: int = 0,
-        name: str | None = None,
-        stop: Event | None = None,
-    ) -> Iterator[ScreenedTask]:
-        """Measure fresh house-rules tasks until `count` hard ones are found; yields all (see `is_hard`)."""
-        return screen(self, count, feedback=feedback, stages=stages, attempts=attempts, seed=seed, name=name, stop=stop)
 
     def discover(
         self,
@@ -118,5 +104,6 @@ class Workbench(Session):
         return known(self)
 
     resume = resuming.resume
+    hard_tasks = screen
     study_credit = credit_study.study_credit
     study_update = update_study.study_update

@@ -259,7 +259,7 @@ def test_the_endpoints_make_experiments(client: Any) -> None:
 @pytest.mark.parametrize(
     ("endpoint", "values", "sentence"),
     [
-        ("/learn", {"pack": "nonsense"}, "not a house-rules pack"),
+        ("/learn", {"pack": "nonsense"}, "There is no pack"),
         ("/learn", {"methods": ["luck"]}, "luck"),
         ("/learn", {"methods": []}, "No method is chosen"),
         ("/learn", {"methods": "sdpo"}, "must be a list"),

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workbench.cli.output import JsonOption, Output, opened, whole_numbers
-from workbench.cli.place import Place, takes_place
+from workbench.cli.place import PackOption, Place, existing_pack, takes_place
 from workbench.cli.reports import write_report
 from workbench.cli.settings import takes_config
 from workbench.config import SDPOConfig
+from workbench.errors import TaskError
 from workbench.experiments.settings import (
     DISCOVERY_DEFAULTS,
     DISCOVERY_METHODS,
@@ -39,7 +40,11 @@ def discover(
     group: Annotated[
         int, typer.Option(help="Attempts between two updates of test-time SDPO.")
     ] = DISCOVERY_DEFAULTS.group,
-    feedback: Annotated[str, typer.Option(help="What the checker says: examples, remark, both or none.")] = "examples",
+    pack: PackOption = None,
+    feedback: Annotated[
+        str | None,
+        typer.Option(help="Kind of feedback; of house rules examples (if none is given), remark, both or none."),
+    ] = None,
     stages: Annotated[str, typer.Option(help="Stages of the tasks that are tried, with commas.")] = ",".join(
         map(str, STAGES)
     ),
@@ -48,20 +53,29 @@ def discover(
     as_json: JsonOption = False,
 ) -> None:
     """Time how many attempts each method needs until a hard task is solved for the first time."""
+    from workbench.experiments.discover import HARD
     from workbench.tasks.house_rules.pack import check_kind
 
     output, names = Output(as_json), tuple(methods.split(","))
     check_methods(names)
-    check_kind(feedback)
+    if pack is not None:
+        existing_pack(pack, where.directory / "screen")
+    elif feedback is not None:
+        check_kind(feedback)
     DiscoverySettings(budget, group)  # checks itself
     numbers = whole_numbers(stages, "--stages")
     hard = []
     with opened(output, where.directory / "screen", where.policy) as workbench:
         for one in workbench.hard_tasks(
-            tasks, feedback=feedback, stages=numbers, attempts=screened, seed=screen_seed, name="screen"
+            tasks, feedback=feedback, stages=numbers, attempts=screened, seed=screen_seed, name="screen", pack=pack
         ):
             output.say(f"{one.task.prompt} {one.pass_rate.passed} of {one.pass_rate.total} attempts pass")
             hard += [one] if one.is_hard else []
+    if not hard:
+        raise TaskError(
+            f"No task of {pack!r} is hard for this policy: of every one more than {HARD:.0%} of the attempts passed; "
+            "choose a harder pack."
+        )
 
     def begin(workbench: Workbench, number: int) -> Iterator[DiscoveryPoint]:
         return workbench.discover(hard, names, budget, group=group, config=config, seed=number, name="discover")

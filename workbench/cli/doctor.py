@@ -39,6 +39,7 @@ def doctor(
         "versions": {"workbench": __version__, "python": platform.python_version()}
         | {name: _version(name) for name in PACKAGES},
         "sandbox": _sandbox(),
+        "plugins": _plugins(),
         "policy": facts,
         "held": [{"kind": part.kind, "layers": part.layers, "bytes": part.size_bytes} for part in parts],
         "checks": _checks(loaded, policy.device),
@@ -52,6 +53,7 @@ def doctor(
             *((name, value) for name, value in report["hardware"].items()),
             *((name, value) for name, value in report["versions"].items()),
             ("sandbox", report["sandbox"]),
+            *((name, ", ".join(found)) for name, found in report["plugins"].items() if found),
             *((name.replace("_", " "), facts[name]) for name in SHOWN if facts[name] is not None),
             ("LoRA", f"{lora['variant']}, rank {lora['rank']}, lora_alpha {lora['lora_alpha']:g}, {lora['targets']}"),
             ("system message", facts["system_turn"]),
@@ -139,6 +141,16 @@ def _sandbox() -> str:
         return choose_tier()
     except SandboxError as error:
         return str(error)
+
+
+def _plugins() -> dict[str, list[str]]:
+    """What other packages brought, by kind, and one sentence for each plugin that was left out."""
+    import workbench.credit.views  # whose registries are asked
+    import workbench.tasks  # noqa: F401
+    from workbench import plugins
+
+    brought = {f"{registry.kind}s of other packages": registry.added() for registry in plugins.registries()}
+    return {**brought, "plugins left out": [problem.sentence for problem in plugins.problems()]}
 
 
 def _said(check: dict[str, Any]) -> str:

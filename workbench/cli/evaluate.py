@@ -1,11 +1,13 @@
-"""The command `evaluate`: what a policy can do in house rules."""
+"""The command `evaluate`: what a policy can do in house rules, or how it does on the held-out tasks of a pack."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,23 +16,37 @@ from workbench.cli.policy import takes_policy
 from workbench.config import PolicyConfig
 from workbench.errors import ConfigError
 
+if TYPE_CHECKING:
+    from workbench import Workbench
+
 
 @takes_policy(without=("model", "seed"))
 def evaluate(
     policy: PolicyConfig,
     model: Annotated[str, typer.Argument(help="'embedded', a local directory, or a hub id.")] = "embedded",
-    count: Annotated[int, typer.Option(help="Cases per cell.")] = 200,
+    count: Annotated[int, typer.Option(help="Cases per cell; with --pack held-out tasks.")] = 200,
+    pack: Annotated[
+        str | None, typer.Option(help="Measure on the held-out tasks of a pack or a .jsonl or .json file instead.")
+    ] = None,
     stages: Annotated[str, typer.Option(help="Numbers of stages, with commas.")] = "1,2,3,4",
     localise: Annotated[int, typer.Option(help="Programs on which to measure where credit lands; 0: none.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the cases and of sampling.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a policy in house rules: student, and self-teacher under each kind of evidence, on held-out cases."""
+    """Measure a policy in house rules: student, and self-teacher under each kind of evidence, on held-out cases.
+
+    With --pack: its pass rate on held-out tasks, one attempt each.
+    """
     output = Output(as_json)
     numbers = whole_numbers(stages, "--stages")
     if count < 1 or localise < 0:
         raise ConfigError("--count must be at least 1, and --localise 0 or more.")
     config = replace(policy, model=model, seed=seed)
+    if pack is not None:
+        if localise:
+            raise ConfigError("--localise needs tasks of which the wrong tokens are known; leave --pack out.")
+        _on_pack(output, config, pack, count)
+        return
     from workbench.embedded.evaluate import evaluate as measure
     from workbench.policy import load_policy
 
@@ -48,6 +64,30 @@ def evaluate(
     output.summary(cells | ({"localise": located} if localise else {}))
 
 
+def _on_pack(output: Output, config: PolicyConfig, name: str, count: int) -> None:
+    """The pass rate on the held-out tasks of a pack."""
+    from workbench.tasks import open_pack
+    from workbench.tasks.drawing import check_split, describe
+
+    pack = open_pack(name)
+    check_split(pack)
+    with _thrown_away(config) as workbench:
+        measured = workbench.held_out(pack, count=count)
+    output.say(f"{pack.name}: {describe(pack).summary}")
+    output.say(f"Of the held-out tasks, {measured}.")
+    output.summary({"pack": pack.name, "held_out": measured.to_json()})
+
+
+@contextmanager
+def _thrown_away(config: PolicyConfig) -> Iterator[Workbench]:
+    """The workbench of a run that is deleted afterwards."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        opened(Output(False), Path(folder) / "run", replace(config, seed=0)) as workbench,
+    ):
+        yield workbench
+
+
 def _shown(measured: dict[str, Any]) -> str:
     return f"{measured['rate']:.2f} ({measured['low']:.2f} to {measured['high']:.2f})"
 
@@ -63,10 +103,7 @@ def _localised(output: Output, config: PolicyConfig, count: int, seed: int) -> d
     from workbench.experiments.localise import KINDS
     from workbench.experiments.localise import localise as locate
 
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        opened(Output(False), Path(folder) / "run", replace(config, seed=0)) as workbench,
-    ):
+    with _thrown_away(config) as workbench:
         located = {kind: locate(workbench, kind, count=count, seed=seed) for kind in KINDS}
     output.table(
         "Where credit lands: programs with one wrong stage",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workbench.cli.output import JsonOption, Output
-from workbench.cli.place import PackArgument, Place, fresh_pack, takes_place
+from workbench.cli.place import PackArgument, Place, existing_pack, fewer_held_out, fresh_pack, takes_place
 from workbench.cli.reports import write_report
 from workbench.cli.settings import Command, takes, takes_config
 from workbench.config import SDPOConfig
@@ -75,15 +75,23 @@ def ablate(
 ) -> None:
     """Compare learning runs that differ in one thing: an ablation of the paper."""
     from workbench.experiments.arms import ablation
+    from workbench.tasks.drawing import feedback_kinds
 
-    compare(Output(as_json), where, f"ablate-{name}", pack, ablation(name, config), settings)
+    arms = ablation(name, config)
+    if name == "feedback":
+        arms = ablation(name, config, kinds=feedback_kinds(existing_pack(pack, where.run_of(where.seeds[0]))))
+    compare(Output(as_json), where, f"ablate-{name}", pack, arms, settings)
 
 
 def compare(output: Output, where: Place, name: str, pack: str, arms: list[Arm], settings: LearnSettings) -> None:
     """Makes learning runs under a name, writes their report and prints what they found."""
     from workbench.experiments.learn import learn, to_json
 
-    packs = {seed: fresh_pack(pack, seed) for seed in where.seeds}  # before a directory is made for an unknown one
+    packs = {seed: fresh_pack(pack, seed) for seed in where.seeds}
+    # Before a directory is made for a pack that cannot be learned.
+    fewer = {fewer_held_out(existing_pack(one, where.run_of(seed)), settings.held_out) for seed, one in packs.items()}
+    for sentence in filter(None, fewer):
+        output.say(sentence)
 
     def begin(workbench: Workbench, seed: int) -> Iterator[LearnPoint]:
         return learn(workbench, packs[seed], arms, settings, seed=seed, name=name)

@@ -23,6 +23,8 @@ from workbench.errors import ConfigError
 
 if TYPE_CHECKING:
     from workbench import Workbench
+    from workbench.records import Task
+    from workbench.tasks import Pack
 
 PLACE_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
@@ -36,9 +38,11 @@ PLACE_OPTIONS: Mapping[str, Any] = MappingProxyType(
     }
 )
 _DEFAULTS = {**POLICY_DEFAULTS, "seeds": 1, "run": None}
+_PACK = "a .jsonl or .json file, a pack of a package or of the run, or house-rules[@SEED]; with [:KIND] of feedback."
 PackArgument = Annotated[
-    str, typer.Argument(help="house-rules[@SEED][:KIND]; without @SEED each seed has a fresh house of its own.")
+    str, typer.Argument(help=f"What is learned: {_PACK} Of house-rules without @SEED each seed has a house of its own.")
 ]
+PackOption = Annotated[str | None, typer.Option("--pack", help=f"Fresh house-rules tasks if none, or {_PACK}")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +88,33 @@ def takes_place(kind: str) -> Callable[[Command], Command]:
 
 
 def fresh_pack(pack: str, seed: int) -> str:
-    """The pack of one seed: a house that the pack names, or a fresh one. Raises TaskError for an unknown pack."""
-    from workbench.tasks.house_rules.pack import DEFAULT_KIND, PACK, fresh_house, house_tasks, pack_name, parse_name
+    """The pack of one seed: as it is named, but of house rules without a house a fresh one."""
+    from workbench.tasks.house_rules.pack import PACK, fresh_house, pack_name, parse_name
 
-    house_tasks(pack, 0, held_out=False)  # raises for an unknown pack
     parsed = parse_name(pack)
     if parsed is None or pack.startswith(f"{PACK}@"):
         return pack
-    return pack_name(fresh_house(seed), parsed[1] or DEFAULT_KIND)
+    return pack_name(fresh_house(seed), parsed[1])
+
+
+def existing_pack(name: str, run: Path) -> Pack:
+    """The pack of a name, a file, or the run's own tasks, if there is a run. Raises TaskError, RunError."""
+    from workbench.runs import Run
+    from workbench.tasks import open_pack
+
+    tasks: list[Task] = []
+    if (run / "run.sqlite").exists():
+        with Run.open(run, read_only=True) as stored:
+            tasks = list(stored.state().tasks.values())
+    return open_pack(name, tasks)
+
+
+def fewer_held_out(pack: Pack, asked: int) -> str:
+    """A sentence where a pack holds fewer tasks out than are asked for, or "". Raises TaskError where it has none."""
+    from workbench.tasks.drawing import check_split, held_out_tasks
+
+    check_split(pack)
+    there_are = len(held_out_tasks(pack, asked))
+    if there_are == asked:
+        return ""
+    return f"{pack.name} holds out {there_are} tasks, fewer than the {asked} asked for: all of them are taken."

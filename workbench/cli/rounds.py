@@ -38,9 +38,9 @@ def tasks(
 ) -> None:
     """List the tasks of a pack, or of the built-in packs and the run."""
     from workbench.runs import Run
-    from workbench.tasks import BUILT_IN, load_pack
+    from workbench.tasks import load_pack, pack_names
 
-    found = {task.id: task for name in ([pack] if pack else BUILT_IN) for task in load_pack(name)}
+    found = {task.id: task for name in ([pack] if pack else pack_names()) for task in load_pack(name)}
     if pack is None and (run / "run.sqlite").exists():
         with Run.open(run, read_only=True) as here:
             found |= here.state().tasks

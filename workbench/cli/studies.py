@@ -11,7 +11,7 @@ import typer
 
 from workbench.cli.learning import compare, takes_rounds
 from workbench.cli.output import JsonOption, Output
-from workbench.cli.place import PackArgument, Place, takes_place
+from workbench.cli.place import PackArgument, PackOption, Place, existing_pack, takes_place
 from workbench.cli.reports import write_report
 from workbench.cli.settings import takes, takes_config
 from workbench.config import SDPOConfig
@@ -49,9 +49,13 @@ def build() -> typer.Typer:
 
 @takes_place("study-credit")
 @takes("settings", CREDIT_OPTIONS, asdict(CreditStudySettings()), CreditStudySettings)
-def credit(settings: CreditStudySettings, where: Place, as_json: JsonOption = False) -> None:
+def credit(settings: CreditStudySettings, where: Place, pack: PackOption = None, as_json: JsonOption = False) -> None:
     """Where credit lands, by evidence, view and teacher, and whether exchanging the token agrees."""
+    from workbench.experiments.credit_study import check_known_truth
+
     name = "study-credit"
+    if pack is not None:
+        check_known_truth(pack)
     _study(Output(as_json), where, name, lambda wb, seed: wb.study_credit(settings, seed=seed, name=name))
 
 
@@ -61,12 +65,15 @@ def update(
     groups: Annotated[int, typer.Option(help="Each is updated on once per loss and learning rate.")] = 10,
     attempts: Annotated[int, typer.Option(help="Per group.")] = 8,
     rates: Annotated[str, typer.Option("--learning-rates", help="With commas.")] = "0.0005,0.002,0.005,0.02",
+    pack: PackOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Predicted against realised, over many updates from one state, by loss and learning rate."""
     settings = UpdateStudySettings(groups, attempts, learning_rates(rates))
+    if pack is not None:
+        existing_pack(pack, where.run_of(where.seeds[0]))  # before a directory is made for an unknown one
     name = "study-update"
-    _study(Output(as_json), where, name, lambda wb, seed: wb.study_update(settings, seed=seed, name=name))
+    _study(Output(as_json), where, name, lambda wb, seed: wb.study_update(settings, seed=seed, name=name, pack=pack))
 
 
 @takes_place("study-stability")

@@ -5,7 +5,7 @@ Every arm of a table spends the same number of attempts per round. Knows nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import get_args
@@ -13,6 +13,8 @@ from typing import get_args
 from workbench.config import Method, SDPOConfig
 from workbench.errors import ConfigError
 from workbench.experiments.settings import ABLATION_SETTINGS, LEARN_DEFAULTS, STABILITY_SETTINGS, LearnSettings
+from workbench.tasks.environment import NO_FEEDBACK
+from workbench.tasks.house_rules.pack import ATOMIC_KINDS
 
 METHODS: tuple[str, ...] = get_args(Method)
 
@@ -46,7 +48,7 @@ class Arm:
 
     name: str
     config: SDPOConfig
-    feedback: str | None = None  # kind of house-rules feedback; None = the pack's own
+    feedback: str | None = None  # kind of feedback that the pack's environments give; None = the pack's own
     attempts: int | None = None  # per task, with as many tasks as give the same number in all; None = the settings'
 
     def shape(self, settings: LearnSettings) -> tuple[int, int]:
@@ -72,17 +74,16 @@ def _at_its_best(arm: Arm) -> Arm:
     return replace(arm, config=config, attempts=recipe.attempts)
 
 
-def _feedback(config: SDPOConfig) -> list[Arm]:
-    """What the teacher is shown (paper, Table 6): `examples` are the environment's output."""
+def _feedback(config: SDPOConfig, kinds: Sequence[str]) -> list[Arm]:
+    """What the teacher is shown (paper, Table 6), of which the first kind also beside the failed attempt."""
     with_own, without = replace(config, use_demonstrations=True), replace(config, use_demonstrations=False)
-    return [
-        Arm("own solution", with_own, "none"),
-        Arm("examples", without, "examples"),
-        Arm("examples and own solution", with_own, "examples"),
-        Arm("the same and the failed attempt", replace(with_own, include_failed_attempt=True), "examples"),
-        Arm("remark", without, "remark"),
-        Arm("remark and own solution", with_own, "remark"),
-    ]
+    arms = [Arm("own solution", with_own, NO_FEEDBACK)]
+    for kind in kinds:
+        arms += [Arm(kind, without, kind), Arm(f"{kind} and own solution", with_own, kind)]
+        if kind == kinds[0]:
+            with_failed = replace(with_own, include_failed_attempt=True)
+            arms.append(Arm("the same and the failed attempt", with_failed, kind))
+    return arms
 
 
 def _teacher(config: SDPOConfig) -> list[Arm]:
@@ -118,23 +119,34 @@ def stability(config: SDPOConfig) -> list[Arm]:
     return [Arm("defaults", config), Arm("learning rate × 3", longer), Arm("live teacher", live)]
 
 
-ABLATIONS: Mapping[str, Callable[[SDPOConfig], list[Arm]]] = MappingProxyType(
-    {"feedback": _feedback, "teacher": _teacher, "granularity": _granularity, "group": _group, "topk": _topk}
+_ABLATIONS: Mapping[str, Callable[[SDPOConfig], list[Arm]]] = MappingProxyType(
+    {"teacher": _teacher, "granularity": _granularity, "group": _group, "topk": _topk}
 )
 
 
+ABLATIONS = ("feedback", *_ABLATIONS)
 COMPARISONS = ("methods", *ABLATIONS, "stability")
 
 
-def ablation(name: str, config: SDPOConfig) -> list[Arm]:
-    """The arms of one table. Raises ConfigError for an unknown one."""
+def ablation(name: str, config: SDPOConfig, *, kinds: Sequence[str] = ATOMIC_KINDS) -> list[Arm]:
+    """The arms of one table. `kinds`: of feedback, in the table of that name (see `tasks.pack.feedback_kinds`).
+
+    Raises ConfigError for an unknown one.
+    """
     if name not in ABLATIONS:
         raise ConfigError(f"There is no ablation {name!r}; there are {', '.join(ABLATIONS)}.")
-    return ABLATIONS[name](config)
+    return _feedback(config, kinds) if name == "feedback" else _ABLATIONS[name](config)
 
 
-def comparison(name: str, config: SDPOConfig, names: tuple[str, ...] = METHODS, *, alike: bool = False) -> list[Arm]:
-    """The arms of "methods" (of these `names`), of "stability" or of an ablation.
+def comparison(
+    name: str,
+    config: SDPOConfig,
+    names: tuple[str, ...] = METHODS,
+    *,
+    alike: bool = False,
+    kinds: Sequence[str] = ATOMIC_KINDS,
+) -> list[Arm]:
+    """The arms of "methods" (of these `names`), of "stability" or of an ablation, `kinds` as there.
 
     Raises ConfigError for an unknown one.
     """
@@ -142,7 +154,7 @@ def comparison(name: str, config: SDPOConfig, names: tuple[str, ...] = METHODS, 
         raise ConfigError(f"There is no comparison {name!r}; there are {', '.join(COMPARISONS)}.")
     if name == "methods":
         return methods(config, names, alike=alike)
-    return stability(config) if name == "stability" else ablation(name, config)
+    return stability(config) if name == "stability" else ablation(name, config, kinds=kinds)
 
 
 def usual_settings(name: str) -> LearnSettings:

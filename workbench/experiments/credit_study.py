@@ -17,14 +17,14 @@ from typing import Any
 from workbench.config import SDPOConfig
 from workbench.credit import TokenCredit
 from workbench.credit.contexts import Contexts
-from workbench.errors import NoSignalError, UpdateError
+from workbench.errors import NoSignalError, TaskError, UpdateError
 from workbench.experiments.arms import methods
 from workbench.experiments.journal import Journal, Point
 from workbench.experiments.localise import DRAWN, EVERY_KIND, OneWrong, draw_one_wrong, locate
 from workbench.experiments.settings import LEARN_DEFAULTS, TEACHERS, CreditStudySettings
 from workbench.records import Attempt
 from workbench.session import Session
-from workbench.tasks.house_rules.pack import house_tasks, pack_name
+from workbench.tasks.house_rules.pack import PACK, house_tasks, pack_name
 from workbench.tasks.house_rules.world import House
 
 BLAMED = ("raw", "centred", "control", "control_wrong", "contrastive")  # views whose negative numbers blame
@@ -36,14 +36,17 @@ def study_credit(
     session: Session,
     settings: CreditStudySettings | None = None,
     *,
+    pack: str = PACK,
     seed: int = 0,
     name: str | None = None,
     stop: Event | None = None,
 ) -> Iterator[Point]:
     """Study where credit lands, by teacher context, view and teacher, and whether exchanging the token agrees.
 
-    Yields the points of all arms; the policy is afterwards what it was before.
+    Yields the points of all arms; the policy is afterwards what it was before. Raises TaskError for another `pack` than
+    house rules, from whose fresh houses it draws: only they say which tokens are wrong.
     """
+    check_known_truth(pack)
     settings = settings or CreditStudySettings()
     journal = Journal(session, name, asdict(settings), kind="credit", seed=seed, stop=stop)
     taught = [_Taught(journal, seed, settings, teacher) for teacher in TEACHERS]
@@ -53,6 +56,15 @@ def study_credit(
             yield from journal.run_arm(arm.name, 100_000, arm.step)
             if journal.stop.is_set():
                 return
+
+
+def check_known_truth(pack: str) -> None:
+    """Raises TaskError for a pack whose tasks do not say which tokens of an attempt are wrong."""
+    if pack != PACK:
+        raise TaskError(
+            f"The study of credit needs tasks of which the wrong tokens are known; {pack!r} does not say them, fresh "
+            f"houses of {PACK} do: leave the pack out."
+        )
 
 
 class _Views:

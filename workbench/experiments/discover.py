@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from threading import Event
@@ -30,12 +30,16 @@ from workbench.experiments.settings import (
 from workbench.records import Attempt, Task, task_from_json, to_json
 from workbench.session import Session
 from workbench.statistics import HeldOut
+from workbench.tasks import Pack, check_automatic
+from workbench.tasks.drawing import held_out_tasks, pack_settings, train_tasks, with_feedback
 from workbench.tasks.house_rules.checks import draw_valid
 from workbench.tasks.house_rules.pack import check_kind, make_task, pack_name
 from workbench.tasks.house_rules.world import House
 
 HARD = 0.03  # pass rate of one attempt, below which a task counts as hard
 FIRST_SCREENED_HOUSE = 300_000
+FRESH_FEEDBACK = "examples"  # what the checker of a fresh house's task says
+MOST_CANDIDATES = 1000  # tasks of each side of a pack among which hard ones are looked for
 BATCH = 32  # attempts of best-of-k that are sampled at once
 CONVERSATIONS = ("multi_turn", "multi_turn_feedback")
 
@@ -75,30 +79,39 @@ def screen(
     session: Session,
     count: int,
     *,
-    feedback: str = "examples",
+    pack: str | Pack | None = None,
+    feedback: str | None = None,
     stages: Sequence[int] = STAGES,
     attempts: int = SCREENED,
     seed: int = 0,
     name: str | None = None,
     stop: Event | None = None,
 ) -> Iterator[ScreenedTask]:
-    """Draws held-out tasks, each in a house of its own, and measures them until `count` hard ones are found.
+    """Draws tasks and measures them until `count` hard ones are found, or a pack has no more.
 
-    Yields every task that was measured; `feedback`: the kind that its checker gives. Discoveries on the hard ones use
-    other random numbers, so that no method is favoured by how they were chosen. Raises ConfigError, TaskError for
-    numbers below 1 and an unknown kind.
+    `pack` None: house-rules tasks with this many `stages`, each in a house of its own; else as in `learn`, its held-out
+    tasks first. `feedback`: the kind that their environment gives; None: examples in fresh houses, what the pack gives
+    otherwise. Yields every task that was measured. Discoveries on the hard ones use other random numbers, so that no
+    method is favoured by how they were chosen. Raises ConfigError for numbers below 1,
+    TaskError for an unknown kind or pack.
     """
     at_least("count", count, 1)
     at_least("attempts", attempts, 1)
-    check_kind(feedback)
-    plain = {"count": count, "feedback": feedback, "stages": list(stages), "attempts": attempts}
+    if pack is None:
+        feedback = feedback or FRESH_FEEDBACK
+        check_kind(feedback)
+        plain = {"count": count, "feedback": feedback, "stages": list(stages), "attempts": attempts}
+        draw, most = _fresh_houses(feedback, stages, seed), 1000 * count
+    else:
+        chosen = session.open_pack(pack)
+        tasks = _candidates(chosen if feedback is None else with_feedback(chosen, feedback), seed)
+        session.prepare_judges(tasks)
+        draw, most = tasks.__getitem__, len(tasks)
+        plain = {"count": count, "feedback": feedback, "attempts": attempts, **pack_settings(chosen), "most": most}
     journal = Journal(session, name, plain, kind="screen", seed=seed, stop=stop)
 
     def work(step: int) -> dict[str, Any]:
-        generator = random.Random(f"screen {seed} {step}")
-        specification, checks = draw_valid(stages[step % len(stages)], generator, held_out=True)
-        house = House(FIRST_SCREENED_HOUSE + 10_000 * seed + step)
-        task = make_task(f"{pack_name(house, feedback)}/hard-{step}", specification, checks, house, feedback)
+        task = draw(step)
         passed = sum(one.passed for one in session.attempt(task, attempts, stop=journal.stop))
         found = sum(ScreenedTask.from_data(point.data).is_hard for point in journal.points("screen")) + (
             passed < HARD * attempts
@@ -106,8 +119,26 @@ def screen(
         return {"task": to_json(task), "passed": passed, "total": attempts, "done": found >= count}
 
     with journal:
-        for point in journal.run_arm("screen", 1000 * count, work):
+        for point in journal.run_arm("screen", most, work):
             yield ScreenedTask.from_data(point.data)
+
+
+def _fresh_houses(feedback: str, stages: Sequence[int], seed: int) -> Callable[[int], Task]:
+    """Step -> a held-out task in a house of its own."""
+
+    def draw(step: int) -> Task:
+        generator = random.Random(f"screen {seed} {step}")
+        specification, checks = draw_valid(stages[step % len(stages)], generator, held_out=True)
+        house = House(FIRST_SCREENED_HOUSE + 10_000 * seed + step)
+        return make_task(f"{pack_name(house, feedback)}/hard-{step}", specification, checks, house, feedback)
+
+    return draw
+
+
+def _candidates(pack: Pack, seed: int) -> list[Task]:
+    """A pack's held-out tasks, then those that it would train on."""
+    listed = [*held_out_tasks(pack, MOST_CANDIDATES), *train_tasks(pack, MOST_CANDIDATES, seed)]
+    return list({task.id: task for task in listed}.values())
 
 
 def discover(
@@ -123,11 +154,14 @@ def discover(
 ) -> Iterator[DiscoveryPoint]:
     """Task by task and method by method, a point after every group; then multi-turn at all tasks, turn by turn.
 
-    Each begins where the policy is now, and that is where it is left. Raises ConfigError for an unknown method.
+    Each begins where the policy is now, and that is where it is left. Raises ConfigError for an unknown method,
+    TaskError for a task that a person judges, PolicyError for a judge that cannot be loaded.
     """
     settings = settings or DiscoverySettings()
     check_methods(methods)
     screened = [one if isinstance(one, ScreenedTask) else ScreenedTask(one, HeldOut(0, 0)) for one in tasks]
+    check_automatic(one.task for one in screened)
+    session.prepare_judges([one.task for one in screened])
     listed = [{"id": one.task.id, "prompt": one.task.prompt, **asdict(one.pass_rate)} for one in screened]
     plain = {"tasks": listed, "methods": list(methods), "config": asdict(config), **asdict(settings)}
     with Journal(session, name, plain, kind="discover", seed=seed, stop=stop) as journal:

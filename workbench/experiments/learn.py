@@ -1,4 +1,4 @@
-"""Learning runs: round after round on fresh tasks of one house, with the held-out pass rate after each.
+"""Learning runs: round after round on the tasks of one pack, with the held-out pass rate after each.
 
 A round draws `questions` training tasks, samples `attempts` of each, and makes one update on all of them (paper,
 section 4.1 in small). Arms are compared at equal numbers of attempts, on the same tasks. Knows nothing of pages.
@@ -17,13 +17,12 @@ from workbench.errors import NoSignalError, UpdateError
 from workbench.experiments.arms import Arm
 from workbench.experiments.journal import Journal, Point
 from workbench.experiments.settings import LearnSettings
-from workbench.records import Attempt, UpdateReport
+from workbench.records import Attempt, Task, UpdateReport
 from workbench.session import Session
 from workbench.session.health import alarms
 from workbench.statistics import HeldOut
-from workbench.tasks.house_rules.pack import house_tasks, pack_name, parse_name
-
-MOST_TASKS = 240  # a longer run sees them again: of short specifications there are not many more
+from workbench.tasks import Pack
+from workbench.tasks.drawing import check_apart, describe, held_out_tasks, pack_settings, train_tasks, with_feedback
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class LearnPoint:
 
 def learn(
     session: Session,
-    pack: str,
+    pack: str | Pack,
     arms: Sequence[Arm],
     settings: LearnSettings | None = None,
     *,
@@ -60,37 +59,49 @@ def learn(
     """Yields, arm by arm, a point before the first round and one after each; everything in between is on disk.
 
     Every arm begins where the policy is now. Of several arms none stays in force; one alone does. A round without
-    signal makes no update, nor does one whose update is taken back (not finite, beyond `kl_limit`). `name` resumes an
-    experiment; see `Journal`. Raises TaskError for an unknown pack, ConfigError for arms that cannot spend the same
-    number of attempts.
+    signal makes no update, nor does one whose update is taken back (not finite, beyond `kl_limit`). `pack`: a name, the
+    path of a .jsonl or .json file (its tasks are added to the run, which then needs the file no more), or a pack; its
+    tasks are seen again where there are fewer than the rounds need. `name` resumes an experiment; see `Journal`.
+
+    Raises TaskError for an unknown pack, one without held-out tasks, one that a person judges, or whose environments
+    have no such feedback as an arm wants; PolicyError for a judge that cannot be loaded; ConfigError for arms that
+    cannot spend the same number of attempts.
     """
     settings = settings or LearnSettings()
-    packs = {arm.name: _pack(pack, arm) for arm in arms}
     for arm in arms:  # what is wrong is found before anything is written
         arm.shape(settings)
-        house_tasks(packs[arm.name], 0, held_out=False)
-    plain = {"pack": pack, "arms": [asdict(arm) for arm in arms], **asdict(settings)}
+    chosen = session.open_pack(pack)
+    tasks = {arm.name: _training_tasks(chosen, arm, settings, seed) for arm in arms}
+    measured = held_out_tasks(chosen, settings.held_out)
+    for drawn in tasks.values():
+        check_apart(chosen, drawn, measured)
+        session.prepare_judges([*drawn, *measured])
+    plain = {"arms": [asdict(arm) for arm in arms], **asdict(settings), **pack_settings(chosen)}
     with Journal(session, name, plain, kind="learn", seed=seed, stays=len(arms) == 1, stop=stop) as journal:
         for arm in arms:
-            rounds = _Rounds(journal, pack, packs[arm.name], arm, settings, seed)
+            rounds = _Rounds(journal, chosen, tasks[arm.name], arm, settings)
             for point in journal.run_arm(arm.name, 1 + settings.rounds, rounds.measured):
                 yield from_point(point, settings.generations)
             if journal.stop.is_set():
                 return
 
 
+def _training_tasks(pack: Pack, arm: Arm, settings: LearnSettings, seed: int) -> list[Task]:
+    """The tasks of all rounds, in order; where the pack has fewer different ones, the rounds begin with them again."""
+    questions, _ = arm.shape(settings)
+    taught = pack if arm.feedback is None else with_feedback(pack, arm.feedback)
+    count, different = settings.rounds * questions, describe(pack).train
+    return train_tasks(taught, count if different is None else min(count, max(different, questions)), 1 + seed)
+
+
 class _Rounds:
     """The rounds of one arm: `measured(0)` is before the first."""
 
-    def __init__(
-        self, journal: Journal, held_out: str, pack: str, arm: Arm, settings: LearnSettings, seed: int
-    ) -> None:
+    def __init__(self, journal: Journal, pack: Pack, tasks: Sequence[Task], arm: Arm, settings: LearnSettings) -> None:
         self.journal, self.session, self.stop = journal, journal.session, journal.stop
         self.arm, self.config, self.settings = arm.name, arm.config, settings
-        self.held_out_pack = held_out
+        self.pack, self.tasks = pack, tasks
         self.questions, self.attempts = arm.shape(settings)
-        count = min(settings.rounds * self.questions, max(MOST_TASKS, self.questions))
-        self.tasks = house_tasks(pack, count, held_out=False, seed=1 + seed)
 
     def measured(self, number: int) -> dict[str, Any]:
         """One round, and what was measured of it and after it."""
@@ -130,8 +141,9 @@ class _Rounds:
         every = self.settings.measure_every
         if number not in (0, self.settings.rounds) and not (every and number % every == 0):
             return None
-        measured = self.session.held_out(self.held_out_pack, count=self.settings.held_out)
-        return {"passed": measured.passed, "total": measured.total}
+        measured = self.session.held_out(self.pack, count=self.settings.held_out)
+        counted = {"passed": measured.passed, "total": measured.total}
+        return counted | ({"asked": measured.asked} if measured.asked else {})
 
 
 def _updated(
@@ -154,7 +166,7 @@ def from_point(point: Point, generations: int) -> LearnPoint:
         generations=point.step * generations,
         update_id=point.update_id,
         alarms=raised,
-        held_out=held_out and HeldOut(held_out["passed"], held_out["total"]),
+        held_out=held_out and HeldOut(**held_out),
         **data,
     )
 
@@ -163,8 +175,3 @@ def to_json(point: LearnPoint) -> dict[str, Any]:
     """A point as plain data, the interval spelled out."""
     data = asdict(point)
     return data | {"held_out": point.held_out and point.held_out.to_json()}
-
-
-def _pack(pack: str, arm: Arm) -> str:
-    parsed = parse_name(pack)
-    return pack if arm.feedback is None or parsed is None else pack_name(parsed[0], arm.feedback)

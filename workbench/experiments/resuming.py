@@ -49,8 +49,11 @@ def _rounds(record: Record) -> tuple[int, int, str]:
 
 
 def _hard_tasks(record: Record) -> tuple[int, int, str]:
-    found = sum(one.is_hard for one in screened(record))
-    return min(found, record.settings["count"]), record.settings["count"], "hard tasks"
+    measured, wanted = screened(record), record.settings["count"]
+    found = sum(one.is_hard for one in measured)
+    if len(measured) == record.settings.get("most"):  # the pack has no more: it is finished with fewer
+        wanted = min(found, wanted)
+    return min(found, wanted), wanted, "hard tasks"
 
 
 def _attempts(record: Record) -> tuple[int, int, str]:
@@ -103,8 +106,8 @@ def _learn(session: Session, settings: Data, common: dict[str, Any]) -> Iterator
 
 
 def _screen(session: Session, settings: Data, common: dict[str, Any]) -> Iterator[Any]:
-    told = {name: settings[name] for name in ("feedback", "stages", "attempts")}
-    return screen(session, settings["count"], **told, **common)
+    shape = {name: settings[name] for name in ("pack", "feedback", "stages", "attempts") if name in settings}
+    return screen(session, settings["count"], **shape, **common)
 
 
 def _discover(session: Session, settings: Data, common: dict[str, Any]) -> Iterator[Any]:
@@ -119,7 +122,7 @@ def _credit(session: Session, settings: Data, common: dict[str, Any]) -> Iterato
 
 def _update(session: Session, settings: Data, common: dict[str, Any]) -> Iterator[Any]:
     shape = {**_chosen(UpdateStudySettings, settings), "learning_rates": tuple(settings["learning_rates"])}
-    return study_update(session, UpdateStudySettings(**shape), **common)
+    return study_update(session, UpdateStudySettings(**shape), pack=settings.get("pack"), **common)
 
 
 def _chosen(kind: Any, settings: Data) -> dict[str, Any]:

@@ -15,8 +15,10 @@ from workbench.config import SDPOConfig
 from workbench.errors import NoSignalError, UpdateError
 from workbench.experiments.journal import Journal, Point
 from workbench.experiments.settings import LOSSES, UpdateStudySettings
-from workbench.records import Attempt
+from workbench.records import Attempt, Task
 from workbench.session import Session
+from workbench.tasks import Pack
+from workbench.tasks.drawing import pack_settings, train_tasks
 from workbench.tasks.house_rules.pack import house_tasks, pack_name
 from workbench.tasks.house_rules.world import House
 
@@ -27,6 +29,7 @@ def study_update(
     session: Session,
     settings: UpdateStudySettings | None = None,
     *,
+    pack: str | Pack | None = None,
     seed: int = 0,
     name: str | None = None,
     stop: Event | None = None,
@@ -34,14 +37,21 @@ def study_update(
     """Study predicted against realised change, over many updates from this state, by loss and learning rate.
 
     Yields a point per group: {"updates": [...]}, one entry per loss and learning rate. The policy is left as it was.
+    `pack` None: house-rules tasks, each in a house of its own; else as in `learn`, tasks to learn from, which are seen
+    again where there are fewer than groups. Raises TaskError, PolicyError as `learn` does.
     """
     settings = settings or UpdateStudySettings()
     plain = {**asdict(settings), "losses": list(LOSSES)}
+    tasks: list[Task] = []
+    if pack is not None:
+        chosen = session.open_pack(pack)
+        tasks = train_tasks(chosen, settings.groups, 1 + seed)
+        session.prepare_judges(tasks)
+        plain |= pack_settings(chosen)
     journal = Journal(session, name, plain, kind="update", seed=seed, stop=stop)
 
     def work(step: int) -> dict[str, Any]:
-        house = House(FIRST_HOUSE + 10_000 * seed + step)
-        (task,) = house_tasks(pack_name(house, "both"), 1, held_out=True, stages=(1 + step % 3,))
+        task = tasks[step % len(tasks)] if tasks else _in_a_fresh_house(seed, step)
         group = session.attempt(task, settings.attempts, stop=journal.stop)
         updates = []
         for loss, config in LOSSES.items():
@@ -55,6 +65,12 @@ def study_update(
 
     with journal:
         yield from journal.run_arm("updates", settings.groups, work)
+
+
+def _in_a_fresh_house(seed: int, step: int) -> Task:
+    house = House(FIRST_HOUSE + 10_000 * seed + step)
+    (task,) = house_tasks(pack_name(house, "both"), 1, held_out=True, stages=(1 + step % 3,))
+    return task
 
 
 def _measured(session: Session, group: list[Attempt], config: SDPOConfig, stop: Event) -> dict[str, Any]:

@@ -34,11 +34,11 @@ def publish_run(workbench: Workbench, queue: JobQueue) -> None:
             attempts.pop(attempt.task_id, None)
         attempts[attempt.task_id] = (*at_task, attempt)
     queue.publish(
-        tasks={pack: tuple(workbench.tasks(pack)) for pack in workbench.packs()},
+        tasks={pack: tuple(tasks) for pack, tasks in workbench.tasks_by_pack().items()},
         attempts=attempts,
         rewards=workbench.rewards(),
         held_out=workbench.held_out_rates(),
-        house=workbench.house,
+        pack=workbench.pack,
     )
 
 
@@ -62,7 +62,7 @@ def publish_timeline(workbench: Workbench, queue: JobQueue) -> None:
 
 def publish_held_out(workbench: Workbench, queue: JobQueue) -> None:
     """Publish the measured held-out pass rates."""
-    queue.publish(held_out=workbench.held_out_rates(), house=workbench.house)
+    queue.publish(held_out=workbench.held_out_rates(), pack=workbench.pack)
 
 
 def publish_experiments(workbench: Workbench, queue: JobQueue) -> None:

@@ -61,8 +61,8 @@ class Snapshot:
 
     @property
     def held_out(self) -> dict[str, dict[str, float]]:
-        """Held-out pass rates by update, as JSON data, of the house that is worked in."""
-        rates = self.state.held_out.get(self.state.house, {})
+        """Held-out pass rates by update, as JSON data, of the pack that is worked on."""
+        rates = self.state.held_out.get(self.state.pack, {})
         return {update_id: rate.to_json() for update_id, rate in rates.items()}
 
     @property

@@ -39,8 +39,8 @@ class PublishedState:
     head: str = ""  # id of the update in force
     alarms: tuple[str, ...] = ()  # about that update, a sentence each
     damage: str = ""  # what of the run on disk cannot be used, in words
-    held_out: Mapping[int, Mapping[str, HeldOut]] = field(default_factory=dict)  # by house, then update id
-    house: int = 0  # whose tasks are worked on
+    held_out: Mapping[str, Mapping[str, HeldOut]] = field(default_factory=dict)  # by pack, then update id
+    pack: str = ""  # that is worked on
     pace: float | None = None  # seconds per token that an update reads, by the last one
     experiments: Mapping[str, Record] = field(default_factory=dict)  # by name, oldest first
     experiment: str = ""  # name of the one that runs

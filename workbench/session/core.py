@@ -11,14 +11,17 @@ from itertools import chain
 from typing import Self
 
 from workbench.config import PolicyConfig
-from workbench.errors import FeedbackError
+from workbench.errors import FeedbackError, TaskError
 from workbench.policy import Policy
 from workbench.policy.judge import ModelJudge
 from workbench.probe import Probe
 from workbench.records import Attempt, Task, UpdateReport
 from workbench.runs import Run
 from workbench.session.credit_store import stored_bases
+from workbench.tasks import find_pack
+from workbench.tasks.drawing import check_split
 from workbench.tasks.house_rules.pack import DEFAULT_HOUSE, PACK
+from workbench.tasks.pack import rate_name
 
 
 class OpenRun:
@@ -38,13 +41,24 @@ class OpenRun:
         return self.run.head
 
     @property
-    def house(self) -> int:
-        """Seed of the house that this run works in: that of its newest attempt, else of its newest task."""
+    def pack(self) -> str:
+        """The pack that this run works in, as `held_out_rates` names it: that of its newest attempt, else of its
+        newest task, of which a held-out rate can be measured. A task of a house belongs to that house.
+        """
         attempted = (self.tasks_by_id.get(attempt.task_id) for attempt in reversed(self.attempts_by_id.values()))
+        refused: set[str] = set()
         for task in chain(attempted, reversed(self.tasks_by_id.values())):
-            if task is not None and task.environment == PACK:
-                return int(task.answer["house"])
-        return DEFAULT_HOUSE
+            if task is None or (name := task.id.rpartition("/")[0]) in refused:
+                continue
+            if task.environment == PACK:
+                return f"{PACK}@{task.answer['house']}"
+            try:
+                pack = find_pack(name, self.tasks_by_id.values())
+                check_split(pack)
+                return rate_name(pack)
+            except TaskError:
+                refused.add(name)
+        return f"{PACK}@{DEFAULT_HOUSE}"
 
     def current(self, attempt: Attempt) -> Attempt:
         """The attempt with the feedback in force. Raises FeedbackError where this run has no such attempt."""

@@ -1,4 +1,4 @@
-"""The held-out pass rates that a run's log has: of which house, after which update. Knows nothing of models."""
+"""The held-out pass rates that a run's log has: of which pack, after which update. Knows nothing of models."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from collections.abc import Iterable
 
 from workbench.runs import Event
 from workbench.statistics import HeldOut
-from workbench.tasks.house_rules.pack import DEFAULT_HOUSE
+from workbench.tasks.house_rules.pack import DEFAULT_HOUSE, PACK
 
 HELD_OUT = "held-out"  # kind of the event
 
 
-def held_out_rates(events: Iterable[Event]) -> dict[int, dict[str, HeldOut]]:
-    """House -> update id -> the rate measured there last; the house that was measured last comes last."""
-    houses: dict[int, dict[str, HeldOut]] = {}
+def held_out_rates(events: Iterable[Event]) -> dict[str, dict[str, HeldOut]]:
+    """Name of the pack -> update id -> the rate measured there last; the pack that was measured last comes last."""
+    packs: dict[str, dict[str, HeldOut]] = {}
     for event in events:
         if event.kind == HELD_OUT:
-            house = event.data.get("house", DEFAULT_HOUSE)  # runs that are older than the field have none
-            measured = houses.pop(house, {})
-            houses[house] = {**measured, event.data["update_id"]: HeldOut(event.data["passed"], event.data["total"])}
-    return houses
+            data = event.data
+            # Older runs name the house, the oldest not even that.
+            pack = data.get("pack", f"{PACK}@{data.get('house', DEFAULT_HOUSE)}")
+            rate = HeldOut(data["passed"], data["total"], data.get("asked", 0))
+            packs[pack] = {**packs.pop(pack, {}), data["update_id"]: rate}
+    return packs

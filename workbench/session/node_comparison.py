@@ -27,7 +27,7 @@ class Node:
     """Facts of one state of the policy."""
 
     update_id: str
-    held_out: HeldOut | None  # in the house that the run works in; None: never measured at this node
+    held_out: HeldOut | None  # on the pack that the run works in; None: never measured at this node
     written: int  # attempts that were sampled there
     passed: int  # of those
     credit: TokenCredit | None  # of the compared attempt under this state; None where none is compared
@@ -86,7 +86,7 @@ def compare_nodes(
     with session.lock:
         known = None if attempt is None else session.current(attempt)
         states = [session.run.blobs.get(session.run.state_blob(update_id)) for update_id in (first, second)]
-        measured = held_out_rates(session).get(session.house, {})
+        measured = held_out_rates(session).get(session.pack, {})
         before = session.policy.state()
         try:
             nodes = [

@@ -54,6 +54,7 @@ class Replay(OpenRun):
     # Tasks
     packs = task_book.packs
     tasks = task_book.tasks
+    tasks_by_pack = task_book.tasks_by_pack
     task = task_book.task
     add_task = task_book.add_task
     load_tasks = task_book.load_tasks

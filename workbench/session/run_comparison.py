@@ -37,7 +37,7 @@ class RunFacts:
     update_id: str  # the state that is compared: the head, or the newest measured one where the head's way has none
     updates: int  # on the way to it
     attempts: int
-    house: int | None  # whose held-out tasks the curve is of; None where it has no point
+    pack: str | None  # whose held-out tasks the curve is of; None where it has no point
     curve: tuple[CurvePoint, ...]
 
 
@@ -70,9 +70,9 @@ class RunComparison:
                 else f"{after}: {end.passed} of {end.total} held-out tasks pass ({_range(end)})."
             )
         first, second = ends
-        houses = [run.house for run in self.runs]
-        if first is not None and second is not None and houses[0] != houses[1]:
-            sentences.append(f"The tasks are of houses {houses[0]} and {houses[1]}, so these rates do not compare.")
+        packs = [run.pack for run in self.runs]
+        if first is not None and second is not None and packs[0] != packs[1]:
+            sentences.append(f"The tasks are of {packs[0]} and {packs[1]}, so these rates do not compare.")
         elif first is not None and second is not None:
             apart = first.low > second.high or second.low > first.high
             sentences.append("Their 95 % intervals do not overlap." if apart else "Their 95 % intervals overlap.")
@@ -87,7 +87,7 @@ class RunComparison:
                     "update_id": run.update_id,
                     "updates": run.updates,
                     "attempts": run.attempts,
-                    "house": run.house,
+                    "pack": run.pack,
                     "curve": [
                         {"updates": p.updates, "update_id": p.update_id, **p.measured.to_json()} for p in run.curve
                     ],
@@ -113,9 +113,9 @@ def compare_runs(first: str | Path, second: str | Path) -> RunComparison:
     """Two run directories, opened read-only. Raises RunError where one of them is no run or cannot be read."""
     logs = [_Log.read(Path(path)) for path in (first, second)]
     measured = [held_out_rates(log.events) for log in logs]
-    both = [house for house in measured[0] if house in measured[1]]
-    houses = [both[-1] if both else next(reversed(rates), None) for rates in measured]
-    read = [_described(log, rates, house) for log, rates, house in zip(logs, measured, houses, strict=True)]
+    both = [pack for pack in measured[0] if pack in measured[1]]
+    packs = [both[-1] if both else next(reversed(rates), None) for rates in measured]
+    read = [_described(log, rates, pack) for log, rates, pack in zip(logs, measured, packs, strict=True)]
     (facts_1, groups_1, settings_1), (facts_2, groups_2, settings_2) = read
     shared = [task_id for task_id in groups_1 if task_id in groups_2]
     tasks = [
@@ -149,13 +149,13 @@ class _Log:
 
 
 def _described(
-    log: _Log, rates_of: Mapping[int, Mapping[str, HeldOut]], house: int | None
+    log: _Log, rates_of: Mapping[str, Mapping[str, HeldOut]], pack: str | None
 ) -> tuple[RunFacts, dict[str, tuple[str, HeldOut]], dict[str, Any]]:
     """(facts, task id -> (prompt, rate of its newest group), settings by dotted name) of one run."""
-    state, measured = log.state, {} if house is None else rates_of[house]
+    state, measured = log.state, {} if pack is None else rates_of[pack]
     at, way = _measured_way(log.timeline, measured)
     curve = [CurvePoint(i, step, measured[step]) for i, step in enumerate(way) if step in measured]
-    facts = RunFacts(log.name, at, len(way) - 1, len(state.attempts), house if curve else None, tuple(curve))
+    facts = RunFacts(log.name, at, len(way) - 1, len(state.attempts), pack if curve else None, tuple(curve))
     prompts = {task.id: task.prompt for task in state.tasks.values()}
     rates = {task_id: (prompts.get(task_id, ""), rate) for task_id, rate in _newest(state.attempts.values()).items()}
     made_with = dict(state.opened or {})

@@ -38,7 +38,7 @@ class Session(SessionCore):
     """A policy and its run. People use its subclass `Workbench`, which adds the experiments.
 
     Each method is a function of the module that it is taken from, where it is written and documented; `run`, `policy`,
-    `config`, `head`, `house` and `close` are `SessionCore`'s.
+    `config`, `head`, `pack` and `close` are `SessionCore`'s.
     """
 
     @classmethod
@@ -85,6 +85,8 @@ class Session(SessionCore):
     # Tasks
     packs = task_book.packs
     tasks = task_book.tasks
+    tasks_by_pack = task_book.tasks_by_pack
+    open_pack = task_book.open_pack
     task = task_book.task
     add_task = task_book.add_task
     load_tasks = task_book.load_tasks

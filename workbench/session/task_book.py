@@ -2,33 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench.errors import TaskError
 from workbench.records import Task, to_json
 from workbench.session.core import OpenRun
-from workbench.tasks import BUILT_IN, check_task, dump_pack, is_built_in, load_pack, parse_pack
-from workbench.tasks.house_rules.pack import PACK, make_answer, parse_name
+from workbench.tasks import (
+    Pack,
+    TaskPack,
+    check_task,
+    dump_pack,
+    is_built_in,
+    load_pack,
+    load_packs,
+    pack_names,
+    parse_pack,
+)
+from workbench.tasks import open_pack as read_pack
+from workbench.tasks.house_rules.pack import PACK, make_answer, parse_house
 
 AD_HOC = "ad-hoc"  # pack of the tasks that people type
 
 
 def packs(session: OpenRun) -> list[str]:
-    """Built-in packs and those in use, by name."""
+    """Built-in and registered packs and those in use, by name."""
     used = {task.id.rpartition("/")[0] for task in session.tasks_by_id.values()}
-    return [*BUILT_IN, *sorted(used - set(BUILT_IN))]
+    return [*pack_names(), *sorted(used - set(pack_names()))]
 
 
 def tasks(session: OpenRun, pack: str | None = None) -> list[Task]:
     """The tasks of one pack, or of all of them. Raises TaskError for an unknown pack."""
-    names = packs(session) if pack is None else [pack]
-    listed: dict[str, Task] = {}
-    for name in names:
-        mine = {task.id: task for task in session.tasks_by_id.values() if task.id.rpartition("/")[0] == name}
-        built_in = load_pack(name) if parse_name(name) or not mine else []
-        listed |= {task.id: task for task in built_in} | mine
-    return list(listed.values())
+    if pack is None:
+        return [task for listed in tasks_by_pack(session).values() for task in listed]
+    mine = _tasks_of(session, pack)
+    given = load_pack(pack) if is_built_in(pack) or not mine else []
+    return list(({task.id: task for task in given} | mine).values())
+
+
+def tasks_by_pack(session: OpenRun) -> dict[str, list[Task]]:
+    """The tasks of every pack of `packs`, by pack; of a registered pack that fails, those that the run has."""
+    loaded, _ = load_packs()
+    given = {name: {task.id: task for task in loaded.get(name, ())} for name in packs(session)}
+    return {name: list((listed | _tasks_of(session, name)).values()) for name, listed in given.items()}
+
+
+def open_pack(session: OpenRun, pack: str | Pack) -> Pack:
+    """The pack of a name, or of a .jsonl or .json file, whose tasks are added to this run; a pack as it is.
+
+    The tasks of this run are packs too. Raises TaskError for an unknown name, or naming the row for a file that cannot
+    be used.
+    """
+    with session.lock:
+        chosen = read_pack(pack, session.tasks_by_id.values()) if isinstance(pack, str) else pack
+        listed = getattr(chosen, "pack", chosen)  # of a pack with one kind of feedback, that without
+        if isinstance(listed, TaskPack):
+            keep_all(session, listed.tasks)
+        return chosen
 
 
 def task(session: OpenRun, task_id: str) -> Task:
@@ -36,7 +66,7 @@ def task(session: OpenRun, task_id: str) -> Task:
     if task_id in session.tasks_by_id:
         return session.tasks_by_id[task_id]
     pack = task_id.rpartition("/")[0]
-    if parse_name(pack):
+    if is_built_in(pack):
         for built_in in load_pack(pack):
             if built_in.id == task_id:
                 return built_in
@@ -46,13 +76,13 @@ def task(session: OpenRun, task_id: str) -> Task:
 def load_tasks(session: OpenRun, name_or_path: str) -> list[Task]:
     """Add the tasks of a pack or of a .jsonl or .json file to this run. Raises TaskError naming the row."""
     with session.lock:
-        return [keep(session, task) for task in load_pack(name_or_path)]
+        return keep_all(session, load_pack(name_or_path))
 
 
 def import_tasks(session: OpenRun, file_name: str, text: str) -> list[Task]:
     """Add the tasks in the text of a .jsonl or .json file to this run. Raises TaskError naming line and field."""
     with session.lock:
-        return [keep(session, task) for task in parse_pack(file_name, text)]
+        return keep_all(session, parse_pack(file_name, text))
 
 
 def export_tasks(session: OpenRun, pack: str) -> str:
@@ -77,9 +107,7 @@ def add_task(
     if not prompt.strip():
         raise TaskError("The task is empty; write what the policy should do.")
     if environment == PACK and not answer:
-        parsed = parse_name(PACK)
-        assert parsed is not None
-        answer = make_answer(prompt.strip(), *parsed)
+        answer = make_answer(prompt.strip(), *parse_house(PACK))
     with session.lock:
         if is_built_in(pack) or not pack.strip() or "/" in pack:
             raise TaskError(f"A task cannot be saved to a pack called {pack!r}; give the pack a name of its own.")
@@ -90,7 +118,17 @@ def add_task(
 
 def keep(session: OpenRun, task: Task) -> Task:
     """Add a task to the run, unless it has it already."""
-    if session.tasks_by_id.get(task.id) != task:
-        session.run.append("task", to_json(task))
-        session.tasks_by_id[task.id] = task
-    return task
+    return keep_all(session, [task])[0]
+
+
+def keep_all(session: OpenRun, tasks: Sequence[Task]) -> list[Task]:
+    """Add tasks to the run, those that it does not have yet in one commit."""
+    added = {task.id: task for task in tasks if session.tasks_by_id.get(task.id) != task}
+    if added:
+        session.run.append_all([("task", to_json(task), ()) for task in added.values()])
+        session.tasks_by_id |= added
+    return list(tasks)
+
+
+def _tasks_of(session: OpenRun, pack: str) -> dict[str, Task]:
+    return {task.id: task for task in session.tasks_by_id.values() if task.id.rpartition("/")[0] == pack}

@@ -21,7 +21,8 @@ from workbench.session.selection import Spans, no_signal, selected, update_item
 from workbench.session.step import measured_step
 from workbench.session.teaching import context_for, ledger
 from workbench.session.transaction import transaction
-from workbench.tasks.house_rules.pack import PACK, house_tasks
+from workbench.tasks import find_pack
+from workbench.tasks.house_rules.pack import PACK
 
 PROBE_TASKS = 6
 
@@ -95,7 +96,7 @@ def _taught(session: SessionCore, attempt: Attempt, entry: SignalReport, config:
 def _get_probe(session: SessionCore, attempts: Sequence[Attempt]) -> Probe:
     if session.probe is None:
         tasks = (
-            house_tasks(PACK, PROBE_TASKS, held_out=True)
+            find_pack(PACK).held_out(PROBE_TASKS)
             if session.config.model == "embedded" or not attempts
             else [task_book.task(session, task_id) for task_id in dict.fromkeys(a.task_id for a in attempts)]
         )

@@ -1,38 +1,111 @@
-"""Packs: named lists of tasks, built in or from a file. Every task of a file is checked before any is used."""
+"""Packs by name and as files. Every task of a file is checked before any is used."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 from workbench.errors import TaskError
 from workbench.records import Task
-from workbench.tasks.environments import check_task
+from workbench.tasks.drawing import browsed_tasks, with_feedback
+from workbench.tasks.house_rules.house_pack import HouseRules
 from workbench.tasks.house_rules.pack import PACK, load_house_pack, parse_name
+from workbench.tasks.judging import check_task
+from workbench.tasks.pack import Pack
+from workbench.tasks.registry import registered_packs
+from workbench.tasks.task_pack import TaskPack
 
 BUILT_IN = (PACK,)
+FILES = (".jsonl", ".json")
+# What a row's "split" may be, and the side that it means.
+SPLITS: Mapping[str, Literal["train", "held_out"]] = MappingProxyType(
+    {"train": "train", "held_out": "held_out", "test": "held_out", "validation": "held_out"}
+)
+
+
+def pack_names() -> list[str]:
+    """The packs that are built in, and those that Python code or other packages brought."""
+    return [*BUILT_IN, *registered_packs()]
 
 
 def is_built_in(name: str) -> bool:
-    """Whether a name is that of a built-in pack, for which no file is read."""
-    return parse_name(name) is not None
+    """Whether a name is that of a pack for which no file is read: house rules, or a registered one."""
+    return parse_name(name) is not None or name in registered_packs()
+
+
+def find_pack(name: str, tasks: Iterable[Task] = ()) -> Pack:
+    """The pack of a name; never reads a file, so that names may come from anyone.
+
+    `tasks`: those of a run, which are packs as well, by the first part of their ids. NAME:KIND is a pack whose tasks
+    give one kind of feedback. Raises TaskError for an unknown name or kind.
+    """
+    own = list(tasks)
+    pack = _of_name(name, own)
+    if pack is None:
+        known = dict.fromkeys([*pack_names(), *(_pack_of(task) for task in own)])
+        raise TaskError(
+            f"There is no pack {name!r}; choose one of {', '.join(known)}, {PACK}@SEED or {PACK}@SEED:KIND, or "
+            "import a .jsonl or .json file."
+        )
+    return pack
+
+
+def open_pack(name_or_path: str, tasks: Iterable[Task] = ()) -> Pack:
+    """The pack of a name, as `find_pack`, or of a .jsonl or .json file, as `load_pack`; FILE:KIND as well."""
+    own = list(tasks)
+    path, colon, kind = name_or_path.rpartition(":")
+    if not colon or not path.endswith(FILES):
+        path, kind = name_or_path, ""
+    if not path.endswith(FILES) or _of_name(name_or_path, own) is not None:
+        return find_pack(name_or_path, own)
+    pack = TaskPack(Path(path).stem, load_pack(path))
+    return with_feedback(pack, kind) if kind else pack
+
+
+def _of_name(name: str, tasks: list[Task]) -> Pack | None:
+    if parse_name(name) is not None:
+        return HouseRules(name)
+    stem, _, kind = name.rpartition(":")
+    pack, base = _without_kind(name, tasks), _without_kind(stem, tasks)
+    if base is None:
+        return pack
+    try:
+        return with_feedback(base, kind)
+    except TaskError:
+        if pack is None:
+            raise
+        return pack  # a name that people gave, with a colon in it
+
+
+def _without_kind(name: str, tasks: list[Task]) -> Pack | None:
+    own = [task for task in tasks if _pack_of(task) == name]
+    return registered_packs().get(name) or (TaskPack(name, own) if own else None)
+
+
+def _pack_of(task: Task) -> str:
+    return task.id.rpartition("/")[0]
 
 
 def load_pack(name_or_path: str) -> list[Task]:
-    """The tasks of a built-in pack (`house-rules`, `house-rules@7:remark`) or of a .jsonl or .json file.
+    """The tasks of a pack that is built in (`house-rules`, `house-rules@7:remark`) or registered, or of a file.
 
-    A row of a file is {"prompt", "environment", "answer", "name"?, "system"?}. Raises TaskError, naming the line and
-    the field, for an unknown pack, an unreadable file or a row that cannot be judged.
+    Of a pack that makes as many tasks as are asked for, some. A row of a .jsonl or .json file is {"prompt",
+    "environment", "answer", "name"?, "system"?, "split"?}. Raises TaskError, naming the line and the field, for an
+    unknown pack, an unreadable file or a row that cannot be judged.
     """
     if parse_name(name_or_path):
         return load_house_pack(name_or_path)
+    if name_or_path in registered_packs():
+        return browsed_tasks(registered_packs()[name_or_path])
     path = Path(name_or_path)
-    if path.suffix not in (".jsonl", ".json"):
+    if path.suffix not in FILES:
         raise TaskError(
-            f"There is no pack {name_or_path!r}; use {PACK}, {PACK}@SEED, or the path of a .jsonl or .json file."
+            f"There is no pack {name_or_path!r}; use {', '.join(pack_names())}, {PACK}@SEED, or the path of a "
+            ".jsonl or .json file."
         )
     try:
         text = path.read_text(encoding="utf-8")
@@ -41,10 +114,22 @@ def load_pack(name_or_path: str) -> list[Task]:
     return parse_pack(path.name, text)
 
 
+def load_packs() -> tuple[dict[str, list[Task]], list[str]]:
+    """The tasks of every pack of `pack_names`, by pack; and one sentence for each that failed, which is left out."""
+    loaded: dict[str, list[Task]] = {}
+    problems = []
+    for name in pack_names():
+        try:
+            loaded[name] = load_pack(name)
+        except TaskError as error:
+            problems.append(str(error))
+    return loaded, problems
+
+
 def parse_pack(file_name: str, text: str) -> list[Task]:
-    """The tasks in the text of a .jsonl or .json file; the pack is called as the file. Errors as `load_pack`."""
+    """The tasks in the text of a .jsonl or .json file; the pack is named after the file. Errors as `load_pack`."""
     path = Path(file_name)
-    if path.suffix not in (".jsonl", ".json") or not path.stem.strip() or is_built_in(path.stem):
+    if path.suffix not in FILES or not path.stem.strip() or is_built_in(path.stem):
         raise TaskError(
             f"A pack cannot be read from {file_name!r}; name it NAME.jsonl or NAME.json, not as a built-in."
         )
@@ -63,26 +148,27 @@ def dump_pack(tasks: Iterable[Task]) -> str:
     for task in tasks:
         row: dict[str, Any] = {"name": task.id.rpartition("/")[2], "prompt": task.prompt}
         row |= {"environment": task.environment, "answer": dict(task.answer)}
-        rows.append(row if task.system is None else {**row, "system": task.system})
+        row |= {} if task.system is None else {"system": task.system}
+        rows.append(row if task.split is None else {**row, "split": task.split})
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def _rows(path: Path, text: str) -> Iterable[tuple[int, Any]]:
-    try:
-        if path.suffix == ".json":
-            data = json.loads(text)
-            yield from enumerate(data if isinstance(data, list) else [data], start=1)
-            return
-    except json.JSONDecodeError as error:
-        raise TaskError(f"{path.name}, line {error.lineno}: this is not JSON ({error.msg}); mend the line.") from error
+def _rows(path: Path, text: str) -> Iterator[tuple[int, Any]]:
+    if path.suffix == ".json":
+        data = _parsed(path, 1, text)
+        yield from enumerate(data if isinstance(data, list) else [data], start=1)
+        return
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
-            try:
-                yield number, json.loads(line)
-            except json.JSONDecodeError as error:
-                raise TaskError(
-                    f"{path.name}, line {number}: this is not JSON ({error.msg}); mend the line."
-                ) from error
+            yield number, _parsed(path, number, line)
+
+
+def _parsed(path: Path, number: int, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        line = number + error.lineno - 1
+        raise TaskError(f"{path.name}, line {line}: this line is not valid JSON ({error.msg}); fix it.") from error
 
 
 def _task(path: Path, number: int, row: Any) -> Task:
@@ -94,11 +180,15 @@ def _task(path: Path, number: int, row: Any) -> Task:
             raise TaskError(f"{where}: the field {field!r} is missing or is not text.")
     if not isinstance(row.get("answer", {}), dict):
         raise TaskError(f"{where}: the field 'answer' is not an object.")
-    for field in ("name", "system"):
+    for field in ("name", "system", "split"):
         if not isinstance(row.get(field), str | None):
             raise TaskError(f"{where}: the field {field!r} is not text.")
+    split = row.get("split")
+    if split is not None and split not in SPLITS:
+        raise TaskError(f"{where}: the field 'split' is {split!r}; write one of {', '.join(SPLITS)}.")
     name = f"{path.stem}/{row.get('name') or number}"
+    fields = (name, row["prompt"], row["environment"], row.get("answer", {}), row.get("system"))
     try:
-        return check_task(Task(name, row["prompt"], row["environment"], row.get("answer", {}), row.get("system")))
+        return check_task(Task(*fields, split=None if split is None else SPLITS[split]))
     except TaskError as error:
         raise TaskError(f"{where}: {error}") from error

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from types import MappingProxyType
+from typing import cast
 
 from workbench.credit.contexts import CONTEXTS
 from workbench.credit.scores import Scores
 from workbench.credit.views import baselines, controls, cumulative, distributions, log_ratios, weights
 from workbench.credit.views.view import View
 from workbench.errors import ConfigError, CreditError
+from workbench.plugins import Registry
 
 _BUILT_IN = (*log_ratios.VIEWS, *distributions.VIEWS, *cumulative.VIEWS, *controls.VIEWS, *weights.VIEWS)
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-
-_registered: dict[str, View] = {view.name: view for view in (*_BUILT_IN, *baselines.VIEWS)}
-VIEWS: Mapping[str, View] = MappingProxyType(_registered)  # by name; grows with `register_view`
 
 
 def register_view(view: View) -> None:
@@ -26,10 +23,7 @@ def register_view(view: View) -> None:
     Registers for this process; an installed package does it through the entry point group `sdpo_workbench.views`.
     Raises ConfigError for what is no view, a name that is taken or badly formed, and contexts that do not exist.
     """
-    problem = _problem(view)
-    if problem is not None:
-        raise ConfigError(problem)
-    _registered[view.name] = view
+    VIEWS.add(view)
 
 
 def values(scores: Scores, name: str) -> tuple[float, ...]:
@@ -50,12 +44,19 @@ def readable(scores: Scores) -> dict[str, tuple[float, ...]]:
     return read
 
 
+def _as_view(given: object) -> View:
+    problem = _problem(given)
+    if problem is not None:
+        raise ConfigError(problem)
+    return cast(View, given)
+
+
 def _problem(view: object) -> str | None:
     if not isinstance(view, View):
         return f"A view is a `View` of workbench.credit, not {type(view).__name__}; see docs/extending.md."
     if not (isinstance(view.name, str) and _NAME.fullmatch(view.name)):
         return f"A view cannot be named {view.name!r}; use small letters, digits and underscores, a letter first."
-    if view.name in _registered:
+    if view.name in VIEWS:
         return f"There is a view named {view.name!r} already; give yours another name."
     if not all(isinstance(text, str) and text.strip() for text in (view.title, view.how_to_read)):
         return f"The view {view.name!r} has no title or no sentence that says how to read it; give it both."
@@ -71,3 +72,7 @@ def _problem(view: object) -> str | None:
             f"{', '.join(CONTEXTS)}."
         )
     return None
+
+
+# By name; grows with `register_view`.
+VIEWS: Registry[View] = Registry("view", "sdpo_workbench.views", _as_view, (*_BUILT_IN, *baselines.VIEWS))

@@ -116,7 +116,7 @@ def _each(tasks: Sequence[Mapping[str, Any]], found: Found) -> Table:
         lost = [method for method in found if SUBJECT in found and medians[method] < medians[SUBJECT]]
         rate = HeldOut(task["passed"], task["total"]) if task["total"] else None
         rows.append([task["prompt"], task["id"].rpartition("/")[0], rate, *shown, ", ".join(lost)])
-    columns = ("task", "house", "pass rate of one attempt", *found, f"{SUBJECT} lost to")
+    columns = ("task", "pack", "pass rate of one attempt", *found, f"{SUBJECT} lost to")
     return Table("Every task: median attempts until it is solved (seeds that solved it)", columns, rows)
 
 

@@ -16,6 +16,6 @@ def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tupl
     rows: list[list[Cell]] = [
         [one.task.prompt, one.task.id.rpartition("/")[0], one.pass_rate, one.is_hard] for one in tasks
     ]
-    columns = ("task", "house", "pass rate of one attempt", "hard")
+    columns = ("task", "pack", "pass rate of one attempt", "hard")
     title = f"Hard tasks: {sum(one.is_hard for one in tasks)} found among {len(tasks)}"
     return title, [Table("Tasks that were measured", columns, rows, "95 % Wilson intervals.")], []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from workbench.config import SDPOConfig
@@ -13,14 +13,25 @@ from workbench.service.action import JobContext, action
 from workbench.service.checks import DEFAULT_CONFIG, Config, whole
 from workbench.service.experiment_job import Name, Seed, carry_out, names
 from workbench.service.state import PublishedState
-from workbench.tasks.house_rules.pack import PACK, house_tasks
+from workbench.tasks import Pack, find_pack
+from workbench.tasks.drawing import check_split, feedback_kinds
+from workbench.tasks.house_rules.pack import ATOMIC_KINDS, PACK
 
 
 def _text_of_pack(value: object) -> str:
     if not isinstance(value, str):
         raise TaskError("The pack must be text, such as house-rules@7:remark.")
-    house_tasks(value, 0, held_out=False)  # raises for an unknown one
     return value
+
+
+def find_known(state: PublishedState, pack: str) -> Pack:
+    """The pack of a name: not of a path, since the machine's files are not for whoever reaches the page.
+
+    Raises TaskError for an unknown one, and for one without tasks on both sides.
+    """
+    found = find_pack(pack, [task for listed in state.tasks.values() for task in listed])
+    check_split(found)
+    return found
 
 
 def _method_names(value: object) -> tuple[str, ...]:
@@ -28,12 +39,20 @@ def _method_names(value: object) -> tuple[str, ...]:
 
 
 def learn_plan(
-    methods: tuple[str, ...], shape: LearnSettings, compared: str, alike: bool, config: SDPOConfig
+    methods: tuple[str, ...],
+    shape: LearnSettings,
+    compared: str,
+    alike: bool,
+    config: SDPOConfig,
+    kinds: Sequence[str] = ATOMIC_KINDS,
 ) -> list[Arm]:
-    """The arms of a comparison. Raises ConfigError where a round's attempts cannot be divided among groups."""
+    """The arms of a comparison; `kinds` of feedback, where these are compared.
+
+    Raises ConfigError where a round's attempts cannot be divided among groups.
+    """
     if compared == "methods" and not methods:
         raise ConfigError("No method is chosen; choose at least one.")
-    arms = comparison(compared, config, methods if compared == "methods" else (), alike=alike)
+    arms = comparison(compared, config, methods if compared == "methods" else (), alike=alike, kinds=kinds)
     for arm in arms:
         arm.shape(shape)
     return arms
@@ -43,7 +62,10 @@ def _shape(values: Mapping[str, Any]) -> LearnSettings:
     return LearnSettings(**{name: values[name] for name in LearnSettings.__slots__})
 
 
-def _check_arms(_: PublishedState, **values: Any) -> None:
+def _check_arms(state: PublishedState, **values: Any) -> None:
+    pack = find_known(state, values["pack"])
+    if values["compared"] == "feedback":
+        feedback_kinds(pack)
     _arms(values)
 
 
@@ -78,7 +100,8 @@ def learn(
     one of the ablations feedback, teacher, granularity, group and topk, or stability; only methods reads `methods`.
     """
     shape = LearnSettings(rounds, questions, attempts, held_out, measure_every)
-    arms = learn_plan(tuple(methods or ()), shape, compared, alike, config)
+    kinds = feedback_kinds(context.workbench.open_pack(pack)) if compared == "feedback" else ()
+    arms = learn_plan(tuple(methods or ()), shape, compared, alike, config, kinds)
     stem = {"methods": "learn", "stability": "stability"}.get(compared, f"ablate-{compared}")
 
     def begin(called: str) -> Iterator[Any]:

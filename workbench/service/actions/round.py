@@ -264,7 +264,7 @@ def _measure_soon(context: JobContext, task: Task) -> None:
 
     def unmeasured() -> bool:
         workbench = context.workbench
-        return workbench.head not in context.state.held_out.get(workbench.house, {})
+        return workbench.head not in context.state.held_out.get(workbench.pack, {})
 
     def measure(*_: Any) -> None:
         if unmeasured():

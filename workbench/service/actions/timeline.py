@@ -91,9 +91,9 @@ def compare_nodes(
 
 @immediate("Timeline")
 def timeline(queue: JobQueue) -> dict[str, Any]:
-    """The tree of updates with what each did and its held-out rate in the house in force."""
+    """The tree of updates with what each did and its held-out rate on the pack that is worked on."""
     state = queue.state
-    rates = state.held_out.get(state.house, {})
+    rates = state.held_out.get(state.pack, {})
     nodes = [
         {
             "update_id": node.update_id,
@@ -105,7 +105,7 @@ def timeline(queue: JobQueue) -> dict[str, Any]:
         }
         for node in state.timeline
     ]
-    return {"head": state.head, "house": state.house, "nodes": nodes}
+    return {"head": state.head, "pack": state.pack, "nodes": nodes}
 
 
 def _in_short(report: UpdateReport) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from workbench.errors import TaskError
 from workbench.records import Judgement, Task
@@ -20,7 +21,11 @@ from workbench.tasks.sandbox import SandboxResult
 
 PACK = "house-rules"
 # What the checker says of a program that runs but fails; "none" is silent about errors too: the reward is all there is.
-KINDS = ("examples", "remark", "both", "none")
+FEEDBACK_PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"examples": ("examples",), "remark": ("remark",), "both": ("examples", "remark"), "none": ()}
+)
+KINDS = tuple(FEEDBACK_PARTS)
+ATOMIC_KINDS = FEEDBACK_PARTS["both"]  # those that can be told apart
 DEFAULT_KIND = "both"
 DEFAULT_HOUSE = 3
 FIRST_FRESH_HOUSE = 200_000  # no setting was chosen on these
@@ -35,6 +40,14 @@ def parse_name(name: str) -> tuple[House, str] | None:
     if not match:
         return None
     return House(int(match.group(1) or DEFAULT_HOUSE)), match.group(2) or DEFAULT_KIND
+
+
+def parse_house(name: str) -> tuple[House, str]:
+    """The same. Raises TaskError for another name."""
+    parsed = parse_name(name)
+    if parsed is None:
+        raise TaskError(f"{name!r} is not a house-rules pack; write {PACK}, {PACK}@7 or {PACK}@7:remark.")
+    return parsed
 
 
 def pack_name(house: House, kind: str) -> str:
@@ -85,10 +98,7 @@ def house_tasks(
 
     Held-out specifications are on the other side of the corpus's split. Raises TaskError for an unknown pack name.
     """
-    parsed = parse_name(pack)
-    if parsed is None:
-        raise TaskError(f"{pack!r} is not a house-rules pack; write {PACK}, {PACK}@7 or {PACK}@7:remark.")
-    house, kind = parsed
+    house, kind = parse_house(pack)
     generator = random.Random(f"{PACK} {house.seed} {held_out} {seed}")
     tasks: list[Task] = []
     names: dict[str, int] = {}
@@ -111,12 +121,10 @@ def house_tasks(
 def load_house_pack(pack: str) -> list[Task]:
     """The built-in pack: a fixed opening task ("sort-take-1"), then 23 of one to three stages."""
     tasks = house_tasks(pack, 23, held_out=False)
-    parsed = parse_name(pack)
-    assert parsed is not None  # house_tasks has checked it
     specification = parse_specification(FIRST_SPECIFICATION)
     checks = choose_checks(specification, random.Random("first"))
     assert checks is not None  # a test holds it
-    first = make_task(f"{pack}/sort-take-1", specification, checks, *parsed)
+    first = make_task(f"{pack}/sort-take-1", specification, checks, *parse_house(pack))
     return [first, *(task for task in tasks if task.id != first.id)]
 
 
@@ -147,8 +155,8 @@ def verdict(task: Task, result: SandboxResult) -> Judgement:
     ]
     if not wrong:
         return Judgement(1.0, True, "", details)
-    lines = wrong[:EXAMPLES_SHOWN] if kind in ("examples", "both") else []
-    if kind in ("remark", "both"):
+    lines = wrong[:EXAMPLES_SHOWN] if "examples" in FEEDBACK_PARTS[kind] else []
+    if "remark" in FEEDBACK_PARTS[kind]:
         lines.append(remark(specification, right))
     return Judgement(0.0, False, "\n".join(lines), details)
 

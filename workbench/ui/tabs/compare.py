@@ -116,6 +116,6 @@ def _curves(runs: dict[str, Any]) -> tuple[list[tuple[str, list[charts.Place]]],
     branches, measured = [], {}
     for number, run in enumerate(runs["runs"]):
         nodes = [charts.Place(f"{number} {updates}") for updates in range(run["updates"] + 1)]
-        branches.append((f"{run['name']}, house {run['house']}", nodes))
+        branches.append((f"{run['name']}, {run['pack']}", nodes))
         measured.update({f"{number} {point['updates']}": point for point in run["curve"]})
     return branches, measured

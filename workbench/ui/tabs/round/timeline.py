@@ -112,7 +112,7 @@ def _choices(value: tuple[list[tuple[str, str]], str]) -> gr.Dropdown:
 
 
 def _curve(snapshot: Snapshot) -> Any:
-    title = f"held-out pass rate,<br>house {snapshot.state.house}"
+    title = f"held-out pass rate,<br>{snapshot.state.pack}"
     return charts.learning_curves(branches(snapshot.state.timeline, snapshot.state.head), snapshot.held_out, title)
 
 

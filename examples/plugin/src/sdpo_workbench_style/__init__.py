@@ -1,0 +1,1 @@
+"""Code style for the SDPO Workbench: programs must use some words and avoid others."""

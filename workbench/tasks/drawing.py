@@ -1,0 +1,143 @@
+"""Drawing tasks from packs: what is asked of one is checked here, so that a stranger's mistake is one sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from workbench.errors import TaskError, WorkbenchError
+from workbench.records import Task
+from workbench.tasks.judging import check_automatic, check_task
+from workbench.tasks.pack import Pack, PackFacts, rate_name
+from workbench.tasks.registry import find_environment
+
+T = TypeVar("T")
+BROWSED = 24  # tasks that are shown of a pack that makes its own
+
+
+def train_tasks(pack: Pack, count: int, seed: int = 0) -> list[Task]:
+    """Tasks to learn from, checked. Raises TaskError where there are none, or one cannot be judged by itself."""
+    tasks = _checked(pack, lambda: pack.train(count, seed), count)
+    if not tasks:
+        raise TaskError(f"The pack {pack.name!r} has no tasks to learn from; add some, or choose another pack.")
+    check_automatic(tasks)
+    return tasks
+
+
+def held_out_tasks(pack: Pack, count: int) -> list[Task]:
+    """Held-out tasks, checked. Raises TaskError where there are none, or one cannot be judged by itself."""
+    if count < 1:
+        raise TaskError(f"{count} held-out tasks were asked for; ask for at least 1.")
+    tasks = _checked(pack, lambda: pack.held_out(count), count)
+    if not tasks:
+        raise TaskError(
+            f"The pack {pack.name!r} holds no task out, so what was learned cannot be measured; give it at least two "
+            'tasks with different prompts, or mark rows of its file with "split": "held_out".'
+        )
+    check_automatic(tasks)
+    return tasks
+
+
+def browsed_tasks(pack: Pack) -> list[Task]:
+    """Some tasks of a pack to look at and to attempt by hand. Raises TaskError where one cannot be judged."""
+    return _checked(pack, lambda: pack.train(BROWSED, 0), BROWSED)
+
+
+def check_split(pack: Pack) -> None:
+    """Raises TaskError where a pack has nothing to learn from, or nothing held out to measure that by."""
+    held_out_tasks(pack, 1)
+    train_tasks(pack, 1)
+
+
+def check_apart(pack: Pack, train: Iterable[Task], held_out: Iterable[Task]) -> None:
+    """Raises TaskError where a prompt is on both sides."""
+    shared = {task.prompt for task in train} & {task.prompt for task in held_out}
+    if shared:
+        raise TaskError(
+            f"The pack {pack.name!r} trains on a task that it holds out ({min(shared)[:60]!r}), so its held-out rate "
+            "would mean nothing; keep the two sides apart."
+        )
+
+
+def describe(pack: Pack) -> PackFacts:
+    """A pack's description. Raises TaskError where it cannot give one."""
+    facts = _asked(pack, pack.describe)
+    if not isinstance(facts, PackFacts):
+        raise TaskError(f"The pack {pack.name!r} does not describe itself; its describe() must return PackFacts.")
+    return facts
+
+
+def pack_settings(pack: Pack) -> dict[str, str]:
+    """What identifies a pack among the settings of an experiment, which is resumed on the same tasks only."""
+    digest = describe(pack).digest
+    return {"pack": pack.name} | ({"tasks": digest} if digest else {})
+
+
+def feedback_kinds(pack: Pack) -> tuple[str, ...]:
+    """The kinds of feedback, each to be had alone, that every environment of a pack's tasks can give.
+
+    Raises TaskError where there are none: then an experiment cannot vary them.
+    """
+    names = describe(pack).environments
+    kinds = [find_environment(name).feedback_kinds for name in names]
+    shared = tuple(kind for kind in kinds[0] if all(kind in other for other in kinds)) if kinds else ()
+    if not shared:
+        raise TaskError(
+            f"The tasks of {pack.name!r} are judged by {', '.join(names) or 'nothing'}, without kinds of feedback to "
+            "choose from; compare something else, or use an environment that declares feedback_kinds."
+        )
+    return shared
+
+
+def with_feedback(pack: Pack, kind: str) -> Pack:
+    """The same pack, whose tasks give one kind of feedback, several ("error+examples") or "none".
+
+    Raises TaskError where an environment of its tasks has no such kind.
+    """
+    own = getattr(pack, "with_feedback", None)  # of a pack whose name says the kind
+    return own(kind) if own is not None else _WithFeedback(pack, kind)
+
+
+class _WithFeedback:
+    """Another pack's tasks with one kind of feedback, under names of their own."""
+
+    def __init__(self, pack: Pack, kind: str) -> None:
+        self.pack, self.kind, self.name = pack, kind, f"{pack.name}:{kind}"
+        self.rate_name = rate_name(pack)
+        for name in describe(pack).environments:
+            find_environment(name).with_feedback(Task("", "", name), kind)  # raises for an unknown kind
+
+    def train(self, count: int, seed: int = 0) -> list[Task]:
+        return self._changed(self.pack.train(count, seed))
+
+    def held_out(self, count: int) -> list[Task]:
+        return self._changed(self.pack.held_out(count))
+
+    def describe(self) -> PackFacts:
+        return self.pack.describe()
+
+    def _changed(self, tasks: Sequence[Task]) -> list[Task]:
+        changed = [find_environment(task.environment).with_feedback(task, self.kind) for task in tasks]
+        return [dataclasses.replace(task, id=f"{self.name}/{task.id.rpartition('/')[2]}") for task in changed]
+
+
+def _asked(pack: Pack, ask: Callable[[], T]) -> T:
+    """What a pack answers; it may be a stranger's. Raises TaskError where it fails."""
+    try:
+        return ask()
+    except WorkbenchError:
+        raise
+    except Exception as error:
+        raise TaskError(f"The pack {pack.name!r} failed ({type(error).__name__}: {error}).") from error
+
+
+def _checked(pack: Pack, ask: Callable[[], Sequence[Task]], count: int) -> list[Task]:
+    tasks = _asked(pack, ask)
+    if not isinstance(tasks, list | tuple) or not all(isinstance(task, Task) for task in tasks):
+        raise TaskError(f"The pack {pack.name!r} gave something other than a list of tasks.")
+    for task in tasks[:count]:
+        if task.id.rpartition("/")[0] != pack.name:
+            raise TaskError(f"The pack {pack.name!r} gave a task with the id {task.id!r}; it must be {pack.name}/NAME.")
+        check_task(task)
+    return list(tasks[:count])

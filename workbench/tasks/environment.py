@@ -1,0 +1,105 @@
+"""`Environment`: how one kind of task is judged. Subclass it for a kind of your own (docs/extending.md).
+
+Code of an attempt, and patterns of a task, run in the sandbox; verdicts are made here, where expected values stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
+
+from workbench.errors import TaskError
+from workbench.records import Judgement, Task
+from workbench.tasks.sandbox import SandboxResult
+
+Program = tuple[str, list[dict[str, Any]]]  # code, and the calls to make on it, as `sandbox.run_python` takes them
+NO_FEEDBACK = "none"  # the reward is all that is given
+_JOIN = "+"  # between kinds of feedback that are given together
+
+
+class Environment:
+    """The judge of one kind of task: an attempt's text in, a reward and feedback out.
+
+    A subclass sets `name` and `needs`, and defines `verdict`; where code has to run, `program` as well. It holds no
+    state of an attempt: calls may come from several threads.
+    """
+
+    name: ClassVar[str] = ""  # as tasks name it: letters, digits, "-", "_", "."
+    label: ClassVar[str] = ""  # for people, in lists of ways of judging; "" = the name
+    needs: ClassVar[str] = "nothing"  # the fields of a task's `answer`, for people: 'text: ..., as {"text": ...}'
+    # The kinds of feedback that it can give, each to be had alone. A task's answer may name one, {"feedback": "error"},
+    # several, "error+examples", or "none". Empty: there is nothing to choose.
+    feedback_kinds: ClassVar[tuple[str, ...]] = ()
+    judged_by: ClassVar[Literal["environment", "person", "judge"]] = "environment"  # judge: another model
+
+    def check(self, task: Task) -> None:
+        """Raise TaskError where a task cannot be judged; see `require`. Here every task can.
+
+        An exception of another class counts as an answer that does not hold what is needed.
+        """
+
+    def program(self, task: Task, text: str) -> Program | None:
+        """The code that the sandbox is to run for an attempt, and the calls to make on it; None where nothing is run.
+
+        Nothing that is expected may be part of either: an attempt's code can read them.
+        """
+        return None
+
+    def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
+        """The judgement of an attempt's text; `result`: what became of its program, where there is one."""
+        raise NotImplementedError
+
+    # For subclasses -----------------------------------------------------------------------------------------------
+    def require(self, fits: bool) -> None:
+        """Raise TaskError, naming what is needed, unless an answer fits."""
+        if not fits:
+            raise TaskError(f"Judging by {self.name!r} needs {self.needs}.")
+
+    def judgement(self, passed: bool, feedback: str = "", **details: Any) -> Judgement:
+        """A verdict with reward 1 or 0; one that passes has no feedback."""
+        return Judgement(float(passed), passed, "" if passed else feedback, details)
+
+    def feedback(self, task: Task, **texts: str) -> str:
+        """Of the texts, by kind of feedback, those that the task asks for, one below the other."""
+        wanted = self.wanted_feedback(task)
+        return "\n".join(text for kind, text in texts.items() if text and kind in wanted)
+
+    def wanted_feedback(self, task: Task) -> tuple[str, ...]:
+        """The kinds of feedback that a task asks for; all of them where it does not say.
+
+        Raises TaskError for an unknown kind.
+        """
+        setting = task.answer.get("feedback") if self.feedback_kinds else None
+        if setting is None:
+            return self.feedback_kinds
+        kinds = () if setting == NO_FEEDBACK else tuple(str(setting).split(_JOIN))
+        for kind in kinds:
+            if kind not in self.feedback_kinds:
+                known = ", ".join((*self.feedback_kinds, NO_FEEDBACK))
+                raise TaskError(f"{self.name!r} has no feedback {kind!r}; it has {known}.")
+        return kinds
+
+    def with_feedback(self, task: Task, kind: str) -> Task:
+        """The same task, of which this kind of feedback is given.
+
+        Raises TaskError for an unknown kind, and where the environment has none to choose from.
+        """
+        if not self.feedback_kinds:
+            raise TaskError(
+                f"{self.name!r} has no kinds of feedback to choose from; use tasks of another environment, or leave "
+                "the kind of feedback out."
+            )
+        changed = replace(task, answer={**task.answer, "feedback": kind})
+        self.wanted_feedback(changed)
+        return changed
+
+
+def is_text(answer: Mapping[str, Any], key: str) -> bool:
+    """Whether a field of an answer is text that is not empty."""
+    return isinstance(answer.get(key), str) and bool(answer[key])
+
+
+def is_list(value: object) -> bool:
+    """Whether a value is a list in JSON; in a stored task it is a tuple."""
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)

@@ -1,0 +1,24 @@
+"""The environments that are built in, in the order in which people are offered them."""
+
+from __future__ import annotations
+
+from workbench.tasks.environment import Environment
+from workbench.tasks.environments.choice import Choice
+from workbench.tasks.environments.house_rules import HouseRulesEnvironment
+from workbench.tasks.environments.others import MODEL, Model, Person
+from workbench.tasks.environments.python import PythonTests
+from workbench.tasks.environments.regex import RegularExpression
+from workbench.tasks.environments.text import Contains, Exact
+
+BUILT_IN: tuple[Environment, ...] = (
+    HouseRulesEnvironment(),
+    PythonTests(),
+    Exact(),
+    Contains(),
+    RegularExpression(),
+    Choice(),
+    Model(),
+    Person(),
+)
+
+__all__ = ["BUILT_IN", "MODEL"]

@@ -1,0 +1,28 @@
+"""The environment `choice`: one letter of several."""
+
+from __future__ import annotations
+
+import re
+
+from workbench.records import Judgement, Task
+from workbench.tasks.environment import Environment
+from workbench.tasks.sandbox import SandboxResult
+
+
+class Choice(Environment):
+    """The last capital letter from A to J that stands by itself is the choice."""
+
+    name = "choice"
+    label = "choice (a letter)"
+    needs = 'choice: the right letter from A to J, as {"choice": "B"}'
+
+    def check(self, task: Task) -> None:
+        """The answer has a letter."""
+        self.require(re.fullmatch("[A-J]", str(task.answer.get("choice"))) is not None)
+
+    def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
+        """Passes the right letter."""
+        letters = re.findall(r"\b([A-J])\b", text)
+        if not letters:
+            return self.judgement(False, "No choice was found; answer with one capital letter.")
+        return self.judgement(letters[-1] == task.answer["choice"], f"{letters[-1]} is not the right choice.")

@@ -1,0 +1,43 @@
+"""The environment `house-rules`: programs judged by the conventions of a house."""
+
+from __future__ import annotations
+
+from workbench.records import Judgement, Task
+from workbench.tasks.environment import Environment, Program, is_list
+from workbench.tasks.house_rules import pack as house_rules
+from workbench.tasks.house_rules.world import parse_specification
+from workbench.tasks.sandbox import SandboxResult
+
+
+class HouseRulesEnvironment(Environment):
+    """Six calls of `f(xs)`, whose right values only the house knows."""
+
+    name = house_rules.PACK
+    label = "house rules (Write f(xs): …)"
+    needs = "a house and checks"
+    feedback_kinds = house_rules.ATOMIC_KINDS
+
+    def check(self, task: Task) -> None:
+        """The answer names a house and checks, and the prompt can be read."""
+        house, checks = task.answer.get("house"), task.answer.get("checks")
+        self.require(
+            isinstance(house, int)
+            and is_list(checks)
+            and bool(checks)
+            and all(is_list(xs) and all(type(x) is int for x in xs) for xs in task.answer["checks"])
+        )
+        parse_specification(task.prompt)
+
+    def program(self, task: Task, text: str) -> Program:
+        """The attempt's code, and the inputs of the checks."""
+        return house_rules.extract_code(text), house_rules.calls(task)
+
+    def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
+        """Passes where the program does what the house wants."""
+        assert result is not None
+        return house_rules.verdict(task, result)
+
+    def wanted_feedback(self, task: Task) -> tuple[str, ...]:
+        """As packs name it: "both" stands for examples and remark."""
+        house_rules.check_kind(kind := str(task.answer.get("feedback", house_rules.DEFAULT_KIND)))
+        return house_rules.FEEDBACK_PARTS[kind]

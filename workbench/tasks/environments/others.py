@@ -1,0 +1,41 @@
+"""Environments in which somebody else judges: a person, attempt by attempt, or another model."""
+
+from __future__ import annotations
+
+from workbench.errors import TaskError
+from workbench.records import Judgement, Task
+from workbench.tasks.environment import Environment, is_text
+from workbench.tasks.sandbox import SandboxResult
+
+MODEL = "model"  # name of the environment in which another model judges
+
+
+class Person(Environment):
+    """Nobody has judged yet: no pass, no feedback; a person gives both."""
+
+    name = "person"
+    label = "me"
+    needs = "nothing: a person gives the verdict"
+    judged_by = "person"
+
+    def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
+        """Waits for the person."""
+        return Judgement(0.0, False, "", {"waiting": "a person's verdict"})
+
+
+class Model(Environment):
+    """Another model is asked whether the answer meets the task; a run with its policy loads it."""
+
+    name = MODEL
+    label = "another model"
+    needs = 'model: the judge, a directory or a hub id, with criteria or without, as {"model": ..., "criteria": ...}'
+    judged_by = "judge"
+
+    def check(self, task: Task) -> None:
+        """The answer names a model, and criteria are text."""
+        named = is_text(task.answer, "model") and bool(task.answer["model"].strip())
+        self.require(named and isinstance(task.answer.get("criteria", ""), str))
+
+    def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
+        """Raises TaskError: there is no model here."""
+        raise TaskError(f"Task {task.id!r} is judged by another model; only a run with its policy loads one.")

@@ -1,0 +1,74 @@
+"""The environment `python`: a program whose calls, or whose output, are compared with what is expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from workbench.records import Judgement, Task
+from workbench.tasks.environment import Environment, Program, is_list
+from workbench.tasks.house_rules.pack import extract_code
+from workbench.tasks.sandbox import SandboxResult, shown
+
+EXAMPLES_SHOWN = 2
+
+
+class PythonTests(Environment):
+    """Tests of functions, or of a script that reads and prints. Values are compared as plain JSON."""
+
+    name = "python"
+    label = "Python tests"
+    needs = 'tests: [{"function": "f", "args": [1], "expected": 2}] or [{"stdin": "1", "expected": "2"}]'
+    feedback_kinds = ("error", "examples")  # why it did not run; what it returned, and what was expected
+
+    def check(self, task: Task) -> None:
+        """The answer has tests, at least one."""
+        tests = task.answer.get("tests")
+        self.require(is_list(tests) and bool(tests) and all(map(_is_test, task.answer["tests"])))
+
+    def program(self, task: Task, text: str) -> Program:
+        """The attempt's code, and the inputs of the tests."""
+        keys = ("function", "args", "stdin")
+        return extract_code(text), [{key: test[key] for key in keys if key in test} for test in task.answer["tests"]]
+
+    def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
+        """Passes where every test does; the first two that fail are feedback."""
+        assert result is not None
+        details = {"tier": result.tier, "outputs": list(result.outputs)}
+        if result.error is not None:
+            return self.judgement(False, self.feedback(task, error=result.error), **details)
+        lines = [
+            f"{_called(test)} returned {shown(returned)}, expected {shown(test['expected'])}"
+            for test, returned in zip(task.answer["tests"], result.outputs, strict=True)
+            if not _matches(test, returned)
+        ]
+        examples = "\n".join(lines[:EXAMPLES_SHOWN])
+        return self.judgement(not lines, self.feedback(task, examples=examples), **details)
+
+
+def _is_test(test: object) -> bool:
+    if not isinstance(test, Mapping) or "expected" not in test:
+        return False
+    if "stdin" in test:
+        return isinstance(test["stdin"], str) and "function" not in test
+    return isinstance(test.get("function"), str) and is_list(test.get("args"))
+
+
+def _matches(test: Mapping[str, Any], returned: object) -> bool:
+    wanted = test["expected"]
+    return str(returned).rstrip() == str(wanted).rstrip() if "stdin" in test else _equal(returned, wanted)
+
+
+def _equal(returned: object, wanted: object) -> bool:
+    """Equality of plain JSON, in which 2.0 is 2 but true is not 1."""
+    if isinstance(returned, list) and isinstance(wanted, list | tuple):
+        return len(returned) == len(wanted) and all(map(_equal, returned, wanted))
+    if isinstance(returned, dict) and isinstance(wanted, Mapping):
+        return returned.keys() == wanted.keys() and all(_equal(returned[key], wanted[key]) for key in returned)
+    return isinstance(returned, bool) == isinstance(wanted, bool) and returned == wanted
+
+
+def _called(test: Mapping[str, Any]) -> str:
+    if "stdin" in test:
+        return f"with input {shown(test['stdin'])} the program"
+    return f"{test['function']}({', '.join(map(shown, test['args']))})"

@@ -1,0 +1,40 @@
+"""Environments that compare an attempt's text with a text: `exact` and `contains`."""
+
+from __future__ import annotations
+
+from workbench.records import Judgement, Task
+from workbench.tasks.environment import Environment, is_text
+from workbench.tasks.sandbox import SandboxResult
+
+
+class Exact(Environment):
+    """The whole answer, blanks around it aside."""
+
+    name = "exact"
+    label = "exact text"
+    needs = 'text: the whole answer, as {"text": ...}'
+
+    def check(self, task: Task) -> None:
+        """The answer has a text."""
+        self.require(is_text(task.answer, "text"))
+
+    def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
+        """Passes the very text."""
+        return self.judgement(text.strip() == task.answer["text"].strip(), "The answer is not the expected one.")
+
+
+class Contains(Environment):
+    """A text that must occur in the answer."""
+
+    name = "contains"
+    label = "contains a text"
+    needs = 'text: what must occur, as {"text": ...}'
+
+    def check(self, task: Task) -> None:
+        """The answer has a text."""
+        self.require(is_text(task.answer, "text"))
+
+    def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
+        """Passes what holds the text, capitals told apart."""
+        wanted = task.answer["text"]
+        return self.judgement(wanted in text, f"The answer does not contain {wanted!r}.")
