@@ -139,10 +139,10 @@ class Policy:
         """Inside the block the model reads with these weights, without gradient; afterwards all is as before."""
         if weights == "live":
             return nullcontext()
-        return self.base() if weights == "reference" else self.averaged()
+        return self.reference() if weights == "reference" else self.averaged()
 
     @contextmanager
-    def base(self) -> Iterator[None]:
+    def reference(self) -> Iterator[None]:
         """Inside the block the adapter is off: the model is the reference. Afterwards all is as before.
 
         PEFT clears and sets `requires_grad` on the way in and out; the former values are put back here.
