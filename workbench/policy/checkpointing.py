@@ -1,8 +1,8 @@
 """Gradient checkpointing: long attempts trade time for memory. The result does not change.
 
 transformers' own switch only works in train mode, which the policy is never in (trap 14), so each decoder layer gets
-its own: where a pass with gradient would keep more than the budget, the layer's inside is computed again on the way
-back. Knows nothing of losses.
+its own: where a pass with gradient would keep more than the budget, the layer's activations are recomputed in the
+backward pass. Knows nothing of losses.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from workbench.policy.memory import Shape, activations_bytes
 
 
 def install(model: Any, mode: Switch, shape: Shape, dtype: torch.dtype, budget: int | None) -> int:
-    """Give the decoder layers their switch; returns how many there are.
+    """Give the decoder layers their switch; return their number.
 
     `mode`: "on" = every pass with gradient, "auto" = where `activations_bytes` predicts more than `budget` bytes
-    (None: unknown, never), "off" = no switch at all.
+    (None: unknown, so never), "off" = no switch.
     """
     from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -45,7 +45,7 @@ def _switched(forward: Callable[..., Any], wanted: Callable[[int, int], bool]) -
         cached = any(kwargs.get(name) is not None for name in ("past_key_values", "layer_past"))
         if not torch.is_grad_enabled() or cached or not wanted(rows, width):
             return forward(hidden_states, *args, **kwargs)
-        # There is no dropout, so no random state has to be kept for the second time.
+        # Without dropout there is no random state to keep for the recomputation.
         return checkpoint(forward, hidden_states, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
 
     return switched
