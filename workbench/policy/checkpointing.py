@@ -27,23 +27,23 @@ def install(model: Any, mode: Switch, shape: Shape, dtype: torch.dtype, budget: 
 
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
 
-    def wanted(rows: int, width: int) -> bool:
+    def is_needed(rows: int, width: int) -> bool:
         if mode == "on":
             return True
         return budget is not None and activations_bytes(shape, rows, width, dtype) > budget
 
     if mode != "off":
         for layer in layers:
-            layer.forward = _switched(layer.forward, wanted)
+            layer.forward = _switched(layer.forward, is_needed)
     return len(layers)
 
 
-def _switched(forward: Callable[..., Any], wanted: Callable[[int, int], bool]) -> Callable[..., Any]:
+def _switched(forward: Callable[..., Any], is_needed: Callable[[int, int], bool]) -> Callable[..., Any]:
     def switched(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         rows, width = hidden_states.shape[:2]
         # With a cache, computing a layer twice would write to it twice; no pass with gradient uses one.
         cached = any(kwargs.get(name) is not None for name in ("past_key_values", "layer_past"))
-        if not torch.is_grad_enabled() or cached or not wanted(rows, width):
+        if not torch.is_grad_enabled() or cached or not is_needed(rows, width):
             return forward(hidden_states, *args, **kwargs)
         # Without dropout there is no random state to keep for the recomputation.
         return checkpoint(forward, hidden_states, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)

@@ -81,7 +81,7 @@ class BlobStore:
         return self.path(sha256).is_file()
 
     def path(self, sha256: str) -> Path:
-        """Where a blob lives. Raises RunError for anything but 64 lower-case hexadecimal digits."""
+        """Path of a blob. Raises RunError for anything but 64 lower-case hexadecimal digits."""
         if not _NAME.fullmatch(sha256):
             raise RunError(f"{sha256[:80]!r} is not the name of a blob; a name is 64 hexadecimal digits.")
         return self.directory / f"{sha256}.safetensors"

@@ -152,14 +152,14 @@ def path_to_root(timeline: Timeline, update_id: str) -> tuple[str, ...]:
 
 
 def undo_target(timeline: Timeline) -> str:
-    """Where undo moves the head: its parent, or the nearest intact ancestor. Raises RunError at the root."""
+    """Target of undo: the head's parent, or the nearest intact ancestor. Raises RunError at the root."""
     if timeline.head == ROOT:
         raise RunError("There is nothing to undo; the policy is in its initial state.")
     return _usable(timeline, _nearest_intact(timeline.nodes, timeline.nodes[timeline.head].parent or ROOT)).id
 
 
 def redo_target(timeline: Timeline) -> str:
-    """Where redo moves the head: the update that undo last left, or else the newest intact child of the head.
+    """Target of redo: the update that undo last left, or else the newest intact child of the head.
 
     Raises RunError when the head has no such child.
     """
