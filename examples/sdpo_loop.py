@@ -106,7 +106,7 @@ def update(policy: Policy, optimizer: torch.optim.Optimizer, examples: list[Exam
     prompts, teacher_prompts, attempts = (list(column) for column in zip(*examples, strict=True))
     token_ids = torch.tensor([token_id for attempt in attempts for token_id in attempt])  # (N,)
     with torch.no_grad():  # log q = (1 - rho) log q_ref + rho log pi(. | x, feedback), up to a constant per row
-        with policy.base():  # the adapter switched off
+        with policy.reference():  # the adapter switched off
             reference = score(policy, teacher_prompts, attempts)
         teacher = (1 - RHO) * reference + RHO * score(policy, teacher_prompts, attempts)
     losses, old_logps = [], None

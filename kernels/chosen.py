@@ -1,4 +1,4 @@
-"""Log-probabilities of chosen ids of each row of logits: all that most losses ask of a distribution.
+"""Log-probabilities of chosen ids of each row of logits: all that most losses need of a distribution.
 
 Tensors in, tensors out: knows nothing of losses. The one dispatch point: PyTorch everywhere, a Triton kernel on CUDA.
 Carries a gradient.

@@ -1,8 +1,8 @@
 """A loss per row and its gradient with respect to the student's hidden states, under a frozen head.
 
-Tensors in, tensors out: which loss it is, is the caller's, as a function of the logits of some rows. `naive` is the
-truth (fp32, autograd through everything at once), `learn` goes chunk by chunk: logits of a chunk, loss, gradient at
-the logits written over the logits, one matmul back. Nothing of size N x V is ever made.
+Tensors in, tensors out: the caller brings the loss, as a function of the logits of some rows. `naive` is the
+reference (fp32, autograd through everything at once); `learn` goes chunk by chunk: logits of a chunk, loss, gradient
+at the logits written over the logits, one matmul back. No tensor of size N x V is ever made.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Learned:
 def naive(
     student: Side, teacher: Side | None, token_ids: Tensor, row_loss: RowLoss, *, mask: Tensor | None = None
 ) -> Learned:
-    """The truth: everything in fp32 or better, gradients by autograd.
+    """Compute the reference: everything in fp32 or better, gradients by autograd.
 
     Args:
         student: N rows, not a mixture; teacher: N rows of the same vocabulary, or None for a loss without one.
         token_ids: (N,) int64, the sampled tokens.
-        mask: (N,), nonzero = this row counts; None = all do. What stands in the others may be anything.
+        mask: (N,), nonzero = this row counts; None = all do. The other rows may hold anything.
 
     Raises:
         ValueError: when the shapes do not belong together, or the student is a mixture.
@@ -49,7 +49,7 @@ def naive(
     full = student.in_full()
     with torch.enable_grad():
         hidden = full.hidden[rows].requires_grad_()
-        # Out of place, unlike `Head.logits`: autograd itself finds the way back.
+        # Out of place, unlike `Head.logits`, so that autograd can differentiate it.
         projected = hidden
         if full.head.weight is not None:
             projected = torch.nn.functional.linear(hidden, full.head.weight, full.head.bias)
@@ -69,7 +69,7 @@ def naive(
 def learn(
     student: Side, teacher: Side | None, token_ids: Tensor, row_loss: RowLoss, *, mask: Tensor | None = None
 ) -> Learned:
-    """The same chunk by chunk, projected in the precision that the hidden states have. Arguments as `naive`."""
+    """Compute the same chunk by chunk, projected in the precision of the hidden states. Arguments as `naive`."""
     _check(student, teacher, token_ids)
     results = _zeros(student)
     for rows in row_chunks(len(token_ids), student.vocabulary, token_ids.device, mask):
@@ -80,7 +80,7 @@ def learn(
 def _learn_chunk(
     student: Side, teacher: Side | None, token_ids: Tensor, row_loss: RowLoss, rows: Tensor, results: Learned
 ) -> None:
-    """Puts the results of some rows. A function of its own, so that a chunk's logits are gone before the next come."""
+    """Write the results of some rows. A separate function, so that a chunk's logits are freed before the next."""
     head = student.head
     with torch.no_grad():
         logits = student.as_projected(rows)  # (n, V)
@@ -99,7 +99,7 @@ def _learn_chunk(
             if len(chunk) < len(rows):
                 logits[part] = at_projection
             else:
-                logits = at_projection  # nothing is copied where nothing was cut
+                logits = at_projection  # a single slice needs no copy
     del target
     with torch.no_grad():
         results.grad_hidden[rows] = head.before_weight(logits, student.hidden.dtype)
@@ -108,7 +108,7 @@ def _learn_chunk(
 def losses_of(
     student: Side, teacher: Side | None, token_ids: Tensor, row_loss: RowLoss, *, mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Losses (N,) and the sampled tokens' log-probabilities (N,) alone, without gradient. Arguments as `naive`."""
+    """Losses (N,) and the sampled tokens' log-probabilities (N,), without gradient. Arguments as `naive`."""
     _check(student, teacher, token_ids)
     losses, logps = (student.hidden.new_zeros(len(token_ids), dtype=working_dtype(student.hidden)) for _ in range(2))
     with torch.no_grad():
@@ -119,14 +119,14 @@ def losses_of(
                 chunk = rows[part]
                 losses[chunk] = row_loss(logits[part], None if target is None else target[part], chunk)
                 logps[chunk] = chosen_logps(logits[part], token_ids[chunk].unsqueeze(-1)).squeeze(-1)
-            del logits, target  # before the next ones come
+            del logits, target  # before the next chunk is projected
     return losses, logps
 
 
 def _zeros(student: Side) -> Learned:
     hidden = student.hidden.detach()
     losses, logps, push = (hidden.new_zeros(len(hidden), dtype=working_dtype(hidden)) for _ in range(3))
-    # `zeros_like` would keep strides, not values: what stands in masked rows of the input never comes through.
+    # `zeros_like` copies strides, not values: whatever masked rows of the input hold does not come through.
     return Learned(losses, logps, push, torch.zeros_like(hidden))
 
 

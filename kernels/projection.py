@@ -1,8 +1,8 @@
-"""The final projection of a language model, and one side of a comparison before it: logits of some rows, never of all.
+"""The output head of a language model, and one side of a comparison before it: logits of a few rows, never of all.
 
-Tensors in, tensors out: knows nothing of models, attempts or losses. A row is one place at which one token is
+Tensors in, tensors out: knows nothing of models, attempts or losses. A row is one position at which a token is
 predicted. Logits leave here with the temperature applied, in fp32, or fp64 for fp64 hidden states; `as_projected`
-leaves them as the matmul wrote them where that is the same and the Triton kernels read them.
+leaves them as the matmul wrote them where the numbers are the same and the Triton kernels read them.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from torch import Tensor
 
 # Logits of one side that exist at a time (64 MiB in fp32): enough rows that a matmul is worth reading the weight for
 # (110 at a vocabulary of 151,936), and a small part of what a whole attempt would need. On CUDA four times as many: a
-# matmul of fewer rows waits for the weight, and each chunk for its launches (docs/measurements.md).
+# matmul of fewer rows is bound by reading the weight, and each chunk by its launches (docs/measurements.md).
 PROJECTED_ELEMENTS, PROJECTED_ELEMENTS_ON_CUDA = 2**24, 2**26
-# Logits that arithmetic on the CPU works on at a time (4 MiB in fp32): they stay in its cache.
+# Logits that the CPU works on at a time (4 MiB in fp32), so that they stay in its cache.
 CACHED_ELEMENTS = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Hidden states (n, H) -> logits (n, V): a frozen linear layer and what some architectures do after it."""
+    """Hidden states (n, H) -> logits (n, V): a frozen linear layer, and the scale and cap that some models add."""
 
     weight: Tensor | None  # (V, H); None: what comes in are the logits themselves
     bias: Tensor | None = None  # (V,)
@@ -40,9 +40,9 @@ class Head:
         return values.mul_(self.scale / self.softcap).tanh_().mul_(self.softcap / temperature)
 
     def before_cap(self, gradient: Tensor, logits: Tensor, temperature: float) -> Tensor:
-        """Gradient at the logits (n, V) -> gradient at W h + b (n, V), in place; the first half of the way back."""
+        """Gradient at the logits (n, V) -> gradient at W h + b (n, V), in place; first half of the backward pass."""
         if self.softcap is not None:
-            capped = logits.mul(temperature / self.softcap)  # tanh of what went in
+            capped = logits.mul(temperature / self.softcap)  # tanh of its input
             gradient.mul_(capped.square_().neg_().add_(1.0))
         return gradient if self.scale == temperature else gradient.mul_(self.scale / temperature)
 
@@ -78,30 +78,30 @@ class Side:
         return self.hidden.shape[-1] if self.head.weight is None else self.head.weight.shape[0]
 
     def logits(self, rows: Tensor) -> Tensor:
-        """Logits (n, V) of the rows named by their indices (n,): a new tensor, which the caller may write into."""
+        """Logits (n, V) of the rows with these indices (n,): a new tensor, which the caller may overwrite."""
         values = self.head.logits(self.hidden[rows], self.temperature)
         if self.reference is None:
             return values
         return values.lerp_(self.head.logits(self.reference[rows], self.temperature), 1.0 - self.rate)
 
     def as_projected(self, rows: Tensor) -> Tensor:
-        """The same in half precision where the projection was made in it and nothing comes after: the same numbers.
+        """The same numbers, left in half precision where the projection was made in it and nothing follows.
 
-        For the Triton kernels, which compute in fp32 on whatever they read. Elsewhere PyTorch would compute in half.
+        For the Triton kernels, which compute in fp32 whatever they read; PyTorch would go on in half precision.
         """
         head = self.head
-        changed = head.softcap is not None or head.scale != self.temperature or self.reference is not None
-        if head.weight is None or changed or not takes_triton(self.hidden):
+        processed = head.softcap is not None or head.scale != self.temperature or self.reference is not None
+        if head.weight is None or processed or not takes_triton(self.hidden):
             return self.logits(rows)
         return torch.nn.functional.linear(self.hidden[rows], head.weight, head.bias)
 
     def take(self, rows: Tensor) -> Side:
-        """Some of the rows, by indices or a mask, as a side of their own."""
+        """Select rows, by indices or a mask, as a new side."""
         reference = None if self.reference is None else self.reference[rows]
         return replace(self, hidden=self.hidden[rows], reference=reference)
 
     def spread(self, mask: Tensor) -> Side:
-        """The inverse of `take(mask)`: the rows at the places where `mask` (M,) counts, zeros at the others."""
+        """Invert `take(mask)`: put the rows where `mask` (M,) is set, and zeros elsewhere."""
 
         def placed(rows: Tensor) -> Tensor:
             return rows.new_zeros((len(mask), rows.shape[-1])).index_put((mask,), rows)
@@ -113,7 +113,7 @@ class Side:
         )
 
     def in_full(self) -> Side:
-        """The same side with everything held in fp32 or better: what the truth is computed from."""
+        """The same side with everything held in fp32 or better, for the reference computation."""
 
         def full(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor.detach().to(working_dtype(self.hidden))
@@ -124,7 +124,7 @@ class Side:
 
 
 def given(logits: Tensor) -> Side:
-    """A side whose logits (N, V) exist already, temperature applied."""
+    """A side whose logits (N, V) already exist, temperature applied."""
     return Side(Head(None), logits)
 
 
@@ -134,21 +134,21 @@ def working_dtype(tensor: Tensor) -> torch.dtype:
 
 
 def takes_triton(tensor: Tensor) -> bool:
-    """Whether the Triton kernels work on it: on CUDA, in their fp32 arithmetic, and where Triton is installed.
+    """True where the Triton kernels apply: on CUDA, in their fp32 arithmetic, and where Triton is installed.
 
-    PyTorch's builds for CUDA bring it along on most platforms.
+    PyTorch's CUDA builds bring Triton along on most platforms.
     """
     return tensor.is_cuda and tensor.dtype != torch.float64 and importlib.util.find_spec("triton") is not None
 
 
 def row_chunks(count: int, vocabulary: int, device: torch.device, mask: Tensor | None) -> Iterator[Tensor]:
-    """Indices of the rows that count, a projection's worth at a time. `mask` (N,), nonzero = counts; None = all do."""
+    """Yield the indices of the active rows, one projection's worth at a time. `mask` (N,), nonzero = active."""
     rows = torch.arange(count, device=device) if mask is None else mask.nonzero().squeeze(-1)
     elements = PROJECTED_ELEMENTS_ON_CUDA if device.type == "cuda" else PROJECTED_ELEMENTS
     yield from rows.split(max(1, elements // vocabulary)) if rows.numel() else ()
 
 
 def cached_slices(count: int, vocabulary: int, device: torch.device) -> Iterator[slice]:
-    """Slices of a chunk's rows for arithmetic: of a cache's size on the CPU, the whole elsewhere."""
+    """Slices of a chunk's rows for arithmetic: cache-sized on the CPU, the whole chunk elsewhere."""
     step = max(1, CACHED_ELEMENTS // vocabulary) if device.type == "cpu" else count
     return (slice(start, start + step) for start in range(0, count, step))

@@ -1,4 +1,4 @@
-"""What a loss reads of whole rows of logits, and its gradient there, as Triton kernels: nothing of size V in between.
+"""Losses over whole rows of logits, and their gradients, as Triton kernels: no intermediate of size V.
 
 `ChosenLogps` is the log-probability of a few ids; `Divergence` compares whole distributions. Both keep each row's
 normaliser and, on the way back, read the logits once more and write the gradient, weighed by what comes in. Arithmetic

@@ -105,7 +105,7 @@ def test_a_whole_round(opened: tuple[str, str, Workbench]) -> None:
     attempt = workbench.give_feedback(attempt, text="Sort descending.", reward=0.0)
     before = plain_logps(policy, attempt.prompt_ids, attempt.token_ids)
     shown = workbench.teacher_prompt(attempt, CONFIG).ids
-    with policy.base():
+    with policy.reference():
         teacher = plain_logps(policy, shown, attempt.token_ids)
     credit = workbench.credit(attempt, CONFIG)
     assert close(credit.contexts["student"], before, policy)

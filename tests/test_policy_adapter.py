@@ -66,7 +66,7 @@ def test_every_variant_starts_as_the_base(model_dir: Path, variant: Any, quantiz
     """Trap 15. DoRA rescales by a ratio of two norms that are equal only up to rounding."""
     policy = load_policy(config(model_dir, quantization=quantization, lora=LoraSettings(4, 8.0, variant)))
     adapted = logits(policy.model)
-    with policy.base():
+    with policy.reference():
         base = logits(policy.model)
     assert (adapted - base).abs().max() < (1e-5 if variant == "dora" else 1e-12)
     nudge(policy, 0.05)

@@ -129,7 +129,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> int:
 @pytest.mark.parametrize("method", ["sdpo", "grpo", "blend", "srpo", "rlsd"])
 def test_an_update_makes_no_tensor_of_all_tokens_and_all_logits(tmp_path: Path, small_chunks: int, method: str) -> None:
     """Scoring, teacher, loss, gradient, step and the measuring afterwards. Fails when any of them projects before it
-    cuts, for instance when `_seen` takes `policy.bare(...).logits`."""
+    cuts, for instance when `_read` takes `policy.bare(...).logits`."""
     learner, lengths = made(tmp_path), (100, 90, 80)
     vocabulary = int(learner.facts["vocabulary"])
     config = SDPOConfig(method=method, steps=2)  # type: ignore[arg-type]

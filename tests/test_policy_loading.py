@@ -76,7 +76,7 @@ def test_a_fresh_adapter_is_on_every_linear_layer_but_the_head_and_changes_nothi
     ids = torch.tensor([PROMPT])
     with torch.no_grad():
         adapted = policy.bare(input_ids=ids).logits
-        with policy.base():
+        with policy.reference():
             base = policy.bare(input_ids=ids).logits
         nudge(policy)
         changed = policy.bare(input_ids=ids).logits

@@ -155,7 +155,7 @@ def test_the_base_can_be_sampled_and_leaves_the_policy_alone(qwen3: Policy) -> N
     before = qwen3.fingerprint()
     (attempt,) = sample(qwen3, [MIDDLE], SamplingConfig(max_new_tokens=8), weights=BASE)
     assert qwen3.fingerprint() == before
-    with torch.no_grad(), qwen3.base():
+    with torch.no_grad(), qwen3.reference():
         logits, ids, _ = completion_logits(qwen3.bare, [MIDDLE], [attempt.token_ids], 1.0)
     torch.testing.assert_close(sampled_logps(logits, ids)[0], torch.tensor(attempt.logps), atol=1e-4, rtol=0)
 

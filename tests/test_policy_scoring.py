@@ -136,7 +136,7 @@ def test_trap_09_base_restores_trainability_that_was_not_the_default(policy: Pol
     first = policy.parameters()[0]
     first.requires_grad_(False)
     try:
-        with pytest.raises(KeyError), policy.base():
+        with pytest.raises(KeyError), policy.reference():
             raise KeyError("something goes wrong inside")
         assert not first.requires_grad and policy.parameters()[1].requires_grad
     finally:
@@ -182,7 +182,7 @@ def test_credit_contexts_are_the_plain_scores(policy: Policy, teacher: Teacher) 
         return sampled_logps(logits, torch.tensor(attempt.token_ids))
 
     for name, ids in prompts.items():
-        with policy.base() if name == "base" or (name != "student" and teacher == "frozen") else nullcontext():
+        with policy.reference() if name == "base" or (name != "student" and teacher == "frozen") else nullcontext():
             expected = logps(ids)
         torch.testing.assert_close(torch.tensor(credit.contexts[name]), expected, atol=1e-4, rtol=0)
     assert credit.token_ids == attempt.token_ids and credit.temperature == 0.9

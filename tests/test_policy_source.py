@@ -48,7 +48,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "quantised already": (
         lambda path: edit_config(path, quantization_config={"quant_method": "gptq", "bits": 4}),
-        r"quantised already \(gptq\)",
+        r"already quantised \(gptq\)",
     ),
     "code of its own": (
         lambda path: edit_config(path, model_type="novel", auto_map={"AutoConfig": "code.Novel"}),

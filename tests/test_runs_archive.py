@@ -91,7 +91,7 @@ def test_foreign_names_are_refused(tmp_path: Path, name: str) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("events.jsonl", lines({}))
         archive.writestr(name, b"x")
-    refuse(tmp_path, path, "which no exported run does")
+    refuse(tmp_path, path, "which no exported run contains")
 
 
 @pytest.mark.parametrize("kind", ["link", "bomb", "twice", "no events", "wrong hash", "overlap"])
@@ -120,8 +120,8 @@ def test_hostile_members_are_refused(tmp_path: Path, kind: str) -> None:
                 copy.CRC, copy.header_offset = info.CRC, info.header_offset
                 archive.filelist.append(copy)
     sentences = {
-        "link": "which no exported run does",
-        "bomb": "which no exported run does",
+        "link": "which no exported run contains",
+        "bomb": "which no exported run contains",
         "twice": "once each",
         "no events": "once each",
         "wrong hash": "is damaged",

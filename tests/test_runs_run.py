@@ -144,7 +144,7 @@ def test_what_people_say_is_in_force(run: Run) -> None:
     [
         ({"attempt_id": "gone", "text": "x"}, "no attempt 'gone'"),
         ({"text": "x"}, "no attempt None"),
-        ({"attempt_id": "t1"}, "says nothing"),
+        ({"attempt_id": "t1"}, "is empty"),
         ({"attempt_id": "t1", "reward": 1.5}, "from 0 to 1"),
         ({"attempt_id": "t1", "reward": "high"}, "from 0 to 1"),
         ({"attempt_id": "t1", "text": "x", "mode": "shout"}, "mode 'shout'"),
@@ -445,8 +445,8 @@ def test_a_directory_without_write_access_can_be_read() -> None:
             for item in (Path(place), path, path / "blobs"):
                 item.chmod(0o755)
         assert answers[0] == ("u1", 2, 0)
-        assert "is read-only; give yourself write access, or open the run read-only" in answers[1]
-        assert "cannot be written; give yourself write access" in answers[2]
+        assert "is read-only; change its permissions, or open the run read-only" in answers[1]
+        assert "cannot be written; change its permissions" in answers[2]
         assert files(path) == before
 
 

@@ -213,18 +213,18 @@ def test_undoing_the_first_update_of_a_branch_stays_on_it() -> None:
     ("kind", "data", "sentence"),
     [
         ("root", {"state": "x"}, "already has a root state"),
-        ("update", {"update_id": "a", "parent_id": "root", "state": "x"}, "already is an update 'a'"),
-        ("update", {"update_id": "root", "parent_id": "root", "state": "x"}, "already is an update 'root'"),
+        ("update", {"update_id": "a", "parent_id": "root", "state": "x"}, "is already an update 'a'"),
+        ("update", {"update_id": "root", "parent_id": "root", "state": "x"}, "is already an update 'root'"),
         ("update", {"update_id": "", "parent_id": "root", "state": "x"}, "needs an 'update_id'"),
         ("update", {"parent_id": "root", "state": "x"}, "needs an 'update_id'"),
         ("update", {"update_id": "b", "parent_id": "nowhere", "state": "x"}, "no update 'nowhere'"),
         ("update", {"update_id": "b", "state": "x"}, "no update 'None'"),
         ("head", {"to": "nowhere", "why": "undo"}, "no update 'nowhere'"),
-        ("head", {"to": "root", "why": "because"}, "cannot move for 'because'"),
+        ("head", {"to": "root", "why": "because"}, "cannot move by 'because'"),
         ("head", {"to": "root", "why": "checkout", "branch": "nowhere"}, "no branch 'nowhere'"),
         ("branch", {"name": " "}, "needs a name"),
         ("branch", {}, "needs a name"),
-        ("branch", {"name": "main"}, "already is a branch 'main'"),
+        ("branch", {"name": "main"}, "is already a branch 'main'"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(kind: str, data: dict[str, Any], sentence: str) -> None:

@@ -126,4 +126,4 @@ def test_a_log_with_events_of_another_run_in_it_is_found(tmp_path: Path) -> None
     store.restore([Event(1, "head", "now", {"to": "root", "why": "wish"}), Event(3, "note", "now", {})])
     store.close()
     problems = verify(tmp_path).problems
-    assert len(problems) == 2 and "for 'wish'" in problems[0] and "from event 1 to 3" in problems[1]
+    assert len(problems) == 2 and "by 'wish'" in problems[0] and "from event 1 to 3" in problems[1]

@@ -34,7 +34,7 @@ def test_a_mix_up_would_be_noticed() -> None:
 
     client = Client(1, Other())  # type: ignore[arg-type]
     client.sample()
-    assert client.told.mixed_up == ["client 1: attempts at another task"]
+    assert client.answers.mixed_up == ["client 1: attempts at another task"]
 
 
 def test_the_slope_s_interval_holds_the_truth_and_widens_with_noise() -> None:

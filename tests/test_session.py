@@ -132,7 +132,7 @@ def test_the_timeline_is_a_tree(shared: Workbench) -> None:
     assert nodes[left.update_id].parent_id == nodes[right.update_id].parent_id == start
     assert nodes[right.update_id].is_head and nodes[right.update_id].name == "the other way"
     assert nodes[right.update_id].report == right
-    with pytest.raises(RunError, match="already is a branch"):
+    with pytest.raises(RunError, match="is already a branch"):
         shared.branch("the other way")
     with pytest.raises(RunError, match="no update or branch 'nowhere'"):
         shared.checkout("nowhere")

@@ -28,7 +28,7 @@ def test_a_chosen_demonstration_is_shown_survives_a_restart_and_can_be_taken_bac
         (stranger,) = workbench.attempt(elsewhere, 1, sampling=SHORT)
         with pytest.raises(FeedbackError, match="same task"):
             workbench.give_feedback(first, demonstration=stranger)
-        with pytest.raises(FeedbackError, match="say one of"):
+        with pytest.raises(FeedbackError, match="use one of"):
             workbench.give_feedback(first, "x", source="oracle")  # type: ignore[arg-type]
         told = workbench.give_feedback(first, "sort descending.", source="judge", demonstration=second)
         assert (told.demonstration_id, told.feedback_source) == (second.id, "judge")

@@ -140,7 +140,7 @@ def test_trap_15_a_fresh_adapter_leaves_the_policy_equal_to_its_base(
     lora = LoraSettings(4, 8.0, variant)  # type: ignore[arg-type]
     policy = load_policy(PolicyConfig(model=str(directory), quantization=quantization, device="cpu", lora=lora))  # type: ignore[arg-type]
     adapted = logits_of(policy.bare)
-    with policy.base():
+    with policy.reference():
         assert torch.equal(logits_of(policy.bare), adapted)
     if quantization == "none":  # and the base is the model that was named
         plain = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()

@@ -1,4 +1,4 @@
-"""The C library's allocator: memory that it keeps for later although nothing uses it. Knows nothing of what used it."""
+"""The C library's allocator: returning memory that it keeps although nothing uses it. Knows nothing of what used it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import ctypes
 
 
 def trim() -> bool:
-    """Give the system back what the allocator keeps unused; False where there was nothing, or no way to ask.
+    """Return the allocator's unused memory to the system; False where there was none, or it cannot be asked.
 
-    Each thread that allocates has an arena of its own in glibc, and tensors of ever other sizes leave holes in all of
-    them, so that a process that serves many threads for days holds more and more that nothing uses.
+    In glibc each thread that allocates has its own arena, and tensors of ever-changing sizes leave holes in all of
+    them, so that a process with many threads holds more and more unused memory as the days go by.
     """
     try:
         return bool(ctypes.CDLL(None).malloc_trim(0))
-    except (AttributeError, OSError, TypeError):  # another C library; a system without one to ask
+    except (AttributeError, OSError, TypeError):  # another C library, or none that can be loaded
         return False

@@ -1,4 +1,4 @@
-"""Settings: small, frozen, validated on construction, serialisable. Each field says its unit and source."""
+"""Settings: small, frozen, validated on construction, serialisable. Each field states its unit and source."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Method = Literal["sdpo", "grpo", "blend", "srpo", "rlsd"]
 
 
 def model_name(model: str) -> str:
-    """A model as people call it: a hub id as it is, a directory by its last folder."""
+    """Display name of a model: a hub id unchanged, a directory by its last component."""
     return model if model.count("/") < 2 else model.rstrip("/").rpartition("/")[2]
 
 
@@ -75,12 +75,12 @@ TEACHERS: Mapping[Teacher, TeacherFacts] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class LoraSettings:
-    """The low-rank adapter: which form it has, and on which layers it sits."""
+    """The low-rank adapter: its variant, its size, and the layers that carry it."""
 
     rank: int = 16
     lora_alpha: float = 32.0  # scale of the adapter: lora_alpha / rank; of rslora: lora_alpha / sqrt(rank)
-    variant: LoraVariant = "lora"  # those whose policy equals the base at first, on NF4 too
-    # "all-linear" = every linear layer but the output head; or names of layers, or the ends of their names
+    variant: LoraVariant = "lora"  # only variants that start as the reference policy, on NF4 too
+    # "all-linear" = every linear layer but the output head; or names of layers, or suffixes of their names
     target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
 
     def __post_init__(self) -> None:
@@ -96,12 +96,12 @@ class LoraSettings:
                 bool(names) and all(isinstance(name, str) and name for name in names),
                 "target_modules is empty; give names of layers, or 'all-linear'.",
             )
-            object.__setattr__(self, "target_modules", tuple(names))  # as JSON gives them: a list, or one name
+            object.__setattr__(self, "target_modules", tuple(names))  # JSON brings a list, or a single name
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyConfig:
-    """Which model, on what, and how its weights are held."""
+    """The model, its device, and the precision of its weights."""
 
     model: str = "embedded"  # "embedded", a local directory, or a hub id
     quantization: Quantization = "auto"  # auto: NF4 on CUDA, none on CPU
@@ -129,7 +129,7 @@ class PolicyConfig:
 
 @dataclass(frozen=True, slots=True)
 class SamplingConfig:
-    """How attempts are drawn. Temperature 1 without truncation is what the paper samples with (section 3)."""
+    """Settings of sampling. The paper samples at temperature 1 without truncating the distribution (section 3)."""
 
     temperature: float = 1.0  # also divides the logits of both sides in scoring
     max_new_tokens: int = 96
@@ -142,8 +142,8 @@ class SamplingConfig:
         _check(self.max_new_tokens >= 1, f"max_new_tokens is {self.max_new_tokens}; it must be at least 1.")
 
 
-# The teacher's prompt (paper's code; the sentence before a failed attempt is this project's own): after the question
-# each field that is not empty, in this order, then the ending. "{}" is where the field's text stands.
+# The teacher's prompt (the paper's code; the sentence before a failed attempt is this project's own): the question,
+# each field that is not empty, in this order, then the ending. "{}" stands for the field's text.
 TEMPLATE_SOLUTION = "\nCorrect solution:\n\n{}\n\n"
 TEMPLATE_FAILED_ATTEMPT = "\nYour earlier attempt:\n\n{}\n\n"
 TEMPLATE_FEEDBACK = "\nThe following is feedback from your unsuccessful earlier attempt:\n\n{}\n\n"
@@ -152,7 +152,7 @@ TEMPLATE_ENDING = "\n\nCorrectly solve the original question.\n"
 
 @dataclass(frozen=True, slots=True)
 class SDPOConfig:
-    """One update. Defaults follow the paper's rich-feedback setting, with the learning rate of LoRA."""
+    """Settings of one update. Defaults follow the paper's rich-feedback setting, with a learning rate for LoRA."""
 
     method: Method = "sdpo"
     distillation_mode: DistillationMode = "topk_logits"
@@ -162,26 +162,26 @@ class SDPOConfig:
     distillation_normalised: bool = False  # divides by alpha (1 - alpha): no jump of the loss at the ends of alpha
     advantage_clip: float | None = None  # nats, limit of |log q - log pi| (paper, at test time: 5); None = no limit
     grpo_weight: float = 0.9  # lambda of blend: A = lambda A_GRPO + (1 - lambda) A_SDPO (paper, for small models: 0.9)
-    entropy_beta: float = 1.0  # beta of SRPO's weights e^(-beta H) of the teacher's entropy; 0 = all tokens alike
+    entropy_beta: float = 1.0  # beta of SRPO's weights e^(-beta H) of the teacher's entropy; 0 = equal weights
     evidence_clip: float = 0.2  # RLSD's weights stay within 1 +- this
     teacher: Teacher = "trust_region"
     # The share of the current policy in the teacher. trust_region: rho, 0 = the reference, 1 = the live policy; ema:
     # how far the average moves per update (paper: 0.01 with feedback, 0.05 without). None = the teacher's own default
     # (TEACHERS); frozen and live have no other.
     teacher_update_rate: float | None = None
-    # Three times as much teaches sooner, and loses a policy after tens of rounds (docs/evidence.md, section 6).
+    # Three times as much learns sooner, and ruins the policy after tens of rounds (docs/evidence.md, section 6).
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     is_clip: float | None = 2.0  # upper clip of the importance weight; None = no weight
-    # Optimiser steps per update, on the same attempts. The paper takes one; credit by token bears more, and learns from
-    # several times fewer attempts with them (docs/evidence.md, section 1).
+    # Optimiser steps per update, on the same attempts. The paper takes one; per-token credit tolerates more, and then
+    # needs several times fewer attempts (docs/evidence.md, section 1).
     steps: int = 8
-    # Of KL(before || after) on the probe, nats per token: an update that moves the policy further is taken back. Those
-    # of the embedded policy move it by 0.001 to 0.05. None = no limit.
+    # Limit of KL(before || after) on the probe, nats per token: an update that moves the policy further is taken back.
+    # Typical updates of the embedded policy move it by 0.001 to 0.05. None = no limit.
     kl_limit: float | None = 1.0
-    use_demonstrations: bool = True  # a passed attempt of the group is shown to the teacher of a failed one
-    include_failed_attempt: bool = False  # shows the teacher the failed attempt; anchors it (paper, Table 6)
+    use_demonstrations: bool = True  # show the teacher another attempt of the group that passed
+    include_failed_attempt: bool = False  # show the teacher the failed attempt too; anchors it (paper, Table 6)
     template_solution: str = TEMPLATE_SOLUTION  # of a demonstration
     template_failed_attempt: str = TEMPLATE_FAILED_ATTEMPT
     template_feedback: str = TEMPLATE_FEEDBACK
@@ -199,7 +199,7 @@ class SDPOConfig:
             _check(isinstance(value, int) and value >= 1, f"{name} is {value}; it must be a whole number, at least 1.")
         for name in ("template_solution", "template_failed_attempt", "template_feedback"):
             count = getattr(self, name).count("{}")
-            _check(count == 1, f"{name} holds {{}} {count} times; write it once, where the text should stand.")
+            _check(count == 1, f"{name} holds {{}} {count} times; write it once, where the text should go.")
         rate = self.teacher_rate
         _check(0.0 <= rate <= 1.0, f"teacher_update_rate is {rate}; it must lie between 0 and 1.")
         _check(

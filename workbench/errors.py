@@ -1,4 +1,4 @@
-"""Every error that a person can act on: one sentence that says what happened and what to do.
+"""Errors that a person can act on: one sentence that says what happened and what to do.
 
 Anything else that escapes is a bug and keeps its traceback. Each class also inherits the built-in
 exception that Python programmers would expect, so `except ValueError` keeps working.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class WorkbenchError(Exception):
-    """Root of the errors that are shown to people as a single sentence (exit status 2)."""
+    """Base of the errors that are shown to people as a single sentence (exit status 2)."""
 
 
 class ConfigError(WorkbenchError, ValueError):
@@ -24,7 +24,7 @@ class PluginError(WorkbenchError, ValueError):
 
 
 class FeedbackError(WorkbenchError, ValueError):
-    """Feedback cannot be attached (no such attempt, nothing said)."""
+    """Feedback cannot be attached (no such attempt, or no content)."""
 
 
 class PolicyError(WorkbenchError, RuntimeError):
@@ -36,7 +36,7 @@ class PromptError(WorkbenchError, ValueError):
 
 
 class CreditError(WorkbenchError, ValueError):
-    """What was scored of an attempt does not hold what is asked of it."""
+    """A credit lacks a context or number that was requested."""
 
 
 class NoSignalError(WorkbenchError, RuntimeError):

@@ -1,7 +1,7 @@
 """The probe: fixed prompts and completions on which an update's side effects are measured.
 
-The completions are drawn once from the base (adapter off) with a generator of their own, so every update of a run
-is measured on the same tokens. Knows nothing of tasks and files.
+The completions are drawn once from the reference policy (adapter off), from a seed of their own, so that every update
+of a run is measured on the same tokens. Knows nothing of tasks and files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from workbench.records import SideEffects
 
 @contextmanager
 def own_randomness(policy: Policy, seed: int) -> Iterator[None]:
-    """Inside the block the policy samples from `seed`; afterwards its random state is what it was."""
+    """Sample from `seed` inside the block; restore the policy's random state afterwards."""
     state = policy.generator.get_state()
     policy.generator.manual_seed(seed)
     try:
@@ -38,19 +38,19 @@ class Probe:
         self._prompts = [tuple(prompt) for prompt in prompts]
         with own_randomness(policy, 0):
             drawn = sample(policy, self._prompts, SamplingConfig(max_new_tokens=max_new_tokens), weights=BASE)
-        self._completions = [one.token_ids for one in drawn]
-        with policy.base():
-            self.base = self.measure(policy)  # the policy without its adapter, which no update changes
+        self._completions = [completion.token_ids for completion in drawn]
+        with policy.reference():
+            self.base = self.measure(policy)  # the reference policy, which no update changes
 
     def measure(self, policy: Policy) -> Side:
-        """The policy on the probe's N tokens, to be compared with itself later."""
+        """Capture the policy on the probe's N tokens, to be compared with itself later."""
         with torch.no_grad(), policy.untouched():
             return student_side(policy, completion_places(policy, self._prompts, self._completions), 1.0)
 
 
 def side_effects(before: Side, after: Side, base: Side) -> SideEffects:
-    """What became of the distributions at the probe's tokens: means over the tokens, nats."""
-    tokens = torch.zeros(len(before.hidden), dtype=torch.long, device=before.hidden.device)  # which ones, nobody asks
+    """Changes of the distributions at the probe's tokens: means over the tokens, nats."""
+    tokens = torch.zeros(len(before.hidden), dtype=torch.long, device=before.hidden.device)  # any will do
     both = two_sided(before, after, tokens)
     return SideEffects(
         kl_to_before=float(both.kl_student_teacher.mean()),

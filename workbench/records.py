@@ -1,7 +1,7 @@
 """The frozen records that flow between the parts of the workbench.
 
 Knows nothing of models, files or pages: plain data, convertible to and from JSON. Log-probabilities are
-in nats; `_ids` are token ids; `_s` are seconds. Anything that is shown to a person was one of these first.
+in nats; `_ids` are token ids; `_s` are seconds. Everything that a person sees was one of these first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FeedbackSource = Literal["environment", "person", "demonstration", "judge"]  # j
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One question and the way in which an answer to it is judged."""
+    """One question, and how answers to it are judged."""
 
     id: str  # "pack/name", unique within a run
     prompt: str  # the user's turn, as text
@@ -28,11 +28,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What an environment says of one attempt's text."""
+    """Verdict of an environment on one attempt's text."""
 
     reward: float  # 0 to 1
     passed: bool
-    feedback: str  # "" when there is nothing to say
+    feedback: str  # "" where there is none
     details: Mapping[str, Any] = field(default_factory=dict)  # e.g. {"tier": "bubblewrap", "examples": [...]}
 
 
@@ -52,11 +52,11 @@ class Attempt:
     temperature: float
     reward: float
     passed: bool
-    feedback: str  # the text in force: the environment's, or what a person made of it
+    feedback: str  # the text in force: the environment's, or as a person changed it
     feedback_source: FeedbackSource = "environment"
     details: Mapping[str, Any] = field(default_factory=dict)  # the judge's details, sandbox tier included
-    # Of an attempt that a person branched off another: that one's id, and where (tokens from 0) a token was forced.
-    # Its tokens before that place are the parent's; `sampling_logps` there are those of the parent.
+    # Of an attempt that a person branched off another: the other's id, and the position (from 0) of the forced token.
+    # Its tokens before that position are the parent's, and so are their `sampling_logps`.
     parent_id: str | None = None
     forced_at: int | None = None
     demonstration_id: str | None = None  # another attempt at the task that a person chose to show to its self-teacher
@@ -64,19 +64,19 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class SideEffects:
-    """What an update did to the policy beyond the attempts it used, measured on a fixed probe set."""
+    """Effects of an update on the policy beyond the attempts it used, measured on a fixed probe."""
 
     kl_to_before: float  # nats per token, mean over the probe's tokens, KL(before || after)
     entropy_before: float  # nats per token
     entropy_after: float
     held_out_before: float | None = None  # pass rate, 0 to 1; None where no held-out tasks exist
     held_out_after: float | None = None
-    kl_to_base: float | None = None  # nats per token, same tokens, KL(base || after); base: the adapter off
+    kl_to_base: float | None = None  # nats per token, same tokens, KL(reference policy || after)
 
 
 @dataclass(frozen=True, slots=True)
 class SignalReport:
-    """Why one attempt gives signal to an update, or why not."""
+    """Signal report of one attempt: whether an update learns from it, and why."""
 
     attempt_id: str
     used: bool
@@ -85,9 +85,9 @@ class SignalReport:
 
 @dataclass(frozen=True, slots=True)
 class UpdateReport:
-    """One committed update: what was asked, what was predicted, what the step did.
+    """One committed update: its prediction, and what the step did.
 
-    `predicted` is the push on each sampled token (minus the gradient of the loss with respect to its logit,
+    `predicted` is the logit push on each sampled token (minus the gradient of the loss with respect to its logit,
     scaled by the number of active tokens; + = the step should make the token likelier). `realised` is the
     change of its log-probability in nats, re-scored after the step. One tuple per used attempt, keyed by id.
     """

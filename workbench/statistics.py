@@ -1,8 +1,8 @@
-"""Numbers about rounds and experiments: rates and means with intervals, and how well an update did what was predicted.
+"""Statistics of rounds and experiments: rates and means with intervals, and the agreement of predicted and realised.
 
 Three kinds of interval, each where it holds: Wilson's for one proportion; Student's t for a mean over few seeds, where
-a bootstrap of five values would be too narrow; the percentile bootstrap over tasks or seeds for what is no mean (the
-attempts needed to reach a rate, ratios of them).
+a bootstrap of five values would be too narrow; the percentile bootstrap over tasks or seeds for quantities that are
+not means (the attempts needed to reach a rate, and ratios of them).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from workbench.credit.statistics import rank_correlation, sign_agreement
 
-NOISE = 1e-3  # nats: pushes and changes below this say nothing about a sign
+NOISE = 1e-3  # nats: the sign of a logit push or a change below this means nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +79,24 @@ def newcombe(passed: int, total: int, passed_before: int, total_before: int, z: 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number with the ends of its interval; NaN where nothing can be said, infinite where it was not reached."""
+    """A number with its interval; NaN where it cannot be estimated, infinite where it was not reached."""
 
     value: float
     low: float
     high: float
-    count: int  # what it was estimated from: seeds, tasks, ...
+    count: int  # number of units it was estimated from: seeds, tasks, ...
 
     def to_json(self) -> dict[str, float | None]:
-        """Plain data; what is not a finite number becomes None."""
+        """Plain data; numbers that are not finite become None."""
         return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
 
 
 def mean_estimate(
     values: Sequence[float], level: float = 0.95, *, within: tuple[float, float] = (-math.inf, math.inf)
 ) -> Estimate:
-    """The mean of independent values, with Student's t interval, cut to the values that the quantity can have.
+    """The mean of independent values with Student's t interval, clipped to the range of the quantity.
 
-    Without an interval (NaN) for fewer than two values.
+    Fewer than two values have no interval (NaN).
     """
     count = len(values)
     mean = float(np.mean(values)) if count else math.nan
@@ -126,7 +126,7 @@ def bootstrap_mean(values: Sequence[float], level: float = 0.9, *, draws: int = 
 
 
 def _between(value: float, drawn: Sequence[float], level: float, count: int) -> Estimate:
-    """With the percentile interval of what was drawn."""
+    """The value with the percentile interval of its bootstrap draws."""
     known = [number for number in drawn if not math.isnan(number)]
     if not known:
         return Estimate(value, math.nan, math.nan, count)
@@ -136,7 +136,7 @@ def _between(value: float, drawn: Sequence[float], level: float, count: int) -> 
 
 
 def agreement(predicted: Mapping[str, Sequence[float]], realised: Mapping[str, Sequence[float]]) -> tuple[float, float]:
-    """(sign agreement, Spearman's rho) of pushes and changes over all tokens; 0 where nothing stands above noise."""
+    """(sign agreement, Spearman's rho) of logit pushes and changes over all tokens; 0 where all are below the noise."""
     pushes = [value for values in predicted.values() for value in values]
     changes = [value for key in predicted for value in realised[key]]
     share = sign_agreement(pushes, changes, noise_floor=NOISE)

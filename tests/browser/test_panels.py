@@ -79,7 +79,7 @@ def test_branches_are_named_drawn_and_compared(new_page: Callable[..., Any], app
     assert "adapter distance" in page.locator(".wb-nodes").inner_text()
     page.fill("#branch-name textarea, #branch-name input", "again")
     page.click("#do-branch")
-    page.wait_for_selector("text=There already is a branch")
+    page.wait_for_selector("text=There is already a branch")
 
 
 def test_feedback_is_tried_marked_and_shown_a_demonstration(new_page: Callable[..., Any], app: str) -> None:

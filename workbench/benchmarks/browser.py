@@ -24,7 +24,7 @@ ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
+    """A loopback port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -33,7 +33,7 @@ def free_port() -> int:
 @contextmanager
 def chromium() -> Iterator[Any]:
     """Playwright's browser object over the system's Chromium. ConfigError where either is missing."""
-    path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
+    path = next((path for path in map(shutil.which, CHROMIUM) if path), None)
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -52,28 +52,28 @@ class App:
 
     address: str
     process: subprocess.Popen[bytes]
-    output: Path  # what it prints, both streams
+    output: Path  # both of its output streams
 
 
 @contextmanager
 def running(
     run: Path, flags: Sequence[str] = (), *, patience_s: float = 420.0, env: Mapping[str, str] | None = None
 ) -> Iterator[App]:
-    """The command `app` on a run, once it listens; the process ends with the block. `env`: more variables for it.
+    """Start the command `app` on this run and wait until it listens; it ends with the block. `env`: more variables.
 
-    Raises WorkbenchError, with what it said, when it ends before it listens or does not listen in time.
+    Raises WorkbenchError, with its output, where it ends before it listens or does not listen in time.
     """
     port = free_port()
     command = [sys.executable, "-m", "workbench", "app", "--run", str(run), "--port", str(port), *flags]
     with tempfile.NamedTemporaryFile(prefix="app-", suffix=".log") as log:
-        # Into a file: nobody reads along, and a full pipe would stop it.
+        # Into a file: nobody reads it meanwhile, and a full pipe would stop the program.
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **(env or {})})
         try:
             deadline = time.monotonic() + patience_s
             while not _listens(port):
                 if process.poll() is not None or time.monotonic() > deadline:
-                    said = Path(log.name).read_text(encoding="utf-8", errors="replace").strip()
-                    raise WorkbenchError(f"The page did not start; it said: {said or 'nothing'}")
+                    output = Path(log.name).read_text(encoding="utf-8", errors="replace").strip()
+                    raise WorkbenchError(f"The page did not start; its output: {output or 'none'}")
                 time.sleep(0.05)
             yield App(f"http://127.0.0.1:{port}/", process, Path(log.name))
         finally:

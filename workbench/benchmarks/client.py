@@ -1,4 +1,4 @@
-"""A program that talks to a running page over HTTP, as any other would. Knows nothing of what it asks for."""
+"""An HTTP client of a running page, as any program could be. Knows nothing of what the endpoints do."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import httpx
 
 
 class Refused(Exception):
-    """The page did not do it; its words are the page's one sentence."""
+    """The page refused; the message is its one sentence."""
 
 
 class Broken(Exception):
-    """The page answered as it never should: a bug's bare error, no answer, or none that can be read."""
+    """The page answered as it never should: with a bug's bare error, not at all, or unreadably."""
 
 
 class Page:
-    """One client with a connection of its own; not for several threads at once.
+    """One client with its own connection; not thread-safe.
 
-    `patience_s`: how long it waits for one answer.
+    `patience_s`: time to wait for one answer.
     """
 
     def __init__(self, address: str, patience_s: float = 600.0) -> None:
@@ -38,11 +38,11 @@ class Page:
         return {**info["named_endpoints"], **(info["unnamed_endpoints"] if private else {})}
 
     def ask(self, name: str, **values: Any) -> Any:
-        """What the named endpoint answers. Raises Refused or Broken."""
+        """Call the named endpoint and return its answer. Raises Refused or Broken."""
         return self.result(f"call/v2/{name}", values)
 
     def result(self, path: str, body: Any) -> Any:
-        """The answer to a request that joins the queue at `path`. Raises Refused or Broken."""
+        """Post a request that joins the queue at `path` and return its answer. Raises Refused or Broken."""
         joined = self.http.post(path, json=body)
         if joined.status_code == 503:
             raise Refused(str(joined.json()["detail"]))
@@ -53,10 +53,10 @@ class Page:
         kind, data = self._ending(f"call/any/{event}")  # the event's id alone counts
         if kind == "complete":
             return data[0] if isinstance(data, list) and len(data) == 1 else data
-        said = data.get("error") if isinstance(data, dict) else data
-        if not said:
-            raise Broken(f"{path} ended in a bug; the page's own output has it")
-        raise Refused(html.unescape(str(said)))
+        message = data.get("error") if isinstance(data, dict) else data
+        if not message:
+            raise Broken(f"{path} ended in a bug; see the page's own output")
+        raise Refused(html.unescape(str(message)))
 
     def _ending(self, path: str) -> tuple[str, Any]:
         """The last event of a stream of server-sent events: its kind and its data."""

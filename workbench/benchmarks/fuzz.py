@@ -1,9 +1,8 @@
-"""Nonsense sent to every endpoint of a real page: it is refused in words, changes nothing, and the page goes on.
+"""Nonsense sent to every endpoint of a real page: it is refused in words, changes nothing, and the page stays up.
 
-What there is to call comes from the page itself: Gradio's description of the named endpoints, and its configuration
-for the private ones behind buttons and timers, which anyone can call over HTTP as well. Hypothesis draws the inputs:
-a call that would be right with some of its arguments spoilt, any JSON in the places of a private handler, and requests
-that are no calls at all.
+The page itself lists its endpoints: Gradio describes the named ones, and its configuration has the private ones behind
+buttons and timers, which anyone can call over HTTP as well. Hypothesis draws the inputs: valid calls with some
+arguments spoilt, any JSON as input of a private handler, and requests that are no calls at all.
 """
 
 from __future__ import annotations
@@ -36,13 +35,13 @@ HOSTILE: tuple[str, ...] = (
 )
 BACKGROUND = ("credit", "held-out")  # kinds of events that the page may add by itself, whoever calls
 LONGEST_WAIT_S = 300.0
-# Not called: an input that happens to be right would start hours of work. Their refusals have tests of their own.
+# Not called: an input that happens to be valid would start hours of work. Their refusals have their own tests.
 EXPERIMENTS = ("/learn", "/hard_tasks", "/discover")
 
 
 @dataclass
-class Found:
-    """What was sent and what came back."""
+class Findings:
+    """Inputs sent, and the answers to them."""
 
     sent: Counter[str] = field(default_factory=Counter)  # by endpoint
     answers: Counter[str] = field(default_factory=Counter)  # done, refused in words, bare error, HTTP status
@@ -52,7 +51,7 @@ class Found:
 
 
 def fuzz(count: int, seed: int = 0) -> dict[str, Any]:
-    """The figures of `count` inputs to a fresh page with the embedded policy. ConfigError without Hypothesis."""
+    """Send `count` inputs to a fresh page with the embedded policy. Raises ConfigError without Hypothesis."""
     try:
         import hypothesis
     except ImportError:
@@ -73,51 +72,51 @@ def fuzz(count: int, seed: int = 0) -> dict[str, Any]:
                 phases=(hypothesis.Phase.generate,),
             )
             @hypothesis.given(target.inputs())
-            def send(one: tuple[str, Any]) -> None:
-                target.send(*one)
+            def send(request: tuple[str, Any]) -> None:
+                target.send(*request)
 
             try:
                 send()
                 alive = _serves(app)
             finally:
                 target.log.close()
-    found = target.found
+    findings = target.findings
     return {
-        "inputs": sum(found.sent.values()),
-        "endpoints": len(found.sent),
-        "inputs_by_endpoint": dict(sorted(found.sent.items())),
-        "answers": dict(found.answers),
-        "leaks": found.leaks,
-        "changes_by_refused_calls": found.changes,
-        "named_endpoints_without_a_reason": found.bare,
+        "inputs": sum(findings.sent.values()),
+        "endpoints": len(findings.sent),
+        "inputs_by_endpoint": dict(sorted(findings.sent.items())),
+        "answers": dict(findings.answers),
+        "leaks": findings.leaks,
+        "changes_by_refused_calls": findings.changes,
+        "named_endpoints_without_a_reason": findings.bare,
         "serves_afterwards": alive,
         "seed": seed,
     }
 
 
 def _serves(app: App) -> bool:
-    """Whether a fresh client still gets a round's first step."""
+    """True where a fresh client can still sample."""
     with Page(app.address, LONGEST_WAIT_S) as page:
         group = page.ask("sample", task=TASK, n=1, max_new_tokens=8)["attempts"]
         return app.process.poll() is None and len(group) == 1 and page.ask("status")["state"] == "ready"
 
 
 class _Target:
-    """The page under fire: what can be sent to it, and what is noted of its answers."""
+    """The page under test, the inputs for it, and a record of its answers."""
 
     def __init__(self, app: App, page: Page, run: Path, group: list[dict[str, Any]]) -> None:
-        self.app, self.page, self.found = app, page, Found()
+        self.app, self.page, self.findings = app, page, Findings()
         self.log = Run.open(run, read_only=True)
         self.secrets = (str(ROOT), str(run.parent), "Traceback (most recent", '.py", line', "site-packages")
-        self.own = httpx.Client(base_url=f"{app.address}gradio_api/", timeout=LONGEST_WAIT_S, trust_env=False)
-        self.named = {name: told for name, told in page.endpoints().items() if name not in EXPERIMENTS}
+        self.http = httpx.Client(base_url=f"{app.address}gradio_api/", timeout=LONGEST_WAIT_S, trust_env=False)
+        self.named = {name: info for name, info in page.endpoints().items() if name not in EXPERIMENTS}
         config = httpx.get(f"{app.address}config", trust_env=False).json()
         self.private: dict[str, list[dict[str, Any]]] = {}  # handlers of one name differ in the event alone
         for handler in config["dependencies"]:
             if handler["api_visibility"] != "public":
                 self.private.setdefault(re.sub(r"_\d+$", "", handler["api_name"]), []).append(handler)
-        ids = [one["id"] for one in group]
-        self.right = {  # arguments of these names are right with these values
+        ids = [attempt["id"] for attempt in group]
+        self.valid = {  # valid values of the arguments with these names
             "task": TASK,
             "attempt": ids[0],
             "attempts": ids,
@@ -163,30 +162,32 @@ class _Target:
         parameters = self.named[name]["parameters"]
         if not parameters:
             return st.just({})
-        names = [one["parameter_name"] for one in parameters]
-        typed = {one["parameter_name"]: st.one_of(_of_type(st, one["type"]), junk) for one in parameters}
+        names = [parameter["parameter_name"] for parameter in parameters]
+        typed = {
+            parameter["parameter_name"]: st.one_of(_of_type(st, parameter["type"]), junk) for parameter in parameters
+        }
 
         def fill(chosen: list[str]) -> Any:
-            spoilt = {*chosen, *(key for key in needed if key not in self.right)}
-            right = {key: st.just(self.right[key]) for key in names if key in self.right and key not in spoilt}
-            return st.fixed_dictionaries({**right, **{key: typed[key] for key in sorted(spoilt)}})
+            spoilt = {*chosen, *(key for key in needed if key not in self.valid)}
+            valid = {key: st.just(self.valid[key]) for key in names if key in self.valid and key not in spoilt}
+            return st.fixed_dictionaries({**valid, **{key: typed[key] for key in sorted(spoilt)}})
 
-        needed = [one["parameter_name"] for one in parameters if not one["parameter_has_default"]]
+        needed = [item["parameter_name"] for item in parameters if not item["parameter_has_default"]]
         return st.lists(st.sampled_from(names), min_size=1, unique=True).flatmap(fill)
 
     # What comes back ---------------------------------------------------------------------------------------------
-    def send(self, kind: str, given: Any) -> None:
-        """Send one input and note the answer."""
+    def send(self, kind: str, arguments: Any) -> None:
+        """Send one input and record the answer."""
         before = self._state()
-        label, done = getattr(self, f"_send_{kind}")(*given)
-        self.found.sent[label] += 1
+        label, done = getattr(self, f"_send_{kind}")(*arguments)
+        self.findings.sent[label] += 1
         if not done and (after := self._state()) != before:
-            self.found.changes.append(f"{label}: {given!r}: {before} became {after}"[:400])
+            self.findings.changes.append(f"{label}: {arguments!r}: {before} became {after}"[:400])
 
     def _send_named(self, name: str, values: dict[str, Any]) -> tuple[str, bool]:
         done = self._answered(name, f"call/v2{name}", values)
         if not done and self.last == "bare error":
-            self.found.bare.append(f"{name} {values!r}"[:400])
+            self.findings.bare.append(f"{name} {values!r}"[:400])
         return name, done
 
     def _send_private(self, which: tuple[str, int], data: list[Any], event: Any) -> tuple[str, bool]:
@@ -195,41 +196,41 @@ class _Target:
         return f"private {stem}", self._answered(stem, "queue/join", body)
 
     def _answered(self, label: str, path: str, body: Any) -> bool:
-        """Whether a call was done; what it said is noted."""
+        """Make a call and record its answer; True where it was done."""
         try:
             self.page.result(path, body)
-            said, self.last = "", "done"
+            answer, self.last = "", "done"
         except Refused as refusal:
-            said, self.last = str(refusal), "refused in words"
+            answer, self.last = str(refusal), "refused in words"
         except Broken as bug:
-            said, self.last = str(bug), "bare error"
-        except (UnicodeEncodeError, ValueError):  # our own client cannot spell it
-            said, self.last = "", "not sent"
-        self._note(label, said, body)
+            answer, self.last = str(bug), "bare error"
+        except (UnicodeEncodeError, ValueError):  # our own client cannot encode it
+            answer, self.last = "", "not sent"
+        self._note(label, answer, body)
         return self.last == "done"
 
     def _send_raw(self, route: str, method: str, body: Any) -> tuple[str, bool]:
         try:
-            given = {"content": body} if isinstance(body, bytes) else {"json": body}
-            with self.own.stream(method, route, **given) as stream:
-                said = next(stream.iter_text(10_000), "")  # the start: some routes never end
+            content = {"content": body} if isinstance(body, bytes) else {"json": body}
+            with self.http.stream(method, route, **content) as stream:
+                answer = next(stream.iter_text(10_000), "")  # the start: some routes never end
             self.last = f"HTTP {stream.status_code}"
         except (UnicodeEncodeError, ValueError):
-            said, self.last = "", "not sent"
+            answer, self.last = "", "not sent"
         except httpx.TransportError:  # a server may hang up on a body that it does not want
-            said, self.last = "", "connection closed"
-        if route != "upload":  # it tells where the file lies, as Gradio means it to
-            self._note(route, said, body)
+            answer, self.last = "", "connection closed"
+        if route != "upload":  # it returns the file's path, as Gradio intends
+            self._note(route, answer, body)
         return f"{method} {route}", self.last == "HTTP 200"
 
-    def _note(self, label: str, said: str, sent: Any) -> None:
-        self.found.answers[self.last] += 1
+    def _note(self, label: str, answer: str, sent: Any) -> None:
+        self.findings.answers[self.last] += 1
         echoed = repr(sent)
-        if any(secret in said and secret not in echoed for secret in self.secrets):
-            self.found.leaks.append(f"{label}: {said}"[:600])
+        if any(secret in answer and secret not in echoed for secret in self.secrets):
+            self.findings.leaks.append(f"{label}: {answer}"[:600])
 
     def _state(self) -> tuple[int, str]:
-        """How many events the log has that only a call can have caused, and the head."""
+        """Number of events in the log that only a call can have caused, and the head."""
         events = [event for event in self.log.events() if event.kind not in BACKGROUND]
         return len(events), next(
             (str(e.data.get("to", e.data.get("head"))) for e in events[::-1] if e.kind == "head"), ""
@@ -237,7 +238,7 @@ class _Target:
 
 
 def _junk(st: Any) -> Any:
-    """Any JSON, and what people break programs with."""
+    """Any JSON, and strings that commonly break programs."""
     leaves = st.one_of(
         st.none(),
         st.booleans(),
@@ -257,7 +258,7 @@ def _junk(st: Any) -> Any:
 def _of_type(st: Any, schema: dict[str, Any]) -> Any:
     """Values of a JSON type, any of them."""
     if "oneOf" in schema:
-        return st.one_of(*[_of_type(st, one) for one in schema["oneOf"]])
+        return st.one_of(*[_of_type(st, alternative) for alternative in schema["oneOf"]])
     return {
         "string": st.one_of(st.text(max_size=40), st.sampled_from(HOSTILE)),
         "integer": st.one_of(st.integers(max_value=0), st.integers(min_value=10**6)),

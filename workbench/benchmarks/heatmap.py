@@ -81,32 +81,32 @@ def time_heatmap(repetitions: int) -> dict[str, Any]:
         page.set_content(f"<!doctype html><style>{heatmap.style()}</style><body></body>")
         page.evaluate(heatmap.script())
         busy = _main_thread(page)
-        found = []
+        samples = []
         for _ in range(1 + repetitions):
             busy()
             painted = page.evaluate(_PAINT, first)
-            found.append({**painted, "cpu": busy(), **page.evaluate(_POINT, POINTS)})
-        found = found[1:]
-    assert all(one["tokens"] == TOKENS for one in found)
-    times = {name: [value for one in found for value in one[name]] for name in ("hover", "map", "key")}
+            samples.append({**painted, "cpu": busy(), **page.evaluate(_POINT, POINTS)})
+        samples = samples[1:]
+    assert all(sample["tokens"] == TOKENS for sample in samples)
+    times = {name: [value for sample in samples for value in sample[name]] for name in ("hover", "map", "key")}
     return {
         "attempts": ATTEMPTS,
         "tokens": TOKENS,
         "payload_bytes": len(first.encode()),
         "file_bytes": len(heatmap.to_html(credits).encode()),
-        "paint_ms": statistics.median(one["paint"] for one in found),
-        "paint_cpu_ms": statistics.median(one["cpu"] for one in found),  # of the page's thread: without what else runs
-        "paint_worst_ms": max(one["paint"] for one in found),
+        "paint_ms": statistics.median(sample["paint"] for sample in samples),
+        "paint_cpu_ms": statistics.median(sample["cpu"] for sample in samples),  # of the page's main thread alone
+        "paint_worst_ms": max(sample["paint"] for sample in samples),
         "hover_ms": statistics.median(times["hover"]),
         "hover_worst_ms": max(times["hover"]),
         "map_hover_ms": statistics.median(times["map"]),
         "key_ms": statistics.median(times["key"]),
-        "view_ms": statistics.median(one["view"] for one in found),
+        "view_ms": statistics.median(sample["view"] for sample in samples),
     }
 
 
 def _main_thread(page: Any) -> Callable[[], float]:
-    """Asked after each paint: the milliseconds of processor time of the page's main thread since it was asked last."""
+    """A clock that returns the main thread's processor time since its last call, in milliseconds."""
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable", {"timeDomain": "threadTicks"})
     last = 0.0
@@ -121,7 +121,7 @@ def _main_thread(page: Any) -> Callable[[], float]:
 
 
 def _made(seed: int) -> TokenCredit:
-    """Numbers as a policy gives them: most near nothing, some far from it."""
+    """Make a credit with realistic numbers: most near 0, some far from it."""
     draw = random.Random(seed)
 
     def series(low: float, high: float) -> tuple[float, ...]:

@@ -3,8 +3,8 @@
 `credit`: all per-token quantities of two sides; the peer projects both sides and takes the log-softmax of both whole
 tensors of logits. `loss`: reverse KL over the whole vocabulary, and over the top 20 with a tail (the default of an
 update), forward and gradient at the student's hidden states; the peers are the same loss written in PyTorch and, where
-they are installed, TRL's own function, and on CUDA, for the whole vocabulary, Liger's fused head. Below that lies the
-time of the three matmuls that nobody can do without: both projections, and the gradient's way back through one.
+they are installed, TRL's own function, and on CUDA, for the whole vocabulary, Liger's fused head. The lower bound is
+the time of the three unavoidable matmuls: both projections, and the backward pass through one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MODES: tuple[DistillationMode, ...] = ("full_logits", "topk_logits")  # of the l
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What is measured: tokens of an attempt, width of the hidden states."""
+    """Size of the problem: tokens of an attempt, width of the hidden states."""
 
     tokens: int
     hidden: int
@@ -42,23 +42,23 @@ class Shape:
 
 
 def default_shape(device: torch.device) -> Shape:
-    """On the CPU, fewer tokens and a narrower model, so that the benchmark ends in a minute or two."""
+    """The size for a device; smaller on the CPU, so that the benchmark ends in a minute or two."""
     return Shape(2048, 2560) if device.type == "cuda" else Shape(512, 128)
 
 
 def device_here() -> torch.device:
-    """CUDA where there is some."""
+    """CUDA where there is a GPU, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def dtypes(device: torch.device) -> tuple[torch.dtype, ...]:
-    """What policies are held in: on the CPU always fp32."""
+    """Precisions that policies are held in: on the CPU always fp32."""
     return (torch.float32, torch.bfloat16) if device.type == "cuda" else (torch.float32,)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Of one precision. Ratios are ours / the peer's; time against the fastest peer, memory against the plain one."""
+    """Result of one precision. Ratios are ours / the peer's: time to the fastest peer, memory to the plain one."""
 
     what: str
     dtype: str
@@ -73,7 +73,7 @@ class Result:
 
 
 def bench_credit(shape: Shape, repetitions: int, device: torch.device) -> list[Result]:
-    """Reading."""
+    """Measure reading: all quantities of both sides."""
     results = []
     for dtype in dtypes(device):
         sides = _draw(shape, dtype, device)
@@ -86,7 +86,7 @@ def bench_credit(shape: Shape, repetitions: int, device: torch.device) -> list[R
 
 
 def bench_loss(shape: Shape, repetitions: int, device: torch.device) -> list[Result]:
-    """Learning."""
+    """Measure learning: loss and gradient."""
     results = []
     for dtype in dtypes(device):
         sides = _draw(shape, dtype, device)
@@ -102,17 +102,17 @@ def _loss_contenders(sides: _Sides, mode: DistillationMode) -> dict[str, Callabl
         assert teacher is not None
         return distillation_losses(student, teacher, sides.token_ids[rows], distillation)
 
-    whole = mode == "full_logits"
-    found: dict[str, Callable[[], object]] = {
+    full = mode == "full_logits"
+    contenders: dict[str, Callable[[], object]] = {
         FLOOR: partial(_three_matmuls, sides),
         "workbench": partial(learn, sides.student, sides.teacher, sides.token_ids, row_loss),
-        "eager": partial(_backward, sides, _eager_loss if whole else _eager_top_k_loss),
+        "eager": partial(_backward, sides, _eager_loss if full else _eager_top_k_loss),
     }
     if importlib.util.find_spec("trl") is not None:
-        found["TRL"] = partial(_backward, sides, _trl_loss if whole else _trl_top_k_loss)
-    if whole and sides.hidden.is_cuda and importlib.util.find_spec("liger_kernel") is not None:
-        found["Liger JSD"] = _liger(sides)
-    return found
+        contenders["TRL"] = partial(_backward, sides, _trl_loss if full else _trl_top_k_loss)
+    if full and sides.hidden.is_cuda and importlib.util.find_spec("liger_kernel") is not None:
+        contenders["Liger JSD"] = _liger(sides)
+    return contenders
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ def _backward(sides: _Sides, loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor
 
 
 def _liger(sides: _Sides) -> Callable[[], object]:
-    """Its pure distillation; it computes the gradient of the head too, which here is frozen."""
+    """Liger's pure distillation; it also computes the gradient of the head, which is frozen here."""
     from liger_kernel.chunked_loss import LigerFusedLinearJSDLoss
 
     fused = LigerFusedLinearJSDLoss(weight_hard_loss=0.0, weight_soft_loss=1.0, beta=1.0)

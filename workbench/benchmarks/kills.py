@@ -1,9 +1,9 @@
-"""kill -9 on the real programs: whatever they had acknowledged is in the log, the run is sound, and life goes on.
+"""kill -9 on the real programs: all that they had acknowledged is in the log, the run is sound, and work goes on.
 
 A command acknowledges an event by printing its line, the page by answering an endpoint. Kills come at random moments
 between start and end of a program, and once at every fail point of the commit path. After each of them, in this order:
-what was in the log before is still its beginning, every acknowledged event is there, `verify` finds nothing, a whole
-round runs (attempts, feedback, update), and its undo is bit-exact.
+the log still begins as it did before, every acknowledged event is there, `verify` reports nothing, a whole round runs
+(attempts, feedback, update), and its undo is bit-exact.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LATER = 4  # the other fail points are reached many times: the first, and this o
 
 @dataclass
 class Tally:
-    """What became of the kills so far."""
+    """Results of the kills so far."""
 
     kills: Counter[str] = field(default_factory=Counter)  # by program, or by fail point
     acknowledged: int = 0
@@ -51,7 +51,7 @@ class Tally:
     problems: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data."""
+        """Plain data."""
         return {
             "kills": dict(self.kills),
             "acknowledged_events": self.acknowledged,
@@ -95,7 +95,7 @@ class Harness:
         program = self._command("learn", path, functools.partial(_arm, moment, occurrence))
         name = f"{moment}, time {occurrence}"
         if program.end() != -signal.SIGKILL:
-            self.tally.problems.append(f"{name}: not reached; it said {program.lines()[-2:]}")
+            self.tally.problems.append(f"{name}: not reached; its output ends with {program.lines()[-2:]}")
             return
         self.tally.kills[name] += 1
         self._check(path, [], [_printed(line) for line in program.lines() if line.startswith('{"event"')], name)
@@ -107,11 +107,11 @@ class Harness:
             "update": ["--steps", "1"],
         }[kind]
         flags = ["--run", str(path), "--device", "cpu", "--json"]
-        said = self.folder / f"said-{next(self._numbers)}"
-        return Program(["-m", "workbench", kind, *arguments, *flags], said, prepare)
+        output = self.folder / f"output-{next(self._numbers)}"
+        return Program(["-m", "workbench", kind, *arguments, *flags], output, prepare)
 
     def _duration(self, kind: str) -> float:
-        """How long a command takes; a learning run, which would go on: until its second update is acknowledged."""
+        """Seconds that a command takes; of a learning run, until its second update is acknowledged."""
         if kind not in self._durations:
             path = self.folder / f"unhurried-{kind}"
             if kind == "update":
@@ -127,12 +127,12 @@ class Harness:
         return self._durations[kind]
 
     def _kill_page(self, path: Path) -> list[tuple[str, str]]:
-        """The page, asked for one thing after another by a client and killed meanwhile; what it had answered."""
+        """Kill the page while a client calls one endpoint after another; return what it had answered."""
         from gradio_client import Client
 
         port = free_port()
         arguments = ["-m", "workbench", "app", "--run", str(path), "--port", str(port), "--device", "cpu"]
-        program = Program(arguments, self.folder / f"said-{next(self._numbers)}")
+        program = Program(arguments, self.folder / f"output-{next(self._numbers)}")
         if not program.wait_until(lambda: _listens(port)):
             raise RuntimeError(f"The page ended: {program.lines()[-3:]}")
         client = Client(f"http://127.0.0.1:{port}/", verbose=False)
@@ -150,14 +150,14 @@ class Harness:
 
     # Checking ----------------------------------------------------------------------------------------------------
     def _check(self, path: Path, before: list[Event], answered: list[tuple[str, str]], name: str) -> list[Event]:
-        """Everything that must hold after a kill; what does not becomes a problem. Returns the log after the kill."""
+        """Check everything that must hold after a kill, recording what does not; return the log after the kill."""
         problems = self.tally.problems
         self.tally.acknowledged += len(answered)
         after = _log(path)
         if after[: len(before)] != before:
             problems.append(f"{name}: the log no longer begins as it did before")
         known = {identity for event in after for identity in _identities(event)}
-        problems += [f"{name}: {what} was acknowledged and is lost" for what in answered if what not in known]
+        problems += [f"{name}: {event} was acknowledged and is lost" for event in answered if event not in known]
         if after:
             problems += [f"{name}: {problem}" for problem in verify(path).problems]
         try:
@@ -167,7 +167,7 @@ class Harness:
         return after
 
     def _round(self, path: Path) -> list[str]:
-        """One round on the run as a new process would do it; what is wrong with its undo."""
+        """Make one round on the run as a new process would; return the problems with its undo."""
         with Run.open(path) as run:
             initialise_policy(self.policy, run, self.config)
             with Workbench(run, self.policy, self.config) as workbench:
@@ -178,9 +178,9 @@ class Harness:
                     name="never-passed",
                 )
                 group = workbench.attempt(task, 2, sampling=SHORT)
-                said = workbench.give_feedback(group[0], text="largest first")
+                criticised = workbench.give_feedback(group[0], text="largest first")
                 before, head = self.policy.state(), workbench.head
-                report = workbench.update([said, *group[1:]], ONE_STEP)
+                report = workbench.update([criticised, *group[1:]], ONE_STEP)
                 moved = self.policy.state()
                 problems = [] if not _equal(before, moved) else ["an update after the kill changed nothing"]
                 workbench.undo()
@@ -193,7 +193,7 @@ class Harness:
 
 
 def bench_kills(count: int, seed: int, progress: Callable[[str], None]) -> dict[str, Any]:
-    """`count` kills at random moments, spread over the programs, and one at every fail point of the commit path."""
+    """Kill `count` times at random moments, spread over the programs, and at every fail point of the commit path."""
     started = time.monotonic()
     points = [
         (moment, occurrence)
@@ -214,26 +214,26 @@ def bench_kills(count: int, seed: int, progress: Callable[[str], None]) -> dict[
         for moment, occurrence in points if count >= len(points) else points[:: len(points) // count]:
             harness.kill_at(moment, occurrence)
             progress(f"{moment}, time {occurrence}; {len(harness.tally.problems)} problems")
-    found = harness.tally.to_json()
-    at_points = {name: number for name, number in found.pop("kills").items() if name not in random_kills}
+    tally = harness.tally.to_json()
+    at_points = {name: number for name, number in tally.pop("kills").items() if name not in random_kills}
     return {
         "random_kills": random_kills,
         "kills_at_fail_points": at_points,
-        **found,
+        **tally,
         "seed": seed,
         "seconds": time.monotonic() - started,
     }
 
 
 def _plan(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Directories and programs without end: a run that a killed learning run began is used by all the others."""
+    """Yield directories and programs without end: each run is begun by a learning run and used by all the others."""
     for number in range(10**9):
         for kind in ("learn", "app", "attempt", "update", "attempt", "update"):
             yield folder / f"run-{number}", kind
 
 
 def _ask(client: Any, answered: list[tuple[str, str]], failed: list[Exception]) -> None:
-    """Rounds over the page's endpoints until it dies; each answer becomes what must be in the log."""
+    """Make rounds over the page's endpoints until it dies, recording what must be in the log."""
     try:
         for number in range(10**9):
             group = client.predict("house-rules/sort-take-1", 2, api_name="/sample")["attempts"]
@@ -241,7 +241,7 @@ def _ask(client: Any, answered: list[tuple[str, str]], failed: list[Exception]) 
             text = f"largest first, {number}"
             client.predict(group[0]["id"], text, api_name="/feedback")
             answered.append(("feedback", f"{group[0]['id']}: {text}"))
-            report = client.predict([one["id"] for one in group], {"steps": 1}, api_name="/update")
+            report = client.predict([attempt["id"] for attempt in group], {"steps": 1}, api_name="/update")
             answered.append(("update", report["update_id"]))
             if number % 2:
                 client.predict(api_name="/undo")
@@ -252,18 +252,18 @@ def _ask(client: Any, answered: list[tuple[str, str]], failed: list[Exception]) 
 def _identities(event: Event) -> list[tuple[str, str]]:
     """The names under which an event can have been acknowledged."""
     data = event.data
-    told = {
+    named = {
         "attempt": lambda: data["id"],
         "feedback": lambda: f"{data['attempt_id']}: {data['text']}",
         "update": lambda: data["update_id"],
     }
     names = [(event.kind, f"event {event.id}")]
-    return [*names, (event.kind, told[event.kind]())] if event.kind in told else names
+    return [*names, (event.kind, named[event.kind]())] if event.kind in named else names
 
 
 def _printed(line: str) -> tuple[str, str]:
-    said = json.loads(line)
-    return said["kind"], f"event {said['event']}"
+    printed = json.loads(line)
+    return printed["kind"], f"event {printed['event']}"
 
 
 def _log(path: Path) -> list[Event]:
@@ -273,7 +273,7 @@ def _log(path: Path) -> list[Event]:
         with Run.open(path, read_only=True) as run:
             return run.events()
     except RunError:
-        # Killed before the log had its schema: nothing can have been acknowledged, and opening it begins it again.
+        # Killed before the log had its schema: nothing can have been acknowledged, and opening starts it again.
         return []
 
 
@@ -292,7 +292,7 @@ def _listens(port: int) -> bool:
 
 
 def _arm(moment: str, occurrence: int) -> None:
-    """In the program's process: the n-th time that the commit path reaches this moment is its end."""
+    """Kill this process, the program's, the n-th time that the commit path reaches this moment."""
     reached = 0
 
     def fail_point(name: str) -> None:

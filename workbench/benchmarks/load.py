@@ -1,7 +1,7 @@
 """Many clients at once on one real page: nobody gets another's answer, nothing acknowledged is missing, memory stays.
 
 Each client works on the tasks of a house of its own, so that an answer about another task or attempt is found out. The
-clock and the number of clients bound it. What the clients were told is compared with the run's log afterwards.
+clock and the number of clients bound it. Their answers are compared with the run's log afterwards.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ WEIGHTS = {
 
 
 @dataclass
-class Told:
-    """What one client was told, for the comparison with the log."""
+class Answers:
+    """Answers to one client, for the comparison with the log."""
 
     attempts: set[str] = field(default_factory=set)
     feedback: set[tuple[str, str]] = field(default_factory=set)  # (attempt, text)
@@ -59,43 +59,43 @@ class Told:
 
 
 class Client:
-    """One person at work: samples, gives feedback, looks, updates, undoes, all by chance and by the client's number."""
+    """One person at work: samples, gives feedback, looks, updates, undoes, at random from the client's own seed."""
 
     def __init__(self, number: int, page: Page) -> None:
-        self.page, self.told = page, Told()
+        self.page, self.answers = page, Answers()
         self.task = f"house-rules@{FIRST_HOUSE + number}/{TASKS[0]}"
         self.name = f"client {number}"
         self.draw = random.Random(number)
         self.newest: list[dict[str, Any]] = []  # the newest group
-        self.said: dict[str, str] = {}  # attempt -> the feedback that was acknowledged last
+        self.given: dict[str, str] = {}  # attempt -> the feedback that was acknowledged last
 
     def work(self, until: float) -> None:
-        """Ask for one thing after the other until the clock (time.monotonic) shows `until`."""
+        """Call one endpoint after another until the clock (time.monotonic) shows `until`."""
         while time.monotonic() < until:
             name = self.draw.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
             if name in ("feedback", "credit", "update") and not self.newest:
                 name = "sample"
-            if name == "checkout" and not self.told.updates:
+            if name == "checkout" and not self.answers.updates:
                 name = "status"
             started = time.monotonic()
             try:
                 getattr(self, name)()
             except Refused as refusal:
-                self.told.refused[f"{name}: {refusal}"] += 1
+                self.answers.refused[f"{name}: {refusal}"] += 1
             except Broken as bug:
-                self.told.broken.append(f"{name}: {bug}")
-            self.told.waits_s.setdefault(name, []).append(time.monotonic() - started)
+                self.answers.broken.append(f"{name}: {bug}")
+            self.answers.waits_s.setdefault(name, []).append(time.monotonic() - started)
 
-    def check(self, holds: bool, what: str) -> None:
-        """Note an answer that was not about this client's own."""
+    def check(self, holds: bool, mistake: str) -> None:
+        """Record an answer that belongs to somebody else."""
         if not holds:
-            self.told.mixed_up.append(f"{self.name}: {what}")
+            self.answers.mixed_up.append(f"{self.name}: {mistake}")
 
     def sample(self) -> None:
         group = self.page.ask("sample", task=self.task, n=2, max_new_tokens=48)["attempts"]
-        self.check(all(one["task_id"] == self.task for one in group), "attempts at another task")
-        self.check(len({one["group_id"] for one in group}) <= 1, "attempts of two groups")
-        self.told.attempts |= {one["id"] for one in group}
+        self.check(all(attempt["task_id"] == self.task for attempt in group), "attempts at another task")
+        self.check(len({attempt["group_id"] for attempt in group}) <= 1, "attempts of two groups")
+        self.answers.attempts |= {attempt["id"] for attempt in group}
         self.newest = group or self.newest  # a stop may leave nothing
 
     def feedback(self) -> None:
@@ -103,16 +103,16 @@ class Client:
         text = f"{self.name} says {self.draw.random()}"
         changed = self.page.ask("feedback", attempt=attempt, text=text)
         self.check((changed["id"], changed["feedback"]) == (attempt, text), "another feedback")
-        self.told.feedback.add((attempt, text))
-        self.said[attempt] = text
+        self.answers.feedback.add((attempt, text))
+        self.given[attempt] = text
 
     def credit(self) -> None:
         attempt = self.draw.choice(self.newest)
         answer = self.page.ask("credit", attempt=attempt["id"])
-        own = [token["id"] for token in answer["tokens"]] == list(attempt["token_ids"])
-        self.check(own, "the credit of another attempt")
-        if attempt["id"] in self.said:
-            self.check(self.said[attempt["id"]] in answer["teacher_prompt"], "a teacher that read another feedback")
+        token_ids = [token["id"] for token in answer["tokens"]]
+        self.check(token_ids == list(attempt["token_ids"]), "the credit of another attempt")
+        if attempt["id"] in self.given:
+            self.check(self.given[attempt["id"]] in answer["teacher_prompt"], "a teacher that read another feedback")
 
     def judge(self) -> None:
         verdict = self.page.ask("judge", task=self.task, text=f"def f(xs):\n    raise NameError({self.name!r})")
@@ -127,13 +127,13 @@ class Client:
     def tasks(self) -> None:
         pack = self.task.partition("/")[0]
         listed = self.page.ask("tasks", pack=pack)  # refused until the run has a task of this house
-        self.check(all(one["id"].startswith(f"{pack}/") for one in listed), "tasks of another house")
+        self.check(all(task["id"].startswith(f"{pack}/") for task in listed), "tasks of another house")
 
     def update(self) -> None:
-        ids = [one["id"] for one in self.newest]
+        ids = [attempt["id"] for attempt in self.newest]
         report = self.page.ask("update", attempts=ids)
         self.check([entry["attempt_id"] for entry in report["ledger"]] == ids, "an update on other attempts")
-        self.told.updates.add(report["update_id"])
+        self.answers.updates.add(report["update_id"])
 
     def undo(self) -> None:
         self._move("undo")
@@ -142,39 +142,39 @@ class Client:
         self._move("redo")
 
     def checkout(self) -> None:
-        chosen = self.draw.choice(sorted(self.told.updates))
+        chosen = self.draw.choice(sorted(self.answers.updates))
         self.check(self._move("checkout", update_id=chosen) == chosen, "another head")
 
     def _move(self, verb: str, **values: str) -> str:
         head = self.page.ask(verb, **values)["head"]
-        self.told.moves += 1
+        self.answers.moves += 1
         return str(head)
 
     def held_out(self) -> None:
         self.page.ask("held_out")
-        self.told.measured += 1
+        self.answers.measured += 1
 
     def stop(self) -> None:
         self.page.ask("stop")
 
 
 def load(clients: int, seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
-    """The figures of `clients` at work for `seconds` on a fresh run with the embedded policy."""
+    """Let `clients` work for `seconds` on a fresh run with the embedded policy."""
     with tempfile.TemporaryDirectory(prefix="load-") as folder:
         run = Path(folder) / "run"
         with running(run) as app:
             wait_until_ready(app)
             with Page(app.address) as page:
                 not_asked = sorted({name.strip("/") for name in page.endpoints()} - set(WEIGHTS))
-            told, memory = _work(app, clients, seconds, tell)
-        lost = _missing(run, told)
+            answers, memory = _work(app, clients, seconds, tell)
+        lost = _missing(run, answers)
     return {
         "clients": clients,
         "seconds": seconds,
         "endpoints_not_asked": not_asked,
-        **_answers(told),
-        "mixed_up": [one for client in told for one in client.mixed_up],
-        "broken": [one for client in told for one in client.broken],
+        **_answers(answers),
+        "mixed_up": [mistake for client in answers for mistake in client.mixed_up],
+        "broken": [bug for client in answers for bug in client.broken],
         "lost": lost,
         **_memory(memory),
     }
@@ -192,8 +192,8 @@ def wait_until_ready(app: App, patience_s: float = 420.0) -> None:
 
 def _work(
     app: App, clients: int, seconds: float, tell: Callable[[str], None]
-) -> tuple[list[Told], list[tuple[float, int, int]]]:
-    """What each client was told; (seconds since the start, answers so far, resident bytes of the page) meanwhile."""
+) -> tuple[list[Answers], list[tuple[float, int, int]]]:
+    """Answers to each client; (seconds since the start, answers so far, resident bytes of the page) meanwhile."""
     started = time.monotonic()
     pages = [Page(app.address) for _ in range(clients)]
     workers = [Client(number, page) for number, page in enumerate(pages)]
@@ -202,29 +202,29 @@ def _work(
         thread.start()
     memory = []
     while any(thread.is_alive() for thread in threads):
-        answered = sum(len(waits) for worker in workers for waits in list(worker.told.waits_s.values()))
+        answered = sum(len(waits) for worker in workers for waits in list(worker.answers.waits_s.values()))
         memory.append((time.monotonic() - started, answered, resident_bytes(app.process.pid)))
         tell(f"{memory[-1][0]:.0f} s: {answered} answers, {memory[-1][2] / 2**20:.0f} MiB")
         time.sleep(PACE_S)
     for page in pages:
         page.http.close()
-    return [worker.told for worker in workers], memory
+    return [worker.answers for worker in workers], memory
 
 
-def _missing(run: Path, told: list[Told]) -> list[str]:
-    """What clients were told that the log does not hold."""
+def _missing(run: Path, answers: list[Answers]) -> list[str]:
+    """Acknowledged events that the log does not hold."""
     with Run.open(run, read_only=True) as opened:
         events = opened.events()
     data = {kind: [event.data for event in events if event.kind == kind] for kind in {event.kind for event in events}}
-    attempts = {one["id"] for one in data.get("attempt", [])}
-    feedback = {(one["attempt_id"], one["text"]) for one in data.get("feedback", [])}
-    updates = {one["update_id"] for one in data.get("update", [])}
-    lost = [f"attempt {one}" for client in told for one in client.attempts - attempts]
-    lost += [f"feedback {one}" for client in told for one in client.feedback - feedback]
-    lost += [f"update {one}" for client in told for one in client.updates - updates]
+    attempts = {attempt["id"] for attempt in data.get("attempt", [])}
+    feedback = {(change["attempt_id"], change["text"]) for change in data.get("feedback", [])}
+    updates = {update["update_id"] for update in data.get("update", [])}
+    lost = [f"attempt {name}" for client in answers for name in client.attempts - attempts]
+    lost += [f"feedback {name}" for client in answers for name in client.feedback - feedback]
+    lost += [f"update {name}" for client in answers for name in client.updates - updates]
     for kind, acknowledged in (
-        ("head", sum(client.moves for client in told)),
-        ("held-out", sum(client.measured for client in told)),
+        ("head", sum(client.moves for client in answers)),
+        ("held-out", sum(client.measured for client in answers)),
     ):
         logged = len(data.get(kind, []))
         if logged < acknowledged:
@@ -232,13 +232,13 @@ def _missing(run: Path, told: list[Told]) -> list[str]:
     return lost
 
 
-def _answers(told: list[Told]) -> dict[str, Any]:
-    """How many answers there were, and how evenly the clients waited for those that the policy is needed for."""
+def _answers(answers: list[Answers]) -> dict[str, Any]:
+    """Number of answers, and the spread over clients of the waits for those that need the policy."""
     model = set(WEIGHTS) - {"status", "alarms", "stop"}
-    waits = [[s for name, times in client.waits_s.items() if name in model for s in times] for client in told]
-    refused: Counter[str] = sum((client.refused for client in told), Counter())
+    waits = [[s for name, times in client.waits_s.items() if name in model for s in times] for client in answers]
+    refused: Counter[str] = sum((client.refused for client in answers), Counter())
     by_name: dict[str, list[float]] = {}
-    for client in told:
+    for client in answers:
         for name, times in client.waits_s.items():
             by_name.setdefault(name, []).extend(times)
     medians = [statistics.median(times) for times in waits if times]
@@ -250,11 +250,11 @@ def _answers(told: list[Told]) -> dict[str, Any]:
         "wait_s_per_client": _spread(medians),  # of each client's median
         "longest_wait_s": max(max(times) for times in by_name.values()),
         "acknowledged": {
-            "attempts": sum(len(client.attempts) for client in told),
-            "feedback": sum(len(client.feedback) for client in told),
-            "updates": sum(len(client.updates) for client in told),
-            "moves of the head": sum(client.moves for client in told),
-            "held-out": sum(client.measured for client in told),
+            "attempts": sum(len(client.attempts) for client in answers),
+            "feedback": sum(len(client.feedback) for client in answers),
+            "updates": sum(len(client.updates) for client in answers),
+            "moves of the head": sum(client.moves for client in answers),
+            "held-out": sum(client.measured for client in answers),
         },
         "refused": sum(refused.values()),
         "refused_for": dict(_reasons(refused)),
@@ -263,10 +263,10 @@ def _answers(told: list[Told]) -> dict[str, Any]:
 
 def _reasons(refused: Counter[str]) -> Counter[str]:
     """Refusals by endpoint and the sentence's first words: ids differ, reasons do not."""
-    found: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
     for sentence, count in refused.items():
-        found[" ".join(sentence.split()[:7])] += count
-    return found
+        reasons[" ".join(sentence.split()[:7])] += count
+    return reasons
 
 
 def _spread(values: list[float]) -> dict[str, float]:

@@ -20,14 +20,14 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one contender."""
+    """Time and memory of one contender."""
 
     median_s: float
     peak_bytes: int | None  # most memory above what was held before, over the repetitions; None: not measurable here
 
 
 def compare(contenders: Mapping[str, Callable[[], object]], repetitions: int, device: torch.device) -> dict[str, Cost]:
-    """Every contender once as a warm-up, then in turns: what else the machine does hits all of them alike."""
+    """Run every contender once as a warm-up, then in turns, so that other load on the machine affects all alike."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     peaks: dict[str, list[int | None]] = {name: [] for name in contenders}
     gc.collect()  # once: it takes longer than some contenders, and none of them leaves cycles behind
@@ -56,14 +56,14 @@ def _run(work: Callable[[], object], device: torch.device) -> tuple[float, int |
 
 
 def _start_on_cuda(device: torch.device) -> int:
-    """Bytes allocated now, from which on PyTorch counts the peak anew."""
+    """Reset PyTorch's peak; return the bytes allocated now."""
     torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
     return torch.cuda.memory_allocated(device)
 
 
 def _reset_resident_peak() -> int | None:
-    """Bytes resident now, from which on Linux counts the peak anew; None where it cannot."""
+    """Reset Linux's peak of resident memory; return the bytes resident now, or None where it cannot be reset."""
     trim()  # what the allocator keeps for later would hide the next contender's use
     try:
         _CLEAR.write_text("5", encoding="ascii")
@@ -101,6 +101,6 @@ def slope(xs: Sequence[float], ys: Sequence[float], blocks: int = 20) -> dict[st
         return dict.fromkeys(("estimate", "low", "high"), 0.0)
     from scipy import stats
 
-    found = stats.linregress(*zip(*points, strict=True))
-    half = float(stats.t.ppf(0.975, len(points) - 2) * found.stderr)
-    return {"estimate": float(found.slope), "low": float(found.slope) - half, "high": float(found.slope) + half}
+    fit = stats.linregress(*zip(*points, strict=True))
+    half = float(stats.t.ppf(0.975, len(points) - 2) * fit.stderr)
+    return {"estimate": float(fit.slope), "low": float(fit.slope) - half, "high": float(fit.slope) + half}

@@ -1,7 +1,7 @@
 """The real programs (`python -m workbench ...`) as processes that start cheaply, so that many can be killed.
 
 Each is forked from one parent that has imported the libraries and nothing more, then runs the program's own main
-module as Python would. What it prints goes to a file, which survives it. Knows nothing of what programs do.
+module as Python would. Its output goes to a file, which survives it. Knows nothing of what programs do.
 """
 
 from __future__ import annotations
@@ -28,48 +28,48 @@ _processes.set_forkserver_preload([*PRELOADED, __name__])
 class Program:
     """One running program; `prepare` (a plain function of a module) is called in its process before it begins."""
 
-    def __init__(self, arguments: Sequence[str], said: Path, prepare: Callable[[], None] | None = None) -> None:
-        """`arguments`: as after `python`, beginning with "-m" and a module; `said`: where its output goes."""
-        self.said = said
+    def __init__(self, arguments: Sequence[str], output: Path, prepare: Callable[[], None] | None = None) -> None:
+        """`arguments`: as after `python`, beginning with "-m" and a module; `output`: the file for its output."""
+        self.output = output
         self.started = time.monotonic()
-        self._process = _processes.Process(target=_run, args=(list(arguments), said, prepare), daemon=True)
+        self._process = _processes.Process(target=_run, args=(list(arguments), output, prepare), daemon=True)
         self._process.start()
 
     def lines(self) -> list[str]:
-        """The whole lines that it has printed so far."""
-        text = self.said.read_text(encoding="utf-8", errors="replace") if self.said.exists() else ""
+        """The complete lines that it has printed so far."""
+        text = self.output.read_text(encoding="utf-8", errors="replace") if self.output.exists() else ""
         return text.splitlines() if text.endswith("\n") else text.splitlines()[:-1]
 
     def wait_until(self, done: Callable[[], Any]) -> bool:
-        """Whether `done` came true before the program ended. Raises WorkbenchError when neither happens in time."""
+        """Wait until `done` is true; False where the program ended first. Raises WorkbenchError when time runs out."""
         deadline = time.monotonic() + PATIENCE_S
         while not done():
             if not self._process.is_alive():
                 return bool(done())
             if time.monotonic() > deadline:
-                raise WorkbenchError(f"The program says nothing more; its last words were {self.lines()[-3:]}.")
+                raise WorkbenchError(f"The program prints nothing more; its last lines were {self.lines()[-3:]}.")
             time.sleep(0.005)
         return True
 
     def end(self, within_s: float | None = PATIENCE_S) -> int | None:
-        """Wait for its end; its exit status (negative: the signal that ended it), or None when the time is over."""
+        """Wait for its end; return its exit status (negative: the signal that ended it), or None after `within_s`."""
         self._process.join(within_s)
         return self._process.exitcode
 
     def kill(self) -> bool:
-        """SIGKILL; False when it had ended by itself."""
+        """Send SIGKILL; False when it had already ended."""
         self._process.kill()
         self._process.join()
         return self._process.exitcode == -9
 
 
-def _run(arguments: list[str], said: Path, prepare: Callable[[], None] | None) -> None:
-    descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+def _run(arguments: list[str], output: Path, prepare: Callable[[], None] | None) -> None:
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
     os.chdir(Path(__file__).resolve().parents[2])  # where the package lies
-    os.environ["TMPDIR"] = str(said.parent)  # what a killed program leaves behind goes with the benchmark's folder
+    os.environ["TMPDIR"] = str(output.parent)  # a killed program's leftovers go with the benchmark's folder
     tempfile.tempdir = None
     if prepare is not None:
         prepare()

@@ -36,14 +36,14 @@ def _timed(work: Callable[[], T]) -> tuple[T, float]:
 
 
 def _round(workbench: Workbench, task: Task) -> dict[str, float]:
-    """Seconds of each phase of one round; the policy is put back where it was."""
+    """Seconds of each phase of one round; the policy is restored afterwards."""
     times: dict[str, float] = {}
     policy, config = workbench.policy, SDPOConfig()
     prompts = [student_prompt(policy, task).ids] * GROUP
     _, times["sample"] = _timed(lambda: sample(policy, prompts, SamplingConfig()))
     group, times["attempt"] = _attempts(workbench, task)
-    _, times["judge"] = _timed(lambda: judge_many([(task, one.text) for one in group]))
-    _, times["credit"] = _timed(lambda: [workbench.credit(one) for one in group])
+    _, times["judge"] = _timed(lambda: judge_many([(task, attempt.text) for attempt in group]))
+    _, times["credit"] = _timed(lambda: [workbench.credit(attempt) for attempt in group])
     items, temperature, state = _items(workbench, group), group[0].temperature, policy.state()
     _, times["bare update"] = _timed(lambda: sdpo_step(policy, items, config, temperature))
     policy.load_state(state)
@@ -57,19 +57,19 @@ def _attempts(workbench: Workbench, task: Task) -> tuple[list[Attempt], float]:
         group, seconds = _timed(lambda: workbench.attempt(task, GROUP))
         if any(entry.used for entry in workbench.ledger(group)):
             return group, seconds
-    raise NoSignalError(f"No attempt at {task.id} carries any signal, so there is no update to time.")
+    raise NoSignalError(f"No attempt at {task.id} carries a signal, so there is no update to time.")
 
 
 def _items(workbench: Workbench, group: list[Attempt]) -> list[UpdateItem]:
-    """What the update step itself is given, prompts of the self-teacher rendered."""
+    """Items of the update step itself, with the self-teacher's prompts rendered."""
     used = [entry.used for entry in workbench.ledger(group)]
     return [
         UpdateItem(
-            one.prompt_ids,
-            workbench.teacher_prompt(one).ids if has_signal else None,
-            one.token_ids,
-            one.reward,
-            one.group_id,
+            attempt.prompt_ids,
+            workbench.teacher_prompt(attempt).ids if has_signal else None,
+            attempt.token_ids,
+            attempt.reward,
+            attempt.group_id,
         )
-        for one, has_signal in zip(group, used, strict=True)
+        for attempt, has_signal in zip(group, used, strict=True)
     ]

@@ -1,6 +1,6 @@
-"""Hundreds of updates in a row in one process: what grows, what the alarms say, how long the run takes to open.
+"""Hundreds of updates in a row in one process: growth of memory, alarms, and the time to open the run.
 
-Attempts are judged by a text that none of them contains, so that every update has signal and no sandbox is measured.
+Attempts are judged by a text that none of them contains, so that every update has a signal and no sandbox is measured.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RUINOUS = SDPOConfig(steps=8, learning_rate=5e-2, teacher="live", kl_limit=None)
 
 
 def bench_soak(updates: int, progress: Callable[[str], None]) -> dict[str, Any]:
-    """`updates` of them; then the run is closed, opened and verified, and a recipe that ruins a policy is tried."""
+    """Make `updates`; then close, open and verify the run, and try a recipe that ruins a policy."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run"
@@ -48,14 +48,14 @@ def bench_soak(updates: int, progress: Callable[[str], None]) -> dict[str, Any]:
         "updates": updates,
         "attempts": len(samples) // UPDATES_PER_GROUP * GROUP,
         "per_update": {
-            name: slope(range(len(settled)), [one[name] for one in settled])
+            name: slope(range(len(settled)), [sample[name] for sample in settled])
             for name in ("resident_kib", "handles", "threads")
         },
         "first": samples[0],
         "last": samples[-1],
         "median_update_s": {
-            "first tenth": statistics.median(one["seconds"] for one in samples[: max(1, updates // 10)]),
-            "last tenth": statistics.median(one["seconds"] for one in samples[-max(1, updates // 10) :]),
+            "first tenth": statistics.median(sample["seconds"] for sample in samples[: max(1, updates // 10)]),
+            "last tenth": statistics.median(sample["seconds"] for sample in samples[-max(1, updates // 10) :]),
         },
         "open_s": opened,
         "verify_s": verified,
@@ -80,18 +80,18 @@ def _updates(workbench: Workbench, updates: int, progress: Callable[[str], None]
 
 
 def _ruin(path: Path) -> dict[str, Any]:
-    """Names of the alarms after each of a few updates that no policy survives, as far as they are not refused."""
-    said = []
+    """Names of the alarms after each of a few updates that ruin a policy, up to the first that is refused."""
+    alarms: list[list[str]] = []
     with Workbench.open(path, device="cpu") as workbench:
         group = workbench.attempt(_task(workbench), GROUP, sampling=SHORT)
         for _ in range(3):
             try:
                 workbench.update(group, RUINOUS)
             except UpdateError as error:  # it was taken back
-                said.append(["refused", str(error)])
+                alarms.append(["refused", str(error)])
                 break
-            said.append(sorted(alarm.name for alarm in workbench.alarms()))
-    return {"alarms_after_each_update": said}
+            alarms.append(sorted(alarm.name for alarm in workbench.alarms()))
+    return {"alarms_after_each_update": alarms}
 
 
 def _task(workbench: Workbench) -> Any:
@@ -104,7 +104,7 @@ def _task(workbench: Workbench) -> Any:
 
 
 def _held() -> dict[str, float]:
-    """What this process holds now."""
+    """Resources that this process holds now."""
     return {
         "resident_kib": resident_bytes(os.getpid()) / 1024,
         "handles": len(os.listdir("/proc/self/fd")),

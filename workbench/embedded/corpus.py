@@ -1,8 +1,8 @@
-"""The corpus, generated on the fly: (user's turn, program) pairs of every kind that the workbench will ask for.
+"""The corpus, generated on the fly: (user's turn, program) pairs of every kind that the workbench needs.
 
-The answer is always the right program of some house; what differs is what the prompt tells of that house: nothing
-(the student), a demonstration, a reviewer's or a person's words, failed examples, an error, or something beside the
-point. Held-out specifications and held-out sentences never appear. Knows nothing of models and tokenizers.
+The answer is always the right program of some house; the prompts differ in what they reveal of that house: nothing
+(the student), a demonstration, a reviewer's or a person's words, failed examples, an error, or something irrelevant.
+Held-out specifications and held-out sentences never appear. Knows nothing of models and tokenizers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A stretch of the training: shares of the kinds of prompt and of the numbers of open stages."""
+    """A phase of the training: shares of the kinds of prompt and of the numbers of open stages."""
 
     until: int  # step
     kinds: Mapping[str, float]
@@ -34,9 +34,9 @@ class Phase:
 
 FEW = {1: 0.50, 2: 0.30, 3: 0.15, 4: 0.05}
 MANY = {1: 0.14, 2: 0.24, 3: 0.29, 4: 0.28, 5: 0.05}
-# Copying from a demonstration and obeying a remark come first: with 6 % demonstrations from the start, nothing was
+# Copying from a demonstration and following a remark come first: with 6 % demonstrations from the start, nothing was
 # learned from context in 1,000 steps. Inferring one convention from examples comes next, then several at once. With the
-# 4 % of demonstrations that the third phase had, copying slipped from .99 to .94: the last phase has 13 %.
+# third phase's 4 % of demonstrations, copying fell from .99 to .94: the last phase has 13 %.
 PHASES = (
     Phase(
         1500,
@@ -96,7 +96,7 @@ PHASES = (
     ),
 )
 SLIP_SHARE = 0.04  # of the student's answers
-# More examples than a checker shows teach more of each prompt: what the next one returns can be told from those before.
+# More examples than a checker shows teach more per prompt: the next one's output follows from those before it.
 EXAMPLES_SHOWN = {1: 0.10, 2: 0.62, 3: 0.13, 5: 0.15}
 POOL = 4000  # specifications kept for each number of stages
 REFRESH = {1: 0.08, 2: 0.08, 3: 0.05, 4: 0.02, 5: 0.005}  # share of draws that make a new one
@@ -117,7 +117,7 @@ def _draw(shares: Mapping[T, float], generator: random.Random) -> T:
 
 
 def _wrong_choices(specification: Specification, right: tuple[int, ...], generator: random.Random) -> tuple[int, ...]:
-    """Choices of an attempt that fails; half of them near misses (one wrong step)."""
+    """Draw the choices of an attempt that fails; half of them near misses (one wrong step)."""
     if generator.random() < 0.5:
         index = generator.choice(specification.open_steps)
         others = [c for c in range(len(specification.steps[index].kind.choices)) if c != right[index]]
@@ -148,7 +148,7 @@ class Corpus:
         return self._generator.choice(pool)
 
     def draw(self, step: int = PHASES[-1].until) -> Example:
-        """One pair, as the phase of the training at `step` draws them."""
+        """Draw one pair as the phase of the training at `step` does."""
         generator = self._generator
         phase = next(phase for phase in PHASES if step <= phase.until)
         kind = _draw(phase.kinds, generator)
@@ -176,11 +176,11 @@ def _teacher_turn(
     if kind == "irrelevant":
         return teacher_text(prompt, feedback=generator.choice(IRRELEVANT))
     if kind == "demonstration":
-        said = remark(specification, right) if generator.random() < 0.3 else ""
-        return teacher_text(prompt, specification.program(right), feedback=said)
+        feedback = remark(specification, right) if generator.random() < 0.3 else ""
+        return teacher_text(prompt, specification.program(right), feedback=feedback)
     wrong = _wrong_choices(specification, right, generator)
     attempt = specification.program(wrong)
-    if kind == "error":  # it tells nothing of the house: the answer's choices stay a fresh draw
+    if kind == "error":  # it reveals nothing of the house: the answer's choices stay a fresh draw
         slip = draw_slip(attempt, generator)
         return teacher_text(
             prompt, failed_attempt=slip.program if generator.random() < 0.3 else "", feedback=slip.error
@@ -191,7 +191,7 @@ def _teacher_turn(
         if generator.random() < 0.12:
             feedback += "\n" + remark(specification, right)
         return teacher_text(prompt, failed_attempt=attempt if generator.random() < 0.15 else "", feedback=feedback)
-    partly = generator.random() < 0.2  # only what was wrong, beside the attempt
+    partly = generator.random() < 0.2  # only the wrong steps, together with the attempt
     steps = [index for index in specification.open_steps if right[index] != wrong[index]] if partly else None
     if kind == "remark":
         feedback = remark(specification, right, steps)

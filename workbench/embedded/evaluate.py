@@ -1,7 +1,7 @@
-"""What the embedded policy can do, measured on held-out specifications in fresh houses.
+"""Evaluation of the embedded policy on held-out specifications in fresh houses.
 
 For each number of stages: how often the student passes, and how often the self-teacher passes on the student's own
-failures under each kind of evidence. Programs run for real in the sandbox. Knows nothing of runs.
+failures given each kind of feedback. Programs run for real in the sandbox. Knows nothing of runs.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Case:
 
 
 def draw_cases(stages: int, count: int, seed: int = 0) -> list[Case]:
-    """Fresh cases: another house for each."""
+    """Draw fresh cases, each in another house."""
     cases = []
     for number in range(count):
         generator = random.Random(f"evaluate {seed} {stages} {number}")
@@ -60,7 +60,7 @@ def draw_cases(stages: int, count: int, seed: int = 0) -> list[Case]:
 
 
 def evidence(kind: str, case: Case, attempt: str, judged: Judgement) -> dict[str, str]:
-    """The fields of the self-teacher's prompt for one kind of evidence on a failed attempt."""
+    """The fields of the self-teacher's prompt for one kind of feedback on a failed attempt."""
     if kind == "demonstration":
         return {"feedback": "", "demonstration": case.program}
     if kind == "remark":
@@ -80,14 +80,14 @@ KINDS = ("demonstration", "remark", "own words", "examples", "examples and remar
 
 
 def _generate(policy: Policy, prompts: Sequence[Sequence[int]]) -> list[str]:
-    """One sampled text per prompt, in batches of similar length."""
+    """Sample one text per prompt, in batches of similar length."""
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     texts = [""] * len(prompts)
     for start in range(0, len(order), BATCH):
         chosen = order[start : start + BATCH]
         drawn = sample(policy, [prompts[index] for index in chosen], SamplingConfig(max_new_tokens=112))
-        for index, one in zip(chosen, drawn, strict=True):
-            texts[index] = policy.tokenizer.decode(list(one.token_ids), skip_special_tokens=True)
+        for index, completion in zip(chosen, drawn, strict=True):
+            texts[index] = policy.tokenizer.decode(list(completion.token_ids), skip_special_tokens=True)
     return texts
 
 
@@ -100,58 +100,58 @@ def evaluate_stages(
 ) -> Iterator[tuple[str, int, int]]:
     """(cell, passed, total) for specifications of this many stages; `count` failures per teacher cell.
 
-    A policy that hardly fails is asked `MOST_ROUNDS` times `count` questions; then its few failures have to do.
+    A policy that hardly ever fails is asked at most `MOST_ROUNDS` times `count` questions; its few failures must do.
     """
     cases, attempts, passed = draw_cases(stages, count, seed), 0, 0
     failures: list[tuple[Case, str, Judgement]] = []
     while len(failures) < count and attempts < MOST_ROUNDS * count:
         texts = _generate(policy, [student_prompt(policy, case.task).ids for case in cases])
         judged = judge([(case.task, text) for case, text in zip(cases, texts, strict=True)])
-        attempts, passed = attempts + len(cases), passed + sum(one.passed for one in judged)
-        # A failure with an error shows no examples; it is not what these cells are about.
+        attempts, passed = attempts + len(cases), passed + sum(verdict.passed for verdict in judged)
+        # A failure with an error shows no examples, which these cells are about.
         failures += [
-            (case, text, one)
-            for case, text, one in zip(cases, texts, judged, strict=True)
-            if not one.passed and "returned" in one.feedback
+            (case, text, verdict)
+            for case, text, verdict in zip(cases, texts, judged, strict=True)
+            if not verdict.passed and "returned" in verdict.feedback
         ]
     yield "student", passed, attempts
     failures = failures[:count]
     for kind in KINDS:
-        fields = [evidence(kind, case, text, one) for case, text, one in failures]
-        prompts = [_teach(policy, case.task, given) for (case, _, _), given in zip(failures, fields, strict=True)]
+        fields = [evidence(kind, case, text, verdict) for case, text, verdict in failures]
+        prompts = [_teach(policy, case.task, shown) for (case, _, _), shown in zip(failures, fields, strict=True)]
         texts = _generate(policy, prompts)
         verdicts = judge([(case.task, text) for (case, _, _), text in zip(failures, texts, strict=True)])
-        yield kind, sum(one.passed for one in verdicts), len(failures)
+        yield kind, sum(verdict.passed for verdict in verdicts), len(failures)
     yield "error gone", _without_error(policy, cases, judge), count
-    # Not a parrot: beside the point, the teacher is the student (same cases); wrong, it follows what is said.
+    # With irrelevant feedback the teacher should be the student (same cases); a wrong remark it should follow.
     prompts = [_teach(policy, case.task, evidence("irrelevant", case, "", Judgement(0, False, ""))) for case in cases]
     verdicts = judge([(case.task, text) for case, text in zip(cases, _generate(policy, prompts), strict=True)])
-    yield "irrelevant feedback", sum(one.passed for one in verdicts), count
+    yield "irrelevant feedback", sum(verdict.passed for verdict in verdicts), count
     yield "wrong remark followed", _following(policy, cases), count
 
 
 def _without_error(policy: Policy, cases: Sequence[Case], judge: Judge) -> int:
     prompts = [_teach(policy, case.task, {"feedback": draw_slip(case.program, case.generator).error}) for case in cases]
     judged = judge([(case.task, text) for case, text in zip(cases, _generate(policy, prompts), strict=True)])
-    return sum(one.passed or "returned" in one.feedback for one in judged)
+    return sum(verdict.passed or "returned" in verdict.feedback for verdict in judged)
 
 
 def _following(policy: Policy, cases: Sequence[Case]) -> int:
-    """How often a remark that is wrong for the house is obeyed to the letter."""
-    said = []
+    """Count the cases in which a remark that is wrong for the house is followed to the letter."""
+    misled = []
     for case in cases:
         wrong = case.right
         while wrong == case.right:
             wrong = draw_choices(case.specification, case.generator)
-        said.append(replace(case, right=wrong))
-    prompts = [_teach(policy, case.task, {"feedback": remark(case.specification, case.right)}) for case in said]
-    return sum(text == case.program for case, text in zip(said, _generate(policy, prompts), strict=True))
+        misled.append(replace(case, right=wrong))
+    prompts = [_teach(policy, case.task, {"feedback": remark(case.specification, case.right)}) for case in misled]
+    return sum(text == case.program for case, text in zip(misled, _generate(policy, prompts), strict=True))
 
 
 def by_text(pairs: Sequence[tuple[Task, str]]) -> list[Judgement]:
-    """Judgements without running anything: is it the house's own program, and what would its choices return.
+    """Judge without running anything: by comparison with the house's own program, and the outputs of its choices.
 
-    For watching a training run cheaply; figures that are reported come from the sandbox.
+    For monitoring a training run cheaply; reported figures come from the sandbox.
     """
     from workbench.tasks.house_rules.world import parse_specification
 

@@ -1,11 +1,10 @@
-"""Trains the embedded policy from nothing, on the CPU, resumably: `python -m workbench.embedded.train`.
+"""Train the embedded policy from scratch, on the CPU, resumably: `python -m workbench.embedded.train`.
 
 Warm-up, a plateau, then a linear decay of the learning rate over the last `--decay` steps: the plateau can be
-continued for as long as there is time, or left and taken up again from the published weights (`--from-weights`). Muon
-for matrices, AdamW for the rest; loss on the answer, and a little on
-the outputs in failed examples; no padding mask, because right padding is harmless to a causal model. Every `--every`
-steps the state is saved under `--out` and a line goes to its log; the finished weights go to `weights/` in half
-precision.
+continued for as long as there is time, or resumed from the published weights (`--from-weights`). Muon for matrices,
+AdamW for the rest; loss on the answer, and a little on the outputs in failed examples; no padding mask, because right
+padding is harmless to a causal model. Every `--every` steps the state is saved under `--out` and a line is added to
+its log; the finished weights go to `weights/` in half precision.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ from workbench.embedded.tokenizer import CONTEXT, train_tokenizer
 
 WEIGHTS = Path(__file__).parent / "weights"
 WIDTHS = (72, 96, 112, 128, 160, 192, 256, 512)  # batches are padded to one of these: few shapes to compile
-# What programs return in failed examples is learned a little as well: running a convention forward is what inferring
-# it from examples needs, and there are many such tokens to learn from.
+# The outputs of programs in failed examples are learned a little as well: inferring a convention from examples needs
+# running it forward, and there are many such tokens to learn from.
 OUTPUTS = re.compile(r"(?:returned|expected) (\[[^\]]*\]|-?\d+)")
 OUTPUT_WEIGHT = 0.1
-BATCHES_AT_ONCE = 16  # this many batches are drawn together and sorted by length, so that little is padding
+BATCHES_AT_ONCE = 16  # this many batches are drawn together and sorted by length, so that there is little padding
 MUON_RATE, ADAMW_RATE = 3e-3, 2e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One pair as token ids and the weight of predicting the token after each."""
+    """One pair as token ids, with the weight of predicting the token after each."""
 
     kind: str
     token_ids: list[int]
@@ -181,7 +180,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--from-weights", type=int, default=0, metavar="STEP", help="go on from weights/, which were made in STEP steps"
+        "--from-weights", type=int, default=0, metavar="STEP", help="continue from weights/, the result of STEP steps"
     )
     return parser.parse_args()
 

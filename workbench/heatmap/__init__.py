@@ -32,7 +32,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inl
 
 
 class HasPayload(Protocol):
-    """What can be drawn: `workbench.credit.TokenCredit`, for one."""
+    """Anything that can be drawn, such as `workbench.credit.TokenCredit`."""
 
     def payload(self) -> dict[str, Any]:
         """See `check`."""
@@ -102,7 +102,7 @@ def check(payload: Payload) -> None:
 
 
 def row(payload: Payload, label: str, passed: bool) -> dict[str, Any]:
-    """What a host sends of an attempt beside the one that is shown, for `group`: a small part of its payload."""
+    """The small part of an attempt's payload that a host sends for `group`, beside the attempt that is shown."""
     kept = {name: payload[name] for name in ("id", "tokens", "lines", "noise_floor")}
     views = [view for view in payload["views"] if view["name"] in MAPPED]
     return {**kept, "label": label, "passed": passed, "views": views}

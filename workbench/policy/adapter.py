@@ -1,8 +1,8 @@
 """The adapter: LoRA, rsLoRA or DoRA on a model, started afresh or from a PEFT directory, and written as one.
 
-A directory is checked against the model before anything of it is loaded: its settings must be ones that are
-understood in full, its weights safetensors, and every tensor must belong to a layer and have its shape. Knows
-nothing of devices and runs.
+A directory is checked against the model before any of it is loaded: each of its settings must be understood, its
+weights must be safetensors, and every tensor must belong to a layer and have its shape. Knows nothing of devices and
+runs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PREFIX = "base_model.model."
 # Fields of a PEFT configuration that change nothing here: descriptions, and how weights were once initialised.
 _IDLE = {"auto_mapping", "base_model_name_or_path", "inference_mode", "lora_dropout", "megatron_core", "peft_version"}
 _IDLE |= {"revision", "qalora_group_size", "layers_pattern", "fan_in_fan_out"}
-# Those that say where the adapter sits. The tensors' names say the same, and they are what is believed.
+# Fields that say which layers carry the adapter. The tensors' names say the same, and are what is trusted.
 _PLACES = {"target_modules", "exclude_modules", "layers_to_transform"}
 _READ = {"peft_type", "task_type", "r", "lora_alpha", "use_rslora", "use_dora", "bias", "init_lora_weights"}
 _FLOATS = {"F64", "F32", "F16", "BF16"}
@@ -34,7 +34,7 @@ _FLOATS = {"F64", "F32", "F16", "BF16"}
 
 @dataclass(frozen=True, slots=True)
 class AdapterFile:
-    """A PEFT adapter on disk that was found to fit the model."""
+    """A PEFT adapter on disk, checked to fit the model."""
 
     path: Path
     settings: LoraSettings
@@ -42,16 +42,16 @@ class AdapterFile:
 
 
 def read_adapter(directory: str | Path, linears: tuple[Linear, ...]) -> AdapterFile:
-    """Check an adapter's directory against the layers of the model that it is meant for; loads no weights.
+    """Check an adapter's directory against the layers of its model, without loading weights.
 
     `linears`: every layer that may carry an adapter. Raises PolicyError: missing or pickled files, not LoRA, parts
-    that would be left out silently, tensors that do not fit.
+    that would be ignored silently, tensors that do not fit.
     """
     path = Path(directory).expanduser()
     if not path.is_dir():
-        raise PolicyError(f"There is no adapter directory {str(directory)!r}; give one that PEFT has written.")
+        raise PolicyError(f"There is no adapter directory {str(directory)!r}; give one that PEFT wrote.")
     if not (path / CONFIG).is_file():
-        raise PolicyError(f"The adapter {str(directory)!r} has no {CONFIG}; give a directory that PEFT has written.")
+        raise PolicyError(f"The adapter {str(directory)!r} has no {CONFIG}; give a directory that PEFT wrote.")
     if not (path / WEIGHTS).is_file():
         pickled = " (its adapter_model.bin is a pickle, which is never opened)" if any(path.glob("*.bin")) else ""
         raise PolicyError(f"The adapter {str(directory)!r} has no {WEIGHTS}{pickled}; save it again as safetensors.")
@@ -64,15 +64,15 @@ def read_adapter(directory: str | Path, linears: tuple[Linear, ...]) -> AdapterF
 
 
 def _settings(path: Path) -> tuple[int, float, LoraVariant]:
-    """Rank, lora_alpha and variant of an adapter's configuration, once it is understood in full."""
+    """Rank, lora_alpha and variant from an adapter's configuration. Raises PolicyError unless all of it is known."""
     try:
         settings = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         rank, lora_alpha = settings["r"], float(settings["lora_alpha"])
         kind, task = settings["peft_type"], settings.get("task_type") or "CAUSAL_LM"
         rank_is_whole = isinstance(rank, int) and not isinstance(rank, bool) and rank >= 1
     except (OSError, ValueError, KeyError, TypeError) as error:
-        what = " ".join(str(error).split())[:200]
-        raise _unfit(path, f"its {CONFIG} cannot be read ({what})") from error
+        reason = " ".join(str(error).split())[:200]
+        raise _unfit(path, f"its {CONFIG} cannot be read ({reason})") from error
     if kind != "LORA":
         raise _unfit(path, f"it is of type {kind}, and only LORA is understood")
     if task != "CAUSAL_LM":
@@ -80,12 +80,12 @@ def _settings(path: Path) -> tuple[int, float, LoraVariant]:
     if not rank_is_whole:
         raise _unfit(path, f"its rank is {rank!r}")
     if settings.get("modules_to_save"):
-        whole = ", ".join(map(str, settings["modules_to_save"]))
-        raise _unfit(path, f"it brings whole layers of its own (modules_to_save: {whole})")
+        modules = ", ".join(map(str, settings["modules_to_save"]))
+        raise _unfit(path, f"it brings whole layers of its own (modules_to_save: {modules})")
     if settings.get("bias", "none") != "none":
         raise _unfit(path, f"it changes biases of the model (bias: {settings['bias']!r})")
     if settings.get("init_lora_weights", True) not in (True, False, None, "gaussian", "orthogonal"):
-        # Those (PiSSA, OLoRA, ...) also change the model itself, and without that the adapter means something else.
+        # The others (PiSSA, OLoRA, ...) also change the model itself, without which the adapter means something else.
         raise _unfit(path, f"it belongs to a model changed by its initialisation ({settings['init_lora_weights']})")
     unknown = sorted(key for key in settings.keys() - _IDLE - _PLACES - _READ if settings[key])
     if unknown:
@@ -97,10 +97,10 @@ def _settings(path: Path) -> tuple[int, float, LoraVariant]:
 
 
 def _targets(path: Path, rank: int, variant: LoraVariant, linears: Mapping[str, Linear]) -> tuple[str, ...]:
-    """The layers that the adapter's tensors belong to, in the shortest form that means exactly these."""
+    """The layers that the adapter's tensors belong to, in the shortest form that names exactly these."""
     headers = tensor_headers(path / WEIGHTS)
     parts = {"lora_A.weight", "lora_B.weight"} | ({"lora_magnitude_vector"} if variant == "dora" else set())
-    found: dict[str, set[str]] = {}
+    layer_parts: dict[str, set[str]] = {}
     for key, (dtype, shape) in headers.items():
         part = next((part for part in parts if key.endswith(f".{part}")), None)
         name = key.removeprefix(_PREFIX).removesuffix(f".{part}")
@@ -116,28 +116,28 @@ def _targets(path: Path, rank: int, variant: LoraVariant, linears: Mapping[str, 
             raise _unfit(path, f"its tensor {key} has shape {list(shape)}, expected {list(expected)}")
         if dtype not in _FLOATS:
             raise _unfit(path, f"its tensor {key} is of type {dtype}")
-        found.setdefault(name, set()).add(part)
-    if not found:
+        layer_parts.setdefault(name, set()).add(part)
+    if not layer_parts:
         raise _unfit(path, "it holds no tensors")
-    for name, there in found.items():
-        if there != parts:
-            raise _unfit(path, f"of layer {name} it has no {', '.join(sorted(parts - there))}")
-    suffixes = tuple(sorted({name.rpartition(".")[2] for name in found}))
-    meant = {name for name in linears if name.rpartition(".")[2] in suffixes}
-    return suffixes if meant == set(found) else tuple(sorted(found))
+    for name, present in layer_parts.items():
+        if present != parts:
+            raise _unfit(path, f"of layer {name} it has no {', '.join(sorted(parts - present))}")
+    suffixes = tuple(sorted({name.rpartition(".")[2] for name in layer_parts}))
+    matching = {name for name in linears if name.rpartition(".")[2] in suffixes}
+    return suffixes if matching == set(layer_parts) else tuple(sorted(layer_parts))
 
 
 def settings_of(facts: Mapping[str, Any]) -> LoraSettings:
-    """The LoRA settings among a policy's facts, or among what a run has recorded of them (older runs: less)."""
+    """The LoRA settings among a policy's facts, or among those that a run has recorded (fewer in older runs)."""
     lora = facts["lora"]
     return LoraSettings(**{field.name: lora[field.name] for field in fields(LoraSettings) if field.name in lora})
 
 
 def add_adapter(model: Any, settings: LoraSettings, *, seed: int, start: AdapterFile | None = None) -> Any:
-    """Put an adapter on a model: trainable, alone in that, and in eval mode, without dropout (trap 9).
+    """Add an adapter to a model: the only trainable part, in eval mode, without dropout (trap 9).
 
-    A fresh one leaves the policy equal to its base (B starts at 0; A is drawn from `seed`); `start` brings its own
-    weights. The adapter's numbers are float32, whatever the model's are.
+    A fresh one leaves the policy equal to the reference (B starts at 0; A is drawn from `seed`); `start` brings its
+    own weights. The adapter is in float32, whatever the model is in.
     """
     from peft import LoraConfig, TaskType, get_peft_model, set_peft_model_state_dict
     from safetensors.torch import load_file
@@ -158,8 +158,8 @@ def add_adapter(model: Any, settings: LoraSettings, *, seed: int, start: Adapter
             torch.manual_seed(seed)
             adapted = get_peft_model(model, lora)
     except ValueError as error:  # PEFT: a name that fits no layer, or a layer that cannot carry an adapter
-        what = " ".join(str(error).split())[:200]
-        raise PolicyError(f"LoRA cannot be put on these target_modules ({what}); name linear layers.") from error
+        reason = " ".join(str(error).split())[:200]
+        raise PolicyError(f"LoRA cannot be put on these target_modules ({reason}); name linear layers.") from error
     if start is not None:
         tensors = load_file(start.path / WEIGHTS)
         if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
@@ -175,12 +175,12 @@ def add_adapter(model: Any, settings: LoraSettings, *, seed: int, start: Adapter
 def export_adapter(model: Any, path: Path) -> Path:
     """Write a policy's adapter as a directory that plain PEFT loads. Raises PolicyError where it cannot be written."""
     try:
-        # Without the last option PEFT would ask the hub whether the vocabulary was ever enlarged.
+        # Without the last option PEFT would ask the hub whether the vocabulary had ever been enlarged.
         model.save_pretrained(str(path), selected_adapters=["default"], save_embedding_layers=False)
     except (OSError, AssertionError, ValueError) as error:
-        what = " ".join(str(error).split())[:200]
-        raise PolicyError(f"The adapter cannot be written to {path} ({what}); choose another directory.") from error
-    if not (path / WEIGHTS).is_file():  # PEFT only remarks on a path that is a file
+        reason = " ".join(str(error).split())[:200]
+        raise PolicyError(f"The adapter cannot be written to {path} ({reason}); choose another directory.") from error
+    if not (path / WEIGHTS).is_file():  # PEFT only warns about a path that is a file
         raise PolicyError(f"The adapter cannot be written to {path}; choose a directory that is new or empty.")
     return path
 

@@ -1,10 +1,10 @@
 """The truth about an attempt's scores: a second computation in float64 on the CPU that shares no code with the first.
 
-A copy of the model in float64, with plain attention, whose weights are the base's (those of quantised layers as
-bitsandbytes' own functional gives them back) plus the adapter's change, written out; one prompt alone, one token at a
-time, so that no later token exists when an earlier one is scored; probabilities, divergences and entropies by Python's
-own exp, log and fsum. Slow, and meant to be: everything that scoring does for speed (batches, padding, PEFT's layers,
-half precision, kernels) is absent here. What the two have in common is transformers' definition of the architecture.
+A float64 copy of the model with plain attention, whose weights are the base model's (quantised layers as
+bitsandbytes' own functions dequantise them) plus the adapter's change, written out; one prompt at a time, one token
+at a time, so that no later token exists when an earlier one is scored; probabilities, divergences and entropies by
+Python's own exp, log and fsum. Slow, and meant to be: everything that scoring does for speed (batches, padding, PEFT's
+layers, half precision, kernels) is absent here. The two share transformers' definition of the architecture only.
 """
 
 from __future__ import annotations
@@ -25,17 +25,13 @@ from workbench.errors import PolicyError
 from workbench.policy.policy import Policy
 
 Ids = Sequence[int]
-# What the arithmetic of a precision may be off by, nats: its noise floor against float64, several times what was
-# measured (embedded policy and small random models, all quantities: 9e-6, 0.02, 0.13, 0.14). NF4 weights are exact
-# once dequantised, so they add nothing; int8 layers round what flows through them too, which float64 does not imitate.
+# Allowed error of a precision, nats: its noise floor against float64, several times what was measured (embedded policy
+# and small random models, all quantities: 9e-6, 0.02, 0.13, 0.14). NF4 weights are exact once dequantised, so they add
+# nothing; int8 layers also round their activations, which float64 does not imitate.
 BOUNDS: Mapping[str, float] = MappingProxyType({"float32": 1e-4, "float16": 0.1, "bfloat16": 0.5, "int8": 0.5})
-_TEACHERS = (
-    "frozen",
-    "live",
-    "ema",
-    "trust_region",
-)  # whose formulas `recompute` has, written a second time on purpose
-_PREFIX = "base_model.model."  # what PEFT writes before the name of a module
+# The teachers whose formulas `recompute` has, written a second time on purpose.
+_TEACHERS = ("frozen", "live", "ema", "trust_region")
+_PREFIX = "base_model.model."  # PEFT's prefix to the name of a module
 _NARROW = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -46,7 +42,7 @@ def precision_of(policy: Policy) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What an attempt's T tokens score, nats; rows are log-probabilities of the whole vocabulary."""
+    """Scores of an attempt's T tokens, nats; rows are log-probabilities over the whole vocabulary."""
 
     contexts: Mapping[str, tuple[float, ...]]
     kl: tuple[float, ...]  # KL(pi || q)
@@ -72,7 +68,7 @@ class Float64Model:
             self._model = type(policy.bare)(config).double().eval()
         for name, parameter in self._model.named_parameters():
             value = _weight(policy.bare, name)
-            parameter.copy_(value.T if self._turned(policy.bare, name) else value)
+            parameter.copy_(value.T if self._is_transposed(policy.bare, name) else value)
         for name, buffer in self._model.named_buffers():
             if name in self._model.state_dict():  # those that are computed were computed in float64 above
                 buffer.copy_(_weight(policy.bare, name))
@@ -88,28 +84,28 @@ class Float64Model:
         for name, base in self._base.items():
             keys = {part: f"{_PREFIX}{name}.{part}.default.weight" for part in ("lora_A", "lora_B")}
             keys["magnitude"] = f"{_PREFIX}{name}.lora_magnitude_vector.default.weight"
-            found = {part: adapter[key].double().cpu() for part, key in keys.items() if key in adapter}
+            parts = {part: adapter[key].double().cpu() for part, key in keys.items() if key in adapter}
             used |= keys.values() & adapter.keys()
             weight = base
-            if "lora_A" in found:
-                weight = base + self._scale() * (found["lora_B"] @ found["lora_A"])  # (out, in)
-            if "magnitude" in found:
+            if "lora_A" in parts:
+                weight = base + self._scale() * (parts["lora_B"] @ parts["lora_A"])  # (out, in)
+            if "magnitude" in parts:
                 norms = weight.square().sum(1).sqrt()
-                weight = weight * (found["magnitude"] / norms).unsqueeze(1)
+                weight = weight * (parts["magnitude"] / norms).unsqueeze(1)
             self._matrix(name).copy_(weight)
         unknown = sorted(adapter.keys() - used)
         if unknown:
             raise PolicyError(
-                f"The adapter's {unknown[0]} is not one that can be applied by hand, so its credit cannot be checked; "
+                f"The adapter's {unknown[0]} cannot be applied by hand, so its credit cannot be checked; "
                 "use LoRA, rsLoRA or DoRA on linear layers."
             )
 
-    def _turned(self, bare: Any, name: str) -> bool:
-        """Whether a quantised layer holds as (out, in) what GPT-2's Conv1D, which it stands for, has as (in, out)."""
+    def _is_transposed(self, bare: Any, name: str) -> bool:
+        """True where a quantised layer holds as (out, in) the weight that GPT-2's Conv1D has as (in, out)."""
         path, _, attribute = name.rpartition(".")
-        here, there = (model.get_submodule(path) for model in (self._model, bare))
-        there = getattr(there, "base_layer", there)
-        return attribute == "weight" and type(here).__name__ == "Conv1D" and isinstance(there, torch.nn.Linear)
+        copied, original = (model.get_submodule(path) for model in (self._model, bare))
+        original = getattr(original, "base_layer", original)
+        return attribute == "weight" and type(copied).__name__ == "Conv1D" and isinstance(original, torch.nn.Linear)
 
     def _scale(self) -> float:
         rank = self._config.r
@@ -124,11 +120,11 @@ class Float64Model:
     def rows(self, prompt: Ids, token_ids: Ids, temperature: float) -> Tensor:
         """Log-probabilities (T, V) that predict each token after the prompt and the tokens before it."""
         rows, cache, read = [], None, list(prompt)
-        for seen, token_id in enumerate(token_ids, start=len(prompt)):
-            nothing_hidden = torch.ones((1, seen), dtype=torch.long)
+        for length, token_id in enumerate(token_ids, start=len(prompt)):
+            full_mask = torch.ones((1, length), dtype=torch.long)
             with _all_in_float64():
                 out = self._model(
-                    input_ids=torch.tensor([read]), attention_mask=nothing_hidden, past_key_values=cache, use_cache=True
+                    input_ids=torch.tensor([read]), attention_mask=full_mask, past_key_values=cache, use_cache=True
                 )
             rows.append(_log_softmax([value / temperature for value in out.logits[0, -1].tolist()]))
             cache, read = out.past_key_values, [token_id]
@@ -145,10 +141,12 @@ def recompute(
     teacher: str,
     rate: float,
 ) -> Truth:
-    """Score an attempt again. `state`: a policy's, of which the adapter and the average are read; `prompts`: ids by
-    context, "student" read by the policy, "base" by the model alone, every other by the self-teacher.
+    """Score an attempt again.
 
-    Raises PolicyError for a teacher whose formula is not written here."""
+    `state`: a policy's, of which the adapter and the average are read; `prompts`: ids by context, "student" read by the
+    policy, "base" by the reference policy, every other by the self-teacher. Raises PolicyError for a teacher whose
+    formula is not written here.
+    """
     if teacher not in _TEACHERS:
         raise PolicyError(
             f"The second computation does not know the teacher {teacher!r}, so its credit cannot be checked; write its "
@@ -242,7 +240,7 @@ def _weight(model: Any, name: str) -> Tensor:
 
 
 class _Float64Mode(TorchFunctionMode):
-    """Whatever asks for a narrower float gets float64: architectures round norms, angles and softmax to float32."""
+    """Replaces narrower floats by float64: architectures round norms, angles and softmax to float32."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is Tensor.float:

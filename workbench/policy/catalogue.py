@@ -1,4 +1,4 @@
-"""Hub models that are worth trying, and whether each fits this machine, predicted from its shape alone: no download.
+"""Hub models worth trying, and whether each fits this machine, predicted from its shape alone without a download.
 
 The sizes are those of the models' public configurations; `memory` turns them into bytes.
 """
@@ -55,24 +55,24 @@ class Candidate:
 
     model: str
     parameters: int
-    quantization: str  # as "auto" would have it
+    quantization: str  # as "auto" chooses it
     download_bytes: int  # its weights in bfloat16, as the hub holds them
     needed_bytes: int  # for a step on an attempt of 512 tokens, with gradient checkpointing
-    fits: bool | None  # None: the system does not say how much is free
+    fits: bool | None  # None: free memory is unknown
 
 
 def candidates(device: torch.device, lora: LoraSettings) -> list[Candidate]:
-    """Every model of the catalogue, smallest first, with what it would need on this device now."""
+    """Every model of the catalogue, smallest first, with its needs on this device now."""
     free = free_bytes(device)
     quantization, dtype = ("nf4", torch.bfloat16) if device.type == "cuda" else ("none", torch.float32)
-    found = []
+    models = []
     for model in MODELS:
         shape = _shape(model)
         parameters = shape.other_weights + sum(linear.weights for linear in shape.linears)
         needed = need(shape, quantization, dtype, lora, checkpointing=True).total_bytes
         fits = None if free is None else needed <= free
-        found.append(Candidate(model, parameters, quantization, 2 * parameters, needed, fits))
-    return found
+        models.append(Candidate(model, parameters, quantization, 2 * parameters, needed, fits))
+    return models
 
 
 @cache
@@ -81,5 +81,5 @@ def _shape(model: str) -> Shape:
 
     architecture, settings = MODELS[model]
     with torch.device("meta"):
-        made = AutoModelForCausalLM.from_config(AutoConfig.for_model(architecture, **settings))
-    return shape_of(made)
+        skeleton = AutoModelForCausalLM.from_config(AutoConfig.for_model(architecture, **settings))
+    return shape_of(skeleton)

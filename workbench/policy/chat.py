@@ -1,8 +1,8 @@
 """The chat template: turns in, token ids out, the same way for every side of a comparison.
 
-Templates differ in what they take. What the workbench settles here, once, so that student and self-teacher cannot
-differ in it (trap 2): whether the model thinks (`enable_thinking`), what becomes of a system message that the
-template has no turn for, and which day it is. Knows nothing of tasks and feedback.
+Templates differ in what they accept. Three things are settled here, once, so that student and self-teacher cannot
+differ in them (trap 2): whether the model thinks (`enable_thinking`), where a system message goes if the template has
+no turn for it, and the date. Knows nothing of tasks and feedback.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 from workbench.errors import PolicyError
 
-# Some templates (Llama 3.1 and later) write the date into the system turn. An attempt that is scored on the day
-# after it was sampled would then be scored under another prompt, so it is always this day, which is what those
-# templates themselves write where they find no clock.
+# Some templates (Llama 3.1 and later) write the date into the system turn. An attempt scored the day after it was
+# sampled would then be scored under another prompt, so the date is always this one, which those templates themselves
+# write where they find no clock.
 TODAY = datetime(2024, 7, 26)
-# transformers hands templates no functions but its own, so this one stands before the template and hides it.
+# transformers passes templates no functions but its own, so this macro precedes the template and shadows the clock.
 _CODES = "".join(f" | replace('%{code}', '{TODAY.strftime(f'%{code}')}')" for code in "aAbBdHIjmMpSyY")
 _FIXED_DATE = "{%- macro strftime_now(format) -%}{{ format" + _CODES + " }}{%- endmacro -%}"
 
@@ -31,11 +31,11 @@ class Chat:
         self.thinking = thinking
 
     def render(self, system: str | None, user: str) -> tuple[str, tuple[int, ...]]:
-        """Text and ids of one question with the assistant's turn opened.
+        """Render one question with the assistant's turn opened: text and ids.
 
         Special tokens in the messages stay text (trap 5). A system message for which the template has no turn goes
-        to the front of the user's turn, followed by a blank line, as Gemma 3's own template does it. Raises whatever
-        the template raises.
+        to the front of the user's turn, followed by a blank line, as in Gemma 3's own template. Raises whatever the
+        template raises.
         """
         messages = self._messages(system, user)
         text = self.text(messages, add_generation_prompt=True)
@@ -50,7 +50,7 @@ class Chat:
         return text, tuple(encoded["input_ids"])
 
     def text(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
-        """Turns as people read them."""
+        """Render turns as text."""
         return str(
             self.tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=add_generation_prompt, **self._options()
@@ -58,7 +58,7 @@ class Chat:
         )
 
     def has_system_turn(self) -> bool:
-        """Whether the template writes a system message; some refuse it, some drop it without a word."""
+        """True where the template writes a system message; some refuse it, some drop it silently."""
         try:
             text = self.text([_turn("system", _SYSTEM), _turn("user", _USER)], add_generation_prompt=True)
         except Exception:  # Jinja's own errors, and what templates raise on purpose
@@ -66,19 +66,19 @@ class Chat:
         return _SYSTEM in text
 
     def has_thinking_switch(self) -> bool:
-        """Whether `enable_thinking` changes what the template writes."""
+        """True where `enable_thinking` changes the rendered text."""
         ask = [_turn("user", _USER)]
         on, off = (Chat(self.tokenizer, thinking).text(ask, add_generation_prompt=True) for thinking in (True, False))
         return on != off
 
     def generation_suffix(self) -> str:
-        """What the template appends to open the assistant's turn, as text."""
+        """Text that the template appends to open the assistant's turn."""
         ask = [_turn("user", _USER)]
         without, opened = (self.text(ask, add_generation_prompt=flag) for flag in (False, True))
         return opened[len(without) :] if opened.startswith(without) else opened.rpartition(_USER)[2]
 
     def turn_end_id(self) -> int | None:
-        """The special token that the template writes after an assistant's words, if it writes one."""
+        """The special token that the template writes after an assistant's turn, if it writes one."""
         text = self.text([_turn("user", _USER), _turn("assistant", _ASSISTANT)], add_generation_prompt=False)
         after = text.rpartition(_ASSISTANT)[2].lstrip()
         added = {token.content: i for i, token in self.tokenizer.added_tokens_decoder.items() if token.special}
@@ -86,7 +86,7 @@ class Chat:
         return added[max(ends, key=len)] if ends else None
 
     def check(self, model: str) -> None:
-        """Raise PolicyError where the template cannot be used, or not with these settings."""
+        """Raise PolicyError where the template cannot be used with these settings."""
         try:
             if self.thinking is not None and not self.has_thinking_switch():
                 raise PolicyError(

@@ -1,7 +1,7 @@
-"""Credit of an attempt: its own token ids scored under several contexts, handed to the operators as hidden states.
+"""Credit of an attempt: its own token ids scored in several contexts, passed to the operators as hidden states.
 
 A context is a prompt and a side that reads it (`workbench.credit.contexts`). One packed pass with the adapter on, and
-one with it off or averaged where a context needs that, serve all of them. Knows nothing of how a prompt is worded.
+one with it off or averaged where a context needs that, serve all contexts. Knows nothing of a prompt's wording.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def credit_of(
     absent: Mapping[str, str] | None = None,
     advantage: float | None = None,
 ) -> TokenCredit:
-    """Score one attempt under each context.
+    """Score one attempt in each context.
 
     Args:
         prompts: ids by the context's name; "student" and "teacher" are among them.
@@ -53,7 +53,7 @@ def credit_of(
         FeedbackError: the attempt has no tokens. PolicyError: its scores are not finite.
     """
     if not attempt.token_ids:
-        raise FeedbackError(f"Attempt {attempt.id} has no tokens, so there is nothing to give credit to.")
+        raise FeedbackError(f"Attempt {attempt.id} has no tokens, so there is nothing to credit.")
     sides = _packed(policy, prompts, attempt.token_ids, temperature, teacher, rate)
     if noise_floor is None:
         noise_floor = null_noise_floor(policy, prompts["student"], attempt.token_ids, temperature)
@@ -76,7 +76,7 @@ def credit_of(
 def _packed(
     policy: Policy, prompts: Mapping[str, Ids], token_ids: Ids, temperature: float, teacher: Teacher, rate: float
 ) -> dict[str, Side]:
-    """Every context as T rows: one pass per set of weights, with the rows of all contexts that it reads."""
+    """Read every context as T rows: one pass per set of weights, over all contexts that these weights read."""
     shares = {name: _shares(CONTEXTS[name].side, teacher, rate) for name in prompts}
     read: dict[str, dict[Weights, Tensor]] = {name: {} for name in prompts}
     with torch.no_grad(), policy.untouched():
@@ -93,7 +93,7 @@ def _packed(
 
 
 def _shares(side: str, teacher: Teacher, rate: float) -> Mapping[Weights, float]:
-    """Which weights read a context, and their shares; what has no share in the mixture is not computed."""
+    """Weights that read a context, and their shares; weights without a share in the mixture are left out."""
     if side == "student":
         return LIVE
     return BASE if side == "base" else teacher_weights(teacher, rate)
@@ -107,17 +107,17 @@ def token_strings(tokenizer: Any, token_ids: Sequence[int]) -> tuple[str, ...]:
     """
     strings: list[str] = []
     before: list[int] = []  # the last token that ended a character: some decoders drop a space at the very start
-    held: list[int] = []  # tokens whose text is not a whole character yet
+    pending: list[int] = []  # tokens whose text is not a whole character yet
     for token_id in token_ids:
-        text = _after(tokenizer, before, [*held, token_id])
-        if _is_partial(tokenizer, token_id, text) and len(held) < 3:  # at most 4 bytes make a character
-            held.append(token_id)
+        text = _after(tokenizer, before, [*pending, token_id])
+        if _is_partial(tokenizer, token_id, text) and len(pending) < 3:  # at most 4 bytes make a character
+            pending.append(token_id)
             strings.append("")
             continue
         strings.append(text)
-        before, held = [token_id], []
-    if held:
-        strings[-1] = _after(tokenizer, before, held)
+        before, pending = [token_id], []
+    if pending:
+        strings[-1] = _after(tokenizer, before, pending)
     return tuple(strings)
 
 
@@ -127,8 +127,8 @@ def token_text(tokenizer: Any, token_id: int) -> str:
 
 
 def _after(tokenizer: Any, before: list[int], token_ids: list[int]) -> str:
-    known = _decode(tokenizer, before) if before else ""
-    return _decode(tokenizer, [*before, *token_ids])[len(known) :]
+    prefix = _decode(tokenizer, before) if before else ""
+    return _decode(tokenizer, [*before, *token_ids])[len(prefix) :]
 
 
 def _decode(tokenizer: Any, token_ids: list[int]) -> str:
@@ -136,5 +136,5 @@ def _decode(tokenizer: Any, token_ids: list[int]) -> str:
 
 
 def _is_partial(tokenizer: Any, token_id: int, text: str) -> bool:
-    """Whether the text ends within a character; an added token is whole by itself."""
+    """True where the text ends within a character; an added token is always whole."""
     return text.endswith("\N{REPLACEMENT CHARACTER}") and token_id not in tokenizer.added_tokens_decoder

@@ -1,4 +1,4 @@
-"""How far apart two states of an adapter are, by what they do to the weights. Knows nothing of models."""
+"""Distance of two states of an adapter, by their effect on the weights. Knows nothing of models."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from workbench.policy.average import factor_pairs
 def adapter_distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float:
     """||B1 A1 - B2 A2|| over the larger of ||B1 A1|| and ||B2 A2||: Frobenius norms over all layers together.
 
-    Both by the names of one adapter's parameters; 0 where neither does anything, at most 2. DoRA's magnitudes are left
-    out: they are no factor of a change that is added.
+    Both by the names of one adapter's parameters; 0 where neither has an effect, at most 2. DoRA's magnitudes are left
+    out: they are not factors of an additive change.
     """
-    apart = one = other = 0.0
+    squared_distance = squared_first = squared_second = 0.0
     for a, b in factor_pairs(first):
         left, right = (first[b].double(), second[b].double()), (first[a].double(), second[a].double())
-        apart += _square(torch.cat([left[0], -left[1]], dim=1), torch.cat(right, dim=0))
-        one, other = one + _square(left[0], right[0]), other + _square(left[1], right[1])
-    larger = max(one, other)
-    return (max(apart, 0.0) / larger) ** 0.5 if larger else 0.0
+        squared_distance += _squared_norm(torch.cat([left[0], -left[1]], dim=1), torch.cat(right, dim=0))
+        squared_first += _squared_norm(left[0], right[0])
+        squared_second += _squared_norm(left[1], right[1])
+    larger = max(squared_first, squared_second)
+    return (max(squared_distance, 0.0) / larger) ** 0.5 if larger else 0.0
 
 
-def _square(left: Tensor, right: Tensor) -> float:
-    """The squared norm of left @ right, (out, R) and (R, in), without making it."""
+def _squared_norm(left: Tensor, right: Tensor) -> float:
+    """The squared norm of left @ right, (out, R) and (R, in), without forming the product."""
     return float(((left.T @ left) * (right @ right.T)).sum())

@@ -1,8 +1,8 @@
-"""The final projection of a loaded model, taken out of it so that logits can be made of a few rows at a time.
+"""The output head of a loaded model, taken out of it so that logits can be computed a few rows at a time.
 
-Which steps follow the linear layer differs between architectures (a scale, a soft cap). What is found here is held
-against the model's own logits when the policy is loaded; a model that does something else keeps its own head, and
-pays for it with whole tensors of logits.
+The steps after the linear layer differ between architectures (a scale, a soft cap). The head found here is compared
+with the model's own logits when the policy is loaded; a model that does something else keeps its own head, at the
+price of whole tensors of logits.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from workbench.kernels.projection import Head
 
-# How a configuration names what multiplies the projection, and whether it divides instead. One name, `logits_scaling`,
-# multiplies in some architectures and divides in others: whichever gives the model's logits is right.
+# Names that configurations give to a factor of the projection, and whether it divides. `logits_scaling` multiplies in
+# some architectures and divides in others: whichever gives the model's logits is right.
 _SCALES = (
     ("logit_scale", False),
     ("logits_scaling", True),
@@ -24,12 +24,12 @@ _SCALES = (
     ("lm_head_multiplier", False),
     ("output_multiplier", False),
 )
-_PLACES = 8  # tokens on which a head is held against the model
-_UNITS = 8  # of the logits' own precision, by which the two may differ
+_PLACES = 8  # tokens on which a head is compared with the model
+_UNITS = 8  # units of the logits' own precision by which the two may differ
 
 
 def final_head(model: Any) -> Head:
-    """The head that gives this model's logits from its final hidden states; `Head(None)` where none was found."""
+    """Find the head that gives this model's logits from its final hidden states; `Head(None)` where there is none."""
     layer = model.get_output_embeddings()
     # A layer of a subclass is quantised or adapted: its weight alone is not what it computes.
     if type(layer) is not torch.nn.Linear or not layer.weight.is_floating_point():
@@ -38,13 +38,13 @@ def final_head(model: Any) -> Head:
     ids = torch.linspace(0, vocabulary - 1, _PLACES, device=model.device).long().unsqueeze(0)  # (1, 8)
     with torch.no_grad():
         hidden = final_hidden(model, ids)
-        own = model(input_ids=ids, use_cache=False).logits[0].float()  # (8, V)
+        logits = model(input_ids=ids, use_cache=False).logits[0].float()  # (8, V)
         if hidden is None:
             return Head(None)
-        allowed = _UNITS * torch.finfo(layer.weight.dtype).eps * float(own.abs().max())
+        allowed = _UNITS * torch.finfo(layer.weight.dtype).eps * float(logits.abs().max())
         for scale, softcap in _candidates(model.config.get_text_config()):
             head = Head(layer.weight.detach(), None if layer.bias is None else layer.bias.detach(), scale, softcap)
-            if hidden.shape[-1] == layer.in_features and _distance(head, hidden[0], own) <= allowed:
+            if hidden.shape[-1] == layer.in_features and _distance(head, hidden[0], logits) <= allowed:
                 return head
     return Head(None)
 

@@ -1,8 +1,8 @@
 """Loading a policy: the embedded model, a local directory or a hub model, all through the same code.
 
-In this order, so that nothing is loaded in vain: find and check the model, predict what it needs, check the adapter,
-then tokenizer, weights, adapter. Every way in which something can be missing, broken or unfit is one sentence
-(`PolicyError`). Knows nothing of prompts' contents, losses or runs.
+In this order, so that nothing is loaded in vain: find and check the model, predict its memory, check the adapter,
+then load tokenizer, weights and adapter. Whatever is missing, broken or unfit is reported in one sentence
+(`PolicyError`). Knows nothing of the contents of prompts, losses or runs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from workbench.policy.source import Source, as_policy_error, check_headers, find
 
 
 def load_policy(config: PolicyConfig) -> Policy:
-    """Load the model named by `config` with an adapter: a fresh, seeded one whose policy equals the base, or a given.
+    """Load the model named by `config` with an adapter: a fresh, seeded one that changes nothing yet, or a given one.
 
     Raises PolicyError: unknown model, missing files, no internet, no chat template, broken weights, a wrong adapter,
     no such device, too little memory.
@@ -74,7 +74,7 @@ def load_policy(config: PolicyConfig) -> Policy:
 
 
 def disable_cpu_repacking(model: torch.nn.Module) -> int:
-    """Keep NF4 layers in the layout that has a gradient (trap 13); returns how many layers it found.
+    """Keep NF4 layers in the layout that has a gradient (trap 13); return the number of such layers.
 
     bitsandbytes 0.50.2 repacks the weights of an NF4 layer in place in the first no-grad forward pass in eval mode
     on a CPU with AVX512-BF16; the repacked path is not differentiable, so later LoRA gradients are silently wrong.
@@ -86,16 +86,16 @@ def disable_cpu_repacking(model: torch.nn.Module) -> int:
 
 
 def end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
-    """Every id that ends an attempt: of the generation settings, the tokenizer and the chat template."""
-    found: set[int] = set()
+    """All ids that end an attempt: those of the generation settings, the tokenizer and the chat template."""
+    ids: set[int] = set()
     for value in (
         getattr(model.generation_config, "eos_token_id", None),
         getattr(model.config, "eos_token_id", None),
         tokenizer.eos_token_id,
         Chat(tokenizer).turn_end_id(),
     ):
-        found.update(value if isinstance(value, (list, tuple)) else [] if value is None else [value])
-    return tuple(sorted(int(i) for i in found))
+        ids.update(value if isinstance(value, (list, tuple)) else [] if value is None else [value])
+    return tuple(sorted(int(i) for i in ids))
 
 
 def _device(name: str) -> torch.device:
@@ -121,14 +121,14 @@ def _quantization(choice: str, device: torch.device) -> str:
 
 
 def _dtype(device: torch.device) -> torch.dtype:
-    """fp32 on the CPU (its bf16 is slow and coarse); bf16, or fp16 on cards that only imitate it, on CUDA."""
+    """fp32 on the CPU (where bf16 is slow and coarse); bf16 on CUDA, or fp16 on cards that only emulate bf16."""
     if device.type == "cpu":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 def _attention(source: Source) -> str | None:
-    """Eager where the scores are soft-capped, which the fused kernels cannot do; else what transformers prefers."""
+    """Eager attention where scores are soft-capped, which fused kernels cannot do; else None, transformers' choice."""
     capped = getattr(source.config.get_text_config(), "attn_logit_softcapping", None)
     return "eager" if capped is not None else None
 
@@ -143,8 +143,8 @@ def _load_tokenizer(config: PolicyConfig, source: Source) -> Any:
             f"The tokenizer of {config.model!r} has no chat template, so a question cannot be put to it; choose an "
             "instruction-tuned model, or save a chat_template.jinja beside its tokenizer."
         )
-    # Without this, `sanitize_control_tokens` lets added tokens through that the template does not mention and that
-    # are not marked as special (such as `<think>`): a person could write them (trap 5). White space stays a token.
+    # Otherwise `sanitize_control_tokens` lets through added tokens that the template does not mention and that are not
+    # marked as special (such as `<think>`): a person could write them (trap 5). White space stays a token.
     added = [token.content for token in tokenizer.added_tokens_decoder.values() if not token.content.isspace()]
     tokenizer.chat_control_tokens = added
     return tokenizer
@@ -182,7 +182,7 @@ def _bitsandbytes(quantization: str, dtype: torch.dtype) -> Any:
     from transformers import BitsAndBytesConfig
 
     if quantization == "int8":
-        # On float32 activations it repeats, for every layer of every pass, that it casts them to float16.
+        # On float32 activations it warns in every layer of every pass that it casts them to float16.
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
@@ -190,15 +190,15 @@ def _bitsandbytes(quantization: str, dtype: torch.dtype) -> Any:
 
 @torch.no_grad()
 def _check_weights(model: Any, name: str) -> None:
-    """NaN or infinite weights show here and not in the middle of an update.
+    """Detect NaN or infinite weights here, and not in the middle of an update.
 
-    The logits alone would not tell: PyTorch's attention on the CPU turns undefined scores into zeros.
+    The logits alone would not show them: PyTorch's attention on the CPU turns undefined scores into zeros.
     """
     for key, parameter in model.named_parameters():
         if parameter.is_floating_point() and not torch.isfinite(parameter.sum(dtype=torch.float32)):
             raise PolicyError(f"The weights of {name!r} are broken: {key} holds infinite or undefined numbers.")
     ids = torch.zeros((1, 1), dtype=torch.long, device=model.device)
-    if not torch.isfinite(model(input_ids=ids).logits).all():  # what a quantised layer holds shows here
+    if not torch.isfinite(model(input_ids=ids).logits).all():  # where the weights of quantised layers show
         raise PolicyError(f"The weights of {name!r} are broken: they give infinite or undefined logits.")
 
 
@@ -217,12 +217,12 @@ def _facts(
     adapter = sum(p.numel() for p in model.parameters() if p.requires_grad)
     text_config = base.config.get_text_config()
     context = getattr(text_config, "max_position_embeddings", None) or tokenizer.model_max_length
-    everywhere = lora.target_modules == "all-linear"
-    targets = "all linear layers except the output head" if everywhere else ", ".join(lora.target_modules)
+    all_linear = lora.target_modules == "all-linear"
+    targets = "all linear layers except the output head" if all_linear else ", ".join(lora.target_modules)
     return {
         "model": config.model,
         "architecture": type(base).__name__,
-        # Counts what a packed 4-bit weight stands for, not its bytes.
+        # Counts the weights that packed 4-bit numbers stand for, not their bytes.
         "parameters": base.num_parameters() - adapter,
         "adapter_parameters": adapter,
         "dtype": str(dtype).removeprefix("torch."),
@@ -246,9 +246,9 @@ def _plain(targets: str | tuple[str, ...]) -> str | list[str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what a person cannot act on: bitsandbytes' hint at optional kernels, PEFT's remarks, a bar of 10 ms."""
+    """Suppress output that nobody can act on: hints at optional kernels, PEFT's remarks, a progress bar of 10 ms."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="IProgress not found")  # in notebooks; no bar is shown anyway
+        warnings.filterwarnings("ignore", message="IProgress not found")  # in notebooks; no bar is shown there
         from transformers.utils import logging as progress
 
     logger = logging.getLogger("bitsandbytes.backends.cpu.ops")

@@ -1,7 +1,7 @@
-"""What a policy needs in memory, predicted from the shapes of its layers alone, before any weight is loaded.
+"""Memory needs of a policy, predicted from the shapes of its layers alone, before any weight is loaded.
 
-Bytes throughout. The weights' and the adapter's figures are exact; the activations' are an estimate whose constants
-were measured (tests/test_policy_memory.py holds it against what autograd really keeps). Knows nothing of files.
+Bytes throughout. The figures for weights and adapter are exact; that for activations is an estimate with measured
+constants (tests/test_policy_memory.py compares it with what autograd really keeps). Knows nothing of files.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PLANNED_TOKENS = 512  # length of the one attempt, prompt included, that must fi
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """A linear layer that is quantised and carries the adapter: every one but the output head."""
+    """A linear layer that is quantised and carries the adapter: all but the output head."""
 
     name: str
     in_features: int
@@ -41,7 +41,7 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What memory depends on in a model."""
+    """Dimensions of a model on which its memory depends."""
 
     linears: tuple[Linear, ...]
     other_weights: int  # parameters outside of those matrices: embeddings, head (once if tied), norms, biases
@@ -55,7 +55,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What one policy needs: to be there, and for one step on one attempt of `tokens` tokens."""
+    """Memory needs of one policy: at rest, and for one step on one attempt of `tokens` tokens."""
 
     quantization: str
     tokens: int
@@ -67,7 +67,7 @@ class Need:
 
     @property
     def total_bytes(self) -> int:
-        """All of it at once."""
+        """The sum of all parts."""
         parts = (self.weights_bytes, self.adapter_bytes, self.optimizer_bytes, self.activations_bytes)
         return sum(parts) + self.logits_bytes
 
@@ -119,7 +119,7 @@ def adapter_weights(shape: Shape, lora: LoraSettings) -> int:
 
 
 def activations_bytes(shape: Shape, rows: int, width: int, dtype: torch.dtype, *, checkpointing: bool = False) -> int:
-    """What autograd keeps of one pass over (rows, width) tokens, about.
+    """Estimate the bytes that autograd keeps of one pass over (rows, width) tokens.
 
     Per token and layer: the input of each linear layer in fp32 (the adapter's type), its output in the model's, and
     some 24 bytes per hidden feature around the norms; with eager attention two fp32 scores per head and place.
@@ -142,7 +142,7 @@ def need(
     tokens: int = PLANNED_TOKENS,
     checkpointing: bool = False,
 ) -> Need:
-    """What a step on one attempt of `tokens` tokens needs in all."""
+    """Memory needs of a step on one attempt of `tokens` tokens."""
     tokens = min(tokens, shape.context)
     adapter = _FP32 * adapter_weights(shape, lora)
     return Need(
@@ -159,15 +159,15 @@ def need(
 def check_fits(
     name: str, shape: Shape, quantization: str, dtype: torch.dtype, lora: LoraSettings, free: int | None, device: str
 ) -> Need:
-    """What the model needs at least: the shorter of 512 tokens and its context, with checkpointing.
+    """The least that the model needs: for the shorter of 512 tokens and its context, with checkpointing.
 
-    Raises PolicyError, with the numbers and with what would fit, when `free` bytes are not enough (None: unknown).
+    Raises PolicyError, with the numbers and with what would fit, where `free` bytes are not enough (None: unknown).
     """
     least = need(shape, quantization, dtype, lora, checkpointing=True)
     if free is None or least.total_bytes <= free:
         return least
-    smaller = [need(shape, one, dtype, lora, checkpointing=True) for one in ("int8", "nf4")]
-    fitting = [one for one in smaller if one.total_bytes <= free]
+    smaller = [need(shape, choice, dtype, lora, checkpointing=True) for choice in ("int8", "nf4")]
+    fitting = [alternative for alternative in smaller if alternative.total_bytes <= free]
     if fitting:
         advice = f"quantization {fitting[0].quantization!r} needs {gigabytes(fitting[0].total_bytes)}"
     elif least.quantization == "nf4":
@@ -183,7 +183,7 @@ def check_fits(
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Memory that is free on a device now; None where the system does not say."""
+    """Memory that is free on a device now; None where the system does not tell."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
@@ -198,7 +198,7 @@ def free_bytes(device: torch.device) -> int | None:
 
 
 def gigabytes(count: int) -> str:
-    """Bytes as people say them: 15.3 GB, 420 MB."""
+    """Format bytes for people: 15.3 GB, 420 MB."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
 
 

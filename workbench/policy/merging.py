@@ -1,4 +1,4 @@
-"""Base and adapter written as one model, for programs that know no adapters. Knows nothing of runs."""
+"""Exporting model and adapter as one model, for programs that know no adapters. Knows nothing of runs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from workbench.policy.policy import Policy
 def export_merged(policy: Policy, config: PolicyConfig, path: Path) -> Path:
     """Write the model with the policy's adapter merged into its weights, in float32, with its tokenizer.
 
-    The weights in use are left alone: what is merged into 4-bit weights is rounded to 4 bits again, which changes the
-    policy (trap 12). `config` (the one that the policy was loaded with) names the base, which is loaded once more,
-    unquantised, on the CPU. Raises PolicyError: no room for that, the base's files have changed meanwhile, or `path` is
-    not a new or empty directory.
+    The weights in use are not touched: merging into 4-bit weights would round them to 4 bits again, which changes the
+    policy (trap 12). `config` (with which the policy was loaded) names the base model, which is loaded once more,
+    unquantised, on the CPU. Raises PolicyError: no room for that, the model's files have changed meanwhile, or `path`
+    is not a new or empty directory.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise PolicyError(f"The merged model cannot be written to {path}; choose a directory that is new or empty.")
@@ -28,7 +28,7 @@ def export_merged(policy: Policy, config: PolicyConfig, path: Path) -> Path:
     if fresh.facts["content_sha256"] != policy.facts["content_sha256"]:
         raise PolicyError(
             f"The files of the model {config.model!r} have changed since it was loaded, so the adapter no longer "
-            "belongs to them; put the former files back."
+            "belongs to them; restore the former files."
         )
     fresh.load_state(policy.state())
     try:

@@ -1,9 +1,9 @@
-"""What an update wants of each token: from attempts and a configuration to the targets of `credit.objective_losses`.
+"""Targets of an update for each token: from attempts and a configuration to the input of `credit.objective_losses`.
 
-Everything that needs more than one row of logits is settled here, without gradient: which attempt goes to which loss,
-GRPO's advantages, SRPO's weights (their mean is over the whole update), RLSD's weights, the mean credit of an attempt,
-importance weights. What remains is a function of rows, so that any slice of the tokens can be computed alone. Knows
-no model. "Tokens" are those that count: of used attempts, and selected where a person selected some.
+Everything that needs more than one row of logits is computed here, without gradient: the route of each attempt, GRPO's
+advantages, SRPO's weights (their mean is over the whole update), RLSD's weights, the mean credit of an attempt,
+importance weights. The rest is a function of rows, so that any slice of the tokens can be computed alone. Knows no
+model. "Tokens" are the active ones: of used attempts, and selected where a person selected some.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class UpdateItem:
     """One attempt that an update may learn from."""
 
     prompt_ids: tuple[int, ...]
-    teacher_prompt_ids: tuple[int, ...] | None  # None: the teacher knows nothing of this attempt (trap 10)
+    teacher_prompt_ids: tuple[int, ...] | None  # None: there is no teacher context for this attempt (trap 10)
     token_ids: tuple[int, ...]  # the attempt, end token included if it was sampled
     reward: float  # 0 to 1
     group_id: str  # GRPO's baseline is the mean reward of the group
@@ -45,23 +45,23 @@ class UpdateItem:
     spans: tuple[Span, ...] | None = None  # the tokens that count; None: all
 
     def counts(self) -> Tensor:
-        """(T,) bool: the tokens that count."""
+        """(T,) bool: the active tokens."""
         length = len(self.token_ids)
         return torch.ones(length, dtype=torch.bool) if self.spans is None else span_mask(self.spans, length)
 
     @property
     def informed(self) -> bool:
-        """Whether the teacher knows something that the student does not."""
+        """True where the teacher is shown something that the student is not."""
         return self.teacher_prompt_ids is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which items an update uses, and how. The lists run over all items."""
+    """The items that an update uses, and the route of each."""
 
     used: tuple[int, ...]
-    routes: tuple[Route, ...]
-    advantages: Tensor  # (items,) GRPO's, float64
+    routes: tuple[Route, ...]  # of all items
+    advantages: Tensor  # (items,) GRPO's, float64, of all items
 
 
 def distillation_of(config: SDPOConfig) -> Distillation:
@@ -77,7 +77,10 @@ def distillation_of(config: SDPOConfig) -> Distillation:
 
 
 def make_plan(items: Sequence[UpdateItem], config: SDPOConfig) -> Plan:
-    """Items without signal, or without tokens that count, do not dilute the mean (trap 10). Raises NoSignalError."""
+    """Leave out items without signal or active tokens, so that they do not dilute the mean (trap 10).
+
+    Raises NoSignalError.
+    """
     advantages = torch.zeros(len(items), dtype=torch.float64)
     rewarded: set[str] = set()  # groups; within one, an average attempt stays in the mean
     for group_id in {item.group_id for item in items}:
@@ -111,9 +114,9 @@ def _missing(config: SDPOConfig) -> str:
 
 
 class MicroBatch:
-    """Some of the used items, with what stays fixed for their N tokens during an update.
+    """Some of the used items, and everything about their N tokens that stays fixed during an update.
 
-    K of the tokens are taught: the teacher scored them. Everything is on the policy's device.
+    K of the tokens are taught: the teacher scored them. All tensors are on the policy's device.
     """
 
     def __init__(
@@ -130,14 +133,14 @@ class MicroBatch:
         counts = [item.counts() for item in items]
         self.counts = torch.nn.utils.rnn.pad_sequence(counts, batch_first=True).to(device)  # (B, T) bool
         self.attempts = self.counts.nonzero()[:, 0]  # (N,)
-        ids = [torch.tensor(item.token_ids)[kept] for item, kept in zip(items, counts, strict=True)]
+        ids = [torch.tensor(item.token_ids)[active] for item, active in zip(items, counts, strict=True)]
         self.token_ids = torch.cat(ids).to(device)  # (N,)
         # Factors in double precision; they take the losses' precision where they meet them.
-        shares = torch.tensor([(way.distillation, way.reinforcement) for way in routes], dtype=torch.float64)  # (B, 2)
-        self.taught = self._per_token(torch.tensor([way.taught for way in routes]))  # (N,) bool
+        shares = torch.tensor([(r.distillation, r.reinforcement) for r in routes], dtype=torch.float64)  # (B, 2)
+        self.taught = self._per_token(torch.tensor([r.taught for r in routes]))  # (N,) bool
         self.distillation_weights = self._per_token(shares[:, 0])[self.taught]  # (K,)
         self.advantages = self._per_token(shares[:, 1] * advantages) if shares[:, 1].any() else None  # (N,)
-        self.teacher: Side | None = None  # N rows, which mean something for the tokens that are distilled
+        self.teacher: Side | None = None  # N rows, meaningful for the tokens that are distilled
         self.teacher_logps: Tensor | None = None  # (K,) nats, of the sampled tokens
         self.teacher_entropies: Tensor | None = None  # (K,) nats
         if teacher is not None:
@@ -150,19 +153,19 @@ class MicroBatch:
         self._log_ratios: Tensor | None = None  # (N,), student - old in the first pass
 
     def _per_token(self, values: Tensor) -> Tensor:
-        """(B,) -> (N,)"""
+        """Repeat a value of each item for its tokens: (B,) -> (N,)."""
         return values.to(self.attempts.device)[self.attempts]
 
     def targets(self, logps: Tensor, *, first_weights: bool = False) -> Targets:
-        """What the update wants of the tokens, given the student's log-probabilities of them in this pass (N,), nats.
+        """Targets of the tokens, given the student's log-probabilities of them in this pass (N,), nats.
 
-        The first call settles the importance weights' old log-probabilities and RLSD's weights. With `first_weights`
-        the importance weights are those of the first pass: a loss after the step is the same loss as before it only
-        if the weights have not moved with the policy.
+        The first call fixes the old log-probabilities of the importance weights, and RLSD's weights. With
+        `first_weights` the importance weights are those of the first pass: the loss after the step is comparable with
+        the one before it only if the weights have not moved with the policy.
         """
         logps = logps.detach()
         if self._old_logps is None or self._log_ratios is None:
-            self._settle(logps)
+            self._fix_weights(logps)
         assert self._old_logps is not None and self._log_ratios is not None
         mean_credit = importance = None
         if self.config.is_clip is not None:
@@ -173,39 +176,39 @@ class MicroBatch:
         distilled = self.taught if self.teacher is not None else torch.zeros_like(self.taught)
         return Targets(self.token_ids, self.advantages, distilled, self.distillation_weights, mean_credit, importance)
 
-    def _settle(self, logps: Tensor) -> None:
-        given = torch.full(self.counts.shape, math.nan)
+    def _fix_weights(self, logps: Tensor) -> None:
+        old_logps = torch.full(self.counts.shape, math.nan)
         for row, item in enumerate(self.items):
             if item.old_logps is not None:
-                given[row, : len(item.old_logps)] = torch.tensor(item.old_logps)
-        old = given.to(logps)[self.counts]  # (N,)
+                old_logps[row, : len(item.old_logps)] = torch.tensor(item.old_logps)
+        old = old_logps.to(logps)[self.counts]  # (N,)
         self._old_logps = torch.where(old.isnan(), logps, old)
         self._log_ratios = logps - self._old_logps
         if self.config.method == "rlsd" and self.advantages is not None and self.teacher_logps is not None:
-            weights = torch.ones_like(self.advantages)  # of a token that nobody teaches
+            weights = torch.ones_like(self.advantages)  # 1 for tokens that are not taught
             credit = (self.teacher_logps - logps[self.taught]).double()
             weights[self.taught] = evidence_weights(credit, self.advantages[self.taught], self.config.evidence_clip)
             self.advantages = self.advantages * weights
 
     def row_losses(self, targets: Targets) -> RowLoss:
-        """The loss of any of the N tokens, for `kernels.learning`. The gradient reaches the student's logits only."""
+        """The loss as a function of rows, for `kernels.learning`. The gradient reaches the student's logits only."""
         distillation = distillation_of(self.config)
 
         def losses(student_logits: Tensor, teacher_logits: Tensor | None, rows: Tensor) -> Tensor:
-            some = targets.at(rows)
+            row_targets = targets.at(rows)
             if teacher_logits is not None:
-                teacher_logits = teacher_logits[some.distilled]
-            return objective_losses(student_logits, teacher_logits, some, distillation)
+                teacher_logits = teacher_logits[row_targets.distilled]
+            return objective_losses(student_logits, teacher_logits, row_targets, distillation)
 
         return losses
 
 
 def weigh_by_entropy(batches: Sequence[MicroBatch], config: SDPOConfig) -> None:
-    """SRPO's weights, whose mean over all distilled tokens of the update is 1, whatever the micro-batches are."""
-    weighed = [batch for batch in batches if batch.teacher_entropies is not None]
-    if not weighed:
+    """Apply SRPO's weights, whose mean over all distilled tokens of the update is 1, however it is divided."""
+    weighted = [batch for batch in batches if batch.teacher_entropies is not None]
+    if not weighted:
         return
-    entropies = [batch.teacher_entropies for batch in weighed if batch.teacher_entropies is not None]
+    entropies = [batch.teacher_entropies for batch in weighted if batch.teacher_entropies is not None]
     weights = entropy_weights(torch.cat(entropies), config.entropy_beta)
-    for batch, part in zip(weighed, weights.split([len(one) for one in entropies]), strict=True):
+    for batch, part in zip(weighted, weights.split([len(values) for values in entropies]), strict=True):
         batch.distillation_weights = batch.distillation_weights * part

@@ -1,8 +1,8 @@
 """The policy: a causal language model with one LoRA adapter, its optimiser, its average and its random state.
 
-Knows how to hand out and take back its whole changeable state, bit for bit. Knows nothing of prompts, losses or
-files. The model comes in eval mode and stays in it for good: there is no dropout anywhere, and both sides of every
-comparison must be computed in the same mode (traps 9 and 14 in docs/traps.md).
+Saves and restores its whole mutable state, bit for bit. Knows nothing of prompts, losses or files. The model comes in
+eval mode and stays in it: there is no dropout anywhere, and both sides of every comparison must be computed in the
+same mode (traps 9 and 14 in docs/traps.md).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps per parameter
 
 
 class Policy:
-    """A loaded model with its adapter. Made by `load_policy`; one worker owns it (it is not thread-safe)."""
+    """A loaded model with its adapter, made by `load_policy`. Not thread-safe."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Policy:
 
         self.model = model  # PeftModel
         self.bare = model.get_base_model()  # the same modules, adapter included, without PEFT's wrapper around forward
-        self.head = final_head(self.bare)  # of the same weights; what comes before it is asked of `bare` without it
+        self.head = final_head(self.bare)  # shares the weights of `bare`, which is then read without its own head
         self.tokenizer = tokenizer
         self.device = device
         self.eos_ids = eos_ids  # every id that ends an attempt
@@ -49,22 +49,22 @@ class Policy:
         self.generator = torch.Generator(device=device).manual_seed(seed)  # of sampling, and of nothing else
         self.adapter = {name: p for name, p in model.named_parameters() if p.requires_grad}  # by name, fixed order
         self.average: Average | None = None  # weights of the `ema` teacher; None until an update was made under it
-        # The learning rate and the decay are set anew by every update; these values are never used.
+        # Every update sets the learning rate and the decay; the values here are never used.
         self.optimizer = torch.optim.AdamW(self.parameters(), lr=1e-3)
         self._modules = list(model.modules())
         self._layers = [module for module in self._modules if isinstance(module, BaseTunerLayer)]
 
     @property
     def width(self) -> int:
-        """How many numbers stand for a place before `head`: hidden features, or a logit per token of the vocabulary."""
+        """Numbers per position before `head`: hidden features, or logits where the model keeps its own head."""
         return int(self.facts["vocabulary"]) if self.head.weight is None else self.head.weight.shape[1]
 
     def parameters(self) -> list[torch.nn.Parameter]:
-        """The trainable parameters: the adapter's, in the order of `adapter`."""
+        """Trainable parameters: the adapter's, in the order of `adapter`."""
         return list(self.adapter.values())
 
     def state(self) -> dict[str, Tensor]:
-        """Everything that an update or sampling changes, as contiguous CPU copies that safetensors can write.
+        """Copy everything that an update or sampling changes, as contiguous CPU tensors that safetensors can write.
 
         Keys: `adapter/<parameter>`, `optimizer/<parameter>/{exp_avg,exp_avg_sq,step}` (absent before the first
         step), `teacher/<parameter>` and `teacher/error` (absent while there is no average) and `random/sampling`.
@@ -81,9 +81,9 @@ class Policy:
         return tensors
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what `state` gave.
+        """Restore a state that `state` returned.
 
-        Raises PolicyError, before anything is changed, when the tensors belong to another model or adapter.
+        Raises PolicyError, before anything is changed, where the tensors belong to another model or adapter.
         """
         self._check_state(tensors)
         with torch.no_grad():
@@ -107,21 +107,21 @@ class Policy:
         teacher = {key for key in tensors if key.startswith("teacher/")}
         average = _average_in(tensors, torch.device("cpu"))
         complete = adapter.keys() <= tensors.keys() and "random/sampling" in tensors
-        known = tensors.keys() - teacher <= adapter.keys() | moments.keys() | {"random/sampling"}
+        expected = tensors.keys() - teacher <= adapter.keys() | moments.keys() | {"random/sampling"}
         shapes = {**{key: p.shape for key, p in moments.items() if not key.endswith("/step")}}
         shapes |= {key: p.shape for key, p in adapter.items()}
         fitting = all(tensors[key].shape == shape for key, shape in shapes.items() if key in tensors)
         fitting = fitting and (average.fits(self.adapter) if average is not None else not teacher)
-        if not (complete and known and fitting):
+        if not (complete and expected and fitting):
             raise PolicyError(
                 f"The saved state does not fit this policy ({self.facts['model']}, LoRA rank "
-                f"{self.facts['lora']['rank']}); open it with the model and the LoRA settings it was made with."
+                f"{self.facts['lora']['rank']}); open it with the model and the LoRA settings that it was made with."
             )
 
     def fingerprint(self) -> tuple[Any, ...]:
-        """Cheap evidence of what a scoring pass must not change: values, trainability, active adapter, modes.
+        """Cheap summary of what a scoring pass must not change: values, trainability, active adapter, modes.
 
-        Values are represented by PyTorch's in-place version counters.
+        PyTorch's in-place version counters stand for the values.
         """
         adapter = tuple((p._version, p.data_ptr(), p.requires_grad) for p in self.adapter.values())
         layers = tuple((tuple(layer.active_adapters), layer.disable_adapters) for layer in self._layers)
@@ -136,16 +136,16 @@ class Policy:
             raise AssertionError("a scoring pass changed the policy: values, trainability, active adapter or mode")
 
     def reading_as(self, weights: Weights) -> AbstractContextManager[None]:
-        """Inside the block the model reads with these weights, without gradient; afterwards all is as before."""
+        """Read with these weights inside the block, without gradient; restore the former ones afterwards."""
         if weights == "live":
             return nullcontext()
-        return self.base() if weights == "reference" else self.averaged()
+        return self.reference() if weights == "reference" else self.averaged()
 
     @contextmanager
-    def base(self) -> Iterator[None]:
-        """Inside the block the adapter is off: the model is the reference. Afterwards all is as before.
+    def reference(self) -> Iterator[None]:
+        """Switch the adapter off inside the block: the model is the reference policy. Switch it on afterwards.
 
-        PEFT clears and sets `requires_grad` on the way in and out; the former values are put back here.
+        PEFT clears and sets `requires_grad` on entry and exit; the former values are restored here.
         """
         trainable = {name: p.requires_grad for name, p in self.adapter.items()}
         with self.untouched():
@@ -158,13 +158,13 @@ class Policy:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Inside the block, which has no gradient, the adapter is the `ema` teacher's; afterwards all is as before.
+        """Use the `ema` teacher's adapter inside the block, without gradient; restore the policy's afterwards.
 
-        The parameters look at the average's tensors for a while and then at their own again: nothing is copied, so
-        nothing is rounded, and PEFT's switches are left alone. Before the first update under it, an average would be
-        a copy of the adapter, so the adapter itself serves.
+        The parameters point at the average's tensors for a while and then at their own again: nothing is copied or
+        rounded, and PEFT's switches are not used. Before the first update under `ema` the average would be a copy of
+        the adapter, so the adapter itself serves.
         """
-        own = {name: parameter.data for name, parameter in self.adapter.items()}
+        originals = {name: parameter.data for name, parameter in self.adapter.items()}
         with torch.no_grad(), self.untouched():
             try:
                 for name, tensor in ({} if self.average is None else self.average.tensors).items():
@@ -172,7 +172,7 @@ class Policy:
                 yield
             finally:
                 for name, parameter in self.adapter.items():
-                    parameter.data = own[name]
+                    parameter.data = originals[name]
 
 
 def _projection(head: Head) -> str:
@@ -186,7 +186,7 @@ def _copy(tensor: Tensor) -> Tensor:
 
 
 def _average_in(tensors: Mapping[str, Tensor], device: torch.device) -> Average | None:
-    """The average in a state, as an own copy; a state from before there were averages has none."""
+    """A copy of the average in a state; None where the state has none."""
     if "teacher/error" not in tensors:
         return None
     named = {key.removeprefix("teacher/"): tensor for key, tensor in tensors.items() if key.startswith("teacher/")}

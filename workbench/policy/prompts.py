@@ -1,7 +1,7 @@
-"""What the student and the self-teacher are asked, as token ids.
+"""Prompts of the student and the self-teacher, as token ids.
 
 Both prompts go through the same chat template with the same system message and end in the same assistant header
-(trap 2). Text of people, models and sandboxes stays text: special tokens in it never become tokens (trap 5), braces
+(trap 2). Text from people, models and sandboxes stays text: special tokens in it never become tokens (trap 5), braces
 survive (trap 4), and only the fields of the teacher's prompt are ever shortened, never the question (trap 3).
 
 Source: docs/algorithm.md, section 4 (the paper's reprompt). The sentence before a failed attempt is this project's own.
@@ -32,12 +32,12 @@ class Prompt:
     """A rendered prompt."""
 
     ids: tuple[int, ...]  # what the model reads
-    text: str  # the same as people read it; a special token and its spelling look alike here, the ids do not
+    text: str  # the same for people; a special token and its spelling look alike here, but not in the ids
     shortened: tuple[str, ...] = ()  # fields that were cut to fit: "demonstration", "failed attempt", "feedback"
 
 
 def student_prompt(policy: Policy, task: Task, *, max_tokens: int | None = None) -> Prompt:
-    """The question as the student sees it.
+    """Render the question for the student.
 
     `max_tokens` bounds the prompt (None: the model's context). Raises PromptError: empty, over-long, or a message
     that the chat template refuses.
@@ -53,21 +53,21 @@ def student_prompt(policy: Policy, task: Task, *, max_tokens: int | None = None)
 
 
 def conversation_prompt(policy: Policy, task: Task, turns: Sequence[Turn], *, max_tokens: int | None = None) -> Prompt:
-    """The question, then each earlier attempt with the feedback on it, in the words of the self-teacher's prompt.
+    """Render the question and each earlier attempt with its feedback, in the words of the self-teacher's prompt.
 
-    An empty attempt or feedback leaves no trace. Where not all turns fit into `max_tokens` (None: the model's
-    context), the oldest are left out; without turns it is the student's prompt. Raises PromptError as that does.
+    Empty attempts and feedback leave no trace. Where not all turns fit into `max_tokens` (None: the model's context),
+    the oldest are left out; without turns it is the student's prompt. Raises PromptError as `student_prompt`.
     """
     limit = _limit(policy, max_tokens)
     fitting = student_prompt(policy, task, max_tokens=max_tokens)
-    said = ""
+    history = ""
     for turn in reversed(turns):
         filled = (
             _filled(template, text)
             for template, text in zip((TEMPLATE_FAILED_ATTEMPT, TEMPLATE_FEEDBACK), turn, strict=True)
         )
-        said = "".join(filled) + said
-        prompt = _render(policy, task, _question(task) + said + TEMPLATE_ENDING)
+        history = "".join(filled) + history
+        prompt = _render(policy, task, _question(task) + history + TEMPLATE_ENDING)
         if len(prompt.ids) > limit:
             break
         fitting = prompt
@@ -85,13 +85,12 @@ def teacher_prompt(
     config: SDPOConfig | None = None,
     max_tokens: int | None = None,
 ) -> Prompt:
-    """The same question as the self-teacher sees it: with a demonstration, a failed attempt and feedback, if any.
+    """Render the same question for the self-teacher: with a demonstration, a failed attempt and feedback, if any.
 
-    All three empty give the template-only context (the reprompt without evidence). `question` stands in the place of
-    the task's own: another task's (mismatched question), or "" (answer only); `config` has the templates. Where the
-    whole does not fit into `max_tokens` (None: the model's context), the long fields lose their middle, all to the
-    same length, and `shortened` names them. Raises PromptError: as `student_prompt`, and where even empty fields do
-    not fit.
+    All three empty give the template-only context. `question` replaces the task's own: another task's (mismatched
+    question), or "" (answer only); `config` has the templates. Where the whole does not fit into `max_tokens` (None:
+    the model's context), the long fields lose their middle, all to the same length, and `shortened` names them.
+    Raises PromptError: as `student_prompt`, and where even empty fields do not fit.
     """
     fields = {
         "demonstration": strip_thoughts(demonstration),
@@ -99,13 +98,13 @@ def teacher_prompt(
         "feedback": feedback.strip(),
     }
     limit = _limit(policy, max_tokens)
-    asked = _question(task) if question is None else question
+    question_text = _question(task) if question is None else question
 
     def rendered(cap: int | None) -> Prompt:
         cut = {name: text if cap is None else shorten(text, cap) for name, text in fields.items()}
         shortened = tuple(name for name, text in fields.items() if cut[name] != text)
-        whole = teacher_text(asked, cut["demonstration"], cut["failed attempt"], cut["feedback"], config)
-        prompt = _render(policy, task, whole)
+        text = teacher_text(question_text, cut["demonstration"], cut["failed attempt"], cut["feedback"], config)
+        prompt = _render(policy, task, text)
         return Prompt(prompt.ids, prompt.text, shortened)
 
     prompt = rendered(None)
@@ -135,7 +134,7 @@ def teacher_text(
     feedback: str = "",
     config: SDPOConfig | None = None,
 ) -> str:
-    """The user's turn of the self-teacher, by literal concatenation (trap 4); empty fields leave no trace."""
+    """Compose the self-teacher's user turn by literal concatenation (trap 4); empty fields leave no trace."""
     config = config or SDPOConfig()
     fields = (
         (config.template_solution, demonstration),
@@ -146,20 +145,20 @@ def teacher_text(
 
 
 def _filled(template: str, text: str) -> str:
-    """A template with a text in its place; nothing for an empty text."""
+    """Fill a template with a text; an empty text gives nothing."""
     before, after = template.split("{}")
     return before + text + after if text else ""
 
 
 def strip_thoughts(text: str) -> str:
-    """A demonstration without its `<think>...</think>`, also when that is never closed or was never opened."""
+    """Remove `<think>...</think>` from a demonstration, also where it is never closed or was never opened."""
     answer = _THOUGHT.sub("", text)
-    # A template may have opened the thought in the prompt, so that the attempt holds only its end.
+    # A template may open the thought in the prompt, so that the attempt holds only its end.
     return answer.rpartition("</think>")[2].strip()
 
 
 def shorten(text: str, characters: int) -> str:
-    """The text with its middle left out, `characters` of it kept; 0 gives an empty field."""
+    """Cut the middle out of a text so that `characters` of it remain; 0 gives an empty field."""
     if len(text) <= characters:
         return text
     if characters == 0:
@@ -181,7 +180,7 @@ def _limit(policy: Policy, max_tokens: int | None) -> int:
 
 
 def render(chat: Chat, system: str | None, user: str, *, whose: str, what: str) -> Prompt:
-    """A prompt of one turn. Raises PromptError, which says whose template refuses what."""
+    """Render a prompt of one turn. Raises PromptError, which says whose template refuses what."""
     try:
         text, ids = chat.render(system, user)
     except Exception as error:  # Jinja's own errors, and what templates raise on purpose (no system turn, ...)
@@ -203,7 +202,7 @@ def _assert_same_header(policy: Policy, student_ids: tuple[int, ...], teacher_id
     header = _chat(policy).generation_suffix()
     student, teacher = (_tail(policy.tokenizer, ids, header) for ids in (student_ids, teacher_ids))
     count = min(len(student), len(teacher))
-    # A header that does not open with a token of its own may share its first one with the words before it.
+    # A header that does not open with a token of its own may share its first one with the text before it.
     needed = max(1, len(policy.tokenizer.encode(header, add_special_tokens=False)) - 1) if header else 0
     if count < needed or student[len(student) - count :] != teacher[len(teacher) - count :]:
         raise PromptError(
@@ -213,7 +212,7 @@ def _assert_same_header(policy: Policy, student_ids: tuple[int, ...], teacher_id
 
 
 def _tail(tokenizer: Any, ids: tuple[int, ...], header: str) -> tuple[int, ...]:
-    """The longest run of ids at the end that spells nothing but the end of `header`."""
+    """The longest sequence of final ids that spells nothing but the end of `header`."""
     count = 0
     while count < len(ids) and header.endswith(tokenizer.decode(list(ids[len(ids) - count - 1 :]))):
         count += 1

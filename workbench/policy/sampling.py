@@ -1,4 +1,4 @@
-"""Sampling: completions drawn from the policy, in one batch, by an own loop over a key-value cache.
+"""Sampling: completions drawn from the policy in one batch, by a loop over a key-value cache.
 
 The loop draws from softmax(logits / temperature) with the policy's own generator and nothing else: no top-k, no
 top-p, no repetition penalty (paper, section 3). A sampled end token is kept; a truncated attempt gets none (trap 1).
@@ -19,7 +19,7 @@ from workbench.errors import PolicyError, PromptError
 from workbench.policy.policy import Policy, Weights
 
 OnToken = Callable[[int, int], None]  # (index of the prompt, token id), as soon as it is drawn
-Stop = Callable[[], bool]  # asked once per position; True ends sampling with what is there
+Stop = Callable[[], bool]  # called once per position; True ends sampling and keeps what has been drawn
 LIVE: Mapping[Weights, float] = MappingProxyType({"live": 1.0})
 BASE: Mapping[Weights, float] = MappingProxyType({"reference": 1.0})
 
@@ -42,12 +42,12 @@ def sample(
     stop: Stop | None = None,
     weights: Mapping[Weights, float] = LIVE,
 ) -> list[Sampled]:
-    """One completion per prompt, in order.
+    """Draw one completion per prompt, in order.
 
     Equal prompts are read once. The same generator state, prompts and settings give the same completions.
-    `weights`: with which weights the model reads, and the share of each in the exponent (`teacher_weights`); several
-    are a mixture of their tempered logits, read one after the other. Raises PromptError: an empty prompt, or one that
-    leaves no room in the context for `max_new_tokens`; PolicyError: the policy's logits are not finite.
+    `weights`: the weights that read, and the share of each in the exponent (`teacher_weights`); several are a mixture
+    of their tempered logits, read one after the other. Raises PromptError: an empty prompt, or one that leaves no room
+    in the context for `max_new_tokens`; PolicyError: the policy's logits are not finite.
     """
     if not prompts:
         return []
@@ -57,7 +57,7 @@ def sample(
 
 
 class _Batch:
-    """The rows that are still being written, and what has been written."""
+    """The rows that are still being written, and the tokens drawn so far."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class _Batch:
         return self._results()
 
     def _draw(self, step: int) -> tuple[Tensor, Tensor]:
-        """Draw one id per row (R,); finished rows draw too, so that no shape changes, but nothing of it is kept."""
+        """Draw one id per row (R,); finished rows draw too, so that no shape changes, but their ids are discarded."""
         logps = (self.logits.float() / self.config.temperature).log_softmax(-1)  # (R, V)
         ids = torch.multinomial(logps.exp(), 1, generator=self.policy.generator)  # (R, 1)
         live = ~self.finished[self.rows]
@@ -112,7 +112,7 @@ class _Batch:
                 on_token(row, token_id)
 
     def _drop_finished(self, ids: Tensor) -> Tensor:
-        """Once half of the rows are finished they leave the batch; copying the cache for each would cost more."""
+        """Drop finished rows from the batch once they are half of it; copying the cache more often would cost more."""
         keep = (~self.finished[self.rows]).nonzero().squeeze(1)
         if 2 * len(keep) > len(self.rows):
             return ids
@@ -139,7 +139,7 @@ class _Batch:
         self.logits = self._mixed(read)
 
     def _mixed(self, read: Mapping[Weights, Tensor]) -> Tensor:
-        """(R, V) logits of the mixture; normalising its parts would only add a constant to each row."""
+        """Logits (R, V) of the mixture; normalising its parts would only add a constant to each row."""
         if len(read) == 1:
             return next(iter(read.values()))
         return torch.stack([share * read[kind].float() for kind, share in self.weights.items()]).sum(0)
@@ -167,9 +167,9 @@ def _check(policy: Policy, prompts: Sequence[Sequence[int]], config: SamplingCon
 def _prefill(
     policy: Policy, prompts: Sequence[Sequence[int]], max_new_tokens: int
 ) -> tuple[Tensor, Any, Tensor | None, Tensor]:
-    """Read the prompts: logits (R, V) of the first new token, the cache, and what padding makes necessary.
+    """Read the prompts: logits (R, V) of the first new token, the cache, mask and positions.
 
-    Prompts of different lengths are padded on the left, so that all rows grow at the same place; then the mask
+    Prompts of different lengths are padded on the left, so that all rows grow at the same position; then the mask
     (R, S + max_new_tokens) hides the padding, and positions count real tokens only (trap 7).
     """
     from transformers import DynamicCache
@@ -178,7 +178,7 @@ def _prefill(
     shared = all(tuple(prompt) == tuple(prompts[0]) for prompt in prompts)
     read = prompts[:1] if shared else prompts
     width = max(len(prompt) for prompt in read)
-    # The id that stands for padding is never looked at: the mask alone says what is padding.
+    # The padding's id does not matter: the mask alone says what is padding.
     ids = torch.tensor([[*[0] * (width - len(p)), *p] for p in read], dtype=torch.long, device=policy.device)
     padding = torch.tensor([width - len(p) for p in read], device=policy.device)  # (R,)
     options: dict[str, Any] = {}

@@ -1,8 +1,8 @@
-"""Scoring: what predicts given token ids, as hidden states before the final projection, with or without gradient.
+"""Scoring: the hidden states, before the output head, that predict given token ids; with or without gradient.
 
-The ids of an attempt are never decoded and tokenised again (trap 1); the temperature of sampling divides the logits
-of every side (trap 6). Rows are padded on the right, where a causal model cannot see the padding, so that no mask is
-needed and every real token keeps its natural position. Logits of a whole attempt are never made: the operators of
+The ids of an attempt are never decoded and tokenised again (trap 1); the sampling temperature divides the logits of
+every side (trap 6). Rows are padded on the right, where a causal model cannot see the padding, so that no mask is
+needed and every real token keeps its natural position. Logits of a whole attempt are never computed: the operators of
 `workbench.kernels` project a few rows at a time. Log-probabilities are in nats.
 """
 
@@ -21,16 +21,16 @@ from workbench.policy.head import final_hidden
 from workbench.policy.policy import Policy
 
 Ids = Sequence[int]
-_PAD = 0  # any id will do: nothing ever looks at it, and no id marks padding (it may equal an end token)
+_PAD = 0  # any id will do: no real token sees it, and no id marks padding (it may equal an end token)
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The places that predict B completions, T long at most. N = how many tokens the completions have in all."""
+    """The positions that predict B completions of at most T tokens, N tokens in all."""
 
     hidden: Tensor  # (B, T, H) final hidden states; carry the gradient where it was enabled
     token_ids: Tensor  # (B, T)
-    mask: Tensor  # (B, T) bool: real tokens; what stands elsewhere is finite and means nothing
+    mask: Tensor  # (B, T) bool: real tokens; values elsewhere are finite and mean nothing
 
     def rows(self) -> Tensor:
         """Hidden states of the real tokens, one completion after the other: (N, H)."""
@@ -42,7 +42,7 @@ class Places:
 
 
 def completion_places(policy: Policy, prompts: Sequence[Ids], completions: Sequence[Ids]) -> Places:
-    """What predicts each token of each completion after its own prompt.
+    """Compute the hidden states that predict each token of each completion after its own prompt.
 
     Args:
         prompts, completions: B rows of ids; no prompt is empty, a completion may be.
@@ -61,13 +61,13 @@ def completion_places(policy: Policy, prompts: Sequence[Ids], completions: Seque
     width = max(len(row) for row in rows)
     input_ids, _ = _padded(rows, width, device)  # (B, S)
     starts = torch.tensor([len(prompt) - 1 for prompt in prompts], device=device).unsqueeze(1)
-    # The token at place p is predicted at place p - 1; places past a row's end repeat its last one.
+    # The token at position p is predicted at position p - 1; positions past a row's end repeat its last one.
     places = (starts + torch.arange(longest, device=device)).clamp(max=width - 1)  # (B, T)
     return Places(torch.take_along_dim(_final(policy, input_ids), places.unsqueeze(-1), dim=1), token_ids, mask)
 
 
 def _final(policy: Policy, input_ids: Tensor) -> Tensor:
-    """(B, S) -> (B, S, H); of a model whose head could not be taken out, its own logits stand for hidden states."""
+    """Hidden states (B, S) -> (B, S, H); logits take their place where the model keeps its own head."""
     if policy.head.weight is None:
         logits: Tensor = policy.bare(input_ids=input_ids, use_cache=False).logits
         return logits.float()
@@ -77,7 +77,7 @@ def _final(policy: Policy, input_ids: Tensor) -> Tensor:
 
 
 def student_side(policy: Policy, places: Places, temperature: float) -> Side:
-    """The real tokens' rows as a side for the operators; detached."""
+    """Rows of the real tokens as a side for the operators; detached."""
     return Side(policy.head, places.rows().detach(), temperature)
 
 
@@ -89,9 +89,9 @@ def completion_logps(policy: Policy, prompts: Sequence[Ids], completions: Sequen
 
 
 def null_noise_floor(policy: Policy, prompt: Ids, completion: Ids, temperature: float = 1.0) -> float:
-    """What identical prompts already give as credit, nats (trap 8); credit up to here means nothing.
+    """Noise floor: the credit that identical prompts already give, nats (trap 8); credit up to it means nothing.
 
-    Scores the completion once alone and once in a batch beside a longer row, which changes shapes and the order of
+    Scores the completion once alone and once in a batch with a longer row, which changes shapes and the order of
     summation but not the mathematics, and returns twice the largest difference plus 1e-6.
     """
     if not completion:

@@ -1,4 +1,4 @@
-"""Checks of a loaded policy's own arithmetic, and the hardware it runs on. Knows nothing of runs and pages."""
+"""Checks of a loaded policy's arithmetic, and of the hardware it runs on. Knows nothing of runs and pages."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _PROMPT, _COMPLETION = "Write f(xs): sort, then take 3.", "def f(xs):\n    retur
 
 @dataclass(frozen=True, slots=True)
 class NullTest:
-    """Credit where there is nothing to credit (trap 8): the teacher is asked exactly what the student is."""
+    """Credit where there is nothing to credit (trap 8): teacher and student read the same prompt."""
 
     credit: float  # largest |credit| of a token between two passes of the same prompt, nats
     noise_floor: float  # nats
 
     @property
     def ok(self) -> bool:
-        """Whether what is left stays below the noise floor."""
+        """True where the credit stays below the noise floor."""
         return self.credit <= self.noise_floor
 
 
 def null_test(policy: Policy) -> NullTest:
-    """Scores a fixed program twice under the same prompt, once beside another row."""
+    """Score a fixed program twice under the same prompt, once alone and once beside another row."""
     prompt, completion = _ids(policy)
     alone = completion_logps(policy, [prompt], [completion], 1.0)
     twice = completion_logps(policy, [prompt, prompt], [completion] * 2, 1.0).view(2, -1)
@@ -48,7 +48,7 @@ def null_test(policy: Policy) -> NullTest:
 
 @dataclass(frozen=True, slots=True)
 class GradientCheck:
-    """Whether the adapter's gradient is the slope of what is computed, and stays so (trap 13)."""
+    """Comparison of the adapter's gradient with a measured slope, and with itself after sampling (trap 13)."""
 
     cosine: float  # of the gradients before and after sampling
     slope: float  # measured slope of the log-probability along the gradient, over the gradient's norm; 1 is right
@@ -56,21 +56,21 @@ class GradientCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether the two gradients are the same, and have the right length in the right direction."""
+        """True where the two gradients agree, and have the right length in the right direction."""
         return self.cosine > _SAME_DIRECTION and abs(self.slope - 1.0) <= self.tolerance
 
 
 def gradient_check(policy: Policy) -> GradientCheck:
-    """Compares the gradient with a central difference, and with itself after sampling a few tokens.
+    """Compare the gradient with a central difference, and with itself after sampling a few tokens.
 
-    The difference is the independent source: once bitsandbytes has repacked a layer, every later gradient is wrong
-    alike. In half precision it is taken in float64, for the policy itself cannot tell: a layer's output is rounded
-    after the adapter's change is added, and a small change is rounded away. Policy and random state are left as they
-    were, bit for bit. Raises PolicyError where there is no memory for a float64 copy.
+    The difference is the independent source: once bitsandbytes has repacked a layer, all later gradients are wrong in
+    the same way. In half precision it is taken in float64, because the policy itself cannot show it: a layer's output
+    is rounded after the adapter's change is added, and a small change is rounded away. Policy and random state are
+    left as they were, bit for bit. Raises PolicyError where there is no memory for a float64 copy.
     """
     if policy.facts["dtype"] != "float32":
         measure, change_nats, tolerance = _float64_slope, 0.1, 0.1
-    elif policy.facts["quantization"] == "int8":  # rounds what flows through: a longer way is measured, less exactly
+    elif policy.facts["quantization"] == "int8":  # rounds activations: a longer step is measured, less exactly
         measure, change_nats, tolerance = _slope, 1.0, 0.25
     else:
         measure, change_nats, tolerance = _slope, 0.1, 0.01
@@ -90,22 +90,22 @@ def _slope(policy: Policy, direction: Tensor, step: float) -> float:
     """Central difference of the program's log-probability along a direction (P,) of the adapter, per unit of it."""
     prompt, completion = _ids(policy)
     parameters = policy.parameters()
-    kept = [parameter.clone() for parameter in parameters]
+    originals = [parameter.clone() for parameter in parameters]
     parts = direction.split([parameter.numel() for parameter in parameters])
     values = []
     try:
         for sign in (1.0, -1.0):
-            for parameter, old, part in zip(parameters, kept, parts, strict=True):
-                parameter.copy_(old + sign * step * part.view_as(old))
+            for parameter, original, part in zip(parameters, originals, parts, strict=True):
+                parameter.copy_(original + sign * step * part.view_as(original))
             values.append(float(completion_logps(policy, [prompt], [completion], 1.0).double().sum()))
     finally:
-        for parameter, old in zip(parameters, kept, strict=True):
-            parameter.copy_(old)
+        for parameter, original in zip(parameters, originals, strict=True):
+            parameter.copy_(original)
     return (values[0] - values[1]) / (2.0 * step)
 
 
 def _float64_slope(policy: Policy, direction: Tensor, step: float) -> float:
-    """The same by a float64 copy of the model."""
+    """The same central difference, by a float64 copy of the model."""
     model = _float64_model(policy)
     adapter = {name: value.detach().double() for name, value in policy.adapter.items()}
     parts = dict(zip(adapter, direction.split([value.numel() for value in adapter.values()]), strict=True))
@@ -118,19 +118,19 @@ def _float64_slope(policy: Policy, direction: Tensor, step: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class BruteForce:
-    """The policy's scores against a second computation in float64, token by token, that shares no code with them."""
+    """Comparison of the policy's scores with a second computation in float64 that shares no code with them."""
 
     largest: float  # difference of a log-probability, nats
-    bound: float  # what the policy's precision may be off by
+    bound: float  # allowed error of the policy's precision, nats
 
     @property
     def ok(self) -> bool:
-        """Whether the scores are right."""
+        """True where the scores agree within the bound."""
         return self.largest <= self.bound
 
 
 def brute_force(policy: Policy) -> BruteForce:
-    """Scores a fixed program both ways. Raises PolicyError where there is no memory for a float64 copy."""
+    """Score a fixed program both ways. Raises PolicyError where there is no memory for a float64 copy."""
     (prompt, completion), model = _ids(policy), _float64_model(policy)
     logps = completion_logps(policy, [prompt], [completion], 1.0)
     model.write(policy.adapter)
@@ -149,14 +149,14 @@ def _float64_model(policy: Policy) -> Float64Model:
 
 
 def _float64_logps(policy: Policy, model: Float64Model) -> Tensor:
-    """(T,) nats, of the program's tokens."""
+    """Log-probabilities (T,) of the program's tokens, nats."""
     prompt, completion = _ids(policy)
     return model.rows(prompt, completion, 1.0).gather(1, torch.tensor(completion).unsqueeze(1)).squeeze(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """How some of the policy's layers are held in memory."""
+    """A kind of the policy's layers, with its precision and size in memory."""
 
     kind: str  # "linear layers as nf4", "adapter as float32", ...
     layers: int
@@ -164,20 +164,20 @@ class Held:
 
 
 def held(policy: Policy) -> list[Held]:
-    """What of the policy is held how, measured on the tensors themselves, scales of quantised layers included.
+    """Precision and size of the policy's layers by kind, measured on the tensors, scales of quantised ones included.
 
-    Every tensor counts once, in the first place where it is met: a tied head is part of the embeddings.
+    Every tensor counts once, where it is met first: a tied head is part of the embeddings.
     """
     adapter = {parameter.data_ptr() for parameter in policy.parameters()}
-    seen: set[int] = set()
+    counted: set[int] = set()
     layers: dict[str, int] = {}
     sizes: dict[str, int] = {}
     for module in policy.model.modules():
         kinds = set()
         for name, parameter in module.named_parameters(recurse=False):
-            if parameter.data_ptr() in seen:
+            if parameter.data_ptr() in counted:
                 continue
-            seen.add(parameter.data_ptr())
+            counted.add(parameter.data_ptr())
             kind = _kind(module, name, parameter, parameter.data_ptr() in adapter)
             sizes[kind] = sizes.get(kind, 0) + _bytes(module, parameter)
             kinds.add(kind)
@@ -187,12 +187,12 @@ def held(policy: Policy) -> list[Held]:
 
 
 def _kind(module: torch.nn.Module, name: str, parameter: Tensor, is_adapter: bool) -> str:
-    how = {torch.uint8: "nf4", torch.int8: "int8"}.get(parameter.dtype, str(parameter.dtype).removeprefix("torch."))
+    dtype = {torch.uint8: "nf4", torch.int8: "int8"}.get(parameter.dtype, str(parameter.dtype).removeprefix("torch."))
     if is_adapter:
-        return f"adapter as {how}"
+        return f"adapter as {dtype}"
     if name == "weight" and parameter.ndim == 2 and isinstance(module, torch.nn.Embedding):
-        return f"embeddings as {how}"
-    return f"linear layers as {how}" if name == "weight" and parameter.ndim == 2 else f"norms and biases as {how}"
+        return f"embeddings as {dtype}"
+    return f"linear layers as {dtype}" if name == "weight" and parameter.ndim == 2 else f"norms and biases as {dtype}"
 
 
 def _bytes(module: Any, parameter: Any) -> int:
@@ -233,13 +233,13 @@ def _ids(policy: Policy) -> tuple[list[int], list[int]]:
 
 
 def _gradient(policy: Policy) -> Tensor:
-    """(P,) gradient of the program's log-probability with respect to the adapter, flat; nothing is accumulated."""
+    """Gradient (P,) of the program's log-probability with respect to the adapter, flat; nothing is accumulated."""
     prompt, completion = _ids(policy)
     places = completion_places(policy, [prompt], [completion])
     rows, ids = places.rows(), places.ids()
 
-    def minus_logps(logits: Tensor, teacher: Tensor | None, some: Tensor) -> Tensor:
-        return -sampled_logps(logits, ids[some])
+    def minus_logps(logits: Tensor, teacher: Tensor | None, indices: Tensor) -> Tensor:
+        return -sampled_logps(logits, ids[indices])
 
     learned = learn(student_side(policy, places, 1.0), None, ids, minus_logps)
     gradients = torch.autograd.grad(rows, policy.parameters(), grad_outputs=-learned.grad_hidden)

@@ -1,7 +1,7 @@
-"""Where a model comes from: found, checked and pinned before any of its weights is loaded.
+"""Source of a model: found, checked and pinned before any of its weights is loaded.
 
-Only safetensors weights, never remote code, never weights that somebody else has already quantised. Everything that
-can be known from configuration and tensor headers is checked here; every way of being unfit is one sentence
+Only safetensors weights, never remote code, never weights that are already quantised. Everything that can be known
+from configuration and tensor headers is checked here; a model that does not fit is refused in one sentence
 (`PolicyError`). Knows nothing of devices and adapters.
 """
 
@@ -22,7 +22,7 @@ from workbench.errors import PolicyError
 
 EMBEDDED_WEIGHTS = Path(__file__).parents[1] / "embedded" / "weights"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
-# What decides how a model answers; a card, a log or an adapter beside it does not.
+# Files that decide how a model answers; a card, a log or an adapter beside them does not.
 _HASHED = (
     *("config.json", "generation_config.json", "*.safetensors", "*.index.json", "tokenizer*", "vocab.json"),
     *("merges.txt", "spiece.model", "special_tokens_map.json", "added_tokens.json", "chat_template*"),
@@ -32,24 +32,24 @@ _FLOATS = {"F64", "F32", "F16", "BF16"}
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model that was found, with what is known of it before its weights are."""
+    """A model, with everything known of it before its weights are loaded."""
 
     name: str  # as the person named it
     place: str  # a directory, or a hub id
-    commit: str | None  # what is loaded from the hub; None for a directory
+    commit: str | None  # the hub commit that is loaded; None for a directory
     config: Any  # transformers' configuration
     content_hash: str | None  # SHA-256 over configuration, tokenizer and weights; None for a hub model
 
     @property
     def is_local(self) -> bool:
-        """Whether the files lie in a directory of this machine; a hub model is pinned by its commit instead."""
+        """True for a directory of this machine; a hub model is pinned by its commit instead."""
         return self.content_hash is not None
 
 
 def find(config: PolicyConfig) -> Source:
     """Find the model named by `config`, and check what can be checked without its weights.
 
-    Raises PolicyError: unknown, incomplete, unreachable, pickled, quantised already, not a causal language model.
+    Raises PolicyError: unknown, incomplete, unreachable, pickled, already quantised, not a causal language model.
     """
     from transformers import AutoConfig
 
@@ -57,13 +57,13 @@ def find(config: PolicyConfig) -> Source:
     place = config.model if directory is None else str(directory)
     commit = _commit(config) if directory is None else None
     with as_policy_error(config):
-        found = AutoConfig.from_pretrained(place, revision=commit, trust_remote_code=False)
-    _check_kind(config.model, found)
-    return Source(config.model, place, commit, found, None if directory is None else content_hash(directory))
+        model_config = AutoConfig.from_pretrained(place, revision=commit, trust_remote_code=False)
+    _check_kind(config.model, model_config)
+    return Source(config.model, place, commit, model_config, None if directory is None else content_hash(directory))
 
 
 def _commit(config: PolicyConfig) -> str:
-    """The commit that a hub model's revision stands for now: the hub's word, or else what is cached of it."""
+    """The commit that a hub model's revision stands for now, by the hub, or else by the cache."""
     from huggingface_hub import resolve_revision
 
     with as_policy_error(config):
@@ -71,7 +71,7 @@ def _commit(config: PolicyConfig) -> str:
 
 
 def skeleton(source: Source, config: PolicyConfig, *, dtype: torch.dtype, attention: str | None) -> Any:
-    """The model without its numbers: modules and shapes on the meta device, for predictions and checks."""
+    """Build the model without its weights: modules and shapes on the meta device, for predictions and checks."""
     from transformers import AutoModelForCausalLM
 
     with as_policy_error(config), torch.device("meta"):
@@ -83,7 +83,7 @@ def skeleton(source: Source, config: PolicyConfig, *, dtype: torch.dtype, attent
 def check_headers(source: Source, model: Any) -> None:
     """Compare the tensor headers of a local directory with the model's shapes (`skeleton`), reading no weights.
 
-    Raises PolicyError: a damaged or truncated file, a tensor that is no floating-point one or has another shape.
+    Raises PolicyError: a damaged or truncated file, a tensor that is not floating-point or has another shape.
     """
     if not source.is_local:
         return
@@ -91,7 +91,7 @@ def check_headers(source: Source, model: Any) -> None:
     for path in sorted(Path(source.place).glob("*.safetensors")):
         for name, (dtype, shape) in tensor_headers(path).items():
             if name not in shapes:
-                continue  # renamed on loading, or not of the language model; what is missing shows after loading
+                continue  # renamed on loading, or not part of the language model; gaps show after loading
             if dtype not in _FLOATS:
                 raise PolicyError(
                     f"The weights of {source.name!r} are of type {dtype} ({name} in {path.name}); choose the model in "
@@ -122,11 +122,11 @@ def tensor_headers(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 def content_hash(directory: Path) -> str:
     """SHA-256 over the names and contents of the files that decide how a model answers."""
     files = sorted({path for pattern in _HASHED for path in directory.glob(pattern) if path.is_file()})
-    whole = hashlib.sha256()
-    with ThreadPoolExecutor() as pool:  # hashing leaves Python's lock alone, and large models come in many files
+    combined = hashlib.sha256()
+    with ThreadPoolExecutor() as pool:  # hashing releases Python's lock, and large models come in many files
         for path, digest in zip(files, pool.map(_file_hash, files), strict=True):
-            whole.update(f"{path.name}\0{digest}\n".encode())
-    return whole.hexdigest()
+            combined.update(f"{path.name}\0{digest}\n".encode())
+    return combined.hexdigest()
 
 
 def _file_hash(path: Path) -> str:
@@ -135,7 +135,7 @@ def _file_hash(path: Path) -> str:
 
 
 def _directory(model: str) -> Path | None:
-    """The directory to load from, checked for what it must hold; None for a hub id."""
+    """The directory to load from, checked for the files it must hold; None for a hub id."""
     if model == "embedded":
         directory = EMBEDDED_WEIGHTS
     elif Path(model).expanduser().exists() or model.startswith((".", "/", "~")):
@@ -156,25 +156,26 @@ def _directory(model: str) -> Path | None:
     return directory
 
 
-def _check_kind(name: str, found: Any) -> None:
+def _check_kind(name: str, config: Any) -> None:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    if getattr(found, "quantization_config", None):
-        method = found.quantization_config.get("quant_method", "unknown method")
+    if getattr(config, "quantization_config", None):
+        method = config.quantization_config.get("quant_method", "unknown method")
         raise PolicyError(
-            f"The model {name!r} is quantised already ({method}); choose it in bf16, fp16 or fp32, the workbench "
+            f"The model {name!r} is already quantised ({method}); choose it in bf16, fp16 or fp32, the workbench "
             "quantises it itself."
         )
-    made_as = [str(one) for one in found.architectures or []]
-    causal = ("CausalLM", "LMHeadModel", "ConditionalGeneration")  # the last: language models that also see
-    if type(found) not in MODEL_FOR_CAUSAL_LM_MAPPING or (made_as and not any(o.endswith(causal) for o in made_as)):
-        kind = ", ".join(made_as) or found.model_type
+    architectures = [str(architecture) for architecture in config.architectures or []]
+    causal = ("CausalLM", "LMHeadModel", "ConditionalGeneration")  # the last: language models that also read images
+    writes_text = not architectures or any(architecture.endswith(causal) for architecture in architectures)
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or not writes_text:
+        kind = ", ".join(architectures) or config.model_type
         raise PolicyError(f"The model {name!r} is a {kind}, not a causal language model; choose one that writes text.")
 
 
 @contextmanager
 def as_policy_error(config: PolicyConfig) -> Iterator[None]:
-    """Turn what the loading libraries raise into a PolicyError that says what to do."""
+    """Turn errors of the loading libraries into a PolicyError that says what to do."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -210,8 +211,8 @@ def _reason(config: PolicyConfig, error: Exception) -> str:
             f"The model {model!r} brings program code of its own, which is never run here; choose a model whose "
             "architecture transformers knows."
         )
-    what = " ".join(str(error).split())[:200]
-    return f"The model {model!r} cannot be loaded ({what}); check its files or get the model again."
+    reason = " ".join(str(error).split())[:200]
+    return f"The model {model!r} cannot be loaded ({reason}); check its files or get the model again."
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,8 +1,7 @@
-"""One update of the policy, as a transaction: it happens whole, or the policy is bit for bit what it was.
+"""One update of the policy, as a transaction: it happens as a whole, or the policy is bit for bit what it was.
 
-SDPO (paper, section 3) and its relatives: the teacher's distributions are fixed at the start of the update, the loss
-is the mean over the active tokens of all items; `objective` says what that loss is. Knows nothing of tasks, feedback
-or runs.
+SDPO (paper, section 3) and its relatives: the teacher's distributions are fixed at the start of the update, and the
+loss is the mean over the active tokens of all items; `objective` defines it. Knows nothing of tasks, feedback or runs.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from workbench.policy.policy import Policy
 from workbench.policy.scoring import Places, completion_places, student_side
 from workbench.policy.teacher import teacher_side
 
-_KEPT_NUMBERS = 2**29  # that autograd may keep of one micro-batch: 2 GiB in fp32
+_KEPT_NUMBERS = 2**29  # numbers that autograd may keep of one micro-batch: 2 GiB in fp32
 
 Cancel = Callable[[], bool]
 OnProgress = Callable[[int, int], None]
@@ -40,7 +39,7 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What an update did. The lists run over `used`; each tensor is (T,) float32 on the CPU."""
+    """Outcome of an update. The lists run over `used`; each tensor is (T,) float32 on the CPU."""
 
     used: tuple[int, ...]  # indices of the items that gave signal
     loss_before: float  # nats per active token
@@ -66,15 +65,15 @@ def sdpo_step(
 
     Args:
         temperature: of the sampling; divides the logits of both sides (trap 6).
-        cancel: asked between micro-batches; True takes everything back.
-        on_progress: called with (micro-batches done, of so many) after each: the teacher reads all of them once, every
-            step reads and learns from all, and all are read once more afterwards. Less memory than was thought: it
-            begins anew, with more of them.
+        cancel: called between micro-batches; True takes everything back.
+        on_progress: called with (micro-batches done, in all) after each: the teacher reads all of them once, every
+            step learns from all, and all are read once more afterwards. Where memory runs out it starts over, with
+            more of them.
         micro_batch: items per pass, None = as many as fit; changes memory, not the result. Halved when the GPU's
             memory runs out.
 
     Raises:
-        NoSignalError: no item carries signal. ConfigError: K above the vocabulary, a span outside of its attempt.
+        NoSignalError: no item carries a signal. ConfigError: K above the vocabulary, a span outside its attempt.
         UpdateError: cancelled, not finite, or out of memory. Whatever is raised, the policy is exactly what it was
         before.
     """
@@ -93,7 +92,7 @@ def sdpo_step(
         except BaseException:
             policy.load_state(snapshot)
             raise
-        # Outside of the handler, where the failed pass's tensors are no longer held by its traceback.
+        # Outside the handler, where the traceback no longer holds the failed pass's tensors.
         torch.cuda.empty_cache()
         policy.load_state(snapshot)
         if size == 1:
@@ -134,9 +133,9 @@ def _update(
     with torch.no_grad():
         for batch in batches:
             gate.check()
-            seen = _seen(policy, batch, temperature, first_weights=True)
-            losses, _ = losses_of(seen.counted, batch.teacher, batch.token_ids, batch.row_losses(seen.targets))
-            after.add(batch, losses, seen.logps)
+            student = _read(policy, batch, temperature, first_weights=True)
+            losses, _ = losses_of(student.active, batch.teacher, batch.token_ids, batch.row_losses(student.targets))
+            after.add(batch, losses, student.logps)
             gate.passed()
     result = StepResult(
         used=plan.used,
@@ -153,7 +152,7 @@ def _update(
 
 
 class _Pass:
-    """What is gathered over the micro-batches of one pass."""
+    """Results gathered over the micro-batches of one pass."""
 
     def __init__(self) -> None:
         self.loss = 0.0  # sum over the active tokens
@@ -174,20 +173,20 @@ def _optimiser_step(
     temperature: float,
     gate: _Gate,
 ) -> _Pass:
-    """One AdamW step on the mean over all active tokens, accumulated exactly over the micro-batches."""
+    """Take one AdamW step on the mean over all active tokens, accumulated exactly over the micro-batches."""
     optimizer, passed = policy.optimizer, _Pass()
     for group in optimizer.param_groups:
         group["lr"], group["weight_decay"] = config.learning_rate, config.weight_decay
     optimizer.zero_grad(set_to_none=True)
     for batch in batches:
         gate.check()
-        seen = _seen(policy, batch, temperature)
-        learned = learn(seen.counted, batch.teacher, batch.token_ids, batch.row_losses(seen.targets))
-        passed.add(batch, learned.losses, seen.logps)
-        push = torch.zeros_like(seen.logps)
-        push[seen.counts] = learned.push
+        student = _read(policy, batch, temperature)
+        learned = learn(student.active, batch.teacher, batch.token_ids, batch.row_losses(student.targets))
+        passed.add(batch, learned.losses, student.logps)
+        push = torch.zeros_like(student.logps)
+        push[student.counts] = learned.push
         passed.pushes += _by_item(batch, push)
-        seen.places.rows()[seen.counts].backward(learned.grad_hidden / active)
+        student.places.rows()[student.counts].backward(learned.grad_hidden / active)
         gate.passed()
     try:
         norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), config.max_grad_norm, error_if_nonfinite=True)
@@ -203,24 +202,24 @@ def _optimiser_step(
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What one pass of the student over a micro-batch gave. M tokens in all, N of them count."""
+class _StudentPass:
+    """Results of one pass of the student over a micro-batch: M tokens in all, N of them active."""
 
     places: Places
     logps: Tensor  # (M,) of the sampled tokens, nats
-    counts: Tensor  # (M,) bool
-    counted: Side  # N rows, detached
+    counts: Tensor  # (M,) bool: the active ones
+    active: Side  # N rows, detached
     targets: Targets  # of the N
 
 
-def _seen(policy: Policy, batch: MicroBatch, temperature: float, *, first_weights: bool = False) -> _Seen:
-    """`first_weights` as in `MicroBatch.targets`."""
+def _read(policy: Policy, batch: MicroBatch, temperature: float, *, first_weights: bool = False) -> _StudentPass:
+    """Read a micro-batch as the student. `first_weights` as in `MicroBatch.targets`."""
     places = completion_places(policy, [i.prompt_ids for i in batch.items], [i.token_ids for i in batch.items])
     side = student_side(policy, places, temperature)
     logps = sampled_logps(side, places.ids())
     counts = batch.counts[places.mask]
     targets = batch.targets(logps[counts], first_weights=first_weights)
-    return _Seen(places, logps, counts, side.take(counts), targets)
+    return _StudentPass(places, logps, counts, side.take(counts), targets)
 
 
 def _prepared(
@@ -231,11 +230,11 @@ def _prepared(
     config: SDPOConfig,
     temperature: float,
 ) -> MicroBatch:
-    """A micro-batch with its teacher, which reads once: the target of an update does not move."""
-    taught = [item for item, way in zip(items, routes, strict=True) if way.taught]
+    """Make a micro-batch with its teacher, which reads once: the target of an update does not move."""
+    taught = [item for item, item_route in zip(items, routes, strict=True) if item_route.taught]
     teacher = None
     if taught:
-        everywhere = teacher_side(
+        side = teacher_side(
             policy,
             [item.teacher_prompt_ids or () for item in taught],
             [item.token_ids for item in taught],
@@ -243,21 +242,24 @@ def _prepared(
             rate=config.teacher_rate,
             temperature=temperature,
         )
-        teacher = everywhere.take(torch.cat([item.counts() for item in taught]).to(policy.device))
+        teacher = side.take(torch.cat([item.counts() for item in taught]).to(policy.device))
     return MicroBatch(items, routes, advantages, teacher, config, policy.device)
 
 
 def _fitting(policy: Policy, items: Sequence[UpdateItem]) -> int:
-    """Items per pass, by what autograd keeps of the longest: about 34 numbers per hidden feature, layer and token
-    (arXiv 2205.05198, without attention's scores), and what stands before the head."""
+    """Items per pass, by what autograd keeps of the longest.
+
+    About 34 numbers per hidden feature, layer and token (arXiv 2205.05198, without attention's scores), and the input
+    of the head.
+    """
     longest = max(len(item.prompt_ids) + len(item.token_ids) for item in items)
     config = policy.bare.config.get_text_config()
-    kept = 34 * config.num_hidden_layers * config.hidden_size + policy.width
-    return max(1, min(len(items), _KEPT_NUMBERS // (kept * longest)))
+    numbers_per_token = 34 * config.num_hidden_layers * config.hidden_size + policy.width
+    return max(1, min(len(items), _KEPT_NUMBERS // (numbers_per_token * longest)))
 
 
 def _room(policy: Policy) -> str:
-    """What would fit, by the estimate that was made when the model was loaded; "" where the system does not say."""
+    """Sentence part on what would fit, by the estimate made on loading; "" where free memory is unknown."""
     free, planned = free_bytes(policy.device), policy.facts["memory"]
     if free is None:
         return ""
@@ -266,12 +268,12 @@ def _room(policy: Policy) -> str:
 
 
 def _by_item(batch: MicroBatch, values: Tensor) -> list[Tensor]:
-    """(M,) -> one tensor (T_i,) per item, on the CPU."""
+    """Split (M,) into one tensor (T_i,) per item, on the CPU."""
     return [part.clone() for part in values.float().cpu().split([len(item.token_ids) for item in batch.items])]
 
 
 class _Gate:
-    """What stands between two micro-batches: whether to go on, and how far it is."""
+    """Cancellation and progress between two micro-batches."""
 
     def __init__(self, cancel: Cancel | None, on_progress: OnProgress | None, total: int) -> None:
         self.cancel, self.on_progress, self.done, self.total = cancel, on_progress, 0, total

@@ -1,6 +1,6 @@
 """A run as one file: a ZIP, nothing compressed, with `events.jsonl` and the blobs that the events name.
 
-An archive may come from anyone. Importing never opens a foreign database, never writes a name that the archive
+An archive may come from anyone. Importing never opens a foreign database, never writes to a name that the archive
 chose, never unpacks more bytes than the archive has, and puts the new run in place only after every check.
 """
 
@@ -33,8 +33,8 @@ _BLOB = re.compile(r"blobs/([0-9a-f]{64})\.safetensors")
 def export_run(run: Run, target: Path) -> Path:
     """Write a run (also one that is open read-only) to `target`; an older file there is replaced at the end.
 
-    Blobs that are missing or damaged stay behind; their events are set aside wherever the archive is opened.
-    Raises RunError when the disk refuses.
+    Missing and damaged blobs are left out; their events are set aside wherever the archive is opened.
+    Raises RunError where the file cannot be written.
     """
     target = Path(target)
     events = run.events()
@@ -60,8 +60,8 @@ def export_run(run: Run, target: Path) -> Path:
 def import_run(archive: Path, target: Path) -> Path:
     """Make a new run directory at `target` from an exported archive.
 
-    Raises RunError, leaving nothing at `target`, when something is there already, or the archive is not one,
-    damaged, or hostile (foreign names, links, compression, overlapping members, blobs that are not their hash).
+    Raises RunError, leaving nothing at `target`, when `target` exists, or the archive is no archive, damaged, or
+    hostile (foreign names, links, compression, overlapping members, blobs that do not match their hash).
     """
     archive, target = Path(archive), Path(target)
     if target.exists():
@@ -120,7 +120,7 @@ def _check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
         known = member.filename == EVENTS_NAME or _BLOB.fullmatch(member.filename)
         if not (known and regular and plain and member.file_size == member.compress_size):
             raise RunError(
-                f"{archive.name} holds {member.filename[:80]!r}, which no exported run does; do not trust it."
+                f"{archive.name} holds {member.filename[:80]!r}, which no exported run contains; do not trust it."
             )
     if len(set(names)) < len(names) or EVENTS_NAME not in names:
         raise RunError(f"{archive.name} does not list its files once each with an {EVENTS_NAME}; export the run again.")

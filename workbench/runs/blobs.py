@@ -1,6 +1,6 @@
 """Tensors on disk, named by the SHA-256 of their file: `blobs/<sha256>.safetensors`. Never pickle.
 
-A blob is durable before anyone learns its name. Equal content is stored once; a damaged file is replaced when its
+A blob is durable before its name is returned. Equal content is stored once; a damaged file is replaced when its
 content is put again. Knows nothing of events.
 """
 
@@ -69,19 +69,19 @@ class BlobStore:
         """Why a blob cannot be used ("is missing", "is damaged", ...), or None when its content matches its name."""
         try:
             with self.path(sha256).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+                actual = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
             return "is missing"
         except OSError as error:
             return f"cannot be read ({error.strerror})"
-        return None if found == sha256 else "is damaged"
+        return None if actual == sha256 else "is damaged"
 
     def exists(self, sha256: str) -> bool:
-        """Whether a blob of this name is there; its content is not looked at."""
+        """True where a blob of this name exists; its content is not checked."""
         return self.path(sha256).is_file()
 
     def path(self, sha256: str) -> Path:
-        """Where a blob lives. Raises RunError for anything but 64 lower-case hexadecimal digits."""
+        """Path of a blob. Raises RunError for anything but 64 lower-case hexadecimal digits."""
         if not _NAME.fullmatch(sha256):
             raise RunError(f"{sha256[:80]!r} is not the name of a blob; a name is 64 hexadecimal digits.")
         return self.directory / f"{sha256}.safetensors"
@@ -96,7 +96,7 @@ class BlobStore:
         try:
             content = path.read_bytes()
         except FileNotFoundError as error:
-            raise RunError(f"Blob {path.name} is missing; put the file back.") from error
+            raise RunError(f"Blob {path.name} is missing; restore the file.") from error
         except OSError as error:
             raise disk_error(path, error) from error
         if hashlib.sha256(content).hexdigest() != sha256:
@@ -108,7 +108,7 @@ class BlobStore:
         self.directory.mkdir(exist_ok=True)
         sync_directory(self.directory.parent)
         if self.problem(sha256) is None:
-            # An earlier put may have been killed before its name was durable: sync, then it is stored once.
+            # An earlier put may have been killed before its name was durable; after a sync it is.
             sync_directory(self.directory)
             return
         descriptor, name = tempfile.mkstemp(suffix=_TEMPORARY, dir=self.directory)

@@ -17,13 +17,13 @@ FAIL_POINTS: tuple[str, ...] = (
     "migrate.applied",  # the schema's statements ran, their transaction is still open
     "migrate.committed",  # the schema is durable
     "blob.started",  # the blob's temporary file exists and is empty
-    "blob.written",  # every byte was written, none of them surely on the disk
+    "blob.written",  # every byte was written, but may not be on the disk yet
     "blob.synced",  # the bytes are on the disk under the temporary name
     "blob.replaced",  # the blob has its name, the directory entry may not be on the disk
     "blob.durable",  # the blob is durable, no event names it yet
     "event.started",  # the transaction is open, nothing was inserted
     "event.inserted",  # the rows are inserted, the transaction is still open
-    "event.committed",  # the event is durable, the caller was not told
+    "event.committed",  # the event is durable, the caller does not know yet
 )
 
 

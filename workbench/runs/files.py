@@ -1,4 +1,4 @@
-"""What the parts of a run share about the file system: durable directories and sentences for its errors."""
+"""The file system, for all parts of a run: durable directories, and sentences for its errors."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def disk_error(path: Path, error: OSError) -> RunError:
     if error.errno in _FULL:
         return RunError(f"The disk that holds {path} is full; free some space and try again (nothing was lost).")
     if error.errno in _DENIED:
-        return RunError(f"{path} cannot be written; give yourself write access, or open the run read-only.")
+        return RunError(f"{path} cannot be written; change its permissions, or open the run read-only.")
     reason = error.strerror or str(error)
     return RunError(f"{path} cannot be used ({reason}); check the path and the disk, then try again.")
 
 
 def read_only_error(run: Path) -> RunError:
-    """The sentence for a change asked of a run that was opened read-only."""
+    """The error for an attempt to change a run that was opened read-only."""
     return RunError(f"This run is open read-only ({run.name}); open it normally to change it.")

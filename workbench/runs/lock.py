@@ -1,4 +1,4 @@
-"""One writer per run: `flock` on `.lock`, with the owner's process id inside for the sentence a second one gets.
+"""One writer per run: `flock` on `.lock`, which holds the owner's process id for the error that a second one gets.
 
 The kernel drops the lock with the process, however it ends, so a stale file never blocks anyone. The file itself
 stays: removing it would let two processes lock two different files of the same name.

@@ -41,19 +41,19 @@ class Run:
         self.blobs = blobs  # put tensors here first, then append the event that names them
         self._store = store
         self._lock = lock  # None: read-only
-        self._lost: dict[str, str] = {}  # SHA-256 of each blob that could not be used when last looked at, and why
+        self._lost: dict[str, str] = {}  # SHA-256 of each blob that was unusable when last checked, and why
         self._timeline = Timeline()
-        self._naming: str | None = None  # what updates are called that are committed now; None: as the branch is
+        self._naming: str | None = None  # branch name given to updates committed now; None: the current branch
         self._moves = threading.RLock()  # an event of the tree is checked against the tree that it joins
 
     @classmethod
     def open(cls, path: str | Path, *, read_only: bool = False, fail_point: FailPoint = no_fail_point) -> Self:
-        """Open a run, or start one where nothing is (not when read-only).
+        """Open a run, or start one where there is none (not when read-only).
 
-        Every blob must be there and the head's state must match its hash; events for which this does not hold are
-        named in `set_aside`, and the head falls back to the nearest intact ancestor. Other blobs are hashed when they
-        are needed (see `usable`), all of them by `verify`. Jobs that were running are closed by an "interrupted"
-        event. A read-only opening needs no lock and sees what another process commits meanwhile.
+        Every blob must exist and the head's state must match its hash; events for which this does not hold are listed
+        in `set_aside`, and the head falls back to the nearest intact ancestor. Other blobs are hashed when they are
+        needed (see `usable`), all of them by `verify`. Jobs that were running are closed by an "interrupted" event.
+        A read-only opening needs no lock and sees what another process commits meanwhile.
 
         Raises RunError, having changed nothing: a file instead of a directory, a damaged or foreign log, a newer
         schema, no write access, no such run (read-only), or a run that is open in another process.
@@ -81,7 +81,7 @@ class Run:
 
     @property
     def read_only(self) -> bool:
-        """Whether this opening may only look."""
+        """True where this opening must not change the run."""
         return self._lock is None
 
     @property
@@ -100,13 +100,13 @@ class Run:
 
     @property
     def set_aside(self) -> list[tuple[int, str]]:
-        """(event id, reason) of each event with a blob that cannot be used, as far as was looked; see `usable`."""
-        found: dict[int, str] = {}
+        """(event id, reason) of each event with a blob known to be unusable; see `usable`."""
+        reasons: dict[int, str] = {}
         lost = self._lost
         for event_id, kind, sha256 in self._store.references() if lost else ():
             if sha256 in lost:
-                found.setdefault(event_id, f"blob {sha256} of event {event_id} ({kind}) {lost[sha256]}")
-        return list(found.items())
+                reasons.setdefault(event_id, f"blob {sha256} of event {event_id} ({kind}) {lost[sha256]}")
+        return list(reasons.items())
 
     def events(self, kind: str | None = None) -> list[Event]:
         """The log, oldest first, events that were set aside included; of one kind only, where given."""
@@ -129,7 +129,7 @@ class Run:
         return self.append_all([(kind, data, blobs)])[0]
 
     def append_all(self, entries: Sequence[Entry]) -> list[Event]:
-        """Commit several events at once, all or none of them; otherwise as `append`. One at most shapes the tree."""
+        """Commit several events at once, all or none; otherwise as `append`. At most one of them shapes the tree."""
         if self.read_only:
             raise read_only_error(self.path)
         with self._moves:
@@ -161,9 +161,9 @@ class Run:
         *,
         config: Mapping[str, Any] | None = None,
     ) -> Event:
-        """Commit an update with the blob of the state it led to (and any further blobs); the head moves to it.
+        """Commit an update with the blob of its resulting state (and any further blobs); the head moves to it.
 
-        `config`: the settings that it was made with, as plain data.
+        `config`: the settings of the update, as plain data.
         """
         data = {
             "update_id": report.update_id,
@@ -178,7 +178,7 @@ class Run:
 
     @contextmanager
     def naming(self, name: str) -> Iterator[None]:
-        """Updates that are committed meanwhile carry this name; the branch that the run is on stays what it is."""
+        """Give updates committed inside the block this branch name; the run stays on its own branch."""
         self._naming = name
         try:
             yield
@@ -206,7 +206,7 @@ class Run:
         return self.append("branch", {"name": name})
 
     def state_blob(self, update_id: str) -> str:
-        """The SHA-256 of an update's state, found whole. Raises RunError: unknown, not committed, missing, damaged."""
+        """The SHA-256 of an update's intact state. Raises RunError: unknown, not committed, missing, damaged."""
         node = timeline.node(self.timeline, update_id)
         if node.state is None:
             raise RunError("This run has no root state yet; commit it before reading it.")
@@ -216,9 +216,9 @@ class Run:
         return node.state
 
     def usable(self, sha256: str) -> bool:
-        """Whether a blob is there and is what its name says; while it is not, the events that name it are set aside.
+        """Check that a blob exists and matches its name; while it does not, the events that name it are set aside.
 
-        The head stays where it is even if the state that it stands for is lost: the policy has been loaded from it.
+        The head stays where it is even if its state is lost: the policy has been loaded from it.
         """
         problem = self.blobs.problem(sha256)
         with self._moves:
@@ -229,7 +229,7 @@ class Run:
         return problem is None
 
     def close(self) -> None:
-        """Finish queued commits, close the log, give the lock back; a second call does nothing."""
+        """Finish queued commits, close the log, release the lock; a second call does nothing."""
         self._store.close()
         if self._lock is not None:
             self._lock.release()
@@ -252,7 +252,7 @@ class Run:
         names = dict.fromkeys(sha256 for _, _, sha256 in self._store.references())
         self._lost = {sha256: "is missing" for sha256 in names if not self.blobs.exists(sha256)}
         while (at := self.timeline.nodes[self.head]).state is not None and at.intact and not self.usable(at.state):
-            self._timeline = Timeline()  # built again: the head falls back, and so does what branched off there
+            self._timeline = Timeline()  # built again: the head falls back, and so do branches from there
         if self.read_only:
             return
         try:
@@ -266,22 +266,22 @@ class Run:
 def check_directory(path: Path, read_only: bool) -> None:
     """Raise RunError where no run can be opened or started; OSError where the directory cannot be looked at."""
     if path.exists() and not path.is_dir():
-        raise RunError(f"{path} is a file, not a run's directory; choose another place.")
+        raise RunError(f"{path} is a file, not a run's directory; choose another path.")
     log = path / LOG_NAME
     if read_only and not log.exists():
         raise RunError(f"There is no run in {path}; check the path, or open it normally to start one.")
     if not path.exists():
         return
     if not os.access(path, os.R_OK | os.X_OK):
-        raise RunError(f"{path} cannot be read; give yourself access to the directory.")
+        raise RunError(f"{path} cannot be read; change the permissions of the directory.")
     if not log.exists() and any((path / BLOBS_NAME).glob("*.safetensors")):
-        raise RunError(f"{path} holds blobs but its {LOG_NAME} is missing; put the file back or choose another place.")
+        raise RunError(f"{path} holds blobs but its {LOG_NAME} is missing; restore it or choose another directory.")
     if log.exists() and not log.is_file():
-        raise RunError(f"{log} is not a file; choose another place for the run.")
+        raise RunError(f"{log} is not a file; choose another directory for the run.")
     check_header(log)
     writable = os.access(path, os.W_OK) and (not log.exists() or os.access(log, os.W_OK))
     if not read_only and not writable:
-        raise RunError(f"{path} is read-only; give yourself write access, or open the run read-only.")
+        raise RunError(f"{path} is read-only; change its permissions, or open the run read-only.")
 
 
 def _claim(path: Path, fail_point: FailPoint) -> RunLock:

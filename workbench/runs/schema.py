@@ -1,4 +1,4 @@
-"""The event log's file: its schema, its durability settings, and the checks before anything is trusted.
+"""The event log's file: its schema, its durability settings, and the checks before it is trusted.
 
 Opening changes nothing until the file is known to be a sound log of a schema that this version understands.
 """
@@ -57,7 +57,7 @@ MIGRATIONS: tuple[Migration, ...] = (
 
 
 def wal_is_safe(version: tuple[int, ...]) -> bool:
-    """Whether this SQLite has the WAL-reset fix: 3.51.3 and later, or 3.50.7 and 3.44.6 in their own lines."""
+    """True where this SQLite has the WAL-reset fix: 3.51.3 and later, or 3.50.7 and 3.44.6 in their own lines."""
     return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
 
 
@@ -68,7 +68,7 @@ def open_log(
     migrations: Sequence[Migration] = MIGRATIONS,
     fail_point: FailPoint = no_fail_point,
 ) -> sqlite3.Connection:
-    """A connection to the event log, created or brought to the newest schema first (after a backup beside it).
+    """Connect to the event log, which is first created or migrated to the newest schema (after a backup beside it).
 
     Read-only openings only read; like every reader of SQLite they let it roll back what a killed writer left
     half-written. Raises RunError: not a log, damaged, of a newer schema, unwritable, or (read-only) of an older one.
@@ -106,7 +106,7 @@ def check_header(path: Path, *, newest: int = len(MIGRATIONS)) -> None:
     Raises RunError for a file that is not a log or is of a newer schema; a missing or empty one passes.
     """
     if any(path.with_name(path.name + suffix).exists() for suffix in ("-journal", "-wal")):
-        return  # a killed writer left work to roll back: the header may be half-written, SQLite knows
+        return  # a killed writer left a transaction to roll back: the header may be half-written
     try:
         with path.open("rb") as file:
             header = file.read(100)
@@ -178,15 +178,15 @@ def _check_content(connection: sqlite3.Connection, path: Path, newest: int) -> N
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if version == 0 and tables:
         raise RunError(f"{path} belongs to another program; choose another directory.")
-    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if found != "ok":
-        raise RunError(f"{path} is damaged ({found}); restore it from a copy or choose another directory.")
+    (problem,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if problem != "ok":
+        raise RunError(f"{path} is damaged ({problem}); restore it from a copy or choose another directory.")
 
 
 def _make_durable(connection: sqlite3.Connection) -> None:
-    wanted = "wal" if wal_is_safe(sqlite3.sqlite_version_info) else "delete"
-    (mode,) = connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()
-    if mode != wanted:
+    preferred = "wal" if wal_is_safe(sqlite3.sqlite_version_info) else "delete"
+    (mode,) = connection.execute(f"PRAGMA journal_mode = {preferred}").fetchone()
+    if mode != preferred:
         connection.execute("PRAGMA journal_mode = DELETE")  # some file systems cannot share memory
     # FULL makes each commit durable in WAL mode. A rollback journal needs EXTRA, which is FULL and also syncs the
     # directory after the journal is removed: without it a power cut can bring the journal back and undo the commit.

@@ -1,4 +1,4 @@
-"""What a run knows, reconstructed from its events: tasks, attempts with the feedback in force, reports, jobs.
+"""State of a run, reconstructed from its events: tasks, attempts with the feedback in force, reports, jobs.
 
 Pure functions; the events' data is plain JSON:
     opened    {"config": {...}, "policy": {...}, "versions": {...}, "seed": int}
@@ -8,9 +8,9 @@ Pure functions; the events' data is plain JSON:
     update    {"update_id", "parent_id", "state", "report": `to_json(UpdateReport)`, "config": {...}}
     credit    an attempt's scores and what they rest on; its data and its blob are `workbench.session.credit_store`'s
     credit-test  a token forced against the attempt's own; `workbench.session.credit_test`'s
-    failed    {"what": "update", "attempts": [id], "method", "why"}: what was tried and taken back
+    failed    {"what": "update", "attempts": [id], "method", "why"}: an update that was tried and taken back
     job       {"job_id", "status": "started"|"finished"|"failed"|"interrupted", "name"?, "home"?, ...}; `home`: the
-              update at which the policy belongs when the job is over, however that comes
+              update to which the policy returns when the job is over, however it ends
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class RunState:
     tasks: Mapping[str, Task]
     attempts: Mapping[str, Attempt]
     reports: Mapping[str, UpdateReport]  # by update id
-    jobs: Mapping[str, Mapping[str, Any]]  # by job id: everything said of it, the newest on top
+    jobs: Mapping[str, Mapping[str, Any]]  # by job id: its events' data merged, newer values replacing older ones
 
 
 def reconstruct(events: Iterable[Event], *, set_aside: Collection[int] = frozenset()) -> RunState:
@@ -54,7 +54,7 @@ def reconstruct(events: Iterable[Event], *, set_aside: Collection[int] = frozens
     tasks: dict[str, Task] = {}
     attempts: dict[str, Attempt] = {}
     reports: dict[str, UpdateReport] = {}
-    said: dict[str, list[Mapping[str, Any]]] = {}
+    feedback: dict[str, list[Mapping[str, Any]]] = {}  # by attempt id
     jobs: dict[str, Mapping[str, Any]] = {}
     for event in events:
         if event.id in set_aside:
@@ -68,27 +68,27 @@ def reconstruct(events: Iterable[Event], *, set_aside: Collection[int] = frozens
             attempt = _read(event, attempt_from_json)
             attempts[attempt.id] = attempt
         elif event.kind == "feedback":
-            said.setdefault(_read(event, lambda data: data["attempt_id"]), []).append(event.data)
+            feedback.setdefault(_read(event, lambda data: data["attempt_id"]), []).append(event.data)
         elif event.kind == "update" and event.data.get("report") is not None:
             report = _read(event, lambda data: report_from_json(data["report"]))
             reports[report.update_id] = report
         elif event.kind == "job":
             job_id = _read(event, lambda data: data["job_id"])
             jobs[job_id] = {**jobs.get(job_id, {}), **event.data}
-    for attempt_id, feedback in said.items():
+    for attempt_id, changes in feedback.items():
         if attempt_id in attempts:  # else the attempt itself was set aside
-            attempts[attempt_id] = in_force(attempts[attempt_id], feedback)
+            attempts[attempt_id] = in_force(attempts[attempt_id], changes)
     return RunState(opened, tasks, attempts, reports, jobs)
 
 
 def in_force(attempt: Attempt, feedback: Iterable[Mapping[str, Any]]) -> Attempt:
-    """An attempt as it was committed, with what people said of it since (data of "feedback" events, oldest first).
+    """A committed attempt with the feedback given since (data of "feedback" events, oldest first).
 
-    A text replaces the environment's, or joins it as a paragraph below (mode "join"); a later text takes the place
-    of an earlier one. A reward or a verdict stays until another is given; a reward alone passes at 1.
+    A text replaces the environment's, or joins it as a paragraph below (mode "join"); a later text replaces an
+    earlier one. A reward or a verdict stays until another is given; a reward alone passes at 1.
     """
     text, source, reward, passed = attempt.feedback, attempt.feedback_source, attempt.reward, attempt.passed
-    shown = attempt.demonstration_id
+    demonstration_id = attempt.demonstration_id
     for data in feedback:
         if data.get("text") is not None:
             joined = data.get("mode") == "join" and attempt.feedback
@@ -100,28 +100,35 @@ def in_force(attempt: Attempt, feedback: Iterable[Mapping[str, Any]]) -> Attempt
         if data.get("passed") is not None:
             passed = bool(data["passed"])
         if data.get("demonstration_id") is not None:  # "" takes a choice back
-            shown = data["demonstration_id"] or None
-    return replace(attempt, feedback=text, feedback_source=source, reward=reward, passed=passed, demonstration_id=shown)
+            demonstration_id = data["demonstration_id"] or None
+    return replace(
+        attempt,
+        feedback=text,
+        feedback_source=source,
+        reward=reward,
+        passed=passed,
+        demonstration_id=demonstration_id,
+    )
 
 
 def check_feedback(known: bool, data: Mapping[str, Any]) -> None:
-    """Raise FeedbackError if feedback that is about to be committed names no attempt, says nothing, or is malformed."""
+    """Raise FeedbackError if feedback about to be committed names no attempt, is empty, or is malformed."""
     if not known:
         raise FeedbackError(f"There is no attempt {data.get('attempt_id')!r} in this run; choose one from its log.")
     if data.get("mode", "replace") not in ("replace", "join"):
-        raise FeedbackError(f"Feedback cannot be given in mode {data['mode']!r}; say 'replace' or 'join'.")
+        raise FeedbackError(f"Feedback cannot be given in mode {data['mode']!r}; use 'replace' or 'join'.")
     if all(data.get(key) is None for key in ("text", "reward", "passed", "demonstration_id")):
-        raise FeedbackError("The feedback says nothing; give a text or a reward.")
+        raise FeedbackError("The feedback is empty; give a text or a reward.")
     if data.get("source", "person") not in get_args(FeedbackSource):
         known_sources = ", ".join(get_args(FeedbackSource))
-        raise FeedbackError(f"Feedback cannot come from {data['source']!r}; say one of {known_sources}.")
+        raise FeedbackError(f"Feedback cannot come from {data['source']!r}; use one of {known_sources}.")
     reward = data.get("reward")
     if reward is not None and not (isinstance(reward, int | float) and 0 <= reward <= 1):
         raise FeedbackError(f"The reward is {reward!r}; give a number from 0 to 1.")
 
 
 def running_jobs(events: Iterable[Event]) -> dict[str, Mapping[str, Any]]:
-    """The jobs that were started and not ended, by id, with the data of their start."""
+    """Jobs that have started and not ended, by id, with the data of their start."""
     running: dict[str, Mapping[str, Any]] = {}
     for event in events:
         if event.kind == "job":

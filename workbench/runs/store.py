@@ -1,6 +1,7 @@
-"""The append-only event log of a run: one thread owns the one connection, everyone else hands it work and waits.
+"""The append-only event log of a run: one thread owns the only connection, all others hand it work and wait.
 
-`append` returns only when the event is durable. Knows nothing of what the events mean.
+`append` returns only when the event is durable. Between two pieces of work the thread blocks and never wakes. Knows
+nothing of what the events mean.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Event:
 
 Entry = tuple[str, Mapping[str, Any], Sequence[str]]  # what is appended: kind, data, the blobs it needs
 Listener = Callable[[Event], None]
-_Row = tuple[str, str, tuple[str, ...]]  # the same as the file has it
+_Row = tuple[str, str, tuple[str, ...]]  # the same, with the data as text
 _Work = tuple[Callable[[sqlite3.Connection], Any], Future[Any]]
 
 
@@ -64,7 +65,7 @@ class Store:
         self._fail_point = fail_point
         self._listeners: list[Listener] = []
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
-        self._gate = threading.Lock()  # nothing is queued behind the end
+        self._gate = threading.Lock()  # nothing is queued after the sentinel that ends the thread
         self._closed = False
         opened: Future[None] = Future()
         self._thread = threading.Thread(
@@ -89,7 +90,7 @@ class Store:
         return self._call(lambda connection: self._commit(connection, rows))
 
     def restore(self, events: Sequence[Event]) -> None:
-        """Commit the events of another run as they are, ids and times included, in one transaction.
+        """Commit the events of another run unchanged, ids and times included, in one transaction.
 
         Raises RunError, and commits none of them, when an id is already taken.
         """
@@ -105,15 +106,15 @@ class Store:
         return self._call(lambda connection: connection.execute(f"{query} ORDER BY 1, b.position").fetchall())
 
     def problems(self) -> list[str]:
-        """What SQLite finds wrong with the file, one sentence each: pages, indexes, rows without an event."""
+        """Damage that SQLite reports, one sentence each: pages, indexes, rows without an event."""
 
-        def look(connection: sqlite3.Connection) -> list[str]:
-            pages = [found for (found,) in connection.execute("PRAGMA integrity_check") if found != "ok"]
+        def check(connection: sqlite3.Connection) -> list[str]:
+            reports = [report for (report,) in connection.execute("PRAGMA integrity_check") if report != "ok"]
             strays = connection.execute("PRAGMA foreign_key_check").fetchall()
-            found = [*pages, *(f"row {row} of {table} belongs to no event" for table, row, *_ in strays)]
-            return [f"{self._path} is damaged ({one}); restore it from a copy." for one in found]
+            reports += [f"row {row} of {table} belongs to no event" for table, row, *_ in strays]
+            return [f"{self._path} is damaged ({report}); restore it from a copy." for report in reports]
 
-        return self._call(look)
+        return self._call(check)
 
     def add_listener(self, listener: Listener) -> None:
         """Call `listener` with every event committed from now on."""
@@ -143,7 +144,7 @@ class Store:
         except OSError as error:
             raise disk_error(self._path, error) from error
         except KeyboardInterrupt:
-            wait([answer])  # it is in the queue and will be done: whoever cleans up must find it settled
+            wait([answer])  # it is queued and will be done: a caller's clean-up must find it settled
             raise
 
     def _serve(self, migrations: Sequence[Migration], opened: Future[None]) -> None:
@@ -190,7 +191,7 @@ class Store:
             try:
                 listener(event)
             except BaseException:
-                # The event is durable: a caller that saw an exception here would take back what was committed.
+                # The event is durable: a caller that saw an exception here would undo what is committed.
                 logging.getLogger(__name__).exception("a listener failed on event %d", event.id)
         return events
 
@@ -201,7 +202,7 @@ def _text(kind: str, data: Mapping[str, Any]) -> str:
     try:
         return json.dumps(data, allow_nan=False)  # escaped to ASCII: any str comes back, lone surrogates too
     except (TypeError, ValueError) as error:
-        raise RunError(f"The event {kind!r} is not plain JSON ({error}); leave that value out.") from error
+        raise RunError(f"The event {kind!r} is not plain JSON ({error}); leave this value out.") from error
 
 
 def _select(connection: sqlite3.Connection, kinds: Collection[str] | None, after: int) -> list[Event]:

@@ -101,7 +101,7 @@ def build(events: Iterable[Event], *, damaged: Collection[int] = frozenset(), ba
 
 
 def damage(timeline: Timeline, events: Collection[int]) -> Timeline:
-    """The same timeline where the blobs of just these events are unusable. The head stays where it is."""
+    """The same timeline with the blobs of exactly these events marked unusable. The head stays where it is."""
     nodes = {name: replace(node, intact=node.event_id not in events) for name, node in timeline.nodes.items()}
     return replace(timeline, nodes=MappingProxyType(nodes))
 
@@ -118,22 +118,22 @@ def check(timeline: Timeline, kind: str, data: Mapping[str, Any]) -> None:
             )
         update_id = data.get("update_id")
         if not isinstance(update_id, str) or not update_id:
-            raise RunError("An update needs an 'update_id'; give it a new, non-empty one.")
+            raise RunError("An update needs an 'update_id'; give it a new one that is not empty.")
         if update_id in timeline.nodes:
-            raise RunError(f"There already is an update {update_id!r}; give the new one another id.")
+            raise RunError(f"There is already an update {update_id!r}; give the new one another id.")
         node(timeline, str(data.get("parent_id")))
     elif kind == "head":
         _usable(timeline, str(data.get("to")))
         if data.get("why") not in WHYS:
-            raise RunError(f"The head cannot move for {data.get('why')!r}; say one of {', '.join(WHYS)}.")
+            raise RunError(f"The head cannot move by {data.get('why')!r}; use one of {', '.join(WHYS)}.")
         if data.get("branch", timeline.branch) not in timeline.branches:
-            raise RunError(f"There is no branch {data['branch']!r}; start it first.")
+            raise RunError(f"There is no branch {data['branch']!r}; create it first.")
     elif kind == "branch":
         name = data.get("name")
         if not isinstance(name, str) or not name.strip():
-            raise RunError("A branch needs a name; say what is tried on it.")
+            raise RunError("A branch needs a name; describe what you try on it.")
         if name in timeline.branches:
-            raise RunError(f"There already is a branch {name!r}; check it out, or choose another name.")
+            raise RunError(f"There is already a branch {name!r}; check it out, or choose another name.")
 
 
 def node(timeline: Timeline, update_id: str) -> Node:
@@ -152,14 +152,14 @@ def path_to_root(timeline: Timeline, update_id: str) -> tuple[str, ...]:
 
 
 def undo_target(timeline: Timeline) -> str:
-    """Where undo moves the head: its parent, or the nearest intact ancestor. Raises RunError at the root."""
+    """Target of undo: the head's parent, or the nearest intact ancestor. Raises RunError at the root."""
     if timeline.head == ROOT:
         raise RunError("There is nothing to undo; the policy is in its initial state.")
     return _usable(timeline, _nearest_intact(timeline.nodes, timeline.nodes[timeline.head].parent or ROOT)).id
 
 
 def redo_target(timeline: Timeline) -> str:
-    """Where redo moves the head: the update that undo last left, or else the newest intact child of the head.
+    """Target of redo: the update that undo last left, or else the newest intact child of the head.
 
     Raises RunError when the head has no such child.
     """
@@ -186,12 +186,12 @@ def checkout_target(timeline: Timeline, name: str) -> tuple[str, str]:
 
 
 def _usable(timeline: Timeline, update_id: str) -> Node:
-    found = node(timeline, update_id)
-    if not found.intact:
+    target = node(timeline, update_id)
+    if not target.intact:
         raise RunError(
             f"The state of update {update_id!r} is missing or damaged; choose another, or restore its blob and reopen."
         )
-    return found
+    return target
 
 
 def _node(

@@ -1,7 +1,7 @@
-"""Whether a run is whole: every blob against its name, every event against what came before it, the head re-derived.
+"""Integrity check of a run: each blob against its name, each event against those before it, the head derived anew.
 
-Reads only, and needs no lock: a run that another process holds open can be checked. Repairs nothing; what can be
-done about a problem is said in its sentence. Knows nothing of models.
+Reads only, and needs no lock: a run that another process holds open can be checked. Repairs nothing; the sentence
+for each problem says what can be done about it. Knows nothing of models.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from workbench.runs.timeline import TREE_KINDS, Timeline
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was found in a run."""
+    """Result of checking a run."""
 
     events: int
     blobs: int  # that events name, each counted once
-    unused: int  # files that no event names: of work that was stopped before it was committed, harmless
-    head: str  # as the log alone has it
+    unused: int  # files that no event names, left by work that was stopped before its commit; harmless
+    head: str  # as derived from the log alone
     problems: tuple[str, ...]  # one sentence each, in the order of the log
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is wrong."""
+        """True where no problem was found."""
         return not self.problems
 
 
 def verify(path: str | Path) -> Verification:
-    """Check the run in a directory, as it lies on disk at this moment.
+    """Check the run in a directory, as it is on disk at this moment.
 
     Raises RunError when its log cannot be read at all: no such run, a damaged or foreign file, another schema.
     """
@@ -54,7 +54,7 @@ def verify(path: str | Path) -> Verification:
     last = 0
     for event in events:
         if event.id != last + 1:
-            problems.append(f"The log goes from event {last} to {event.id}; restore what was between from a copy.")
+            problems.append(f"The log jumps from event {last} to {event.id}; restore the missing events from a copy.")
         last = event.id
         problems += _content(event, tree, attempts)
         problems += [
@@ -68,13 +68,13 @@ def verify(path: str | Path) -> Verification:
             try:
                 tree = timeline.build([event], base=tree)
             except (RunError, TypeError):
-                continue  # said by _content
+                continue  # reported by _content
     files = {file.stem for file in blobs.directory.glob("*.safetensors")}
     return Verification(len(events), len(named), len(files - named.keys()), tree.position, tuple(problems))
 
 
 def _content(event: Event, tree: Timeline, attempts: set[str]) -> list[str]:
-    """What is wrong with an event, given the tree and the attempts before it."""
+    """Problems of an event, given the tree and the attempts before it."""
     try:
         state.reconstruct([event])
         if event.kind in TREE_KINDS:
