@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workbench.session.run_book import TimelineNode
 
 from workbench import Workbench
 from workbench.config import SamplingConfig, SDPOConfig
@@ -25,6 +24,7 @@ from workbench.service.queue import LONGEST_QUEUE, JobQueue
 from workbench.service.rewards import by_policy
 from workbench.service.snapshot import pick, wanted_credit
 from workbench.service.state import path_to
+from workbench.session.history import TimelineNode
 from workbench.ui import build_ui, charts
 from workbench.ui.tabs.round.attempts import pooled_limit, strip
 from workbench.ui.tabs.round.credit import with_report
