@@ -248,6 +248,7 @@ def test_the_version_has_one_place(command: Commands) -> None:
     assert command("--version") == (0, f"sdpo-workbench {__version__}\n", "")
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"\nversion: {__version__}\n" in citation
+    assert f"\n## [{__version__}] - " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_python_m_workbench_is_the_same_program(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ EDGES: dict[str, set[str]] = {
         "statistics",
         "embedded",
         "policy",
+        "credit",
         "runs",
         "tasks",
         "plugins",

@@ -11,8 +11,10 @@ from workbench.errors import TaskError
 from workbench.experiments.settings import DEFAULT_METHODS, DISCOVERY_DEFAULTS, SCREENED, TEST_TIME, check_methods
 from workbench.records import Task
 from workbench.service.action import JobContext, action
-from workbench.service.checks import DEFAULT_CONFIG, Config, plural, whole
+from workbench.service.actions.tasks import find_split
+from workbench.service.checks import DEFAULT_CONFIG, Config, plural, text, whole
 from workbench.service.experiment_job import Name, Seed, carry_out, names
+from workbench.service.state import PublishedState
 from workbench.tasks.house_rules.pack import check_kind
 
 if TYPE_CHECKING:
@@ -24,7 +26,12 @@ def _kind_of_feedback(value: object) -> str:
     return str(value)
 
 
-@action("Find hard tasks", job=lambda count, **_: f"Looking for {plural(count, 'hard task')}")
+def _check_pack(state: PublishedState, pack: str, **_: Any) -> None:
+    if pack:
+        find_split(state, pack)
+
+
+@action("Find hard tasks", job=lambda count, **_: f"Looking for {plural(count, 'hard task')}", check=_check_pack)
 def hard_tasks(
     context: JobContext,
     count: Annotated[int, whole("count", 1, 100)] = 3,
@@ -32,12 +39,17 @@ def hard_tasks(
     attempts: Annotated[int, whole("attempts", 1, 4096)] = SCREENED,
     seed: Seed = 0,
     name: Name = "",
+    pack: Annotated[str, text("The pack")] = "",
 ) -> dict[str, Any]:
-    """Measure fresh tasks until `count` hard ones are found; the tasks with their pass rates."""
+    """Measure tasks until `count` hard ones are found; the tasks with their pass rates.
+
+    pack: whose tasks are measured, with the feedback that they give. Without one: fresh houses, with `feedback`.
+    """
+    drawn: dict[str, Any] = {"pack": pack} if pack else {"feedback": feedback}
 
     def begin(called: str) -> Iterator[Any]:
         return context.workbench.hard_tasks(
-            count, feedback=feedback, attempts=attempts, seed=seed, name=called, stop=context.job.stop
+            count, **drawn, attempts=attempts, seed=seed, name=called, stop=context.job.stop
         )
 
     progress = carry_out(context, "screen", name, begin)

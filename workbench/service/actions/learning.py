@@ -6,32 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from workbench.config import SDPOConfig
-from workbench.errors import ConfigError, TaskError
+from workbench.errors import ConfigError
 from workbench.experiments.arms import Arm, comparison
 from workbench.experiments.settings import LEARN_DEFAULTS, LearnSettings
 from workbench.service.action import JobContext, action
-from workbench.service.checks import DEFAULT_CONFIG, Config, whole
+from workbench.service.actions.tasks import find_split
+from workbench.service.checks import DEFAULT_CONFIG, Config, text, whole
 from workbench.service.experiment_job import Name, Seed, carry_out, names
 from workbench.service.state import PublishedState
-from workbench.tasks import Pack, find_pack
-from workbench.tasks.drawing import check_split, feedback_kinds
+from workbench.tasks.drawing import feedback_kinds
 from workbench.tasks.house_rules.pack import ATOMIC_KINDS, PACK
-
-
-def _text_of_pack(value: object) -> str:
-    if not isinstance(value, str):
-        raise TaskError("The pack must be text, such as house-rules@7:remark.")
-    return value
-
-
-def find_known(state: PublishedState, pack: str) -> Pack:
-    """The pack of a name: not of a path, since the machine's files are not for whoever reaches the page.
-
-    Raises TaskError for an unknown one, and for one without tasks on both sides.
-    """
-    found = find_pack(pack, [task for listed in state.tasks.values() for task in listed])
-    check_split(found)
-    return found
 
 
 def _method_names(value: object) -> tuple[str, ...]:
@@ -63,7 +47,7 @@ def _shape(values: Mapping[str, Any]) -> LearnSettings:
 
 
 def _check_arms(state: PublishedState, **values: Any) -> None:
-    pack = find_known(state, values["pack"])
+    pack = find_split(state, values["pack"])
     if values["compared"] == "feedback":
         feedback_kinds(pack)
     _arms(values)
@@ -81,7 +65,7 @@ def _arms(values: Mapping[str, Any]) -> list[Arm]:
 )
 def learn(
     context: JobContext,
-    pack: Annotated[str, _text_of_pack] = PACK,
+    pack: Annotated[str, text("The pack")] = PACK,
     methods: Annotated[list[str] | None, _method_names] = None,
     rounds: Annotated[int, whole("rounds", 1, 10_000)] = LEARN_DEFAULTS.rounds,
     questions: Annotated[int, whole("questions", 1, 240)] = LEARN_DEFAULTS.questions,

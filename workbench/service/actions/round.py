@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import FeedbackError, NoSignalError, TaskError
-from workbench.records import Attempt, Judgement, SignalReport, Task, UpdateReport, to_json
+from workbench.records import Attempt, Judgement, SignalReport, UpdateReport, to_json
 from workbench.service.action import JobContext, action
 from workbench.service.checks import (
     DEFAULT_CONFIG,
@@ -28,8 +28,11 @@ from workbench.service.checks import (
 from workbench.service.job import AHEAD
 from workbench.service.publish import publish_held_out, publish_task, publish_timeline
 from workbench.service.state import LiveGroup, PublishedState
+from workbench.tasks import find_environment
+from workbench.tasks.drawing import held_out_tasks
 
 if TYPE_CHECKING:
+    from workbench import Workbench
     from workbench.credit import TokenCredit
     from workbench.session.lift import TeacherLift
     from workbench.statistics import HeldOut
@@ -88,7 +91,7 @@ def sample(
             publish_task(workbench, queue, task)
     finally:
         queue.publish(live=None)
-    _measure_soon(context, known_task)
+    _measure_soon(context)
     return list(attempts)
 
 
@@ -221,7 +224,7 @@ def update(
     teacher_lengths = [len(workbench.teacher_prompt(attempt, config).ids) for attempt in used]
     reads = sum(len(a.prompt_ids) + n + 2 * len(a.token_ids) for a, n in zip(used, teacher_lengths, strict=True))
     context.queue.publish(pace=report.seconds_s / (config.steps * reads))
-    _measure_soon(context, workbench.task(chosen[0].task_id))
+    _measure_soon(context)
     return report
 
 
@@ -255,7 +258,16 @@ def held_out(context: JobContext) -> HeldOut:
     return measured
 
 
-def _measure_soon(context: JobContext, task: Task) -> None:
+def _is_cheap_to_measure(workbench: Workbench) -> bool:
+    """Whether the run's pack has held-out tasks that are judged by rules, not by a person or another model."""
+    try:
+        (task,) = held_out_tasks(workbench.open_pack(workbench.pack), 1)
+    except TaskError:
+        return False
+    return find_environment(task.environment).judged_by == "environment"
+
+
+def _measure_soon(context: JobContext) -> None:
     """Let the learning curve grow by itself, behind everything that a person waits for.
 
     At most one such job waits, and it measures the update that is in force when its turn comes: while people work
@@ -270,5 +282,5 @@ def _measure_soon(context: JobContext, task: Task) -> None:
         if unmeasured():
             held_out.function(context)
 
-    if task.environment == "house-rules" and unmeasured():
+    if _is_cheap_to_measure(context.workbench) and unmeasured():
         context.queue.submit("held-out", MEASURING, measure, priority=AHEAD, key="held-out soon")

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 from workbench.experiments.settings import CreditStudySettings, UpdateStudySettings, learning_rates
 from workbench.service.action import JobContext, action
-from workbench.service.checks import whole
+from workbench.service.actions.tasks import find_split
+from workbench.service.checks import text, whole
 from workbench.service.experiment_job import Name, Seed, carry_out
+from workbench.service.state import PublishedState
 
 CREDIT, UPDATE = CreditStudySettings(), UpdateStudySettings()
 RATES = ", ".join(f"{rate:g}" for rate in UPDATE.learning_rates)
@@ -40,7 +42,12 @@ def _rates(value: str) -> tuple[float, ...]:
     return rates
 
 
-@action("Start", job="Studying what an update does")
+def _check_pack(state: PublishedState, pack: str, **_: Any) -> None:
+    if pack:
+        find_split(state, pack)
+
+
+@action("Start", job="Studying what an update does", check=_check_pack)
 def study_update(
     context: JobContext,
     groups: Annotated[int, whole("groups", 1, 100_000)] = UPDATE.groups,
@@ -48,11 +55,17 @@ def study_update(
     learning_rates: Annotated[str, _rates] = RATES,
     seed: Seed = 0,
     name: Name = "",
+    pack: Annotated[str, text("The pack")] = "",
 ) -> dict[str, Any]:
-    """What an update does, by loss and learning rate; returns when the study is finished or stopped."""
+    """What an update does, by loss and learning rate; returns when the study is finished or stopped.
+
+    pack: whose tasks are attempted; without one, a task of a fresh house for each group.
+    """
     settings = UpdateStudySettings(groups, attempts, learning_rates)  # type: ignore[arg-type]  # parsed by its check
 
     def begin(called: str) -> Iterator[Any]:
-        return context.workbench.study_update(settings, seed=seed, name=called, stop=context.job.stop)
+        return context.workbench.study_update(
+            settings, pack=pack or None, seed=seed, name=called, stop=context.job.stop
+        )
 
     return carry_out(context, "study-update", name, begin)

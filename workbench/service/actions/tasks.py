@@ -11,7 +11,8 @@ from workbench.service.action import JobContext, action, immediate
 from workbench.service.checks import LONGEST_PACK, TaskId, name, text
 from workbench.service.queue import JobQueue
 from workbench.service.state import PublishedState
-from workbench.tasks import is_built_in, load_pack
+from workbench.tasks import Pack, find_pack, is_built_in, load_pack
+from workbench.tasks.drawing import check_split
 from workbench.tasks.house_rules.nearest import closest, speaks
 from workbench.tasks.sandbox import shown
 
@@ -43,6 +44,17 @@ def find_task(state: PublishedState, task_id: str) -> Task:
     if task is None:
         raise TaskError(f"There is no task {shown(task_id)}; see the list of tasks, or add your own.")
     return task
+
+
+def find_split(state: PublishedState, pack: str) -> Pack:
+    """A pack to learn from and to measure on, by its name.
+
+    Not by a path: the machine's files are not for whoever reaches the page. Raises TaskError for an unknown pack, and
+    for one without tasks on both sides of its split.
+    """
+    named = find_pack(pack, [task for tasks in state.tasks.values() for task in tasks])
+    check_split(named)
+    return named
 
 
 def _check_judge(value: object) -> str:

@@ -16,7 +16,7 @@ from workbench.service.queue import JobQueue
 from workbench.service.snapshot import Snapshot
 from workbench.ui.choices import DISCOVERY, FEEDBACK_KINDS
 from workbench.ui.panel import QUIET, Selection, Then, polite
-from workbench.ui.tabs.experiments import AFTERWARDS, ExperimentPanel, number
+from workbench.ui.tabs.experiments import AFTERWARDS, ExperimentPanel, number, pack_choice, pack_of
 from workbench.ui.tabs.settings import as_code
 
 HERE = "the task of the tab Round"
@@ -41,11 +41,12 @@ class DiscoverPanel(ExperimentPanel):
                         self.slug, "screened", "Attempts each", "Measure whether a task is hard.", SCREENED
                     )
                     self.screen_seed = number(self.slug, "screen-seed", "Seed", "Other tasks and houses.", 0)
+                self.pack = pack_choice(self.slug)
                 self.feedback = gr.Dropdown(
                     FEEDBACK_KINDS,
                     value="examples",
                     label="Feedback",
-                    info="What their checker says of a wrong program. Default: examples.",
+                    info="What the checker of fresh houses says of a wrong program. Default: examples.",
                     elem_id="discover-feedback",
                 )
                 self.find = gr.Button("Find hard tasks", min_width=140, elem_id="find-hard")
@@ -84,15 +85,27 @@ class DiscoverPanel(ExperimentPanel):
         """Finding and racing are two buttons; what Start would do is said at once."""
         super().connect(then)
         shown = self.selection.experiments
-        wanted = [shown, self.count, self.screened, self.screen_seed, self.feedback]
+        wanted = [
+            *(shown, self.selection.task_id, self.pack),
+            *(self.count, self.screened, self.screen_seed, self.feedback),
+        ]
         then(self.find.click(polite(self.on_find), wanted, [shown], **QUIET))
         self.form(then, [self.tasks, self.methods, self.budget, self.group, self.seed])
 
     def on_find(
-        self, shown: Mapping[str, str], count: Any, screened: Any, seed: Any, feedback: str, request: gr.Request
+        self,
+        shown: Mapping[str, str],
+        task_id: str,
+        source: str,
+        count: Any,
+        screened: Any,
+        seed: Any,
+        feedback: str,
+        request: gr.Request,
     ) -> dict[str, str]:
         """Look for hard tasks; pressed twice by one session it is one search."""
-        hard_tasks.once(request.session_hash, self.queue, count, feedback, screened, seed)
+        pack = pack_of(task_id, source)
+        hard_tasks.once(request.session_hash, self.queue, count, feedback, screened, seed, pack=pack)
         return self.begun(shown)
 
     def on_plan(

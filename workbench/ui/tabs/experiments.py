@@ -194,6 +194,22 @@ class ExperimentPanel(Panel):
         return drawn
 
 
+def pack_choice(slug: str) -> gr.Radio:
+    """Whose tasks: fresh houses, or the pack of the tab Round."""
+    return gr.Radio(
+        [("fresh houses", "fresh"), ("the pack of the tab Round", "round")],
+        value="fresh",
+        label="Tasks",
+        info="Any pack with held-out tasks, also one of your own. Default: fresh houses.",
+        elem_id=f"{slug}-pack",
+    )
+
+
+def pack_of(task_id: str, source: str) -> str:
+    """The pack that `pack_choice` means; "" for fresh houses."""
+    return task_id.rpartition("/")[0] if source == "round" else ""
+
+
 def number(tab: str, name: str, label: str, what: str, default: int) -> gr.Number:
     """A whole number of a form, with what it means and its default."""
     info = f"{what} Default {default}."

@@ -1,4 +1,4 @@
-"""The tab "Learn": ways of learning the tasks of one house at equal numbers of attempts, round after round."""
+"""The tab "Learn": ways of learning one pack's tasks at equal numbers of attempts, round after round."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from workbench.errors import WorkbenchError
 from workbench.experiments.arms import comparison, usual_settings
 from workbench.experiments.settings import LearnSettings
 from workbench.service.actions.learning import learn
+from workbench.service.actions.tasks import find_split
 from workbench.service.checks import plural
 from workbench.service.queue import JobQueue
+from workbench.tasks.drawing import describe
 from workbench.tasks.house_rules.pack import DEFAULT_KIND, PACK, fresh_house, pack_name, parse_name
 from workbench.ui.choices import COMPARED, FEEDBACK_KINDS, WHY
 from workbench.ui.panel import NEWEST, QUIET, Selection, Then, polite
@@ -29,7 +31,7 @@ NUMBERS = {
     "held_out": ("Held-out tasks", "Never trained on, one attempt each: more of them narrow the interval."),
     "measure_every": ("Measure every … rounds", "0: before and after only, which is faster."),
 }
-HOUSES = {"that of the tab Round": "round", "a fresh one, by the seed": "fresh"}
+PACKS = {"the pack of the tab Round": "round", "a fresh house, by the seed": "fresh"}
 EMPTY = (
     "A learning run shows whether feedback makes the policy better at tasks that it has never seen. Choose what to "
     "compare and press Start: each way gets the same tasks and the same number of attempts, and its curve grows here."
@@ -67,18 +69,20 @@ class LearnPanel(ExperimentPanel):
                         "that it learned best with. Default: no.",
                         elem_id="learn-alike",
                     )
-                self.house = gr.Radio(
-                    list(HOUSES.items()),
+                self.pack = gr.Radio(
+                    list(PACKS.items()),
                     value="round",
-                    label="House",
-                    info="Whose conventions are to be learned. A fresh one is a house that nothing was tuned on.",
-                    elem_id="learn-house",
+                    label="Tasks",
+                    info="Any pack with held-out tasks, also one of your own. A fresh house is one that nothing was "
+                    "tuned on.",
+                    elem_id="learn-pack",
                 )
                 self.feedback = gr.Dropdown(
                     FEEDBACK_KINDS,
                     value=DEFAULT_KIND,
                     label="Feedback",
-                    info=f"What the checker says of a wrong program. Default: {DEFAULT_KIND}.",
+                    info="What the checker of house rules says of a wrong program; other packs give the feedback of "
+                    f"their environment. Default: {DEFAULT_KIND}.",
                     elem_id="learn-feedback",
                 )
                 self.plan = gr.Markdown(
@@ -101,7 +105,7 @@ class LearnPanel(ExperimentPanel):
     def connect(self, then: Then) -> None:
         """Every choice says at once what pressing Start would do."""
         super().connect(then)
-        fields = [self.methods, self.alike, self.house, self.feedback, *self.numbers.values(), self.seed]
+        fields = [self.methods, self.alike, self.pack, self.feedback, *self.numbers.values(), self.seed]
         self.form(then, [self.compared, *fields], silent=[self.compared])
         told = [self.selection.task_id, self.selection.config, self.compared, *fields]
         changed = [self.compared, self.of_methods, *self.numbers.values()]
@@ -117,10 +121,11 @@ class LearnPanel(ExperimentPanel):
         """What Start would do, in words and as code; where it cannot, why."""
         try:
             asked = read(*told)
+            facts = describe(find_split(self.queue.state, asked.pack))
         except WorkbenchError as error:
             return str(error), ""
         code = as_python(asked.compared, asked.methods, asked.alike, asked.pack, asked.shape, asked.seed, asked.config)
-        return planned(asked.ways, asked.shape), code
+        return planned(asked.ways, asked.shape, facts.held_out), code
 
     def on_start(self, shown: Mapping[str, str], name: str, request: gr.Request, *told: Any) -> dict[str, str]:
         """One experiment, also where one session presses twice."""
@@ -164,30 +169,30 @@ def read(
     compared: str,
     methods: list[str],
     alike: bool,
-    house: str,
+    source: str,
     feedback: str,
     *numbers: Any,
 ) -> Asked:
     """The form's values. Raises ConfigError."""
     values = learn.checked(PACK, None, *numbers, config=config)
     shape = LearnSettings(**{name: values[name] for name in NUMBERS})
-    pack = chosen_pack(task_id, house, feedback, values["seed"])
+    pack = chosen_pack(task_id, source, feedback, values["seed"])
     return Asked(compared, methods, alike, pack, shape, values["seed"], values["config"])
 
 
-def chosen_pack(task_id: str, house: str, feedback: str, seed: int) -> str:
-    """The pack that a form means: the house of a task (of another kind: the default house), or a fresh one."""
-    if house == "fresh":
+def chosen_pack(task_id: str, source: str, feedback: str, seed: int) -> str:
+    """The pack that a form means: that of a task, where it is a house with this kind of feedback, or a fresh house."""
+    if source == "fresh":
         return pack_name(fresh_house(seed), feedback)
-    pack = task_id.rpartition("/")[0]
-    found = parse_name(pack) or parse_name(PACK)
-    assert found is not None  # PACK has a house
-    same = parse_name(pack) == (found[0], feedback)
-    return pack if same else PACK if parse_name(PACK) == (found[0], feedback) else pack_name(found[0], feedback)
+    pack = task_id.rpartition("/")[0] or PACK
+    house = parse_name(pack)
+    if house is None or house == (house[0], feedback):
+        return pack
+    return PACK if parse_name(PACK) == (house[0], feedback) else pack_name(house[0], feedback)
 
 
-def planned(ways: Sequence[str], shape: LearnSettings) -> str:
-    """What Start would do, in one or two sentences."""
+def planned(ways: Sequence[str], shape: LearnSettings, available: int | None = None) -> str:
+    """The plan in a few sentences; `available`: held-out tasks that the pack has, None where it makes any number."""
     if not ways:
         return "No method is chosen; choose at least one."
     each = shape.rounds * shape.generations
@@ -205,7 +210,10 @@ def planned(ways: Sequence[str], shape: LearnSettings) -> str:
         if count > 1
         else "Afterwards the policy **stays where this has led it**; the timeline in Round leads back."
     )
-    return f"{first}, and {count * measured:,} measurements on {shape.held_out} held-out tasks. {after}"
+    few = available is not None and available < shape.held_out
+    tasks = plural(available if few and available is not None else shape.held_out, "held-out task")
+    note = f" (fewer than the {shape.held_out:,} asked for: the pack has no more)" if few else ""
+    return f"{first}, and {count * measured:,} measurements on {tasks}{note}. {after}"
 
 
 def as_python(

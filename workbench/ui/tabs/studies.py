@@ -10,17 +10,18 @@ import gradio as gr
 from workbench.errors import WorkbenchError
 from workbench.experiments.settings import LOSSES, TEACHERS, CreditStudySettings, UpdateStudySettings
 from workbench.service.actions.studies import RATES, study_credit, study_update
+from workbench.service.actions.tasks import find_split
 from workbench.service.checks import plural
 from workbench.service.queue import JobQueue
 from workbench.ui.panel import NEWEST, Selection, Then, polite
-from workbench.ui.tabs.experiments import AFTERWARDS, ExperimentPanel, number
+from workbench.ui.tabs.experiments import AFTERWARDS, ExperimentPanel, number, pack_choice, pack_of
 from workbench.ui.tabs.settings import as_code
 
 QUESTIONS: Mapping[str, tuple[str, str]] = {
     "credit": (
         "Where does credit land?",
-        "In programs with one wrong stage the wrong tokens are known: which reading of the credit finds them, and does "
-        "exchanging a blamed token help?",
+        "In house-rules programs with one wrong stage the wrong tokens are known, as in no other pack: which reading "
+        "of the credit finds them, and does exchanging a blamed token help?",
     ),
     "update": (
         "What does an update do?",
@@ -76,6 +77,7 @@ class StudiesPanel(ExperimentPanel):
                         max_length=200,
                         elem_id="studies-rates",
                     )
+                    self.pack = pack_choice(self.slug)
                 self.seed = number(self.slug, "seed", "Seed", "Of programs, houses and random numbers.", 0)
                 self.name_and_code(as_python(credit, 0))
             with gr.Column(scale=9, min_width=320):
@@ -84,7 +86,7 @@ class StudiesPanel(ExperimentPanel):
     def connect(self, then: Then) -> None:
         """Every choice says at once what pressing Start would do; a question brings its own numbers."""
         super().connect(then)
-        fields = [self.question, *self.credit, *self.update, self.rates, self.seed]
+        fields = [self.question, *self.credit, *self.update, self.rates, self.pack, self.seed]
         self.form(then, fields)
         self.question.input(
             polite(self.on_question), [self.question], [self.question, self.of_credit, self.of_update], **NEWEST
@@ -94,46 +96,53 @@ class StudiesPanel(ExperimentPanel):
         """Why one would ask it, and its own numbers."""
         return [gr.Radio(info=QUESTIONS[question][1]), *(gr.Row(visible=question == one) for one in QUESTIONS)]
 
-    def on_plan(self, _task_id: str, _config: dict[str, Any], *told: Any) -> tuple[str, str]:
+    def on_plan(self, task_id: str, _config: dict[str, Any], *told: Any) -> tuple[str, str]:
         """What Start would do, in words and as code; where it cannot, why."""
         try:
-            settings, seed = read(*told)
+            settings, pack, seed = read(task_id, *told)
+            if pack:
+                find_split(self.queue.state, pack)
         except WorkbenchError as error:
             return str(error), ""
-        return planned(settings), as_python(settings, seed)
+        return planned(settings), as_python(settings, seed, pack)
 
     def on_start(
         self,
         shown: Mapping[str, str],
         name: str,
         request: gr.Request,
-        _task_id: str,
+        task_id: str,
         _config: dict[str, Any],
         *told: Any,
     ) -> dict[str, str]:
         """One study, also where one session presses twice."""
-        question, *numbers, rates, seed = told
+        question, *numbers, rates, source, seed = told
         if question == "credit":
             counts = dict(zip(CREDIT, numbers[: len(CREDIT)], strict=True))
             study_credit.once(request.session_hash, self.queue, **counts, seed=seed, name=name)
         else:
             counts = dict(zip(UPDATE, numbers[len(CREDIT) :], strict=True))
-            study_update.once(request.session_hash, self.queue, **counts, learning_rates=rates, seed=seed, name=name)
+            given = {**counts, "learning_rates": rates, "seed": seed, "name": name, "pack": pack_of(task_id, source)}
+            study_update.once(request.session_hash, self.queue, **given)
         return self.begun(shown)
 
     def _numbers(self, told: Mapping[str, tuple[str, str]], defaults: Any) -> list[gr.Number]:
         return [number(self.slug, name, label, what, getattr(defaults, name)) for name, (label, what) in told.items()]
 
 
-def read(question: str, *told: Any) -> tuple[CreditStudySettings | UpdateStudySettings, int]:
-    """The form's values: how much is measured, and the seed. Raises ConfigError."""
-    *numbers, rates, seed = told
+def read(task_id: str, question: str, *told: Any) -> tuple[CreditStudySettings | UpdateStudySettings, str, int]:
+    """The form's values: how much is measured, on which pack ("": fresh houses), and the seed. Raises ConfigError."""
+    *numbers, rates, source, seed = told
     if question == "credit":
         values = study_credit.checked(*numbers[: len(CREDIT)], seed)
-        return CreditStudySettings(**{name: values[name] for name in CREDIT}), values["seed"]
+        return CreditStudySettings(**{name: values[name] for name in CREDIT}), "", values["seed"]
     values = study_update.checked(*numbers[len(CREDIT) :], rates, seed)
     counts = {name: values[name] for name in UPDATE}
-    return UpdateStudySettings(**counts, learning_rates=values["learning_rates"]), values["seed"]
+    return (
+        UpdateStudySettings(**counts, learning_rates=values["learning_rates"]),
+        pack_of(task_id, source),
+        values["seed"],
+    )
 
 
 def planned(settings: CreditStudySettings | UpdateStudySettings) -> str:
@@ -150,12 +159,13 @@ def planned(settings: CreditStudySettings | UpdateStudySettings) -> str:
     )
 
 
-def as_python(settings: CreditStudySettings | UpdateStudySettings, seed: int) -> str:
+def as_python(settings: CreditStudySettings | UpdateStudySettings, seed: int, pack: str = "") -> str:
     """The same study through the Python API."""
     kind = type(settings).__name__
+    chosen = f"pack={pack!r}, " if pack else ""
     call = "study_credit" if isinstance(settings, CreditStudySettings) else "study_update"
     return (
         f"from workbench.experiments.settings import {kind}\n\n"
-        f"for point in wb.{call}({as_code(settings)}, seed={seed}):\n"
+        f"for point in wb.{call}({as_code(settings)}, {chosen}seed={seed}):\n"
         "    print(point.arm, point.step)"
     )
