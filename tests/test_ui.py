@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workbench.session.run_book import TimelineNode
 
 from workbench import Workbench
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, FeedbackError, NoSignalError, PolicyError, RunError, TaskError
-from workbench.records import Attempt, SideEffects, UpdateReport
+from workbench.records import Attempt, SideEffects, Task, UpdateReport
 from workbench.service.actions.round import AttemptDetail, feedback, sample, update
 from workbench.service.actions.tasks import add_task
 from workbench.service.actions.timeline import checkout
@@ -25,10 +24,13 @@ from workbench.service.queue import LONGEST_QUEUE, JobQueue
 from workbench.service.rewards import by_policy
 from workbench.service.snapshot import pick, wanted_credit
 from workbench.service.state import path_to
+from workbench.session.history import TimelineNode
+from workbench.tasks import check_task
+from workbench.tasks.environments import BUILT_IN
 from workbench.ui import build_ui, charts
 from workbench.ui.tabs.round.attempts import pooled_limit, strip
 from workbench.ui.tabs.round.credit import with_report
-from workbench.ui.tabs.round.own_task import expected
+from workbench.ui.tabs.round.own_task import JUDGES, expected
 from workbench.ui.tabs.round.timeline import branches, timeline
 
 WAIT_S = 300.0
@@ -291,14 +293,13 @@ def test_every_policy_on_the_branch_has_a_histogram_of_its_rewards() -> None:
 
 
 def test_typed_answers_take_the_form_that_their_judge_reads() -> None:
-    from workbench.tasks.environments import ENVIRONMENTS
-
     typed = {"exact": "4", "contains": "4", "regex": "4+", "choice": "B", "person": ""}
     typed["python"] = '[{"function": "f", "args": [1], "expected": 2}]'
     for environment, text in typed.items():
-        assert ENVIRONMENTS[environment].validate(expected(environment, text)), environment
+        check_task(Task("own/one", "Q", environment, expected(environment, text)))  # raises where it does not fit
     with pytest.raises(TaskError, match="not JSON"):
         expected("python", "assert f(1) == 2")
+    assert {environment.label: environment.name for environment in BUILT_IN} == JUDGES
 
 
 def test_the_first_colours_are_cheap_and_the_shown_attempt_then_gets_every_view(tmp_path: Path) -> None:

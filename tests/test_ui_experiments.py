@@ -6,8 +6,10 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
+import own_pack
 import pytest
 
 from workbench import Workbench
@@ -29,7 +31,7 @@ from workbench.service.actions.experiments import resume_experiment
 from workbench.service.actions.learning import learn
 from workbench.service.actions.round import sample, update
 from workbench.service.actions.studies import study_credit, study_update
-from workbench.service.actions.tasks import add_task
+from workbench.service.actions.tasks import add_task, import_pack
 from workbench.service.experiment_job import progress_of
 from workbench.service.job import AHEAD
 from workbench.service.queue import JobQueue
@@ -110,6 +112,22 @@ def test_an_ablation_has_arms_and_a_name_of_its_own(queue: JobQueue) -> None:
     assert made["finished"] and made["name"] == "ablate-topk-1"
     ks = [arm["config"]["distillation_topk"] for arm in made["settings"]["arms"]]
     assert ks == [1, 5, 20, 100] and {arm["config"]["steps"] for arm in made["settings"]["arms"]} == {1}
+
+
+def test_an_imported_pack_is_learned_and_a_file_of_the_machine_is_not(queue: JobQueue, tmp_path: Path) -> None:
+    path = own_pack.write(tmp_path / "mine.jsonl", *own_pack.rows(6))
+    config, few = SDPOConfig(steps=1), {**SHAPE, "held_out": 1}
+    for secret in (str(path), f"{path}:none", "mine.jsonl"):
+        with pytest.raises(TaskError, match="There is no pack"):
+            learn(queue, secret, ["sdpo"], **few, config=config)
+    import_pack(queue, "mine.jsonl", path.read_text()).result(WAIT_S)
+    made = learn(queue, "mine", ["sdpo"], **few, config=config, alike=True).result(WAIT_S)
+    assert made["finished"] and made["settings"]["pack"] == queue.state.pack == "mine"
+    assert {rate.total for rate in queue.state.held_out["mine"].values()} == {1}
+    add_task(queue, "Say yes.", "exact", {"text": "yes"}, "plain").result(WAIT_S)
+    add_task(queue, "Say no.", "exact", {"text": "no"}, "plain").result(WAIT_S)
+    with pytest.raises(TaskError, match="judged by exact, without kinds of feedback"):
+        learn(queue, "plain", [], **few, config=config, compared="feedback")
 
 
 def test_a_study_of_updates_leaves_the_policy_alone(queue: JobQueue) -> None:

@@ -9,7 +9,6 @@ from typing import get_args
 import pytest
 import typer
 from typer.testing import CliRunner
-from workbench.session.run_book import TimelineNode
 
 from workbench import config as settings
 from workbench.cli.settings import CONFIG_OPTIONS, takes_config
@@ -18,6 +17,7 @@ from workbench.errors import ConfigError
 from workbench.records import Attempt, SideEffects, SignalReport, UpdateReport
 from workbench.service.actions.round import AttemptDetail
 from workbench.service.checks import changed_setting
+from workbench.session.history import TimelineNode
 from workbench.ui import charts
 from workbench.ui.choices import DIVERGENCES, WHY, divergence_of
 from workbench.ui.explained import EXPLAINED

@@ -145,8 +145,7 @@ def _sandbox() -> str:
 
 def _plugins() -> dict[str, list[str]]:
     """What other packages brought, by kind, and one sentence for each plugin that was left out."""
-    import workbench.credit.views  # whose registries are asked
-    import workbench.tasks  # noqa: F401
+    import workbench.workbench  # noqa: F401  # brings the registries of every kind
     from workbench import plugins
 
     brought = {f"{registry.kind}s of other packages": registry.added() for registry in plugins.registries()}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workbench.session.run_book import TimelineNode
+    from workbench.session.history import TimelineNode
 
 BINS = 11  # around 0, .1, ..., 1: what failed and what passed have bins of their own
 EMPTY = "No attempts at this task on this branch yet: sample some, and how they are rewarded is drawn here."

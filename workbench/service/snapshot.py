@@ -19,7 +19,7 @@ from workbench.service.rewards import by_policy
 from workbench.service.state import PublishedState
 
 if TYPE_CHECKING:
-    from workbench.session.run_book import TimelineNode
+    from workbench.session.history import TimelineNode
 
 
 class Snapshot:

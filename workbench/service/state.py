@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from workbench.experiments.journal import Record
     from workbench.records import Attempt, Task, UpdateReport
     from workbench.session.credit_test import CreditTest
+    from workbench.session.history import TimelineNode
     from workbench.session.library import RunFacts
-    from workbench.session.run_book import TimelineNode
     from workbench.statistics import HeldOut
 
 

@@ -10,7 +10,7 @@ window.SDPOTerms = {
   entropy: "Spread of the next-token distribution on fixed probe tokens; near 0 all attempts are alike and nothing is left to learn from.",
   "gradient norm": "Length of the gradient before it is clipped to max_grad_norm.",
   length: "Mean number of tokens of the attempts that the update used.",
-  "held-out": "Pass rate on tasks of the same house that no update ever saw, one attempt each, with its 95 % Wilson interval.",
+  "held-out": "Pass rate on tasks of the same pack that no update ever saw, one attempt each, with its 95 % Wilson interval.",
   "teacher's average": "How far the averaged teacher's adapter is from the true average of the policies, at most.",
   "adapter distance": "Frobenius norm of the difference of the two adapters' effect on the weights, relative to the larger of the two effects.",
   feedback: "Words about one attempt that its self-teacher reads: of the environment, of a person, or of another model that judges.",

@@ -14,7 +14,7 @@ from workbench.service.snapshot import Snapshot
 from workbench.ui.panel import QUIET, Panel, Then, polite
 
 if TYPE_CHECKING:
-    from workbench.session.run_book import TimelineNode
+    from workbench.session.history import TimelineNode
 
 
 class HealthPanel(Panel):

@@ -19,7 +19,7 @@ from workbench.ui import charts
 from workbench.ui.panel import QUIET, Panel, Selection, Then, chosen_id, numbered, part, polite
 
 if TYPE_CHECKING:
-    from workbench.session.run_book import TimelineNode
+    from workbench.session.history import TimelineNode
 
 
 class TimelinePanel(Panel):
