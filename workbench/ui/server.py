@@ -19,6 +19,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from workbench.ui.quiet_queue import quieten
 from workbench.ui.theme import head, theme
 
 LARGEST_FILE = 256 * 2**20  # bytes of an uploaded file: a run's archive; it goes to the disk as it comes
@@ -138,7 +139,7 @@ def launch(
     `names`: the host names under which it answers; empty for any.
     """
     page.delete_cache = (UPLOADS_LIVE_S, UPLOADS_LIVE_S)
-    page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=None)
+    quieten(page, LONGEST_QUEUE)
     _without_statistics(page)
     app, address, _ = page.launch(
         server_name=host,
