@@ -9,7 +9,9 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -109,13 +111,14 @@ def serve(flags: argparse.Namespace) -> None:
     try:
         auth = tuple(flags.auth.split(":", 1)) if flags.auth else None
         names = LOOPBACK if flags.host in LOOPBACK else ()
-        address = launch(page, flags.host, flags.port, auth, names)  # type: ignore[arg-type]
+        address = launch(page, desk, flags.host, flags.port, auth, names)  # type: ignore[arg-type]
         print(f"SDPO Workbench is at {address}", flush=True)
         desk.start()  # not before: importing torch holds up every other thread, and so the page
         desk.settled.wait()
         if desk.failure is not None:
             raise desk.failure
-        page.block_thread()
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()  # for a signal, asleep
     finally:
         page.close()
         desk.close()

@@ -10,6 +10,7 @@ import pytest
 from workbench.benchmarks.browser import free_port
 from workbench.benchmarks.client import Page
 from workbench.ui.server import Sessions, launch
+from workbench.ui.worker import Desk
 
 
 def count(before: int) -> tuple[int, int]:
@@ -28,7 +29,7 @@ def served() -> Iterator[tuple[gr.Blocks, Page]]:
         pressed, shown = gr.State(0), gr.Number()
         gr.Button().click(count, pressed, [pressed, shown])
         gr.api(double, api_name="double")
-    address = launch(page, "127.0.0.1", free_port())
+    address = launch(page, Desk(lambda: None), "127.0.0.1", free_port())
     with Page(address, 60.0) as client:
         yield page, client
     page.close()

@@ -37,7 +37,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     run: Path = tmp_path_factory.mktemp("runs") / "queue"
     desk = make_desk(lambda: Workbench.open(run)).start()
     page = build_ui(desk, "queue")
-    address = launch(page, "127.0.0.1", free_port())
+    address = launch(page, desk, "127.0.0.1", free_port())
     assert desk.settled.wait(300) and desk.state == "ready"
     yield Served(address, desk)
     page.close()

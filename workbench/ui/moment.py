@@ -36,7 +36,9 @@ class Moment:
         self.token = token or {}
         self.experiments = experiments or {}
         self.tab = tab  # the name of the tab that looks, as jobs remember it
-        self.desk, self.facts = studio.desk, studio.desk.facts
+        self.desk = studio.desk
+        self.version = self.desk.version  # read before the facts, which are as new or newer
+        self.facts = self.desk.facts
         self.task_id = task_id or self._first_task()
         self.group = studio.group(self.task_id)
         self.attempt = pick(self.group, chosen)
@@ -114,11 +116,6 @@ class Moment:
     def rewards(self) -> list[dict[str, Any]]:
         """How the attempts at the chosen task were rewarded, policy by policy on that path."""
         return by_policy(self.facts.get("rewards", {}).get(self.task_id, {}), self.path)
-
-    @property
-    def pending(self) -> bool:
-        """Whether something that is shown will change by itself soon."""
-        return self.working or None in self.found.values() or self.desk.state == "loading"
 
 
 def path_to(nodes: Sequence[Mapping[str, Any]], update_id: str) -> list[Mapping[str, Any]]:

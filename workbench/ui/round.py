@@ -1,7 +1,8 @@
 """The tab "Round": its panels from top to bottom, and the one place that says what is true to all of them.
 
 What a session has chosen is only ever written by a person's own action; `refresh` reads that and the board, and sends
-what changed. So nobody's selection moves under their hands, and a reload shows what is true.
+what changed: after such an action, and whenever the page's script has heard of a change (changes.py). So nobody's
+selection moves under their hands, and a reload shows what is true.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.config import SamplingConfig, SDPOConfig
+from workbench.ui import changes
 from workbench.ui.attempts import AttemptsPanel
 from workbench.ui.credit import CreditPanel, TeacherPanel
 from workbench.ui.drawer import DrawerPanel
@@ -22,14 +24,12 @@ from workbench.ui.forms import make_config
 from workbench.ui.health import HealthPanel
 from workbench.ui.moment import Moment
 from workbench.ui.own_task import OwnTaskPanel
-from workbench.ui.panel import QUIET, Panel, Selection, tab_of
+from workbench.ui.panel import QUIET, Panel, Selection, Shown, numbered, tab_of
 from workbench.ui.replay import still_off
 from workbench.ui.studio import Studio
 from workbench.ui.tasks import TaskPanel
 from workbench.ui.timeline import TimelinePanel
 from workbench.ui.update import UpdatePanel
-
-BUSY_S, IDLE_S = 0.4, 1.5  # how often the page asks what is true
 
 
 class Round:
@@ -52,22 +52,23 @@ class Round:
         health = HealthPanel(studio)
         with gr.Row(elem_classes="wb-rule"):
             timeline = TimelinePanel(studio, selection)
-        self.timer = gr.Timer(BUSY_S)
+        self.trigger = changes.trigger()
         self.panels = (*others, tasks, own, attempts, credit, drawer, feedback, teacher, update, health, timeline)
         self._connect()
 
     def _connect(self) -> None:
-        self.shown = [shown for panel in self.panels for shown in panel.shown]
+        version = Shown("version", self.trigger, lambda moment: {"version": moment.version}, numbered)
+        self.shown = [version, *(shown for panel in self.panels for shown in panel.shown)]
         sent = gr.State({})
         components = [shown.component for shown in self.shown]
         show: dict[str, Any] = {
             "fn": self.refresh,
             "inputs": [*(getattr(self.selection, item.name) for item in fields(Selection)), sent],
-            "outputs": [*components, self.timer, sent],
+            "outputs": [*components, sent],
             # One after the other: of two at once, each would leave out what the other one has not sent yet.
             **{**QUIET, "concurrency_limit": 1, "concurrency_id": "show"},
         }
-        self.timer.tick(**show)
+        self.trigger.input(**show, trigger_mode="always_last")
         for panel in self.panels:
             panel.connect(lambda event: event.then(**show))
 
@@ -83,11 +84,11 @@ class Round:
         sent: dict[str, str],
         request: gr.Request,
     ) -> list[Any]:
-        """Everything on the tab that differs from what this session was last sent, the pace, and what was sent."""
+        """Everything on the tab that differs from what this session was last sent, and what was sent."""
         desk = self.studio.desk
         stamp = f"{desk.version} {task_id} {chosen} {config} {sampling} {spans} {token} {experiments}"
         if sent.get("stamp") == stamp and desk.current is None:
-            return [gr.skip()] * (len(self.shown) + 2)
+            return [gr.skip()] * (len(self.shown) + 1)
         made = make_config(SamplingConfig, sampling)
         update = make_config(SDPOConfig, config)
         moment = Moment(self.studio, task_id, chosen, update, made, spans, token, experiments, tab_of(request))
@@ -97,6 +98,4 @@ class Round:
             marks[shown.name] = hashlib.sha256(repr(data).encode()).hexdigest()
             told = gr.skip() if sent.get(shown.name) == marks[shown.name] else shown.render(data)
             out.append(still_off(told) if moment.facts.get("read_only") else told)
-        pace = BUSY_S if moment.pending else IDLE_S
-        marks["pace"] = str(pace)
-        return [*out, gr.skip() if sent.get("pace") == marks["pace"] else gr.Timer(pace), marks]
+        return [*out, marks]

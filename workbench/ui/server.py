@@ -19,8 +19,10 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from workbench.ui import changes
 from workbench.ui.quiet_queue import quieten
 from workbench.ui.theme import head, theme
+from workbench.ui.worker import Desk
 
 LARGEST_FILE = 256 * 2**20  # bytes of an uploaded file: a run's archive; it goes to the disk as it comes
 LARGEST_REQUEST = 5 * 2**20  # bytes of any other request's body, which is held in memory
@@ -132,10 +134,11 @@ class Sessions(StateHolder):
 
 
 def launch(
-    page: gr.Blocks, host: str, port: int, auth: tuple[str, str] | None = None, names: Collection[str] = ()
+    page: gr.Blocks, desk: Desk, host: str, port: int, auth: tuple[str, str] | None = None, names: Collection[str] = ()
 ) -> str:
     """Serve the page and return its address; does not block. Raises OSError where the port is taken.
 
+    `desk`: open pages hear of its changes.
     `names`: the host names under which it answers; empty for any.
     """
     page.delete_cache = (UPLOADS_LIVE_S, UPLOADS_LIVE_S)
@@ -160,7 +163,7 @@ def launch(
         enable_monitoring=False,
         footer_links=["api"],
         prevent_thread_lock=True,
-        app_kwargs={"middleware": [Middleware(Guard, hosts=names)]},
+        app_kwargs={"middleware": [Middleware(Guard, hosts=names)], "lifespan": changes.serving(desk)},
     )
     app.state_holder = Sessions()
     app.state_holder.set_blocks(page)

@@ -53,7 +53,10 @@ class Desk:
         self._trimmed = time.monotonic()
         self._quiet_until = 0.0
         self.current: Job | None = None
-        self.version = 0  # changes whenever anything on the board may have changed
+        # Changes whenever anything on the board may have changed; begins at the clock, so that a page which outlives a
+        # restart of the server sees a change.
+        self.version = int(1000 * time.time())
+        self._watchers: list[Callable[[], None]] = []
         self.facts: dict[str, Any] = {}  # published state; values are replaced, never changed in place
         self.state = "loading"  # "loading", "ready", "failed", "closed"
         self.problem = ""  # one sentence: why the last thing a person asked for failed
@@ -62,6 +65,10 @@ class Desk:
         self.settled = threading.Event()  # set once the first opening has succeeded or failed
         self.workbench: Any = None  # for the desk's thread and for tests
         self._thread = threading.Thread(target=self._work, name="workbench-desk", daemon=True)
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call `watcher` after every change of `version`, in any thread. It may not wait: the desk's lock is held."""
+        self._watchers.append(watcher)
 
     def start(self) -> Desk:
         """Start the thread; returns at once."""
@@ -76,7 +83,7 @@ class Desk:
             self.state, self.failure = "loading", None
             self._tell("")
             self._results.clear()
-            self.version += 1
+            self._changed()
             self._thread = threading.Thread(target=self._work, name="workbench-desk", daemon=True)
             self._thread.start()
 
@@ -110,7 +117,7 @@ class Desk:
             if key is not None:
                 self._keyed[key] = job
             bisect.insort(self._line, job)
-            self.version += 1
+            self._changed()
             self._turn.notify()
             return job
 
@@ -135,7 +142,7 @@ class Desk:
         """Replace published facts; pages see all of them or none."""
         with self._lock:
             self.facts = {**self.facts, **facts}
-            self.version += 1
+            self._changed()
 
     def stop(self, number: int | None = None) -> bool:
         """Stop a job by its number (None: the running one); False where there is no such job.
@@ -154,7 +161,7 @@ class Desk:
             self._forget(waiting)
             if waiting.by and waiting.by != ASKED_BY.get():
                 self._tell(f"{waiting.label}: this was stopped elsewhere before it began.", waiting.by)
-            self.version += 1
+            self._changed()
         waiting.stop.set()
         waiting.future.set_exception(RunError("This was stopped before it began; ask for it again if you need it."))
         return True
@@ -195,7 +202,7 @@ class Desk:
                 self._on_open(self.workbench, self)
             with self._lock:
                 self.state = "ready" if self.state == "loading" else self.state
-                self.version += 1
+                self._changed()
             self.settled.set()
             while (job := self._next()) is not None:
                 self._do(job)
@@ -228,7 +235,7 @@ class Desk:
             self.current.started = time.monotonic()
             pace = self._pace.get(self.current.kind)
             self.current.expected_s = None if pace is None else pace * self.current.size
-            self.version += 1
+            self._changed()
             return self.current
 
     def _pause(self) -> float | None:
@@ -256,7 +263,7 @@ class Desk:
             if not isinstance(result, Exception) and not job.stop.is_set():
                 self._pace[job.kind] = job.seconds() / job.size
             self.current = None
-            self.version += 1
+            self._changed()
         if isinstance(result, Exception):
             job.future.set_exception(result)
         else:
@@ -267,6 +274,11 @@ class Desk:
         if time.monotonic() >= self._trimmed + TRIMMED_S:
             trim()
             self._trimmed = time.monotonic()
+
+    def _changed(self) -> None:
+        self.version += 1
+        for watcher in self._watchers:
+            watcher()
 
     def _asked_for(self) -> int:
         running = self.current is not None and self.current.priority == PERSON
@@ -291,7 +303,7 @@ class Desk:
                 f"The worker stopped: {said} Open the run again; all that was shown is on disk." if opened else said
             )
             self.state = "failed"
-            self.version += 1
+            self._changed()
         stopped = RunError(self.problem)
         if job is not None:
             job.future.set_exception(stopped)
