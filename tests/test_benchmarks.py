@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from workbench.benchmarks import kernels
+from workbench.benchmarks.idle import spent
 from workbench.benchmarks.kernels import Shape, bench_loss
 from workbench.benchmarks.measure import compare
 from workbench.cli import main
@@ -58,3 +63,28 @@ def test_the_command_ends_with_the_figures(
     assert found["bench"] == name and found["ratio"] > 0 and found["repetitions"] == 7
     assert found["hardware"]["cores"] and found["shape"]["vocabulary"] == 2003
     assert "workbench" in found["results"][0]["costs"] and found["results"][0]["dtype"] == "float32"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="only Linux tells what a process spent")
+def test_processor_time_is_that_of_the_work() -> None:
+    """A process that computes for a third of the time, and one that sleeps."""
+    working = (
+        "import time\n"
+        "while True:\n"
+        "    end = time.process_time() + .1\n"
+        "    while time.process_time() < end: pass\n"
+        "    time.sleep(.2)"
+    )
+    shares = {}
+    for name, code in {"works": working, "sleeps": "import time; time.sleep(60)"}.items():
+        with subprocess.Popen([sys.executable, "-c", code]) as process:
+            time.sleep(1.0)
+            shares[name] = spent(process.pid, 2.0, time.sleep)
+            process.kill()
+    assert shares["sleeps"]["core_share"] < 0.02 < 0.03 < shares["works"]["core_share"] < 0.4  # less on a busy machine
+    assert shares["sleeps"]["wakes_per_s"] < 0.5 < shares["works"]["wakes_per_s"] < 6
+
+
+def test_an_idle_page_is_measured_for_long_enough(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "idle", "--seconds", "1"]) == 2
+    assert "ask for 5 to 3600" in capsys.readouterr().err

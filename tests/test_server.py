@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 
 from workbench.benchmarks.browser import ROOT, App, running
 from workbench.benchmarks.client import Broken, Page, Refused
+from workbench.benchmarks.idle import spent
 from workbench.benchmarks.load import wait_until_ready
 
 PATIENCE_S = 420.0
@@ -216,6 +218,11 @@ def test_the_token_of_the_hub_reaches_no_program(page: Page, app: App) -> None:
     assert "ValueError: {} None" in page.ask("judge", task="house-rules/sort-take-1", text=code)["feedback"]
 
 
+def test_while_nobody_looks_next_to_nothing_is_spent(app: App) -> None:
+    """Gradio's own queue alone would take twenty times as much; `bench idle` measures it for longer."""
+    assert spent(app.process.pid, 10.0, time.sleep)["core_share"] < 0.01
+
+
 def test_nobody_outside_was_asked_for_anything(outside: Recorder, app: App) -> None:
     """Comes last of those with this page: Gradio's telemetry, version checks and share links would have gone there."""
     assert outside.wanted == []
@@ -230,7 +237,13 @@ def test_another_address_asks_for_a_name_and_a_password(tmp_path: Path) -> None:
     with running(tmp_path / "run", flags, patience_s=PATIENCE_S, env={"WORKBENCH_AUTH": "ann:secret"}) as app:
         assert b"secret" not in Path(f"/proc/{app.process.pid}/cmdline").read_bytes()
         with httpx.Client(base_url=app.address, timeout=PATIENCE_S, trust_env=False) as client:
-            for path in ("config", "gradio_api/info", "gradio_api/file=x", "gradio_api/queue/status"):
+            for path in (
+                "config",
+                "workbench/changes",
+                "gradio_api/info",
+                "gradio_api/file=x",
+                "gradio_api/queue/status",
+            ):
                 assert client.get(path).status_code == 401, path
             assert client.post("gradio_api/call/status", json={"data": []}).status_code == 401
             wrong = {"username": "ann", "password": "guess"}

@@ -9,6 +9,7 @@ import pytest
 
 from workbench.benchmarks.browser import free_port
 from workbench.benchmarks.client import Page
+from workbench.service.queue import JobQueue
 from workbench.ui.server import Sessions, launch
 
 
@@ -28,7 +29,7 @@ def served() -> Iterator[tuple[gr.Blocks, Page]]:
         pressed, shown = gr.State(0), gr.Number()
         gr.Button().click(count, pressed, [pressed, shown])
         gr.api(double, api_name="double")
-    address = launch(page, "127.0.0.1", free_port())
+    address = launch(page, JobQueue(lambda: None), "127.0.0.1", free_port())
     with Page(address, 60.0) as client:
         yield page, client
     page.close()

@@ -11,7 +11,9 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -145,6 +147,7 @@ def _serve(site: Site, run: Path, policy: PolicyConfig, *, replay: bool, unsafe:
     try:
         address = launch(
             page,
+            queue,
             site.host,
             site.port,
             auth=tuple(site.auth.split(":", 1)) if site.auth else None,  # type: ignore[arg-type]  # checked above
@@ -158,7 +161,8 @@ def _serve(site: Site, run: Path, policy: PolicyConfig, *, replay: bool, unsafe:
         queue.settled.wait()
         if queue.failure is not None:
             raise queue.failure
-        page.block_thread()
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()  # for a signal, asleep
     finally:
         page.close()
         queue.close()

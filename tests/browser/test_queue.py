@@ -38,7 +38,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     run: Path = tmp_path_factory.mktemp("runs") / "queue"
     queue = make_queue(lambda: Workbench.open(run)).start()
     page = build_ui(queue, "queue")
-    address = launch(page, "127.0.0.1", free_port())
+    address = launch(page, queue, "127.0.0.1", free_port())
     assert queue.settled.wait(300) and queue.status == "ready"
     yield Served(address, queue)
     page.close()

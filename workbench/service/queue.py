@@ -60,7 +60,10 @@ class JobQueue:
         self._trimmed = time.monotonic()
         self._quiet_until = 0.0
         self.current: Job[Any] | None = None
-        self.version = 0  # changes whenever anything that is published or queued may have changed
+        # Changes whenever anything that is published or queued may have changed; begins at the clock, so that a page
+        # that outlives a restart of the server sees a change.
+        self.version = int(1000 * time.time())
+        self._watchers: list[Callable[[], None]] = []
         self.state = PublishedState()
         self.status = "loading"  # "loading", "ready", "failed", "closed"
         self.problem = ""  # one sentence: why the last job that a person asked for failed
@@ -72,6 +75,10 @@ class JobQueue:
 
     def _new_thread(self) -> threading.Thread:
         return threading.Thread(target=self._work, name="workbench-worker", daemon=True)
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call `watcher` after every change of `version`, in any thread; it must not wait, since a lock is held."""
+        self._watchers.append(watcher)
 
     def start(self) -> JobQueue:
         """Start the thread; returns at once."""
@@ -86,7 +93,7 @@ class JobQueue:
             self.status, self.failure = "loading", None
             self._tell("")
             self._results.clear()
-            self.version += 1
+            self._changed()
             self._thread = self._new_thread()
             self._thread.start()
 
@@ -121,7 +128,7 @@ class JobQueue:
             if key is not None:
                 self._keyed[key] = job
             bisect.insort(self._line, job)
-            self.version += 1
+            self._changed()
             self._turn.notify()
             return job
 
@@ -131,7 +138,7 @@ class JobQueue:
             self._line.remove(job)
             job.priority = priority
             bisect.insort(self._line, job)
-            self.version += 1
+            self._changed()
         return job
 
     def known(self, key: Hashable) -> Any:
@@ -155,7 +162,7 @@ class JobQueue:
         """Replace fields of the published state; readers see all of the changes or none."""
         with self._lock:
             self.state = replace(self.state, **changes)
-            self.version += 1
+            self._changed()
 
     def stop(self, number: int | None = None) -> bool:
         """Stop a job by its number (None: the running one); False where there is no such job.
@@ -174,7 +181,7 @@ class JobQueue:
             self._forget(waiting)
             if waiting.by and waiting.by != ASKED_BY.get():
                 self._tell(f"{waiting.label}: this was stopped elsewhere before it began.", waiting.by)
-            self.version += 1
+            self._changed()
         waiting.stop.set()
         waiting.future.set_exception(RunError("This was stopped before it began; ask for it again if you need it."))
         return True
@@ -215,7 +222,7 @@ class JobQueue:
                 self._on_open(self.workbench, self)
             with self._lock:
                 self.status = "ready" if self.status == "loading" else self.status
-                self.version += 1
+                self._changed()
             self.settled.set()
             while (job := self._next()) is not None:
                 self._do(job)
@@ -248,7 +255,7 @@ class JobQueue:
             self.current.started = time.monotonic()
             pace = self._pace.get(self.current.kind)
             self.current.expected_s = None if pace is None else pace * self.current.size
-            self.version += 1
+            self._changed()
             return self.current
 
     def _pause(self) -> float | None:
@@ -276,7 +283,7 @@ class JobQueue:
             if not isinstance(result, Exception) and not job.stop.is_set():
                 self._pace[job.kind] = job.seconds() / job.size
             self.current = None
-            self.version += 1
+            self._changed()
         if isinstance(result, Exception):
             job.future.set_exception(result)
         else:
@@ -287,6 +294,11 @@ class JobQueue:
         if time.monotonic() >= self._trimmed + TRIMMED_S:
             trim()
             self._trimmed = time.monotonic()
+
+    def _changed(self) -> None:
+        self.version += 1
+        for watcher in self._watchers:
+            watcher()
 
     def _asked_for(self) -> int:
         running = self.current is not None and self.current.priority == PERSON
@@ -311,7 +323,7 @@ class JobQueue:
                 f"The worker stopped: {reason} Open the run again; all that was shown is on disk." if opened else reason
             )
             self.status = "failed"
-            self.version += 1
+            self._changed()
         stopped = RunError(self.problem)
         if job is not None:
             job.future.set_exception(stopped)

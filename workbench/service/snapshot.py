@@ -42,6 +42,7 @@ class Snapshot:
         self.token = token or {}
         self.experiments = experiments or {}
         self.tab = tab  # the name of the tab that looks, as jobs remember it
+        self.version = queue.version  # read before the state, which is as new or newer
         self.state: PublishedState = queue.state
         self.task_id = task_id or self._first_task()
         self.group = self.state.group(self.task_id)
@@ -123,11 +124,6 @@ class Snapshot:
     def rewards(self) -> list[dict[str, Any]]:
         """The rewards of the attempts at the chosen task, policy by policy on that path."""
         return by_policy(self.state.rewards.get(self.task_id, {}), self.path)
-
-    @property
-    def pending(self) -> bool:
-        """Whether something that is shown will soon change by itself."""
-        return self.working or None in self.credits.values() or self.queue.status == "loading"
 
 
 def wanted_credit(

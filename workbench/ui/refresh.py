@@ -17,10 +17,9 @@ from workbench.config import SamplingConfig, SDPOConfig
 from workbench.service.checks import make_config
 from workbench.service.queue import JobQueue
 from workbench.service.snapshot import Snapshot
-from workbench.ui.panel import QUIET, Panel, Selection, tab_of
+from workbench.ui import changes
+from workbench.ui.panel import QUIET, Panel, Selection, Shown, numbered, tab_of
 from workbench.ui.replay import still_off
-
-BUSY_S, IDLE_S = 0.4, 1.5  # how often the page asks what is true
 
 
 class Refresh:
@@ -28,16 +27,17 @@ class Refresh:
 
     def __init__(self, queue: JobQueue, selection: Selection, panels: Sequence[Panel]) -> None:
         self.queue = queue
-        self.shown = [shown for panel in panels for shown in panel.shown]
-        timer, sent = gr.Timer(BUSY_S), gr.State({})
+        trigger, sent = changes.trigger(), gr.State({})
+        version = Shown("version", trigger, lambda snapshot: {"version": snapshot.version}, numbered)
+        self.shown = [version, *(shown for panel in panels for shown in panel.shown)]
         show: dict[str, Any] = {
             "fn": self.refresh,
             "inputs": [*(getattr(selection, item.name) for item in fields(Selection)), sent],
-            "outputs": [*(shown.component for shown in self.shown), timer, sent],
+            "outputs": [*(shown.component for shown in self.shown), sent],
             # One after the other: of two at once, each would leave out what the other one has not sent yet.
             **{**QUIET, "concurrency_limit": 1, "concurrency_id": "show"},
         }
-        timer.tick(**show)
+        trigger.input(**show, trigger_mode="always_last")
         for panel in panels:
             panel.connect(lambda event: event.then(**show))
 
@@ -53,11 +53,11 @@ class Refresh:
         sent: dict[str, str],
         request: gr.Request,
     ) -> list[Any]:
-        """Everything that differs from what this session was last sent, the pace, and what was sent."""
+        """Everything that differs from what this session was last sent, and what was sent."""
         queue = self.queue
         stamp = f"{queue.version} {task_id} {chosen} {config} {sampling} {spans} {token} {experiments}"
         if sent.get("stamp") == stamp and queue.current is None:
-            return [gr.skip()] * (len(self.shown) + 2)
+            return [gr.skip()] * (len(self.shown) + 1)
         settings = make_config(SDPOConfig, config), make_config(SamplingConfig, sampling)
         snapshot = Snapshot(queue, task_id, chosen, *settings, spans, token, experiments, tab_of(request))
         out, marks = [], {"stamp": stamp}
@@ -66,6 +66,4 @@ class Refresh:
             marks[shown.name] = hashlib.sha256(repr(data).encode()).hexdigest()
             update = gr.skip() if sent.get(shown.name) == marks[shown.name] else shown.render(data)
             out.append(still_off(update) if snapshot.state.read_only else update)
-        pace = BUSY_S if snapshot.pending else IDLE_S
-        marks["pace"] = str(pace)
-        return [*out, gr.skip() if sent.get("pace") == marks["pace"] else gr.Timer(pace), marks]
+        return [*out, marks]

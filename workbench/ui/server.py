@@ -19,11 +19,14 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from workbench.service.queue import JobQueue
+from workbench.ui import changes
+from workbench.ui.quiet_queue import quieten
 from workbench.ui.theme import head, theme
 
 LARGEST_FILE = 256 * 2**20  # bytes of an uploaded file: a run's archive; it goes to the disk as it comes
 LARGEST_REQUEST = 5 * 2**20  # bytes of any other request's body, which is held in memory
-LONGEST_QUEUE = 256  # requests that may wait; those for the model wait in the desk's own, shorter queue
+LONGEST_QUEUE = 256  # requests that may wait; those for the model wait in the job queue, which is shorter
 SESSIONS = 1000  # pages whose choices are remembered, some 10 KiB each; the one unused for longest is forgotten first
 UPLOADS_LIVE_S = 3600
 
@@ -162,6 +165,7 @@ class Sessions(StateHolder):
 
 def launch(
     page: gr.Blocks,
+    queue: JobQueue,
     host: str,
     port: int,
     *,
@@ -173,12 +177,13 @@ def launch(
 ) -> str:
     """Serve the page and return its address; does not block. Raises OSError where the port is taken.
 
-    `names`: the host names under which it answers; empty for any. `root_path`: where a proxy has it, a path or a whole
-    URL. `embedded_in`: origins that may show it in a frame. `uploads`: whether it takes files.
+    `queue`: open pages hear of its changes. `names`: the host names under which it answers; empty for any. `root_path`:
+    where a proxy has it, a path or a whole URL. `embedded_in`: origins that may show it in a frame. `uploads`: whether
+    it takes files.
     """
     guard = Middleware(Guard, hosts=names, public_url=root_path, embedded_in=embedded_in, uploads=uploads)
     page.delete_cache = (UPLOADS_LIVE_S, UPLOADS_LIVE_S)
-    page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=None)
+    quieten(page, LONGEST_QUEUE)
     _without_statistics(page)
     app, address, _ = page.launch(
         server_name=host,
@@ -200,7 +205,7 @@ def launch(
         footer_links=["api"],
         prevent_thread_lock=True,
         root_path=root_path,
-        app_kwargs={"middleware": [guard]},
+        app_kwargs={"middleware": [guard], "lifespan": changes.serving(queue)},
     )
     app.state_holder = Sessions()
     app.state_holder.set_blocks(page)

@@ -17,6 +17,7 @@ STYLES = ("page.css", "header.css", "compare.css", "experiments.css", "tour.css"
 SCRIPTS = (
     "terms.js",
     "page.js",
+    "changes.js",
     "header.js",
     "task.js",
     "feedback.js",

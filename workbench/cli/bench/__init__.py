@@ -17,6 +17,7 @@ _COMMANDS = (
     speed.heatmap,
     server.load,
     server.fuzz,
+    server.idle,
     endurance.kills,
     endurance.soak,
     endurance.store,

@@ -1,4 +1,4 @@
-"""Endurance of the page: many clients at once, and nonsense sent to every endpoint."""
+"""The page under load and at rest: many clients at once, nonsense sent to every endpoint, and nobody at all."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from workbench.cli.output import JsonOption, Output
 from workbench.errors import ConfigError
 
 MOST_CLIENTS, MOST_MINUTES = 64, 120.0
+LEAST_SECONDS = 5.0  # processor time is counted in ticks of 10 ms
 
 
 def load(
@@ -58,3 +59,23 @@ def fuzz(
     summary(output, "fuzz", found)
     if any(found[what] for what in bad) or not found["serves_afterwards"]:
         raise typer.Exit(1)
+
+
+def idle(
+    seconds: Annotated[float, typer.Option(help=f"Of each measurement, {LEAST_SECONDS:g} to 3600.")] = 60.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Processor time of a page that nobody uses: without a tab, and with one idle tab in Chromium."""
+    if not LEAST_SECONDS <= seconds <= 3600:
+        raise ConfigError(f"{seconds:g} seconds were asked for; ask for {LEAST_SECONDS:g} to 3600.")
+    from workbench.benchmarks.idle import measure_idle
+
+    output = Output(as_json)
+    measured = measure_idle(seconds)
+    rows = [
+        (name, f"{100 * measured[key]['core_share']:.2f} %", f"{measured[key]['wakes_per_s']:.1f}", aim)
+        for name, key, aim in (("nobody looks", "nobody", "0.5 %"), ("one idle tab", "one_tab", "2 %"))
+    ]
+    output.table(f"An idle page over {seconds:g} seconds", ("", "of a core", "wakes a second", "to stay under"), rows)
+    output.say(f"The tab sends {measured['one_tab']['requests_per_s']:.2f} requests a second.")
+    summary(output, "idle", measured)
