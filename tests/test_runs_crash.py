@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from store_migration import check_migrated
 
 from workbench.errors import RunError
 from workbench.runs import Run
@@ -178,9 +179,4 @@ def test_killed_while_migrating(tmp_path: Path, moment: str) -> None:
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
-    new = Store(path, migrations=NEWER)
-    assert new.events() == events
-    new.close()
-    backup = Store(path.with_name("run.sqlite.v1.bak"), read_only=True)
-    assert backup.events() == events
-    backup.close()
+    check_migrated(path, events, NEWER)

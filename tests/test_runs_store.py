@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from store_migration import check_migrated
 
 from workbench.errors import RunError
 from workbench.runs.schema import MIGRATIONS, check_header, open_log, wal_is_safe
@@ -220,12 +221,7 @@ def test_an_older_log_is_backed_up_then_brought_up_to_date(path: Path) -> None:
     old.close()
     with pytest.raises(RunError, match="older version; open it once normally"):
         Store(path, read_only=True, migrations=NEWER)
-    new = Store(path, migrations=NEWER)
-    assert new.events() == events
-    new.close()
-    backup = Store(path.with_name("run.sqlite.v1.bak"), read_only=True)
-    assert backup.events() == events
-    backup.close()
+    check_migrated(path, events, NEWER)
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA user_version").fetchone() == (2,)
     assert connection.execute("SELECT author FROM events").fetchall() == [(None,)] * 3

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from replayed_run import remarked_group
 
 from workbench import Workbench
-from workbench.config import SamplingConfig, SDPOConfig
+from workbench.config import SDPOConfig
 from workbench.errors import CreditError, RunError
 from workbench.records import Attempt
 from workbench.session.replay import Replay
-
-NEVER = {"tests": [{"function": "f", "args": [[3, 1, 2]], "expected": "nothing"}]}
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +20,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workbench, R
     """A session that stays open, and a replay of its run beside it."""
     path = tmp_path_factory.mktemp("replay") / "run"
     with Workbench.open(path) as workbench:
-        task = workbench.add_task(prompt="Write f(xs): sort, then take 3.", environment="python", answer=NEVER)
-        group = workbench.attempt(task, 3, sampling=SamplingConfig(max_new_tokens=6))
-        group = [workbench.give_feedback(one, f"remark {place}.") for place, one in enumerate(group)]
+        group = remarked_group(workbench, 6)
         workbench.credit(group[0])
         workbench.update(group, SDPOConfig(steps=1))
         workbench.held_out(count=2)

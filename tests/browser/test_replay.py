@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from replayed_run import remarked_group
 
 from workbench import Workbench
 from workbench.benchmarks.browser import ROOT, serving
-from workbench.config import SamplingConfig, SDPOConfig
+from workbench.config import SDPOConfig
 from workbench.records import Attempt
 from workbench.runs import Run
 
 pytestmark = pytest.mark.browser
-
-NEVER = {"tests": [{"function": "f", "args": [[3, 1, 2]], "expected": "nothing"}]}
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +24,7 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Wo
     """The address of a replay, the session that holds its run, and the attempts in it."""
     path = tmp_path_factory.mktemp("runs") / "lecture"
     with Workbench.open(path) as workbench:
-        task = workbench.add_task(prompt="Write f(xs): sort, then take 3.", environment="python", answer=NEVER)
-        group = workbench.attempt(task, 3, sampling=SamplingConfig(max_new_tokens=24))
-        group = [workbench.give_feedback(one, f"remark {place}.") for place, one in enumerate(group)]
+        group = remarked_group(workbench, 24)
         workbench.update(group, SDPOConfig(steps=1))
         for attempt in group:
             workbench.credit(attempt, contexts="all")

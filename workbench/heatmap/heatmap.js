@@ -219,4 +219,4 @@ function mountAll() {
     mount(host, attempts.length > 1 ? { ...attempts[0], group: attempts } : attempts[0], { theme: host.dataset.theme });
   }
 }
-window.SDPOHeatmap = { mount, mountAll, kit: { pieces, withMarks, quoted, num, lens, colour, valueText } };
+window.SDPOHeatmap = { mount, mountAll, kit: { el, add, pieces, withMarks, quoted, num, lens, colour, valueText } };

@@ -2,13 +2,7 @@
    constant, and text enters the DOM by textContent only. A part ignores data older than what it shows (`seq`). */
 (function () {
   "use strict";
-  const el = (tag, cls, text) => {
-    const node = document.createElement(tag);
-    if (cls) node.className = cls;
-    if (text !== undefined) node.textContent = text;
-    return node;
-  };
-  const add = (parent, ...children) => { parent.append(...children); return parent; };
+  const { el, add } = window.SDPOHeatmap.kit;
   const plain = (text) => text.replaceAll("-", "−").replace(/^(−?)0\./, "$1.");
   const two = (value) => { // two significant digits
     if (value === null || value === undefined) return "–";
