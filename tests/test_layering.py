@@ -49,7 +49,7 @@ EDGES: dict[str, set[str]] = {
         "allocator",
         *BASE,
     },
-    "launch": {"ui", "service", "workbench", "tasks", *BASE},
+    "launch": {"ui", "service", "workbench", "session", "tasks", *BASE},
     "cli": {
         "launch",
         "benchmarks",

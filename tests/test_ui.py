@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -14,6 +15,8 @@ from workbench import Workbench
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError, FeedbackError, NoSignalError, PolicyError, RunError, TaskError
 from workbench.records import Attempt, SideEffects, Task, UpdateReport
+from workbench.service.action import Immediate
+from workbench.service.actions import every_action
 from workbench.service.actions.round import AttemptDetail, feedback, sample, update
 from workbench.service.actions.tasks import add_task
 from workbench.service.actions.timeline import checkout
@@ -28,9 +31,10 @@ from workbench.session.history import TimelineNode
 from workbench.tasks import check_task
 from workbench.tasks.environments import BUILT_IN
 from workbench.ui import build_ui, charts
+from workbench.ui.api import endpoint
 from workbench.ui.tabs.round.attempts import pooled_limit, strip
 from workbench.ui.tabs.round.credit import with_report
-from workbench.ui.tabs.round.own_task import JUDGES, expected
+from workbench.ui.tabs.round.own_task import expected, judges
 from workbench.ui.tabs.round.timeline import branches, timeline
 
 WAIT_S = 300.0
@@ -191,6 +195,28 @@ def test_bad_requests_are_refused_before_they_are_queued(queue: JobQueue) -> Non
     assert queue.waiting() == 0
 
 
+def test_reads_never_wait_behind_the_model(queue: JobQueue) -> None:
+    """Fails when an endpoint that only reads is queued: the worker is busy until the end of this test."""
+    release, _ = held(queue)
+    task = Task("pack/task", "Say yes.", "person", {})
+    queue.publish(tasks={"pack": (task,)}, attempts={"pack/task": (attempt("a"), attempt("b"))}, head="root")
+
+    async def asked(name: str, **values: Any) -> Any:
+        answer = endpoint(every_action()[name], queue)
+        return await asyncio.wait_for(answer(**values), timeout=WAIT_S)
+
+    async def all_of_them() -> list[Any]:
+        reads = [("tasks", {}), ("attempts", {"task": "pack/task", "newest": 1}), ("timeline", {}), ("status", {})]
+        return [await asked(name, **values) for name, values in reads]
+
+    tasks, attempts, timeline, status = asyncio.run(all_of_them())
+    assert [one["id"] for one in tasks] == ["pack/task"] and [one["id"] for one in attempts] == ["b"]
+    assert timeline["head"] == "root" and status["job"] == "Holding" and queue.waiting() == 1
+    reads = {name for name, action in every_action().items() if isinstance(action, Immediate)}
+    assert reads >= {"tasks", "attempts", "timeline", "status", "rewards", "credit_tests", "experiments", "alarms"}
+    release.set()
+
+
 def attempt(name: str, *, passed: bool = False, feedback: str = "", tokens: int = 3) -> Attempt:
     logps = (-0.5,) * tokens
     ids = tuple(range(tokens))
@@ -299,7 +325,9 @@ def test_typed_answers_take_the_form_that_their_judge_reads() -> None:
         check_task(Task("own/one", "Q", environment, expected(environment, text)))  # raises where it does not fit
     with pytest.raises(TaskError, match="not JSON"):
         expected("python", "assert f(1) == 2")
-    assert {environment.label: environment.name for environment in BUILT_IN} == JUDGES
+    assert [(environment.label, environment.name) for environment in BUILT_IN] == judges()
+    with pytest.raises(TaskError, match="JSON object"):
+        expected("house-rules", "[1]")
 
 
 def test_the_first_colours_are_cheap_and_the_shown_attempt_then_gets_every_view(tmp_path: Path) -> None:

@@ -18,11 +18,15 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from workbench.config import PolicyConfig
 from workbench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from workbench import Workbench
+    from workbench.session.replay import Replay
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 AUTH = "WORKBENCH_AUTH"  # NAME:PASSWORD; unlike an option, the list of processes does not show it
@@ -135,7 +139,7 @@ def _serve(site: Site, run: Path, policy: PolicyConfig, *, replay: bool, unsafe:
 
     public = replay and not (site.is_local or site.auth)
 
-    def opener() -> Any:
+    def opener() -> Workbench | Replay:
         from workbench import Workbench
 
         if replay:

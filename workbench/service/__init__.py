@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from workbench.service.publish import publish_judges, publish_opened
 from workbench.service.queue import JobQueue
@@ -17,4 +17,5 @@ __all__ = ["JobQueue", "make_queue"]
 
 def make_queue(opener: Callable[[], Workbench | Replay]) -> JobQueue:
     """A queue to be started; `opener` returns the workbench and runs in the worker's thread."""
-    return JobQueue(opener, publish_opened, publish_judges)
+    # A replay answers every call of a workbench, some with a sentence why it cannot.
+    return JobQueue(cast("Callable[[], Workbench]", opener), publish_opened, publish_judges)

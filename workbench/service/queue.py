@@ -25,7 +25,7 @@ from workbench.service.job import AHEAD, ASKED_BY, PERSON, SHOWN, Job
 from workbench.service.state import PublishedState
 
 if TYPE_CHECKING:
-    pass
+    from workbench import Workbench
 
 R = TypeVar("R")
 
@@ -45,9 +45,9 @@ class JobQueue:
 
     def __init__(
         self,
-        opener: Callable[[], Any],
-        on_open: Callable[[Any, JobQueue], None] | None = None,
-        on_done: Callable[[Any, JobQueue], None] | None = None,
+        opener: Callable[[], Workbench],
+        on_open: Callable[[Workbench, JobQueue], None] | None = None,
+        on_done: Callable[[Workbench, JobQueue], None] | None = None,
     ) -> None:
         self._opener, self._on_open, self._on_done = opener, on_open, on_done
         self._numbers = itertools.count(1)
@@ -70,11 +70,17 @@ class JobQueue:
         self.problem_for = ""  # who asked for it; "" where it concerns everyone
         self.failure: BaseException | None = None  # why the workbench could not be opened, or stopped
         self.settled = threading.Event()  # set once the first opening has succeeded or failed
-        self.workbench: Any = None  # for the worker's thread and for tests
+        self._workbench: Workbench | None = None
         self._thread = self._new_thread()
 
     def _new_thread(self) -> threading.Thread:
         return threading.Thread(target=self._work, name="workbench-worker", daemon=True)
+
+    @property
+    def workbench(self) -> Workbench:
+        """The open workbench, for the worker's thread and for tests."""
+        assert self._workbench is not None, "the workbench is not open"
+        return self._workbench
 
     def watch(self, watcher: Callable[[], None]) -> None:
         """Call `watcher` after every change of `version`, in any thread; it must not wait, since a lock is held."""
@@ -101,7 +107,7 @@ class JobQueue:
         self,
         kind: str,
         label: str,
-        run: Callable[[Any, Job[R]], R],
+        run: Callable[[Workbench, Job[R]], R],
         *,
         priority: int = PERSON,
         key: Hashable = None,
@@ -149,7 +155,7 @@ class JobQueue:
             return self._results.get(key)
 
     def want(
-        self, key: Hashable, kind: str, label: str, run: Callable[[Any, Job[R]], R], *, priority: int = SHOWN
+        self, key: Hashable, kind: str, label: str, run: Callable[[Workbench, Job[R]], R], *, priority: int = SHOWN
     ) -> Any:
         """The result kept under `key`; where there is none yet, a job for it is queued unless the queue is closed."""
         result = self.known(key)
@@ -196,9 +202,9 @@ class JobQueue:
         """Number of people's jobs that wait or run."""
         return len(self.line())
 
-    def take(self, workbench: Any) -> None:
+    def take(self, workbench: Workbench) -> None:
         """Go on with another workbench, from within a job; the former one is closed."""
-        former, self.workbench = self.workbench, workbench
+        former, self._workbench = self.workbench, workbench
         with self._lock:
             self._results.clear()
         if self._on_open is not None:
@@ -217,7 +223,7 @@ class JobQueue:
 
     def _work(self) -> None:
         try:
-            self.workbench = self._opener()
+            self._workbench = self._opener()
             if self._on_open is not None:
                 self._on_open(self.workbench, self)
             with self._lock:
@@ -228,7 +234,7 @@ class JobQueue:
                 self._do(job)
                 self._trim()
         except BaseException as error:  # whatever it is, nobody may wait for a thread that is gone
-            opened = self.workbench is not None
+            opened = self._workbench is not None
             self._release()
             self._fail(error, opened)
         else:
@@ -237,7 +243,7 @@ class JobQueue:
 
     def _release(self) -> None:
         """Give the run back, so that it can be opened again."""
-        workbench, self.workbench = self.workbench, None
+        workbench, self._workbench = self._workbench, None
         try:
             if workbench is not None:
                 workbench.close()

@@ -5,6 +5,7 @@ Code of an attempt, and patterns of a task, run in the sandbox; verdicts are mad
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
@@ -31,6 +32,7 @@ class Environment:
     # The kinds of feedback that it can give, each to be had alone. A task's answer may name one, {"feedback": "error"},
     # several, "error+examples", or "none". Empty: there is nothing to choose.
     feedback_kinds: ClassVar[tuple[str, ...]] = ()
+    answer_field: ClassVar[str] = ""  # the field of a task's answer that a person types; "" = the answer as JSON
     judged_by: ClassVar[Literal["environment", "person", "judge"]] = "environment"  # judge: another model
 
     def check(self, task: Task) -> None:
@@ -50,11 +52,29 @@ class Environment:
         """The judgement of an attempt's text; `result`: what became of its program, where there is one."""
         raise NotImplementedError
 
+    def typed_answer(self, text: str) -> dict[str, Any]:
+        """Turn what a person typed for a task into its `answer`. Raises TaskError for what cannot be read."""
+        if self.answer_field:
+            return {self.answer_field: text}
+        if not text.strip():
+            return {}
+        answer = self.parse_json(text)
+        if not isinstance(answer, dict):
+            raise TaskError(f"The answer must be a JSON object; {self.name!r} needs {self.needs}.")
+        return answer
+
     # For subclasses -----------------------------------------------------------------------------------------------
     def require(self, fits: bool) -> None:
         """Raise TaskError, naming what is needed, unless an answer fits."""
         if not fits:
             raise TaskError(f"Judging by {self.name!r} needs {self.needs}.")
+
+    def parse_json(self, text: str) -> Any:
+        """Parse typed JSON. Raises TaskError, naming what is needed."""
+        try:
+            return json.loads(text)
+        except ValueError as error:  # RecursionError of deep nesting is a bug's, not a person's
+            raise TaskError(f"The answer is not JSON ({error}); {self.name!r} needs {self.needs}.") from None
 
     def judgement(self, passed: bool, feedback: str = "", **details: Any) -> Judgement:
         """A verdict with reward 1 or 0; one that passes has no feedback."""

@@ -79,7 +79,7 @@ def _settings(workbench: Workbench, path: Path) -> dict[str, Any]:
     }
 
 
-@action("Export", job="Exporting the run", kind="export", endpoint=False)
+@action("Export as an archive", job="Exporting the run", kind="export", endpoint=False)
 def export_run(context: JobContext, directory: Path) -> Path:
     """Write the run as one archive into a directory."""
     run = Path(context.workbench.run.path)
@@ -91,7 +91,7 @@ def _check_name(_: PublishedState, archive: Path, name: str | None) -> None:
 
 
 @action(
-    "Import",
+    "Import an archive …",
     job=lambda archive, name: f"Importing the run {name or Path(archive).stem}",
     kind="import",
     check=_check_name,
@@ -108,7 +108,7 @@ def import_run(context: JobContext, archive: Path, name: str | None = None) -> s
     return name
 
 
-@action("Share", job="Writing the page to share", reply=lambda html: {"html": html})
+@action("Share as one HTML file", job="Writing the page to share", reply=lambda html: {"html": html})
 def share(context: JobContext) -> str:
     """One self-contained HTML page of this run's newest scored attempts in colour."""
     return context.workbench.share()

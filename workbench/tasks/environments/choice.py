@@ -15,6 +15,7 @@ class Choice(Environment):
     name = "choice"
     label = "choice (a letter)"
     needs = 'choice: the right letter from A to J, as {"choice": "B"}'
+    answer_field = "choice"
 
     def check(self, task: Task) -> None:
         """The answer has a letter."""

@@ -21,6 +21,10 @@ class PythonTests(Environment):
     needs = 'tests: [{"function": "f", "args": [1], "expected": 2}] or [{"stdin": "1", "expected": "2"}]'
     feedback_kinds = ("error", "examples")  # why it did not run; what it returned, and what was expected
 
+    def typed_answer(self, text: str) -> dict[str, Any]:
+        """The list of tests alone."""
+        return {"tests": self.parse_json(text)}
+
     def check(self, task: Task) -> None:
         """The answer has tests, at least one."""
         tests = task.answer.get("tests")

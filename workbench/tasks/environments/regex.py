@@ -15,6 +15,7 @@ class RegularExpression(Environment):
     name = "regex"
     label = "regular expression"
     needs = 'pattern: a regular expression, as {"pattern": ...}'
+    answer_field = "pattern"
 
     def check(self, task: Task) -> None:
         """The answer has a pattern."""

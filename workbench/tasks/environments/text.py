@@ -13,6 +13,7 @@ class Exact(Environment):
     name = "exact"
     label = "exact text"
     needs = 'text: the whole answer, as {"text": ...}'
+    answer_field = "text"
 
     def check(self, task: Task) -> None:
         """The answer has a text."""
@@ -29,6 +30,7 @@ class Contains(Environment):
     name = "contains"
     label = "contains a text"
     needs = 'text: what must occur, as {"text": ...}'
+    answer_field = "text"
 
     def check(self, task: Task) -> None:
         """The answer has a text."""

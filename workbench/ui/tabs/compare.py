@@ -53,7 +53,7 @@ class ComparePanel(Panel):
             )
             self.other = gr.Dropdown([], label="The other run", visible=False, elem_id="compare-run")
         with gr.Row():
-            self.button = gr.Button("Compare", variant="primary", scale=0, min_width=160, elem_id="do-compare")
+            self.button = gr.Button(compare.title, variant="primary", scale=0, min_width=160, elem_id="do-compare")
         self.result = part("compare")
         self.chart = gr.Plot(show_label=False, container=False, visible=False, elem_id="compare-chart")
 

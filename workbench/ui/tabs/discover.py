@@ -49,7 +49,7 @@ class DiscoverPanel(ExperimentPanel):
                     info="What the checker of fresh houses says of a wrong program. Default: examples.",
                     elem_id="discover-feedback",
                 )
-                self.find = gr.Button("Find hard tasks", min_width=140, elem_id="find-hard")
+                self.find = gr.Button(hard_tasks.title, min_width=140, elem_id="find-hard")
                 gr.Markdown("### 2. The race")
                 self.tasks = gr.CheckboxGroup(
                     [(HERE, HERE)],

@@ -28,10 +28,10 @@ class RunsPanel(Panel):
             self.begin = gr.Button("Begin", size="sm", min_width=80, elem_id="begin-run")
         gr.Markdown("### Take along")
         with gr.Row():
-            self.share = gr.Button("Share as one HTML file", size="sm", min_width=160, elem_id="share-run")
-            self.export = gr.Button("Export as an archive", size="sm", min_width=160, elem_id="export-run")
+            self.share = gr.Button(share.title, size="sm", min_width=160, elem_id="share-run")
+            self.export = gr.Button(export_run.title, size="sm", min_width=160, elem_id="export-run")
             self.upload = gr.UploadButton(
-                "Import an archive …", size="sm", min_width=160, file_types=[".zip"], elem_id="import-run"
+                import_run.title, size="sm", min_width=160, file_types=[".zip"], elem_id="import-run"
             )
         self.page = part("download", "share")
         self.archive = gr.File(label="The archive", visible=False, elem_id="archive")

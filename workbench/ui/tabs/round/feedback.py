@@ -40,8 +40,8 @@ class FeedbackPanel(Panel):
                     list(SOURCES), value=SOURCES[0], label="Said by", min_width=100, elem_id="source"
                 )
                 self.reward = gr.Slider(0, 1, step=0.05, label="Reward", min_width=150, elem_id="reward")
-                self.ask = gr.Button("What if?", size="sm", min_width=90, elem_id="what-if")
-                self.give = gr.Button("Give feedback", size="sm", min_width=110, elem_id="give-feedback")
+                self.ask = gr.Button(what_if.title, size="sm", min_width=90, elem_id="what-if")
+                self.give = gr.Button(feedback.title, size="sm", min_width=110, elem_id="give-feedback")
             self.answer = part("whatif")
         self.follow("feedback", self.text, lambda m: _of(m, "feedback", ""), lambda value: value[1])
         self.follow("reward", self.reward, lambda m: _of(m, "reward", 0.0), lambda value: round(value[1], 2))

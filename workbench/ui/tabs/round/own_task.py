@@ -5,7 +5,6 @@ Before anything is sampled it says when the policy does not speak the prompt's l
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +14,11 @@ from workbench.errors import TaskError
 from workbench.service.actions.tasks import AD_HOC, add_task, advice, export_pack, hub_models, import_pack
 from workbench.service.checks import LONGEST_NAME
 from workbench.service.queue import JobQueue
-from workbench.tasks import MODEL
+from workbench.tasks import MODEL, find_environment, known_environments
 from workbench.tasks.house_rules.nearest import closest
 from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, finished, numbered, part, polite
 
-JUDGES = {
-    "me": "person",
-    "house rules (Write f(xs): …)": "house-rules",
-    "exact text": "exact",
-    "contains a text": "contains",
-    "regular expression": "regex",
-    "choice (a letter)": "choice",
-    "Python tests": "python",
-    "another model": MODEL,
-}
-
-
-EXPECTED, CRITERIA = "Expected (text, pattern, letter or tests)", "What makes an answer good (may stay empty)"
+EXPECTED, CRITERIA = "Expected", "What makes an answer good (may stay empty)"
 
 
 class OwnTaskPanel(Panel):
@@ -43,21 +30,22 @@ class OwnTaskPanel(Panel):
         with gr.Accordion("Type your own task", open=False):
             self.prompt = gr.Textbox(label="Prompt", lines=3, max_lines=12, elem_id="own-prompt")
             self.note = part("language")
-            self.judge = gr.Dropdown(list(JUDGES), value="me", label="Judged by", elem_id="own-judge")
+            self.judge = gr.Dropdown(judges(), value="person", label="Judged by", elem_id="own-judge")
             self.model = gr.Textbox(
                 label="The model that judges: a hub id, or a directory on the workbench's machine",
                 visible=False,
                 elem_id="own-model",
             )
-            self.answer = gr.Textbox(label=EXPECTED, lines=1, max_lines=12, elem_id="own-answer")
+            needs = find_environment("person").needs
+            self.answer = gr.Textbox(label=EXPECTED, info=needs, lines=1, max_lines=12, elem_id="own-answer")
             self.pack = gr.Textbox(AD_HOC, label="Keep it in the pack", max_length=LONGEST_NAME, elem_id="own-pack")
-            self.add = gr.Button("Use this task", size="sm", elem_id="own-add")
+            self.add = gr.Button(add_task.title, size="sm", elem_id="own-add")
         with gr.Accordion("Packs as files (JSON lines)", open=False):
             with gr.Row(elem_classes="wb-sample"):
                 self.upload = gr.UploadButton(
-                    "Import …", size="sm", min_width=90, file_types=[".jsonl", ".json"], elem_id="import-pack"
+                    import_pack.title, size="sm", min_width=90, file_types=[".jsonl", ".json"], elem_id="import-pack"
                 )
-                self.export = gr.Button("Export this pack", size="sm", min_width=120, elem_id="export-pack")
+                self.export = gr.Button(export_pack.title, size="sm", min_width=120, elem_id="export-pack")
             self.download = part("download")
 
     def connect(self, then: Then) -> None:
@@ -73,14 +61,14 @@ class OwnTaskPanel(Panel):
 
     @staticmethod
     def on_judge(judge: str) -> tuple[Any, Any]:
-        """Another model needs a name, and criteria in the place of what is expected."""
-        model = JUDGES.get(judge) == MODEL
-        return gr.Textbox(label=CRITERIA if model else EXPECTED), gr.Textbox(visible=model)
+        """Say what an answer must hold; another model needs a name, and criteria in the place of what is expected."""
+        model = judge == MODEL
+        info = "" if model else find_environment(judge).needs
+        return gr.Textbox(label=CRITERIA if model else EXPECTED, info=info), gr.Textbox(visible=model)
 
     def on_add(self, prompt: str, judge: str, answer: str, model: str, pack: str) -> tuple[str, str]:
         """A typed task becomes the chosen one."""
-        environment = JUDGES.get(judge, "")
-        added = add_task(self.queue, prompt, environment, expected(environment, answer, model), pack or AD_HOC)
+        added = add_task(self.queue, prompt, judge, expected(judge, answer, model), pack or AD_HOC)
         return added.result().id, ""
 
     async def on_typed(self, prompt: str) -> str:
@@ -110,21 +98,17 @@ class OwnTaskPanel(Panel):
 
 
 def expected(environment: str, text: str, model: str = "") -> dict[str, Any]:
-    """The answer of a typed task in the form that its judge reads.
+    """The answer of a typed task in the form that its environment reads.
 
-    Raises TaskError where tests are not JSON, or the model that judges is not named.
+    Raises TaskError where it cannot be read, or where the model that judges is not named.
     """
-    if environment in ("person", "house-rules"):
-        return {}
     if environment == MODEL:
         if not model.strip():
             raise TaskError("Name the model that judges: a hub id, or a directory on the workbench's machine.")
         return {"model": model.strip(), "criteria": text.strip()}
-    if environment != "python":
-        return {{"regex": "pattern", "choice": "choice"}.get(environment, "text"): text}
-    try:
-        return {"tests": json.loads(text)}
-    except json.JSONDecodeError as error:
-        raise TaskError(
-            f'The tests are not JSON ({error}); write [{{"function": "f", "args": [1], "expected": 2}}].'
-        ) from None
+    return find_environment(environment).typed_answer(text)
+
+
+def judges() -> list[tuple[str, str]]:
+    """Label and name of each environment, also of those that other packages bring."""
+    return [(environment.label or environment.name, environment.name) for environment in known_environments()]

@@ -33,7 +33,7 @@ class TaskPanel(Panel):
             self.n = gr.Number(
                 8, label="Attempts", precision=0, minimum=1, maximum=MOST_ATTEMPTS, min_width=64, elem_id="attempts"
             )
-            self.sample = gr.Button("Sample", variant="primary", min_width=90, elem_id="do-sample")
+            self.sample = gr.Button(sample.title, variant="primary", min_width=90, elem_id="do-sample")
             self.stop = gr.Button("Stop", interactive=False, min_width=64, elem_id="do-stop")
         choices = lambda value: gr.Dropdown(value[0], value=value[1] or None)  # noqa: E731
         self.follow("packs", self.pack, lambda m: (list(m.state.tasks), pack_of(m.task_id)), choices)

@@ -31,14 +31,14 @@ class TimelinePanel(Panel):
         with gr.Column(scale=6, min_width=300):
             self.tree = self.draw("timeline", lambda m: timeline(m.state.timeline, m.state.head))
             with gr.Row():
-                self.undo = gr.Button("Undo", size="sm", min_width=70, elem_id="do-undo")
-                self.redo = gr.Button("Redo", size="sm", min_width=70, elem_id="do-redo")
-                self.measure = gr.Button("Measure held-out tasks", size="sm", min_width=160, elem_id="do-measure")
+                self.undo = gr.Button(undo.title, size="sm", min_width=70, elem_id="do-undo")
+                self.redo = gr.Button(redo.title, size="sm", min_width=70, elem_id="do-redo")
+                self.measure = gr.Button(held_out.title, size="sm", min_width=160, elem_id="do-measure")
             with gr.Row(elem_classes="wb-sample"):
                 self.name = gr.Textbox(
                     label="Name of a new branch", max_length=LONGEST_NAME, min_width=140, elem_id="branch-name"
                 )
-                self.branch = gr.Button("Branch here", size="sm", min_width=100, elem_id="do-branch")
+                self.branch = gr.Button(branch.title, size="sm", min_width=100, elem_id="do-branch")
             rewards = gr.Plot(show_label=False, container=False, elem_id="rewards", visible=False)
             self.follow("rewards", rewards, lambda m: (m.rewards, len(m.path) - 1), _rewards)
             none = gr.Markdown(EMPTY, elem_id="no-rewards", elem_classes="wb-hint", visible=False)
@@ -50,7 +50,9 @@ class TimelinePanel(Panel):
                 with gr.Row(elem_classes="wb-sample"):
                     self.first = gr.Dropdown([], label="From", min_width=120, elem_id="compare-first")
                     self.second = gr.Dropdown([], label="To", min_width=120, elem_id="compare-second")
-                    self.compare = gr.Button("Compare", size="sm", scale=0, min_width=90, elem_id="do-compare-nodes")
+                    self.compare = gr.Button(
+                        compare_nodes.title, size="sm", scale=0, min_width=90, elem_id="do-compare-nodes"
+                    )
                 self.compared = part("nodes")
             self.follow(
                 "comparing", comparing, lambda m: len(m.state.timeline) > 1, lambda many: gr.Accordion(visible=many)

@@ -45,8 +45,8 @@ class UpdatePanel(Panel):
             self.follow("scatter", plot, lambda m: charts.predicted_and_realised(m.report), _shown)
             self.follow("has_scatter", scatter, lambda m: m.report is not None, lambda has: gr.Accordion(visible=has))
         with gr.Column(scale=1, min_width=140):
-            self.button = gr.Button("Update", variant="primary", interactive=False, elem_id="do-update")
-            self.lift = gr.Button("Measure teacher lift", size="sm", interactive=False, elem_id="do-lift")
+            self.button = gr.Button(update.title, variant="primary", interactive=False, elem_id="do-update")
+            self.lift = gr.Button(teacher_lift.title, size="sm", interactive=False, elem_id="do-lift")
         for name, button in (("can_update", self.button), ("can_lift", self.lift)):
             self.follow(name, button, _ready, lambda can: gr.Button(interactive=can))
 
