@@ -139,8 +139,8 @@ MISTAKES = [
     (["attempt", "a/b", "--prompt", "Q"], "A prompt and a task's id were given; give one of the two"),
     (["attempt", "--pack", "tasks.jsonl", "--prompt", "Q"], "A prompt and a pack were given; give one of the two"),
     (["attempt", "--prompt", " "], "The task is empty"),
-    (["attempt", "--prompt", "Q", "--environment", "oracle"], "no way of judging"),
-    (["attempt", "--prompt", "Q", "--answer", "{"], "--answer is not JSON"),
+    (["attempt", "--prompt", "Q", "--environment", "oracle"], "no environment named 'oracle'"),
+    (["attempt", "--prompt", "Q", "--answer", "{"], "--answer is not valid JSON"),
     (["attempt", "--temperature", "nan"], "temperature is nan"),
     (["attempt", "--model", "./absent"], "no model directory"),
     (["attempt", "--quantization", "int3"], "quantization"),
@@ -175,23 +175,23 @@ MISTAKES = [
     (["import", "absent.zip", "there"], "absent.zip"),
     (["learn", "nonsense"], "There is no pack"),
     (["learn", "absent.jsonl"], "cannot be read"),
-    (["learn", "one.jsonl"], "The pack 'one' holds no task out"),
+    (["learn", "one.jsonl"], "The pack 'one' has no held-out tasks"),
     (["learn", "asked.jsonl"], "judged by a person"),
     (["learn", "house-rules:praise"], "There is no pack 'house-rules:praise'"),
     (["ablate", "feedback", "two.jsonl"], "judged by exact, without kinds of feedback"),
     (["learn", "two.jsonl:praise"], "'exact' has no kinds of feedback to choose from"),
     (["discover", "--pack", "nonsense"], "There is no pack 'nonsense'"),
     (["study", "update", "--pack", "absent.jsonl"], "cannot be read"),
-    (["study", "credit", "--pack", "two.jsonl"], "the wrong tokens are known"),
-    (["evaluate", "--pack", "one.jsonl"], "The pack 'one' holds no task out"),
-    (["evaluate", "--pack", "two.jsonl", "--localise", "2"], "leave --pack out"),
+    (["study", "credit", "--pack", "two.jsonl"], "whose wrong tokens are known"),
+    (["evaluate", "--pack", "one.jsonl"], "The pack 'one' has no held-out tasks"),
+    (["evaluate", "--pack", "two.jsonl", "--localise", "2"], "leave out --pack"),
     (["learn", "--rounds", "0"], "rounds is 0"),
     (["learn", "--seeds", "0"], "--seeds is 0"),
     (["learn", "--methods", "sdpo,ppo"], "method is 'ppo'"),
     (["ablate", "luck"], "no ablation 'luck'"),
-    (["discover", "--methods", "luck"], "no way of discovering called 'luck'"),
+    (["discover", "--methods", "luck"], "no discovery method 'luck'"),
     (["discover", "--feedback", "praise"], "no feedback 'praise'"),
-    (["study", "update", "--learning-rates", "fast"], "The learning rates must be numbers with commas"),
+    (["study", "update", "--learning-rates", "fast"], "The learning rates must be numbers separated by commas"),
     (["study", "credit", "--programs", "0"], "programs is 0"),
     (["report", "absent"], "There is no experiment"),
     (["evaluate", "./absent"], "no model directory"),
@@ -333,7 +333,7 @@ def test_a_file_is_learned_from_and_evaluated(command: Commands, tmp_path: Path)
     assert last["loss"] > 0 and (last["held_out"]["total"], last["held_out"]["asked"]) == (2, 5)
     status, out, err = command("learn", "mine", *small)  # the tasks are in the run: the file is not needed
     assert (status, err) == (0, "")
-    assert "mine holds out 2 tasks, fewer than the 5 asked for: all of them are taken." in out
+    assert "mine has 2 held-out tasks, fewer than the 5 asked for; all of them are used." in out
     events, measured = command.json("evaluate", "--pack", path, "--count", "2")
     rate = {name: value for name, value in first["held_out"].items() if name != "asked"}
     assert (events, measured) == ([], {"pack": "mine", "held_out": rate})  # of the same policy before it learned

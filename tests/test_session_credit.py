@@ -181,7 +181,10 @@ def test_a_credit_that_is_not_true_is_found(tmp_path: Path, capsys: pytest.Captu
         assert first.ok and not second.ok
     assert main(["credit", "--check", "--run", str(tmp_path / "run")]) == 1
     sentence = capsys.readouterr().err
-    assert sentence.startswith("1 of 2 stored credits are not what float64 gives: ") and sentence.count("\n") == 1
+    assert (
+        sentence.startswith("1 of 2 stored credits differ from the float64 recomputation: ")
+        and sentence.count("\n") == 1
+    )
 
 
 def test_nothing_to_check_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
