@@ -263,7 +263,7 @@ def test_a_hard_task_is_searched_by_every_method(workbench: Workbench) -> None:
     assert list(workbench.resume("screen")) == screened
     known = workbench.experiments()
     assert how_far(known["searched"]) == (24, 24, "attempts") and how_far(known["screen"]) == (1, 1, "hard tasks")
-    with pytest.raises(ConfigError, match="no way of discovering called 'luck'"):
+    with pytest.raises(ConfigError, match="no discovery method 'luck'"):
         list(workbench.discover(hard, ("luck",)))
 
 
