@@ -166,7 +166,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_sampled(workbench
     asked = TaskPack("asked", [person(n) for n in range(5)])
     silent = [Arm("a", ONE_STEP, "none")]
     refused = [
-        (lambda: workbench.learn(lone, settings=SMALL), TaskError, "'lone' holds no task out"),
+        (lambda: workbench.learn(lone, settings=SMALL), TaskError, "'lone' has no held-out tasks"),
         (lambda: workbench.learn(asked, settings=SMALL), TaskError, "'asked/.' is judged by a person"),
         (lambda: workbench.learn(lost, settings=SMALL), PolicyError, "The judge cannot be loaded"),
         (lambda: workbench.learn("nonsense"), TaskError, "There is no pack 'nonsense'"),
@@ -176,7 +176,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_sampled(workbench
         (lambda: workbench.discover([person(1)]), TaskError, "judged by a person"),
         (lambda: workbench.discover(missing), PolicyError, "The judge cannot be loaded"),
         (lambda: workbench.study_update(pack=lost), PolicyError, "The judge cannot be loaded"),
-        (lambda: workbench.study_credit(CreditStudySettings(), pack="plain"), TaskError, "the wrong tokens are known"),
+        (lambda: workbench.study_credit(CreditStudySettings(), pack="plain"), TaskError, "wrong tokens are known"),
     ]  # fmt: skip
     sampled, known = len(workbench.attempts()), set(workbench.experiments())
     for ask, kind, says in refused:

@@ -78,7 +78,7 @@ def distribution(folder: Path, name: str, group: str, **points: str) -> None:
 @pytest.mark.usefixtures("fresh")
 def test_an_environment_of_one_s_own_judges_once_it_is_registered() -> None:
     task = Task("mine/one", "Shout.", "loud")
-    with pytest.raises(TaskError, match="no way of judging called 'loud'"):
+    with pytest.raises(TaskError, match="no environment named 'loud'"):
         judge(task, "HEY")
     assert register_environment(Loud) is Loud  # so that it can stand above a class
     assert judge(task, "HEY").passed and judge(task, "hey").feedback == "Speak up."
@@ -131,7 +131,7 @@ class ByHand(Shouts):
     ("pack", "says"),
     [
         (NoTasks(), "something other than a list of tasks"),
-        (OtherName(), "it must be shouts/NAME"),
+        (OtherName(), "ids must be shouts/NAME"),
         (Raises(), r"failed \(ConnectionError: nobody answers\)"),
         (NoAnswer(), "Judging by 'exact' needs text"),
         (ByHand(), "judged by a person"),
@@ -151,7 +151,7 @@ def broken(verdict: object) -> Environment:
 @pytest.mark.parametrize(
     ("environment", "says"),
     [
-        (broken(None), "gave no judgement of an attempt at 'p/t'"),
+        (broken(None), "returned no valid judgement for an attempt at 'p/t'"),
         (broken(Judgement(7.0, True, "")), "its reward is 7.0, and must be from 0 to 1"),
         (broken(Judgement(0.0, False, None)), "its feedback is not text"),  # type: ignore[arg-type]
         (broken(Judgement(0.0, False, "", {"a": object()})), "not JSON serializable"),
@@ -191,7 +191,7 @@ def test_a_check_that_fails_says_what_the_answer_needs() -> None:
         (type("Spaced", (Loud,), {"name": "a b"}), "its name is 'a b'"),
         (type("Silent", (Environment,), {"name": "silent"}), "no method verdict"),
         (type("Short", (Loud,), {"verdict": lambda self, text: None}), r"cannot be called as verdict\(task, text, res"),
-        (type("Asking", (Loud,), {"__init__": lambda self, model: None}), r"Asking\(\) cannot be made"),
+        (type("Asking", (Loud,), {"__init__": lambda self, model: None}), r"Asking\(\) cannot be created"),
     ],
 )
 def test_what_is_no_environment_is_refused(given: object, says: str) -> None:

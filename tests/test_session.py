@@ -203,7 +203,7 @@ def test_tasks_that_cannot_be_judged_are_refused(shared: Workbench) -> None:
     before = len(shared.events())
     for prompt, environment, says in (
         (" \n", "person", "empty"),
-        ("Q", "oracle", "no way of judging"),
+        ("Q", "oracle", "no environment named 'oracle'"),
         ("Q", "exact", "needs text"),
         ("Write a poem.", "house-rules", "starts with"),
     ):

@@ -131,7 +131,7 @@ def test_many_attempts_are_judged_each_for_itself_and_in_order() -> None:
     ("broken", "says"),
     [
         (Task("p/t", "  ", "person"), "empty"),
-        (Task("p/t", "Q", "oracle"), "no way of judging called 'oracle'"),
+        (Task("p/t", "Q", "oracle"), "no environment named 'oracle'"),
         (task("exact"), "'exact' needs text"),
         (task("exact", text=""), "'exact' needs text"),
         (task("contains", text=5), "'contains' needs text"),

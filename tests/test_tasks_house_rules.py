@@ -234,7 +234,7 @@ def test_a_typed_task_gets_checks_that_tell_its_conventions_apart() -> None:
         for choices in specification.alternatives()
     }
     assert len(rows) == 4
-    with pytest.raises(TaskError, match="No inputs tell"):
+    with pytest.raises(TaskError, match="No inputs distinguish"):
         make_answer("Write f(xs): sort, then pick the best.", House(4))  # the order cannot matter to a maximum
 
 

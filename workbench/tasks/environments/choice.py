@@ -17,11 +17,11 @@ class Choice(Environment):
     needs = 'choice: the right letter from A to J, as {"choice": "B"}'
 
     def check(self, task: Task) -> None:
-        """The answer has a letter."""
+        """Require a letter."""
         self.require(re.fullmatch("[A-J]", str(task.answer.get("choice"))) is not None)
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
-        """Passes the right letter."""
+        """Pass the right letter."""
         letters = re.findall(r"\b([A-J])\b", text)
         if not letters:
             return self.judgement(False, "No choice was found; answer with one capital letter.")
