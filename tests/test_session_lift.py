@@ -39,7 +39,7 @@ def test_a_teacher_that_is_told_the_rule_passes_oftener(workbench: Workbench, te
 def test_what_has_no_teacher_or_no_judge_is_refused(workbench: Workbench) -> None:
     task = workbench.add_task(prompt=PROMPT, environment="person", name="mine")
     attempts = workbench.attempt(task, 1)
-    with pytest.raises(NoSignalError, match="no teacher to ask"):
+    with pytest.raises(NoSignalError, match="no teacher to measure"):
         workbench.teacher_lift(attempts)
     told = workbench.give_feedback(attempts[0], "sort descending.")
     with pytest.raises(TaskError, match="A person judges"):
