@@ -105,7 +105,7 @@ def _by_feedback(
 
     in_force = context_for(session, attempt, config)
     if in_force.kind:
-        yield reading("given", "Feedback in force", in_force)
+        yield reading("given", "Teacher context in force", in_force)
     else:
         absent["given"] = "this attempt has no feedback, and no attempt of its group passed"
     if typed:
