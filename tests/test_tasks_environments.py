@@ -123,7 +123,7 @@ def test_many_attempts_are_judged_each_for_itself_and_in_order() -> None:
         (PYTHON, RIGHT),
         (task("contains", text="y"), "x"),
     ]
-    assert [one.passed for one in judge_many(mixed)] == [True, True, False, True, False]
+    assert [judgement.passed for judgement in judge_many(mixed)] == [True, True, False, True, False]
     assert judge_many([]) == []
 
 

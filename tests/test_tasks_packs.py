@@ -150,14 +150,14 @@ def test_rows_with_equal_prompts_are_on_one_side(tmp_path: Path) -> None:
 
 
 def test_a_file_may_say_itself_what_is_held_out(tmp_path: Path) -> None:
-    said = [
+    rows = [
         *numbered(2, split="train"),
         {**GOOD, "name": "t", "split": "test"},
         {**GOOD, "prompt": "1?", "split": "validation"},
     ]
     leak = {**GOOD, "name": "leak", "split": "train"}  # its prompt is that of a test row
     silent = {**GOOD, "prompt": "Silent?", "name": "silent"}
-    pack = open_pack(write(tmp_path / "said.jsonl", *said, leak, silent))
+    pack = open_pack(write(tmp_path / "said.jsonl", *rows, leak, silent))
     assert {task.id for task in pack.held_out(9)} == {"said/t", "said/4"}
     assert {task.id for task in pack.train(9)} == {"said/0", "said/1", "said/silent"}
     assert "Left out: 1" in pack.describe().summary and "as its rows say" in pack.describe().summary
@@ -220,15 +220,17 @@ def test_a_kind_of_feedback_makes_another_pack_of_the_same_tasks(tmp_path: Path)
     path = write(tmp_path / "code.jsonl", *rows)
     pack = open_pack(path)
     assert feedback_kinds(pack) == ("error", "examples")
-    said = {}
+    feedback_by_pack = {}
     for kind in ("error", "examples", "error+examples", "none"):
         changed = open_pack(f"{path}:{kind}")
         assert (changed.name, rate_name(changed)) == (f"code:{kind}", "code")
         assert [task.prompt for task in changed.held_out(9)] == [task.prompt for task in pack.held_out(9)]
         task = train_tasks(changed, 1)[0]
         assert task.id.startswith(f"code:{kind}/")
-        said[kind] = [bool(judge(task, code).feedback) for code in ("def f(x): return x", "def f(x): return y")]
-    assert said == {
+        feedback_by_pack[kind] = [
+            bool(judge(task, code).feedback) for code in ("def f(x): return x", "def f(x): return y")
+        ]
+    assert feedback_by_pack == {
         "error": [False, True],
         "examples": [True, False],
         "error+examples": [True, True],
