@@ -23,7 +23,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workbench, R
     with Workbench.open(path) as workbench:
         task = workbench.add_task(prompt="Write f(xs): sort, then take 3.", environment="python", answer=NEVER)
         group = workbench.attempt(task, 3, sampling=SamplingConfig(max_new_tokens=6))
-        group = [workbench.give_feedback(attempt, f"remark {place}.") for place, attempt in enumerate(group)]
+        group = [workbench.give_feedback(one, f"remark {place}.") for place, one in enumerate(group)]
         workbench.credit(group[0])
         workbench.update(group, SDPOConfig(steps=1))
         workbench.held_out(count=2)
