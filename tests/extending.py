@@ -15,8 +15,8 @@ DOCUMENT = ROOT / "docs" / "extending.md"
 def section(heading: str) -> str:
     """The text below the heading "## `heading` (N files)"."""
     parts = re.split(r"^## ", DOCUMENT.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    (found,) = [part for part in parts if part.startswith(heading)]
-    return found
+    (matching,) = [part for part in parts if part.startswith(heading)]
+    return matching
 
 
 def blocks(heading: str, language: str) -> list[str]:
@@ -25,7 +25,7 @@ def blocks(heading: str, language: str) -> list[str]:
 
 
 def file_count(heading: str) -> int:
-    """How many files the section's heading promises."""
+    """Number of files that the section's heading promises."""
     match = re.match(r"[^\n]*\((\d+) files?\)", section(heading))
     assert match is not None, f"the heading of {heading!r} does not say how many files"
     return int(match.group(1))
@@ -55,7 +55,7 @@ def copy_of_the_workbench(folder: Path) -> Path:
 
 
 def run(script: str, folder: Path, *, package: Path = ROOT) -> str:
-    """What a script prints; it runs in `folder`, whose modules it can import, over the workbench in `package`."""
+    """Run a script in `folder`, whose modules it can import, over the workbench in `package`; return its output."""
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=folder,

@@ -12,7 +12,7 @@ from workbench.tasks.house_rules.world import House, parse_specification
 
 def rows(count: int, house: int = 11) -> list[dict[str, Any]]:
     """Specifications with the values that one house expects: what another policy would read in its documentation."""
-    made = []
+    tasks = []
     for task in house_tasks(f"house-rules@{house}", count, held_out=False, stages=(1, 2)):
         specification = parse_specification(task.prompt)
         right = House(house).choices(specification)
@@ -20,8 +20,8 @@ def rows(count: int, house: int = 11) -> list[dict[str, Any]]:
             {"function": "f", "args": [list(xs)], "expected": specification.outputs(list(xs))[right]}
             for xs in task.answer["checks"]
         ]
-        made.append({"prompt": task.prompt, "environment": "python", "answer": {"tests": tests}})
-    return made
+        tasks.append({"prompt": task.prompt, "environment": "python", "answer": {"tests": tests}})
+    return tasks
 
 
 def write(path: Path, *lines: dict[str, Any]) -> Path:

@@ -58,11 +58,11 @@ def test_a_round_by_commands(command: Commands, tmp_path: Path) -> None:
     printed, group = command.json("attempt", *OWN_TASK, *SHORT, "--run", run)
     assert [event["kind"] for event in printed] == ["opened", "root", "task", "attempt", "attempt"]
     assert len(group["attempts"]) == 2 and group["passed"] == 0
-    first, second = (one["id"] for one in group["attempts"])
+    first, second = (attempt["id"] for attempt in group["attempts"])
 
-    events, said = command.json("feedback", first, "--text", "Sort descending.", "--join", "--run", run)
+    events, summary = command.json("feedback", first, "--text", "Sort descending.", "--join", "--run", run)
     assert [event["kind"] for event in events] == ["feedback"]
-    assert said["attempt"]["feedback"].endswith("\n\nSort descending.")
+    assert summary["attempt"]["feedback"].endswith("\n\nSort descending.")
     printed += events
 
     page = tmp_path / "credit.html"
@@ -77,8 +77,8 @@ def test_a_round_by_commands(command: Commands, tmp_path: Path) -> None:
     assert [event["kind"] for event in events] == ["update"]
     assert (report["parent"], len(report["ledger"])) == ("root", 2) and report["loss"] < report["loss_before"]
     printed += events
-    for way, head in (("undo", "root"), ("redo", report["update"])):
-        events, moved = command.json(way, "--run", run)
+    for command_name, head in (("undo", "root"), ("redo", report["update"])):
+        events, moved = command.json(command_name, "--run", run)
         assert [event["kind"] for event in events] == ["head"] and moved == {"head": head}
         printed += events
 
@@ -96,14 +96,15 @@ def test_a_round_by_commands(command: Commands, tmp_path: Path) -> None:
 def test_an_update_by_another_method_on_selected_tokens(command: Commands, tmp_path: Path) -> None:
     run = tmp_path / "run"
     _, group = command.json("attempt", *OWN_TASK, *SHORT, "--run", run)
-    first, second = (one["id"] for one in group["attempts"])
+    first, second = (attempt["id"] for attempt in group["attempts"])
     options = ("--method", "srpo", "--normalised", "--distillation-alpha", "0.5", "--no-tail", "--entropy-beta", "2")
     _, report = command.json("update", *options, "--span", f"{first}:0:1", "--span", f"{first}:2:3", "--run", run)
     assert report["method"] == "srpo" and [entry["used"] for entry in report["ledger"]] == [True, True]
     with Run.open(run, read_only=True) as opened:
         (event,) = opened.events("update")
     pushed = {
-        one: [place for place, push in enumerate(row) if push] for one, row in event.data["report"]["predicted"].items()
+        attempt_id: [place for place, push in enumerate(row) if push]
+        for attempt_id, row in event.data["report"]["predicted"].items()
     }
     assert pushed[first] == [0, 2] and len(pushed[second]) > 2
 
@@ -139,8 +140,8 @@ MISTAKES = [
     (["attempt", "a/b", "--prompt", "Q"], "A prompt and a task's id were given; give one of the two"),
     (["attempt", "--pack", "tasks.jsonl", "--prompt", "Q"], "A prompt and a pack were given; give one of the two"),
     (["attempt", "--prompt", " "], "The task is empty"),
-    (["attempt", "--prompt", "Q", "--environment", "oracle"], "no way of judging"),
-    (["attempt", "--prompt", "Q", "--answer", "{"], "--answer is not JSON"),
+    (["attempt", "--prompt", "Q", "--environment", "oracle"], "no environment named 'oracle'"),
+    (["attempt", "--prompt", "Q", "--answer", "{"], "--answer is not valid JSON"),
     (["attempt", "--temperature", "nan"], "temperature is nan"),
     (["attempt", "--model", "./absent"], "no model directory"),
     (["attempt", "--quantization", "int3"], "quantization"),
@@ -175,23 +176,23 @@ MISTAKES = [
     (["import", "absent.zip", "there"], "absent.zip"),
     (["learn", "nonsense"], "There is no pack"),
     (["learn", "absent.jsonl"], "cannot be read"),
-    (["learn", "one.jsonl"], "The pack 'one' holds no task out"),
+    (["learn", "one.jsonl"], "The pack 'one' has no held-out tasks"),
     (["learn", "asked.jsonl"], "judged by a person"),
     (["learn", "house-rules:praise"], "There is no pack 'house-rules:praise'"),
     (["ablate", "feedback", "two.jsonl"], "judged by exact, without kinds of feedback"),
     (["learn", "two.jsonl:praise"], "'exact' has no kinds of feedback to choose from"),
     (["discover", "--pack", "nonsense"], "There is no pack 'nonsense'"),
     (["study", "update", "--pack", "absent.jsonl"], "cannot be read"),
-    (["study", "credit", "--pack", "two.jsonl"], "the wrong tokens are known"),
-    (["evaluate", "--pack", "one.jsonl"], "The pack 'one' holds no task out"),
-    (["evaluate", "--pack", "two.jsonl", "--localise", "2"], "leave --pack out"),
+    (["study", "credit", "--pack", "two.jsonl"], "whose wrong tokens are known"),
+    (["evaluate", "--pack", "one.jsonl"], "The pack 'one' has no held-out tasks"),
+    (["evaluate", "--pack", "two.jsonl", "--localise", "2"], "leave out --pack"),
     (["learn", "--rounds", "0"], "rounds is 0"),
     (["learn", "--seeds", "0"], "--seeds is 0"),
     (["learn", "--methods", "sdpo,ppo"], "method is 'ppo'"),
     (["ablate", "luck"], "no ablation 'luck'"),
-    (["discover", "--methods", "luck"], "no way of discovering called 'luck'"),
+    (["discover", "--methods", "luck"], "no discovery method 'luck'"),
     (["discover", "--feedback", "praise"], "no feedback 'praise'"),
-    (["study", "update", "--learning-rates", "fast"], "The learning rates must be numbers with commas"),
+    (["study", "update", "--learning-rates", "fast"], "The learning rates must be numbers separated by commas"),
     (["study", "credit", "--programs", "0"], "programs is 0"),
     (["report", "absent"], "There is no experiment"),
     (["evaluate", "./absent"], "no model directory"),
@@ -333,7 +334,7 @@ def test_a_file_is_learned_from_and_evaluated(command: Commands, tmp_path: Path)
     assert last["loss"] > 0 and (last["held_out"]["total"], last["held_out"]["asked"]) == (2, 5)
     status, out, err = command("learn", "mine", *small)  # the tasks are in the run: the file is not needed
     assert (status, err) == (0, "")
-    assert "mine holds out 2 tasks, fewer than the 5 asked for: all of them are taken." in out
+    assert "mine has 2 held-out tasks, fewer than the 5 asked for; all of them are used." in out
     events, measured = command.json("evaluate", "--pack", path, "--count", "2")
     rate = {name: value for name, value in first["held_out"].items() if name != "asked"}
     assert (events, measured) == ([], {"pack": "mine", "held_out": rate})  # of the same policy before it learned
@@ -350,9 +351,9 @@ def test_evaluation_gives_every_cell_with_its_interval(command: Commands) -> Non
 
 def test_the_benchmark_times_every_phase(command: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workbench.cli.bench.speed.LEAST", 1)
-    events, found = command.json("bench", "round", "--repetitions", "1")
-    assert events == [] and found["bench"] == "round" and found["hardware"]["cores"] == os.cpu_count()
-    times = found["median_s"]
+    events, summary = command.json("bench", "round", "--repetitions", "1")
+    assert events == [] and summary["bench"] == "round" and summary["hardware"]["cores"] == os.cpu_count()
+    times = summary["median_s"]
     assert times.keys() == {"sample", "attempt", "judge", "credit", "bare update", "update", "undo"}
     shown = times["attempt"] + times["credit"] + times["update"]
-    assert min(times.values()) > 0 and found["ratio"] == pytest.approx(shown / times["bare update"])
+    assert min(times.values()) > 0 and summary["ratio"] == pytest.approx(shown / times["bare update"])

@@ -1,4 +1,4 @@
-"""What the documents point to is there, and every picture is shown somewhere."""
+"""Documents: their links lead somewhere, and every picture is shown somewhere."""
 
 from __future__ import annotations
 

@@ -25,9 +25,9 @@ from workbench.statistics import Estimate, bootstrap, bootstrap_mean, mean_estim
 
 def test_a_mean_has_the_interval_of_students_t() -> None:
     values = [0.9, 0.7, 0.8, 0.95, 0.65]
-    found = mean_estimate(values)
+    estimate = mean_estimate(values)
     low, high = stats.t.interval(0.95, 4, loc=np.mean(values), scale=stats.sem(values))
-    assert (found.value, found.low, found.high) == pytest.approx((np.mean(values), low, high))
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((np.mean(values), low, high))
     assert mean_estimate([0.5]).value == 0.5 and math.isnan(mean_estimate([0.5]).low)
     rate = mean_estimate([1.0, 1.0, 0.4], within=(0, 1))
     assert (rate.value, rate.high) == (pytest.approx(0.8), 1) and 0 <= rate.low < 0.4
@@ -41,8 +41,8 @@ def test_a_bootstrap_covers_as_often_as_it_says() -> None:
         def mean(chosen: Any, sample: np.ndarray = sample) -> float:
             return float(sample[list(chosen)].mean())
 
-        found = bootstrap(40, mean, level=0.9, draws=300, seed=trial)
-        covered += found.low <= 1.0 <= found.high
+        estimate = bootstrap(40, mean, level=0.9, draws=300, seed=trial)
+        covered += estimate.low <= 1.0 <= estimate.high
     assert 0.8 < covered / 200 < 0.97  # 0.9 in the limit
 
 
@@ -56,9 +56,9 @@ def test_the_bootstrap_of_a_mean_is_that_of_any_statistic(count: int) -> None:
 
 def test_a_bootstrap_with_what_was_not_reached_keeps_infinity() -> None:
     values = [10.0, math.inf, 20.0]
-    found = bootstrap(3, lambda chosen: sorted(values[index] for index in chosen)[1])
-    assert (found.value, found.high) == (20.0, math.inf)
-    assert shown(found).startswith("20 (10 to not reached")
+    estimate = bootstrap(3, lambda chosen: sorted(values[index] for index in chosen)[1])
+    assert (estimate.value, estimate.high) == (20.0, math.inf)
+    assert shown(estimate).startswith("20 (10 to not reached")
 
 
 def test_a_rate_is_reached_where_the_mean_curve_crosses_it() -> None:
@@ -117,21 +117,21 @@ def test_a_rate_of_one_seed_has_the_interval_of_its_tasks() -> None:
     assert (band.y[0], band.y[-1]) == (high, low) and len(band.x) == 2 * len(RATES["sdpo"])
 
 
-def searched(seed: int, found: dict[str, list[int | None]]) -> Record:
+def searched(seed: int, solved_at: dict[str, list[int | None]]) -> Record:
     """Discoveries with a budget of 20: per method, where each task was solved."""
     tasks = [{"id": f"t/{number}", "prompt": "Q", "passed": 1, "total": 100} for number in range(4)]
     arms = {
         f"{method} {task['id']}": [Point("", 0, "u", {"found_at": at, "done": True})]
-        for method, row in found.items()
+        for method, row in solved_at.items()
         for task, at in zip(tasks, row, strict=True)
     }
-    settings = {"kind": "discover", "seed": seed, "tasks": tasks, "methods": list(found), "budget": 20}
+    settings = {"kind": "discover", "seed": seed, "tasks": tasks, "methods": list(solved_at), "budget": 20}
     return Record("discover", settings, "root", arms)
 
 
 def test_discoveries_are_compared_at_equal_shares() -> None:
-    found: dict[str, list[int | None]] = {"sdpo": [2, 4, 6, None], "best_of_k": [6, 18, None, None]}
-    report = make_report([searched(0, found), searched(1, found)], {}).to_json()
+    solved_at: dict[str, list[int | None]] = {"sdpo": [2, 4, 6, None], "best_of_k": [6, 18, None, None]}
+    report = make_report([searched(0, solved_at), searched(1, solved_at)], {}).to_json()
     shares, each = report["tables"]
     best = {row[0]: row for row in shares["rows"]}["best_of_k"]
     assert (best[1]["value"], best[2]["value"], best[3]["value"], best[4]["value"]) == (0.5, 6.0, 18.0, None)

@@ -74,9 +74,9 @@ def test_blame_is_measured_against_the_wrong_tokens() -> None:
 def test_negative_credit_finds_the_wrong_token(tmp_path: Path) -> None:
     """A constant credit would give 0.5 and find nothing; the sign of the credit turned round would give about 0."""
     with Workbench.open(tmp_path / "run") as workbench:
-        found = localise(workbench, "remark", count=8)
-        assert found["programs"] == 8
-        assert found["auroc"] > 0.9 and found["worst_is_wrong"] >= 0.75
+        located = localise(workbench, "remark", count=8)
+        assert located["programs"] == 8
+        assert located["auroc"] > 0.9 and located["worst_is_wrong"] >= 0.75
         with pytest.raises(ConfigError, match="no kind of evidence"):
             localise(workbench, "gossip")
 
@@ -97,8 +97,8 @@ def test_arms_begin_alike_and_none_stays_in_force(workbench: Workbench) -> None:
     arms = [Arm("silent", SDPOConfig(steps=1), "none"), Arm("grpo", SDPOConfig(method="grpo", steps=1), attempts=2)]
     settings = LearnSettings(rounds=1, questions=2, attempts=4, held_out=2, measure_every=0)
     points = {
-        (one.arm, one.round): one
-        for one in workbench.compare_learning(arms, "house-rules@11:remark", settings=settings)
+        (point.arm, point.round): point
+        for point in workbench.compare_learning(arms, "house-rules@11:remark", settings=settings)
     }
     assert workbench.head == "root"
     start, other_start = points["silent", 0], points["grpo", 0]
@@ -107,8 +107,8 @@ def test_arms_begin_alike_and_none_stays_in_force(workbench: Workbench) -> None:
     for attempt in workbench.attempts()[-8:]:
         groups[attempt.group_id] = groups.get(attempt.group_id, 0) + 1
     assert list(groups.values()) == [2, 2, 2, 2]  # the same 8 attempts a round, in groups of 2
-    silent = [one for one in workbench.attempts()[-16:-8] if not one.passed]
-    assert silent and all(one.feedback == "" for one in silent)
+    silent = [attempt for attempt in workbench.attempts()[-16:-8] if not attempt.passed]
+    assert silent and all(attempt.feedback == "" for attempt in silent)
 
 
 def test_every_ablation_has_arms_that_differ(workbench: Workbench) -> None:
@@ -155,7 +155,7 @@ def test_what_was_stopped_goes_on_with_its_own_settings(workbench: Workbench) ->
     stop.set()
     assert list(points) == [] and how_far(workbench.experiments()["half"]) == (0, 2, "rounds")
     resumed = list(workbench.resume("half"))
-    assert resumed[0] == first and [(one.arm, one.round) for one in resumed] == list(
+    assert resumed[0] == first and [(point.arm, point.round) for point in resumed] == list(
         itertools.product(("sdpo", "grpo"), (0, 1))
     )
     assert workbench.experiments()["half"].settings["arms"][0]["config"]["learning_rate"] == 1e-3
@@ -181,7 +181,7 @@ def test_a_killed_comparison_leaves_the_policy_where_it_was(workbench: Workbench
         opened.checkout(led)
     with Workbench.open(tmp_path / "killed") as opened:
         assert opened.head == led
-        assert [(one.arm, one.round) for one in opened.resume("killed")] == list(
+        assert [(point.arm, point.round) for point in opened.resume("killed")] == list(
             itertools.product(("sdpo", "grpo"), (0, 1))
         )
         assert opened.head == led
@@ -201,14 +201,15 @@ def test_a_name_resumes_only_the_same_settings(workbench: Workbench) -> None:
     first = list(journal.run_arm("a", 2, work))
     again = Journal(workbench, "numbers", {"size": 1}, kind="test", seed=0)
     assert list(again.run_arm("a", 2, work)) == first and len(drawn) == 2  # nothing is made again
-    assert [one.data for one in again.run_arm("b", 2, work)] == [one.data for one in first]  # the same random numbers
+    other_arm = list(again.run_arm("b", 2, work))
+    assert [point.data for point in other_arm] == [point.data for point in first]  # the same random numbers
     assert drawn[0] != drawn[1]
     with pytest.raises(ConfigError, match="size 1, not 2"):
         Journal(workbench, "numbers", {"size": 2}, kind="test", seed=0)
 
 
 def _comparable(point: LearnPoint) -> dict[str, Any]:
-    """What must not depend on a kill: all but ids and times."""
+    """Data that must not depend on a kill: all but ids and times."""
     return asdict(point) | {"update_id": None, "seconds_s": None}
 
 
@@ -240,7 +241,7 @@ def test_a_killed_experiment_has_the_points_of_one_that_was_not(tmp_path: Path) 
 def test_a_hard_task_is_searched_by_every_method(workbench: Workbench) -> None:
     workbench.checkout("root")
     screened = list(workbench.hard_tasks(1, stages=(5,), attempts=40, name="screen"))
-    assert all(one.pass_rate.total == 40 for one in screened) and [one.is_hard for one in screened].count(True) == 1
+    assert all(task.pass_rate.total == 40 for task in screened) and [task.is_hard for task in screened].count(True) == 1
     hard = screened[-1]
     assert hard.is_hard and hard.task.prompt.count("then") >= 4
     methods = ("sdpo", "best_of_k", "multi_turn", "multi_turn_feedback")
@@ -248,13 +249,13 @@ def test_a_hard_task_is_searched_by_every_method(workbench: Workbench) -> None:
     ends = {point.method: point for point in points if point.done}
     assert list(ends) == list(methods) and workbench.head == "root"
     for method, end in ends.items():
-        found = [one.passed for one in _made(workbench, f"{method} {hard.task.id}")]
-        assert len(found) == end.generations <= 6 and (end.found_at is None) == (True not in found)
-        assert end.found_at is None or found.index(True) + 1 == end.found_at
+        verdicts = [attempt.passed for attempt in _attempts_of(workbench, f"{method} {hard.task.id}")]
+        assert len(verdicts) == end.generations <= 6 and (end.found_at is None) == (True not in verdicts)
+        assert end.found_at is None or verdicts.index(True) + 1 == end.found_at
     if ends["sdpo"].generations == 6:  # nothing in the first group: the second was drawn after an update
-        first, second = (one.update_id for one in _made(workbench, f"sdpo {hard.task.id}")[2:4])
+        first, second = (attempt.update_id for attempt in _attempts_of(workbench, f"sdpo {hard.task.id}")[2:4])
         assert first == "root" != second
-    turns = _made(workbench, f"multi_turn {hard.task.id}")
+    turns = _attempts_of(workbench, f"multi_turn {hard.task.id}")
     for earlier, later in itertools.pairwise(turns):  # the prompt grows by what was tried
         assert len(later.prompt_ids) > len(earlier.prompt_ids)
         assert earlier.text in workbench.policy.tokenizer.decode(list(later.prompt_ids))
@@ -263,7 +264,7 @@ def test_a_hard_task_is_searched_by_every_method(workbench: Workbench) -> None:
     assert list(workbench.resume("screen")) == screened
     known = workbench.experiments()
     assert how_far(known["searched"]) == (24, 24, "attempts") and how_far(known["screen"]) == (1, 1, "hard tasks")
-    with pytest.raises(ConfigError, match="no way of discovering called 'luck'"):
+    with pytest.raises(ConfigError, match="no discovery method 'luck'"):
         list(workbench.discover(hard, ("luck",)))
 
 
@@ -286,16 +287,16 @@ def test_conversations_go_on_side_by_side_and_after_a_stop(workbench: Workbench)
     assert by_task(resumed) == by_task(straight) and workbench.head == "root"
     assert [point.task_id for point in straight[:2]] == [task.id for task in tasks]
     for task in tasks:
-        for earlier, later in itertools.pairwise(_made(workbench, f"multi_turn {task.id}", "talk again")):
+        for earlier, later in itertools.pairwise(_attempts_of(workbench, f"multi_turn {task.id}", "talk again")):
             read_by_later = workbench.policy.tokenizer.decode(list(later.prompt_ids))
             assert earlier.text in read_by_later and task.prompt in read_by_later
 
 
-def _made(workbench: Workbench, arm: str, search: str = "searched") -> list[Attempt]:
+def _attempts_of(workbench: Workbench, arm: str, search: str = "searched") -> list[Attempt]:
     """The attempts of an arm of the search, in order."""
-    known = {one.id: one for one in workbench.attempts()}
+    known = {attempt.id: attempt for attempt in workbench.attempts()}
     points = read(workbench.events())[search].arms[arm]
-    return [known[one] for point in points for one in point.data["attempts"]]
+    return [known[attempt_id] for point in points for attempt_id in point.data["attempts"]]
 
 
 def test_the_study_of_credit_reads_programs_in_every_way(workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,25 +312,25 @@ def test_the_study_of_credit_reads_programs_in_every_way(workbench: Workbench, m
         assert program.keys() == {"remark", "demonstration", "examples", "own words"}
         assert program["remark"]["raw"]["auroc"] > program["remark"]["grpo"]["auroc"] == 0.5
         assert {"centred", "control", "divergence", "random", "low probability"} <= program["remark"].keys()
-    among = [one["remark"]["raw"]["auroc_choices"] for one in programs]
-    assert all(one is None or one >= 0.5 for one in among) and any(among)  # of two choices the wrong one is blamed
+    among = [program["remark"]["raw"]["auroc_choices"] for program in programs]
+    assert any(among) and all(value is None or value >= 0.5 for value in among)  # the wrong one of two is blamed
     frozen = arms["teacher frozen"]
     assert frozen[0].data == {"programs": [], "learned": True} and frozen[0].update_id == frozen[1].update_id != "root"
     exchanged = arms["causal"][-1].data["exchanged"]
-    assert exchanged and all(-1 <= one["change"] <= 1 for one in exchanged) and workbench.head == "root"
-    assert exchanged[0]["credit"] == min(one["credit"] for one in exchanged)
+    assert exchanged and all(-1 <= token["change"] <= 1 for token in exchanged) and workbench.head == "root"
+    assert exchanged[0]["credit"] == min(token["credit"] for token in exchanged)
 
 
 def test_the_study_of_updates_makes_each_from_one_state(workbench: Workbench) -> None:
     workbench.checkout("root")
     settings = UpdateStudySettings(groups=1, attempts=3, learning_rates=(2e-3,))
     (point,) = workbench.study_update(settings, name="update")
-    assert point.update_id == workbench.head == "root" and [one["loss"] for one in point.data["updates"]] == list(
+    assert point.update_id == workbench.head == "root" and [entry["loss"] for entry in point.data["updates"]] == list(
         LOSSES
     )
-    made = [one for one in point.data["updates"] if "refused" not in one]
-    assert made and all(0.0 <= one["agreement"] <= 1.0 and one["kl_to_before"] > 0.0 for one in made)
-    nodes = [node for node in workbench.timeline() if node.parent_id == "root"][-len(made) :]
+    measured = [entry for entry in point.data["updates"] if "refused" not in entry]
+    assert measured and all(0.0 <= entry["agreement"] <= 1.0 and entry["kl_to_before"] > 0.0 for entry in measured)
+    nodes = [node for node in workbench.timeline() if node.parent_id == "root"][-len(measured) :]
     assert [node.report.side_effects.kl_to_before for node in nodes if node.report] == [
-        one["kl_to_before"] for one in made
+        entry["kl_to_before"] for entry in measured
     ]

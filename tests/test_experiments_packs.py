@@ -54,8 +54,8 @@ def test_the_three_lines_of_the_readme_learn_from_one_s_own_file(
     names: dict = {"Workbench": Workbench}
     exec(compile(lines, "README.md", "exec"), names)
     with names["wb"] as opened:
-        said = capsys.readouterr().out.splitlines()
-        assert len(said) == 2 and all(re.match(r"\d of 2 pass, .*60 were asked for", line) for line in said)
+        printed = capsys.readouterr().out.splitlines()
+        assert len(printed) == 2 and all(re.match(r"\d of 2 pass, .*60 were asked for", line) for line in printed)
         report = opened.timeline()[-1].report
         assert report is not None and report.loss_before > 0  # it learned from the tests' own feedback
         assert {attempt.task_id.partition("/")[0] for attempt in opened.attempts()} == {"mine"}
@@ -71,7 +71,7 @@ def test_a_file_is_learned_and_its_held_out_rows_are_never_trained_on(workbench:
     assert [point.generations for point in points] == [0, 28, 56]
     trained = [attempt.task_id for attempt in workbench.attempts()[before:]]
     assert not held_out & set(trained) and len(set(trained)) == 10  # 14 tasks in all: four of the ten were seen again
-    assert all(trained.count(one) <= 8 for one in trained)
+    assert all(trained.count(task_id) <= 8 for task_id in trained)
     assert [(point.held_out.total, point.held_out.asked) for point in points if point.held_out] == [(2, 60)] * 3
     assert to_json(points[0])["held_out"]["asked"] == 60
     rates = workbench.held_out_rates()["mine"]
@@ -112,14 +112,14 @@ def test_the_feedback_of_any_environment_with_kinds_is_ablated(workbench: Workbe
     points = list(workbench.compare_learning(chosen, mine, settings=replace(SMALL, measure_every=0)))
     assert workbench.head == "root" and [point.arm for point in points] == ["own solution"] * 2 + ["examples"] * 2
     assert points[0].held_out == points[2].held_out  # the same tasks, whatever is said of the others
-    made = {
+    feedback_by_arm = {
         kind: [attempt for attempt in workbench.attempts() if attempt.task_id.startswith(f"mine:{kind}/")]
         for kind in ("none", "examples")
     }
-    assert len(made["none"]) == len(made["examples"]) == 8
-    failed = [attempt for attempt in made["none"] if not attempt.passed]
+    assert len(feedback_by_arm["none"]) == len(feedback_by_arm["examples"]) == 8
+    failed = [attempt for attempt in feedback_by_arm["none"] if not attempt.passed]
     assert failed and not any(attempt.feedback for attempt in failed)
-    assert any("expected" in attempt.feedback for attempt in made["examples"])
+    assert any("expected" in attempt.feedback for attempt in feedback_by_arm["examples"])
     assert workbench.pack == "mine"  # the kind of feedback is no other pack
 
 
@@ -130,14 +130,14 @@ def test_hard_tasks_of_a_file_are_found_and_searched(workbench: Workbench, tmp_p
     hopeless = {**row, "prompt": "Write f(xs): add up.", "answer": {"tests": [impossible]}}
     path = str(own_pack.write(tmp_path / "hard.jsonl", *own_pack.rows(3), hopeless))
     screened = list(workbench.hard_tasks(4, pack=path, attempts=4, name="hard"))
-    assert {one.task.id.partition("/")[0] for one in screened} == {"hard"} and len(screened) == 4
-    hard = [one for one in screened if one.is_hard]
-    assert hopeless["prompt"] in [one.task.prompt for one in hard] and len(hard) < 4
-    found = len(hard)
-    assert how_far(workbench.experiments()["hard"]) == (found, found, "hard tasks")  # there are no more: finished
+    assert {task.task.id.partition("/")[0] for task in screened} == {"hard"} and len(screened) == 4
+    hard = [task for task in screened if task.is_hard]
+    assert hopeless["prompt"] in [task.task.prompt for task in hard] and len(hard) < 4
+    count = len(hard)
+    assert how_far(workbench.experiments()["hard"]) == (count, count, "hard tasks")  # there are no more: finished
     assert list(workbench.resume("hard")) == screened
-    (one,) = [one for one in hard if one.task.prompt == hopeless["prompt"]]
-    points = list(workbench.discover(one, ("sdpo", "best_of_k"), budget=4, group=2))
+    (hardest,) = [hardest for hardest in hard if hardest.task.prompt == hopeless["prompt"]]
+    points = list(workbench.discover(hardest, ("sdpo", "best_of_k"), budget=4, group=2))
     assert [(point.method, point.found_at) for point in points if point.done] == [("sdpo", None), ("best_of_k", None)]
 
 
@@ -163,27 +163,27 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_sampled(workbench
     missing = [replace(exact(n, "lost"), environment="model", answer={"model": str(tmp_path / "no")}) for n in range(4)]
     plain = TaskPack("plain", [exact(n) for n in range(5)])
     lone, lost = TaskPack("lone", [exact(0, "lone")]), TaskPack("lost", missing)
-    asked = TaskPack("asked", [person(n) for n in range(5)])
+    by_hand = TaskPack("asked", [person(n) for n in range(5)])
     silent = [Arm("a", ONE_STEP, "none")]
     refused = [
-        (lambda: workbench.learn(lone, settings=SMALL), TaskError, "'lone' holds no task out"),
-        (lambda: workbench.learn(asked, settings=SMALL), TaskError, "'asked/.' is judged by a person"),
+        (lambda: workbench.learn(lone, settings=SMALL), TaskError, "'lone' has no held-out tasks"),
+        (lambda: workbench.learn(by_hand, settings=SMALL), TaskError, "'asked/.' is judged by a person"),
         (lambda: workbench.learn(lost, settings=SMALL), PolicyError, "The judge cannot be loaded"),
         (lambda: workbench.learn("nonsense"), TaskError, "There is no pack 'nonsense'"),
         (lambda: workbench.compare_learning(silent, plain), TaskError, "'exact' has no kinds"),
-        (lambda: workbench.hard_tasks(1, pack=asked), TaskError, "judged by a person"),
+        (lambda: workbench.hard_tasks(1, pack=by_hand), TaskError, "judged by a person"),
         (lambda: workbench.hard_tasks(1, pack=plain, feedback="remark"), TaskError, "'exact' has no kinds"),
         (lambda: workbench.discover([person(1)]), TaskError, "judged by a person"),
         (lambda: workbench.discover(missing), PolicyError, "The judge cannot be loaded"),
         (lambda: workbench.study_update(pack=lost), PolicyError, "The judge cannot be loaded"),
-        (lambda: workbench.study_credit(CreditStudySettings(), pack="plain"), TaskError, "the wrong tokens are known"),
+        (lambda: workbench.study_credit(CreditStudySettings(), pack="plain"), TaskError, "wrong tokens are known"),
     ]  # fmt: skip
     sampled, known = len(workbench.attempts()), set(workbench.experiments())
     for ask, kind, says in refused:
         with pytest.raises(kind, match=says) as caught:
             list(ask())
         assert "\n" not in str(caught.value)
-    for pack in (lone, asked, lost):
+    for pack in (lone, by_hand, lost):
         with pytest.raises((TaskError, PolicyError)):
             workbench.held_out(pack)
     assert len(workbench.attempts()) == sampled and set(workbench.experiments()) == known

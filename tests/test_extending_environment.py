@@ -32,7 +32,7 @@ def blocks(section: str) -> str:
 
 @pytest.fixture(scope="module")
 def printed() -> Iterator[list[str]]:
-    """What the examples print; what they register is forgotten afterwards."""
+    """Output of the examples; whatever they register is forgotten afterwards."""
     lines: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plugins, "_REGISTRIES", [])
@@ -51,11 +51,11 @@ def test_they_print_what_their_environments_say(printed: list[str]) -> None:
 
 @pytest.mark.usefixtures("printed")
 def test_the_kinds_of_feedback_are_chosen_by_the_task() -> None:
-    said = {
+    feedback = {
         kind: judge(Task("mine/one", "Q", "word-count", {"words": [2, 4], "feedback": kind}), "a b c d e").feedback
         for kind in ("direction", "count", "direction+count", "none")
     }
-    assert said == {
+    assert feedback == {
         "direction": "Write less.",
         "count": "These are 5 words.",
         "direction+count": "Write less.\nThese are 5 words.",
@@ -77,8 +77,8 @@ def test_a_file_of_the_new_environment_is_learned_from(tmp_path: Path) -> None:
     with Workbench.open(tmp_path / "run") as workbench:
         points = list(workbench.learn(str(path), settings=settings, config=SDPOConfig(steps=1)))
         assert [point.held_out.asked for point in points if point.held_out] == [5, 5]
-        made = list(workbench.learn("take", settings=settings, config=SDPOConfig(steps=1)))
-        assert [point.held_out.total for point in made if point.held_out] == [5, 5]
+        points = list(workbench.learn("take", settings=settings, config=SDPOConfig(steps=1)))
+        assert [point.held_out.total for point in points if point.held_out] == [5, 5]
         assert workbench.pack == "take" and set(workbench.held_out_rates()) == {"words", "take"}
 
 

@@ -56,8 +56,8 @@ def test_the_teacher_of_the_document_scores_as_its_formula_says(tmp_path: Path) 
     assert np.abs(live - average).max() > 1e-3  # the update has parted them
     mixed = (live + average) / 2
     mixed -= np.log(np.exp(mixed).sum(-1, keepdims=True))
-    own = mixed[np.arange(len(mixed)), shown["ids"]]
-    np.testing.assert_allclose(shown["scored"], own, rtol=0, atol=2e-5)
+    sampled = mixed[np.arange(len(mixed)), shown["ids"]]
+    np.testing.assert_allclose(shown["scored"], sampled, rtol=0, atol=2e-5)
     np.testing.assert_allclose(shown["entropy"], -(np.exp(mixed) * mixed).sum(-1), rtol=0, atol=2e-5)
     assert shown["rows"]["steadied"].startswith("Half the policy as it is now")
     assert min(shown["lift"]) == 2 and "does not know the teacher 'steadied'" in shown["refusal"]

@@ -1,4 +1,4 @@
-"""What the documents say of the code, made from the code: the diagram of imports and the table of actions.
+"""Parts of the documents that are made from the code: the diagram of imports and the table of actions.
 
 `make docs` writes both anew; without it these tests fail where a document is no longer true.
 """
@@ -26,7 +26,7 @@ FILES = {"app", "launch", "workbench", "__main__", "plugins", "probe", "statisti
 
 def imports() -> dict[str, set[str]]:
     """Part -> the parts that its modules import, as the code has it."""
-    found: dict[str, set[str]] = {part: set() for part in EDGES if part != "__init__"}
+    imported: dict[str, set[str]] = {part: set() for part in EDGES if part != "__init__"}
     for path in source_files():
         module, is_package = module_name(path), path.name == "__init__.py"
         part = part_of(module)
@@ -34,9 +34,9 @@ def imports() -> dict[str, set[str]]:
             continue  # it only hands out `Workbench` on first use
         for name in imported_modules(path.read_text(encoding="utf-8"), module, is_package=is_package):
             target = part_of(name)
-            if name.partition(".")[0] == "workbench" and target != part and target in found:
-                found[part].add(target)
-    return found
+            if name.partition(".")[0] == "workbench" and target != part and target in imported:
+                imported[part].add(target)
+    return imported
 
 
 def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
@@ -107,11 +107,11 @@ def test_what_is_made_from_the_code_is_up_to_date(document: str, name: str, make
     begin, end = f"<!-- {name}: made from the code by `make docs` -->\n\n", f"\n\n<!-- /{name} -->"
     block = re.search(f"{re.escape(begin)}(.*?){re.escape(end)}", text, re.DOTALL)
     assert block is not None, f"docs/{document} has no place for {name}"
-    made = make()
+    generated = make()
     if os.environ.get("UPDATE_DOCS"):
-        path.write_text(text[: block.start(1)] + made + text[block.end(1) :], encoding="utf-8")
+        path.write_text(text[: block.start(1)] + generated + text[block.end(1) :], encoding="utf-8")
         return
-    assert block[1] == made, f"docs/{document} is no longer true; run `make docs`"
+    assert block[1] == generated, f"docs/{document} is no longer true; run `make docs`"
 
 
 def test_the_imports_have_no_circle() -> None:

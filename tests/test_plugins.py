@@ -62,12 +62,12 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugins, "_REGISTRIES", [])
     for name in ("_ENVIRONMENTS", "_PACKS"):
         old = getattr(registry, name)
-        made = Registry(old.kind, old.group, old._accept, old._built_in.values())
-        monkeypatch.setattr(registry, name, made)
+        fresh_registry = Registry(old.kind, old.group, old._accept, old._built_in.values())
+        monkeypatch.setattr(registry, name, fresh_registry)
 
 
 def distribution(folder: Path, name: str, group: str, **points: str) -> None:
-    """What an installation leaves behind of a package: its name and its entry points."""
+    """Install the metadata of a package: its name and its entry points."""
     info = folder / f"{name}-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
@@ -78,11 +78,11 @@ def distribution(folder: Path, name: str, group: str, **points: str) -> None:
 @pytest.mark.usefixtures("fresh")
 def test_an_environment_of_one_s_own_judges_once_it_is_registered() -> None:
     task = Task("mine/one", "Shout.", "loud")
-    with pytest.raises(TaskError, match="no way of judging called 'loud'"):
+    with pytest.raises(TaskError, match="no environment named 'loud'"):
         judge(task, "HEY")
     assert register_environment(Loud) is Loud  # so that it can stand above a class
     assert judge(task, "HEY").passed and judge(task, "hey").feedback == "Speak up."
-    assert [one.name for one in known_environments()][-1] == "loud"
+    assert [environment.name for environment in known_environments()][-1] == "loud"
     with pytest.raises(PluginError, match="already an environment named 'loud'"):
         register_environment(Loud())
     register_environment(Loud(), replace=True)
@@ -131,7 +131,7 @@ class ByHand(Shouts):
     ("pack", "says"),
     [
         (NoTasks(), "something other than a list of tasks"),
-        (OtherName(), "it must be shouts/NAME"),
+        (OtherName(), "ids must be shouts/NAME"),
         (Raises(), r"failed \(ConnectionError: nobody answers\)"),
         (NoAnswer(), "Judging by 'exact' needs text"),
         (ByHand(), "judged by a person"),
@@ -151,7 +151,7 @@ def broken(verdict: object) -> Environment:
 @pytest.mark.parametrize(
     ("environment", "says"),
     [
-        (broken(None), "gave no judgement of an attempt at 'p/t'"),
+        (broken(None), "returned no valid judgement for an attempt at 'p/t'"),
         (broken(Judgement(7.0, True, "")), "its reward is 7.0, and must be from 0 to 1"),
         (broken(Judgement(0.0, False, None)), "its feedback is not text"),  # type: ignore[arg-type]
         (broken(Judgement(0.0, False, "", {"a": object()})), "not JSON serializable"),
@@ -191,7 +191,7 @@ def test_a_check_that_fails_says_what_the_answer_needs() -> None:
         (type("Spaced", (Loud,), {"name": "a b"}), "its name is 'a b'"),
         (type("Silent", (Environment,), {"name": "silent"}), "no method verdict"),
         (type("Short", (Loud,), {"verdict": lambda self, text: None}), r"cannot be called as verdict\(task, text, res"),
-        (type("Asking", (Loud,), {"__init__": lambda self, model: None}), r"Asking\(\) cannot be made"),
+        (type("Asking", (Loud,), {"__init__": lambda self, model: None}), r"Asking\(\) cannot be created"),
     ],
 )
 def test_what_is_no_environment_is_refused(given: object, says: str) -> None:
@@ -273,28 +273,28 @@ def test_a_broken_plugin_is_one_sentence_and_the_rest_works(broken_plugins: Path
         "print(json.dumps([reward, [[p.group, p.name, p.package, p.sentence] for p in plugins.problems()]]))\n"
     )
     done = run(broken_plugins, "-c", code, cwd=tmp_path)
-    reward, found = json.loads(done.stdout)
+    reward, problems = json.loads(done.stdout)
     assert reward == 1.0
-    assert {(group, name, package) for group, name, package, _ in found} == {
+    assert {(group, name, package) for group, name, package, _ in problems} == {
         *((GROUP, name, "strange") for name in BROKEN),
         ("sdpo_workbench.packs", "sums", "packs"),
     }
-    for _, name, package, sentence in found:
+    for _, name, package, sentence in problems:
         assert f"plugin {name!r} of {package} was left out" in sentence and "\n" not in sentence
         assert name == "sums" or BROKEN[name][1] in sentence
-    assert sorted(done.stderr.splitlines()) == sorted(sentence for *_, sentence in found)
+    assert sorted(done.stderr.splitlines()) == sorted(sentence for *_, sentence in problems)
 
 
 def test_the_command_line_says_it_and_goes_on(broken_plugins: Path, tmp_path: Path) -> None:
     rows = [{"prompt": "Q", "environment": name, "answer": {"text": "A"}} for name in ("good", "exact")]
     (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
     done = run(broken_plugins, "-m", "workbench", "tasks", "mine.jsonl", "--json", cwd=tmp_path)
-    assert done.returncode == 0 and [one["environment"] for one in json.loads(done.stdout)["tasks"]] == [
+    assert done.returncode == 0 and [task["environment"] for task in json.loads(done.stdout)["tasks"]] == [
         "good",
         "exact",
     ]
-    said = done.stderr.splitlines()
-    assert len(said) == len(BROKEN) + 1 and all("was left out" in line for line in said)
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(BROKEN) + 1 and all("was left out" in line for line in lines)
 
 
 def test_nothing_is_loaded_on_import(broken_plugins: Path, tmp_path: Path) -> None:

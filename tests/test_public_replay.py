@@ -176,12 +176,12 @@ def test_no_code_is_run_and_no_file_is_taken(page: Page, app: App, right: dict[s
 
 def test_the_runs_beside_it_are_not_there(page: Page) -> None:
     assert [one["name"] for one in page.ask("runs")] == ["shown"]
-    with pytest.raises(Refused, match="shows one run alone"):
+    with pytest.raises(Refused, match="shows one run only"):
         page.ask("compare_runs", other=BESIDE)
     for name in (BESIDE, "another"):
         with pytest.raises(Refused, match="This is a replay of one run"):
             page.result("call/v2/open_run", {"name": name})
-    with pytest.raises(Refused, match="hands out no archives"):
+    with pytest.raises(Refused, match="offers no archives"):
         page.ask("export_run")
 
 
@@ -192,6 +192,6 @@ def test_a_replay_of_one_s_own_still_has_its_neighbours(runs: Path, tmp_path: Pa
         assert own.export_run(tmp_path / "own.zip").stat().st_size > 0
     with Workbench.replay(runs / "shown", public=True) as public:
         assert [one.name for one in public.runs()] == ["shown"] and public.runs_beside() == []
-        with pytest.raises(RunError, match="hands out no archives"):
+        with pytest.raises(RunError, match="offers no archives"):
             public.export_run(tmp_path / "other.zip")
     assert not (tmp_path / "other.zip").exists()

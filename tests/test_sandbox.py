@@ -165,10 +165,10 @@ UNREADABLE = [
 
 
 def test_what_a_call_says_is_parsed_strictly() -> None:
-    said = "\n".join(UNREADABLE)
-    value, error, _ = read_call({"call": 0, "said": said, "ended": 0}, DEFAULT_LIMITS)
+    output = "\n".join(UNREADABLE)
+    value, error, _ = read_call({"call": 0, "said": output, "ended": 0}, DEFAULT_LIMITS)
     assert value is None and error is not None and error.type == "ExitedEarly"
-    again = said + '\n{"value": 1}\n{"value": 2}'
+    again = output + '\n{"value": 1}\n{"value": 2}'
     assert read_call({"call": 0, "said": again, "ended": 0}, DEFAULT_LIMITS) == (1, None, "")
 
 

@@ -140,9 +140,9 @@ def test_no_processes_threads_signals_or_sockets(tier: Tier) -> None:
     with listener:
         calls = [{"function": name, "args": []} for name in names]
         result = run_in_tier(tier, code, calls, limits=DEFAULT_LIMITS)
-    found = {name: error.type for name, error in zip(names, result.errors, strict=True) if error is not None}
+    errors = {name: error.type for name, error in zip(names, result.errors, strict=True) if error is not None}
     refused = dict.fromkeys(names, "PermissionError")
-    assert found == {**refused, "thread": "RuntimeError", "own_namespace": "AssertionError"}
+    assert errors == {**refused, "thread": "RuntimeError", "own_namespace": "AssertionError"}
 
 
 def descendants() -> set[tuple[int, int]]:
@@ -159,13 +159,13 @@ def descendants() -> set[tuple[int, int]]:
 
 
 def alive(processes: set[tuple[int, int]]) -> set[int]:
-    found = set()
+    running = set()
     for pid, started in processes:
         with suppress(OSError):
             after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             if int(after_name[19]) == started and after_name[0] != "Z":  # a zombie only waits for its adopter
-                found.add(pid)
-    return found
+                running.add(pid)
+    return running
 
 
 def test_nothing_outlives_the_run(tier: Tier) -> None:

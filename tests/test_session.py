@@ -82,7 +82,7 @@ def test_a_whole_round_is_on_disk_when_it_is_returned(shared: Workbench) -> None
     report = shared.update(attempts)
     with Run.open(shared.run.path, read_only=True) as witness:  # as another process would
         state = witness.state()
-        assert [state.attempts[one.id] for one in attempts] == attempts
+        assert [state.attempts[attempt.id] for attempt in attempts] == attempts
         assert state.tasks[task.id] == task
         assert state.reports[report.update_id] == report
         assert witness.head == report.update_id == shared.head
@@ -92,14 +92,14 @@ def test_a_whole_round_is_on_disk_when_it_is_returned(shared: Workbench) -> None
 
 def test_an_update_does_what_it_reports(shared: Workbench) -> None:
     attempts = shared.attempt(failing(shared), 4, sampling=SHORT)
-    before = {one.id: shared.credit(one).contexts["student"] for one in attempts}
+    before = {attempt.id: shared.credit(attempt).contexts["student"] for attempt in attempts}
     report = shared.update(attempts, SDPOConfig(learning_rate=1e-3))
     assert report.loss < report.loss_before
-    assert report.predicted.keys() == report.realised.keys() == {one.id for one in attempts}
-    for one in attempts:
-        after = shared.credit(one).contexts["student"]
-        realised = [new - old for new, old in zip(after, before[one.id], strict=True)]
-        assert report.realised[one.id] == pytest.approx(realised, abs=1e-3)
+    assert report.predicted.keys() == report.realised.keys() == {attempt.id for attempt in attempts}
+    for attempt in attempts:
+        after = shared.credit(attempt).contexts["student"]
+        realised = [new - old for new, old in zip(after, before[attempt.id], strict=True)]
+        assert report.realised[attempt.id] == pytest.approx(realised, abs=1e-3)
     assert 0 <= report.agreement <= 1 and report.side_effects.kl_to_before > 0
     assert [entry.reason for entry in report.ledger] == ["feedback"] * 4
 
@@ -203,7 +203,7 @@ def test_tasks_that_cannot_be_judged_are_refused(shared: Workbench) -> None:
     before = len(shared.events())
     for prompt, environment, says in (
         (" \n", "person", "empty"),
-        ("Q", "oracle", "no way of judging"),
+        ("Q", "oracle", "no environment named 'oracle'"),
         ("Q", "exact", "needs text"),
         ("Write a poem.", "house-rules", "starts with"),
     ):
@@ -272,7 +272,7 @@ def test_grpo_learns_from_rewards_alone(shared: Workbench) -> None:
     shared.give_feedback(attempts[1], reward=1.0)
     report = shared.update(attempts, SDPOConfig(method="grpo"))
     assert report.method == "grpo"
-    pushes = {one: {round(push, 4) for push in values} for one, values in report.predicted.items()}
+    pushes = {attempt_id: {round(push, 4) for push in values} for attempt_id, values in report.predicted.items()}
     assert all(push >= 0 for push in pushes[attempts[1].id])
     assert all(push <= 0 for index in (0, 2) for push in pushes[attempts[index].id])
 
@@ -300,7 +300,10 @@ def test_a_selected_span_is_all_that_counts(shared: Workbench) -> None:
     spans = {first.id: (1, 3), second.id: [(0, 1), (2, 4)], third.id: []}
     assert shared.ledger(attempts, spans=spans)[2].reason == "none of its tokens is selected"
     report = shared.update(attempts, SDPOConfig(steps=1), spans=spans)
-    pushed = {one: [place for place, push in enumerate(values) if push] for one, values in report.predicted.items()}
+    pushed = {
+        attempt_id: [place for place, push in enumerate(values) if push]
+        for attempt_id, values in report.predicted.items()
+    }
     assert pushed == {first.id: [1, 2], second.id: [0, 2, 3]}
     assert len(report.realised[first.id]) == len(first.token_ids)
     shared.undo()
@@ -367,7 +370,9 @@ def test_a_failing_update_leaves_everything_as_before(
 def test_stopping_keeps_what_is_written(shared: Workbench) -> None:
     stop = threading.Event()
     attempts = shared.attempt(failing(shared), 2, on_token=lambda index, text: stop.set(), stop=stop)
-    assert [len(one.token_ids) for one in attempts] == [1, 1] and not any(one.finished for one in attempts)
+    assert [len(attempt.token_ids) for attempt in attempts] == [1, 1] and not any(
+        attempt.finished for attempt in attempts
+    )
 
 
 def test_held_out_repeats_itself_and_leaves_the_policy_alone(shared: Workbench) -> None:
@@ -396,10 +401,10 @@ def test_the_house_in_use_is_that_of_the_newest_attempt(shared: Workbench) -> No
 def test_what_if_shows_other_credit_and_records_nothing(shared: Workbench) -> None:
     attempt = shared.attempt(failing(shared), 1, sampling=SHORT)[0]
     before, events = copied(shared), len(shared.events())
-    plain, told = shared.what_if(attempt), shared.what_if(attempt, feedback="sort descending.")
+    plain, informed = shared.what_if(attempt), shared.what_if(attempt, feedback="sort descending.")
     # Scored beside prompts of other lengths: the same up to the order of summation.
-    assert plain.contexts["student"] == pytest.approx(told.contexts["student"], abs=1e-5)
-    assert plain.contexts["teacher"] != told.contexts["teacher"]
+    assert plain.contexts["student"] == pytest.approx(informed.contexts["student"], abs=1e-5)
+    assert plain.contexts["teacher"] != informed.contexts["teacher"]
     assert equal(copied(shared), before) and len(shared.events()) == events
 
 
@@ -490,8 +495,8 @@ def test_where_credit_lands_is_measured_on_programs_with_one_wrong_stage(tmp_pat
     assert wrong_tokens([1, 3], [1, 2, 3]) == [False, True]
     with Workbench.open(tmp_path / "run") as workbench:
         before = copied(workbench)
-        found = localise(workbench, "remark", count=2)
-        assert found["programs"] == 2 and 0 <= found["auroc"] <= 1
+        located = localise(workbench, "remark", count=2)
+        assert located["programs"] == 2 and 0 <= located["auroc"] <= 1
         assert {name for name in before if not torch.equal(before[name], copied(workbench)[name])} <= {RANDOM}
         with pytest.raises(ConfigError, match="no kind of evidence"):
             localise(workbench, "rumour")

@@ -30,7 +30,7 @@ def workbench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
 def group(workbench: Workbench) -> list[Attempt]:
     workbench.add_task(prompt="Write f(xs): reverse, then take 2.", environment="python", answer=NEVER, name="other")
     attempts = workbench.attempt(task(workbench), 3, sampling=FEW)
-    return [workbench.give_feedback(one, f"remark {place}.") for place, one in enumerate(attempts)]
+    return [workbench.give_feedback(attempt, f"remark {place}.") for place, attempt in enumerate(attempts)]
 
 
 def task(workbench: Workbench) -> Task:
@@ -39,35 +39,35 @@ def task(workbench: Workbench) -> Task:
 
 
 def test_every_estimator_is_a_row_of_one_stored_credit(workbench: Workbench, group: list[Attempt]) -> None:
-    found = workbench.compare(group[0])
-    assert [row.name for row in found.rows] == list(VIEWS) and found.absent == {}
+    comparison = workbench.compare(group[0])
+    assert [row.name for row in comparison.rows] == list(VIEWS) and comparison.absent == {}
     stored = workbench.credits(group[0])[-1].credit
-    assert found.rows[0].values == stored.view("raw") and found.token_ids == group[0].token_ids
+    assert comparison.rows[0].values == stored.view("raw") and comparison.token_ids == group[0].token_ids
 
 
 def test_feedbacks_are_what_the_attempt_got_and_its_controls(workbench: Workbench, group: list[Attempt]) -> None:
     before = len(workbench.events())
-    found = workbench.compare(group[0], "feedbacks", feedback=" largest first ")
-    rows = {row.name: row for row in found.rows}
+    comparison = workbench.compare(group[0], "feedbacks", feedback=" largest first ")
+    rows = {row.name: row for row in comparison.rows}
     assert list(rows) == ["given", "typed", "none", "irrelevant", "wrong"]
     assert [rows[name].how for name in ("given", "typed", "irrelevant", "wrong")] == [
         *("remark 0.", "largest first", IRRELEVANT, "remark 1.")
     ]
     assert rows["given"].values == workbench.what_if(group[0], feedback="remark 0.").view("raw")
     assert rows["none"].values == workbench.what_if(group[0]).view("raw")
-    assert len({row.values for row in found.rows}) == 5
-    assert found.absent == {"demonstration": "no other attempt of its group passed, and none was typed"}
+    assert len({row.values for row in comparison.rows}) == 5
+    assert comparison.absent == {"demonstration": "no other attempt of its group passed, and none was typed"}
     shown = workbench.compare(group[0], "feedbacks", demonstration="def f(xs):\n    return xs")
     assert "demonstration" in [row.name for row in shown.rows] and "typed" not in [row.name for row in shown.rows]
     assert len(workbench.events()) == before
 
 
 def test_an_attempt_without_words_has_controls_but_nothing_given(workbench: Workbench) -> None:
-    own = workbench.add_task(prompt="Write f(xs): sort, then take 3.", environment="person", name="silent")
-    (attempt,) = workbench.attempt(own, 1, sampling=FEW)
-    found = workbench.compare(attempt, "feedbacks")
-    assert found.absent.keys() >= {"given", "wrong", "demonstration"}
-    assert [row.name for row in found.rows] == ["none", "irrelevant"]
+    silent_task = workbench.add_task(prompt="Write f(xs): sort, then take 3.", environment="person", name="silent")
+    (attempt,) = workbench.attempt(silent_task, 1, sampling=FEW)
+    comparison = workbench.compare(attempt, "feedbacks")
+    assert comparison.absent.keys() >= {"given", "wrong", "demonstration"}
+    assert [row.name for row in comparison.rows] == ["none", "irrelevant"]
 
 
 def test_teachers_agree_before_any_update_and_part_after_it(workbench: Workbench, group: list[Attempt]) -> None:
@@ -100,21 +100,21 @@ def test_two_runs_are_read_from_their_logs_while_one_is_open(workbench: Workbenc
         attempts = [other.give_feedback(attempt, "largest first") for attempt in attempts]
         report = other.update(attempts, SDPOConfig(learning_rate=0.001))
         after = other.held_out(count=5)
-        found = compare_runs(workbench.run.path, other.run.path)
-        assert [(run.name, run.updates) for run in found.runs] == [("run", 0), ("other", 1)]
-        curve = found.runs[1].curve
+        comparison = compare_runs(workbench.run.path, other.run.path)
+        assert [(run.name, run.updates) for run in comparison.runs] == [("run", 0), ("other", 1)]
+        curve = comparison.runs[1].curve
         assert [(p.updates, p.update_id, p.measured.total) for p in curve] == [(0, "root", 4), (1, report.update_id, 5)]
-        assert curve[1].measured == after and found.runs[0].curve == ()
-        assert [(shared.task_id, shared.prompt, [rate.total for rate in shared.rates]) for shared in found.tasks] == [
-            (one.id, one.prompt, [3, 2])
-        ]
-        assert found.settings["config.seed"] == (0, 7)
-        assert not any(name.startswith("update.") for name in found.settings)  # one of them made none yet
-        assert "config.model" not in found.settings  # the same in both
-        assert "run, 0 updates: its held-out pass rate was not measured." in found.summary()
-        assert found.payload()["runs"][1]["curve"][1]["passed"] == after.passed
+        assert curve[1].measured == after and comparison.runs[0].curve == ()
+        assert [
+            (shared.task_id, shared.prompt, [rate.total for rate in shared.rates]) for shared in comparison.tasks
+        ] == [(one.id, one.prompt, [3, 2])]
+        assert comparison.settings["config.seed"] == (0, 7)
+        assert not any(name.startswith("update.") for name in comparison.settings)  # one of them made none yet
+        assert "config.model" not in comparison.settings  # the same in both
+        assert "run, 0 updates: its held-out pass rate was not measured." in comparison.summary()
+        assert comparison.payload()["runs"][1]["curve"][1]["passed"] == after.passed
         assert workbench.runs_beside() == [] and other.runs_beside() == []
-        assert found.runs[0].pack is None and found.runs[1].pack == other.pack == "house-rules@3"
+        assert comparison.runs[0].pack is None and comparison.runs[1].pack == other.pack == "house-rules@3"
         other.update(attempts, SDPOConfig(learning_rate=0.002))
         again = compare_runs(other.run.path, copied(other.run.path, tmp_path / "copy", attempts))
         assert again.settings == {"update.learning_rate": (0.002, 0.003)}
@@ -137,14 +137,17 @@ def test_rates_of_two_houses_are_never_one_curve(tmp_path: Path) -> None:
     with Workbench.open(tmp_path / "run") as run, Workbench.open(tmp_path / "other") as other:
         run.held_out("house-rules@3", count=2)
         other.held_out("house-rules@4", count=3)
-        found = compare_runs(run.run.path, other.run.path)
-        assert [facts.pack for facts in found.runs] == ["house-rules@3", "house-rules@4"]
-        assert "The tasks are of house-rules@3 and house-rules@4, so these rates do not compare." in found.summary()
+        comparison = compare_runs(run.run.path, other.run.path)
+        assert [facts.pack for facts in comparison.runs] == ["house-rules@3", "house-rules@4"]
+        assert (
+            "The tasks are from house-rules@3 and house-rules@4, so these rates are not comparable."
+            in comparison.summary()
+        )
         run.held_out("house-rules@4", count=3)
         run.held_out("house-rules@5", count=2)
-        found = compare_runs(run.run.path, other.run.path)
-        assert [facts.pack for facts in found.runs] == ["house-rules@4"] * 2  # the house that both know
-        assert [[point.measured.total for point in facts.curve] for facts in found.runs] == [[3], [3]]
+        comparison = compare_runs(run.run.path, other.run.path)
+        assert [facts.pack for facts in comparison.runs] == ["house-rules@4"] * 2  # the house that both know
+        assert [[point.measured.total for point in facts.curve] for facts in comparison.runs] == [[3], [3]]
         node = run.compare_nodes("root", "root").first  # in the house that is worked in, not in that measured last
         assert run.pack == "house-rules@3" and node.held_out is not None and node.held_out.total == 2
 

@@ -28,7 +28,7 @@ def bound(owner: type) -> dict[str, Callable[..., Any]]:
 
 
 def written(name: str) -> list[str]:
-    """Where the package has a function or a method of this name."""
+    """Places where the package has a function or a method of this name."""
     return [
         path.name
         for path in sorted(FOLDER.glob("*.py"))

@@ -35,7 +35,7 @@ def sampled(workbench: Workbench, name: str, n: int = 2) -> list[Attempt]:
     prompt = f"Write f(xs): sort, then take {len(name)}."
     task = workbench.add_task(prompt=prompt, environment="python", answer=IMPOSSIBLE, name=name)
     group = workbench.attempt(task, n, sampling=FEW)
-    return [workbench.give_feedback(one, f"remark {place} on {name}.") for place, one in enumerate(group)]
+    return [workbench.give_feedback(attempt, f"remark {place} on {name}.") for place, attempt in enumerate(group)]
 
 
 def read(workbench: Workbench, ids: tuple[int, ...]) -> str:
@@ -105,7 +105,7 @@ def test_what_this_run_cannot_show_is_absent_with_its_reason(tmp_path: Path) -> 
 def test_the_advantage_is_the_groups(shared: Workbench) -> None:
     group = sampled(shared, "rewarded", 4)
     shared.give_feedback(group[2], reward=1.0)
-    credits = [shared.credit(one) for one in group]
+    credits = [shared.credit(attempt) for attempt in group]
     assert [credit.advantage for credit in credits] == [-0.25, -0.25, 0.75, -0.25]
     assert credits[2].view("grpo") == (0.75,) * len(group[2].token_ids)
 
@@ -143,7 +143,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
         workbench.update(group, SDPOConfig(teacher="ema", steps=1))
         for teacher in ("ema", "live"):
             workbench.credit(group[1], SDPOConfig(teacher=teacher))  # type: ignore[arg-type]
-        return path, [one.id for one in group]
+        return path, [attempt.id for attempt in group]
 
 
 def test_stored_credit_is_what_float64_gives(
@@ -158,8 +158,8 @@ def test_stored_credit_is_what_float64_gives(
     assert set(CONTEXTS) | {"kl", "jsd", "top", "tail"} <= summary["differences"].keys()
     assert 0 < summary["largest"] < summary["bound"] / 4
     assert main(["credit", "--check", "--run", str(path), "--attempt", second]) == 0
-    said = capsys.readouterr().out
-    assert "2 stored credits against float64" in said and "within the bound of 0.0001 (float32)" in said
+    printed = capsys.readouterr().out
+    assert "2 stored credits against float64" in printed and "within the bound of 0.0001 (float32)" in printed
 
 
 @pytest.mark.parametrize("what", ["context", "prompt", "state"])
@@ -181,7 +181,10 @@ def test_a_credit_that_is_not_true_is_found(tmp_path: Path, capsys: pytest.Captu
         assert first.ok and not second.ok
     assert main(["credit", "--check", "--run", str(tmp_path / "run")]) == 1
     sentence = capsys.readouterr().err
-    assert sentence.startswith("1 of 2 stored credits are not what float64 gives: ") and sentence.count("\n") == 1
+    assert (
+        sentence.startswith("1 of 2 stored credits differ from the float64 recomputation: ")
+        and sentence.count("\n") == 1
+    )
 
 
 def test_nothing_to_check_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,8 +199,8 @@ def test_material_is_chosen_from_the_nearest() -> None:
         return Attempt(name, "p/t", group, "root", (), (), "", (), True, 1.0, 0.0, False, feedback)
 
     run = [attempt("a", "g"), attempt("b", "h", "of b"), attempt("c", "h", " mine "), attempt("d", "h", "of d")]
-    assert [one.id for one in teacher_context.nearest_first(run[2], run)] == ["d", "b", "a"]
-    assert [one.id for one in teacher_context.nearest_first(run[0], run)] == ["d", "c", "b"]
+    assert [attempt.id for attempt in teacher_context.nearest_first(run[2], run)] == ["d", "b", "a"]
+    assert [attempt.id for attempt in teacher_context.nearest_first(run[0], run)] == ["d", "c", "b"]
     shown = TeacherContext("mine", "a demonstration")
     assert teacher_context.with_wrong_feedback(shown, run[2:]) == TeacherContext("of d", "a demonstration")
     with pytest.raises(teacher_context.NothingToShow):

@@ -1,4 +1,4 @@
-"""What a person can say of an attempt beside words: whose they are, another attempt as demonstration, templates."""
+"""Feedback on an attempt besides its text: its source, another attempt as demonstration, templates."""
 
 from __future__ import annotations
 
@@ -30,16 +30,18 @@ def test_a_chosen_demonstration_is_shown_survives_a_restart_and_can_be_taken_bac
             workbench.give_feedback(first, demonstration=stranger)
         with pytest.raises(FeedbackError, match="use one of"):
             workbench.give_feedback(first, "x", source="oracle")  # type: ignore[arg-type]
-        told = workbench.give_feedback(first, "sort descending.", source="judge", demonstration=second)
-        assert (told.demonstration_id, told.feedback_source) == (second.id, "judge")
-        assert workbench.shown_to_teacher(told).demonstration == second.text
-        assert second.text.strip() in workbench.teacher_prompt(told).text
-        own = SDPOConfig(template_solution="\nLike this: {}\n", template_ending="\nNow you.\n")
-        text = workbench.teacher_prompt(told, own).text
+        informed = workbench.give_feedback(first, "sort descending.", source="judge", demonstration=second)
+        assert (informed.demonstration_id, informed.feedback_source) == (second.id, "judge")
+        assert workbench.shown_to_teacher(informed).demonstration == second.text
+        assert second.text.strip() in workbench.teacher_prompt(informed).text
+        templates = SDPOConfig(template_solution="\nLike this: {}\n", template_ending="\nNow you.\n")
+        text = workbench.teacher_prompt(informed, templates).text
         assert f"Like this: {second.text.strip()}" in text and "Now you." in text and "Correct solution" not in text
-        assert workbench.credit(told, own).contexts["teacher"] != workbench.credit(told).contexts["teacher"]
+        assert (
+            workbench.credit(informed, templates).contexts["teacher"] != workbench.credit(informed).contexts["teacher"]
+        )
     with Workbench.open(tmp_path / "run") as workbench:
-        again = next(one for one in workbench.attempts() if one.id == told.id)
+        again = next(attempt for attempt in workbench.attempts() if attempt.id == informed.id)
         assert again.demonstration_id == second.id
         assert workbench.give_feedback(again, demonstration=again).demonstration_id is None
         assert workbench.shown_to_teacher(again).demonstration == ""
@@ -60,12 +62,12 @@ def test_what_if_shows_both_on_one_scale_and_records_nothing(tmp_path: Path) -> 
         config = SDPOConfig(steps=1)
         task = add_task(queue, "Write f(xs): sort, then take 3.", "python", IMPOSSIBLE).result(WAIT_S)
         first, second = sample(queue, task.id, 2, SHORT.temperature, SHORT.max_new_tokens).result(WAIT_S)
-        said = [event for event in queue.workbench.events() if event.kind == "feedback"]
-        found = what_if(queue, first.id, "sort descending.", second.id, config).result(WAIT_S)
-        assert found["before"]["limits"] == found["after"]["limits"]
-        assert found["before"]["views"][0]["values"] != found["after"]["views"][0]["values"]
-        assert found["sums"][1] == pytest.approx(sum(found["after"]["views"][0]["values"]))
-        assert [event for event in queue.workbench.events() if event.kind == "feedback"] == said
+        recorded = [event for event in queue.workbench.events() if event.kind == "feedback"]
+        comparison = what_if(queue, first.id, "sort descending.", second.id, config).result(WAIT_S)
+        assert comparison["before"]["limits"] == comparison["after"]["limits"]
+        assert comparison["before"]["views"][0]["values"] != comparison["after"]["views"][0]["values"]
+        assert comparison["sums"][1] == pytest.approx(sum(comparison["after"]["views"][0]["values"]))
+        assert [event for event in queue.workbench.events() if event.kind == "feedback"] == recorded
         spans = {first.id: [1, 3], "a-elsewhere": [0, 1]}  # what is marked in another group does not matter here
         report = update(queue, [first.id, second.id], config, spans).result(WAIT_S)
         pushed = [place for place, push in enumerate(report.predicted[first.id]) if push != 0.0]

@@ -80,7 +80,7 @@ def test_healthy_updates_raise_none(report: UpdateReport) -> None:
 def test_ordinary_is_what_the_first_updates_were() -> None:
     """Fails when the comparison is with the update before: a slow drift would never be seen."""
     shrinking = [of_length(length) for length in (30, 30, 30, 30, 30, 20, 15, 12)]
-    assert [len(alarms(one, shrinking[:count])) for count, one in enumerate(shrinking)] == [0] * 8
+    assert [len(alarms(report, shrinking[:count])) for count, report in enumerate(shrinking)] == [0] * 8
     assert [alarm.name for alarm in alarms(of_length(9), shrinking)] == ["length"]
     fading = [changed(entropy_before=0.05, entropy_after=0.01), changed(entropy_before=0.01, entropy_after=0.004)]
     assert [alarm.name for alarm in alarms(changed(entropy_before=0.004, entropy_after=0.002), fading)] == ["entropy"]

@@ -48,9 +48,9 @@ def test_an_end_token_decides_and_the_test_says_so(shared: Workbench, attempt: A
     """Nothing at all passes only with the end token first; something passes only with the attempt's own token."""
     end = shared.policy.eos_ids[0]
     something = shared.attempt(task_of(shared, "something", r"^def"), 1, sampling=SHORT)[0]
-    found = shared.test_credit(something, 0, end, n=5, max_new_tokens=6)
-    assert (found.passed, found.passed_forced, found.change) == (5, 0, -1.0)
-    assert found.interval == newcombe(0, 5, 5, 5) and found.interval[1] < 0
+    result = shared.test_credit(something, 0, end, n=5, max_new_tokens=6)
+    assert (result.passed, result.passed_forced, result.change) == (5, 0, -1.0)
+    assert result.interval == newcombe(0, 5, 5, 5) and result.interval[1] < 0
     nothing = shared.attempt(task_of(shared, "nothing", r"^$"), 1, sampling=SHORT)[0]
     turned = shared.test_credit(nothing, 0, end, n=5, max_new_tokens=6)
     assert (turned.passed, turned.passed_forced, turned.change) == (0, 5, 1.0)
@@ -63,7 +63,7 @@ def test_a_test_draws_anew_each_time_and_leaves_the_policy_alone(shared: Workben
     second = shared.test_credit(attempt, 2, n=3, max_new_tokens=6)
     after = shared.policy.state()
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert len(shared.attempts()) == len({one.id for one in shared.attempts()})
+    assert len(shared.attempts()) == len({attempt.id for attempt in shared.attempts()})
     assert [event.data["n"] for event in shared.run.events("credit-test")[-2:]] == [3, 3]
     together = shared.credit_tests()[-1]
     assert together == replace(first, n=6, passed=first.passed + second.passed, passed_forced=together.passed_forced)
@@ -72,9 +72,9 @@ def test_a_test_draws_anew_each_time_and_leaves_the_policy_alone(shared: Workben
 
 def test_without_a_token_the_teachers_favourite_other_one_is_forced(shared: Workbench, attempt: Attempt) -> None:
     others = [token for token in shared.credit(attempt).top(3) if token.id != attempt.token_ids[3]]
-    wanted = max(others, key=lambda token: token.teacher_logp)
-    found = shared.test_credit(attempt, 3, n=1, max_new_tokens=5)
-    assert (found.forced_id, found.forced) == (wanted.id, wanted.text)
+    favourite = max(others, key=lambda token: token.teacher_logp)
+    result = shared.test_credit(attempt, 3, n=1, max_new_tokens=5)
+    assert (result.forced_id, result.forced) == (favourite.id, favourite.text)
 
 
 def test_a_forced_attempt_joins_the_group_and_remembers_its_parent(tmp_path: Path) -> None:
@@ -133,13 +133,13 @@ def test_a_stopped_test_records_nothing_and_a_stopped_force_keeps_what_is_there(
 
 
 def test_mistakes_get_one_sentence(shared: Workbench, attempt: Attempt) -> None:
-    own = attempt.token_ids[0]
+    sampled_id = attempt.token_ids[0]
     with pytest.raises(CreditError, match=r"no token at position 99; it has 12, counted from 0"):
         shared.test_credit(attempt, 99)
     with pytest.raises(CreditError, match=r"-1 is not the id of a token"):
         shared.force_token(attempt, 0, -1)
     with pytest.raises(CreditError, match=r"is that token already"):
-        shared.test_credit(attempt, 0, own)
+        shared.test_credit(attempt, 0, sampled_id)
     with pytest.raises(CreditError, match=r"ask for 1 to 256"):
         shared.test_credit(attempt, 0, n=0)
     person = shared.add_task(prompt=PROMPT, environment="person", name="person")
@@ -147,7 +147,7 @@ def test_mistakes_get_one_sentence(shared: Workbench, attempt: Attempt) -> None:
     with pytest.raises(TaskError, match="judged by a person"):
         shared.test_credit(mine, 0)
     with Workbench.open(shared.run.path.parent / "other") as other, pytest.raises(FeedbackError, match="no attempt"):
-        other.force_token(attempt, 0, own)
+        other.force_token(attempt, 0, sampled_id)
 
 
 def test_the_interval_is_newcombes() -> None:

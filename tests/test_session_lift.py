@@ -27,22 +27,22 @@ def test_a_teacher_that_is_told_the_rule_passes_oftener(workbench: Workbench, te
     failed = [attempt for attempt in workbench.attempt(task, 8) if not attempt.passed]
     assert failed
     before, events, state = workbench.head, len(workbench.events()), workbench.policy.state()
-    found = workbench.teacher_lift(failed, SDPOConfig(teacher=teacher), n=4)  # type: ignore[arg-type]
-    assert found.teacher.total == found.student.total == 4 * len(failed)
-    assert found.change == found.teacher.rate - found.student.rate > 0
+    lift = workbench.teacher_lift(failed, SDPOConfig(teacher=teacher), n=4)  # type: ignore[arg-type]
+    assert lift.teacher.total == lift.student.total == 4 * len(failed)
+    assert lift.change == lift.teacher.rate - lift.student.rate > 0
     assert workbench.head == before and len(workbench.events()) == events
     after = workbench.policy.state()
     assert all(torch.equal(state[name], after[name]) for name in state)
-    assert workbench.teacher_lift(failed, SDPOConfig(teacher=teacher), n=4) == found  # type: ignore[arg-type]
+    assert workbench.teacher_lift(failed, SDPOConfig(teacher=teacher), n=4) == lift  # type: ignore[arg-type]
 
 
 def test_what_has_no_teacher_or_no_judge_is_refused(workbench: Workbench) -> None:
     task = workbench.add_task(prompt=PROMPT, environment="person", name="mine")
     attempts = workbench.attempt(task, 1)
-    with pytest.raises(NoSignalError, match="no teacher to ask"):
+    with pytest.raises(NoSignalError, match="no teacher to measure"):
         workbench.teacher_lift(attempts)
-    told = workbench.give_feedback(attempts[0], "sort descending.")
+    informed = workbench.give_feedback(attempts[0], "sort descending.")
     with pytest.raises(TaskError, match="A person judges"):
-        workbench.teacher_lift([told])
+        workbench.teacher_lift([informed])
     with pytest.raises(TaskError, match="at least 1"):
-        workbench.teacher_lift([told], n=0)
+        workbench.teacher_lift([informed], n=0)

@@ -41,19 +41,21 @@ def test_two_nodes_are_compared_and_the_head_stays(tmp_path: Path) -> None:
     with Workbench.open(tmp_path / "run") as workbench:
         task = workbench.add_task(prompt="Write f(xs): sort, then take 3.", environment="python", answer=IMPOSSIBLE)
         attempts = workbench.attempt(task, 2, sampling=SamplingConfig(max_new_tokens=12))
-        told = [workbench.give_feedback(attempt, "sort descending.") for attempt in attempts]
-        plain = workbench.credit(told[0], SDPOConfig(teacher="live"), contexts=("student", "teacher"))
+        informed = [workbench.give_feedback(attempt, "sort descending.") for attempt in attempts]
+        plain = workbench.credit(informed[0], SDPOConfig(teacher="live"), contexts=("student", "teacher"))
         workbench.held_out(count=2)
-        report = workbench.update(told, SDPOConfig(steps=1))
+        report = workbench.update(informed, SDPOConfig(steps=1))
         events, before = len(workbench.events()), workbench.policy.state()
-        found = workbench.compare_nodes("root", report.update_id, told[0], SDPOConfig(teacher="live"))
-        assert found.first.credit is not None and found.second.credit is not None
-        assert found.first.credit.contexts == plain.contexts  # exactly what was scored before the update
-        assert found.change == pytest.approx(report.realised[told[0].id], abs=1e-5)  # and what the update reported
-        assert found.first.held_out is not None and found.first.held_out.total == 2 and found.second.held_out is None
-        assert (found.first.written, found.second.written) == (2, 0)
-        assert found.distance == pytest.approx(1.0)  # the adapter did nothing before its first update
-        check(found.payload())
+        comparison = workbench.compare_nodes("root", report.update_id, informed[0], SDPOConfig(teacher="live"))
+        assert comparison.first.credit is not None and comparison.second.credit is not None
+        assert comparison.first.credit.contexts == plain.contexts  # exactly what was scored before the update
+        realised = report.realised[informed[0].id]
+        assert comparison.change == pytest.approx(realised, abs=1e-5)  # and what the update reported
+        assert comparison.first.held_out is not None and comparison.first.held_out.total == 2
+        assert comparison.second.held_out is None
+        assert (comparison.first.written, comparison.second.written) == (2, 0)
+        assert comparison.distance == pytest.approx(1.0)  # the adapter did nothing before its first update
+        check(comparison.payload())
         assert workbench.head == report.update_id and len(workbench.events()) == events
         after = workbench.policy.state()
         assert all(torch.equal(before[name], after[name]) for name in before)

@@ -166,7 +166,7 @@ FAULTS: list[tuple[str, Fault, Any, str, int]] = [
 
 
 @pytest.mark.parametrize(
-    ("fault", "error", "words", "noted_times"), [one[1:] for one in FAULTS], ids=[one[0] for one in FAULTS]
+    ("fault", "error", "words", "noted_times"), [fault[1:] for fault in FAULTS], ids=[fault[0] for fault in FAULTS]
 )
 def test_a_failed_update_leaves_everything_as_before(
     shared: Round, monkeypatch: pytest.MonkeyPatch, fault: Fault, error: Any, words: str, noted_times: int
@@ -288,8 +288,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MB, where this machine lets us make one."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True)
-    if made.returncode:
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
         pytest.skip("this machine mounts no tmpfs for us")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)

@@ -123,7 +123,7 @@ def test_many_attempts_are_judged_each_for_itself_and_in_order() -> None:
         (PYTHON, RIGHT),
         (task("contains", text="y"), "x"),
     ]
-    assert [one.passed for one in judge_many(mixed)] == [True, True, False, True, False]
+    assert [judgement.passed for judgement in judge_many(mixed)] == [True, True, False, True, False]
     assert judge_many([]) == []
 
 
@@ -131,7 +131,7 @@ def test_many_attempts_are_judged_each_for_itself_and_in_order() -> None:
     ("broken", "says"),
     [
         (Task("p/t", "  ", "person"), "empty"),
-        (Task("p/t", "Q", "oracle"), "no way of judging called 'oracle'"),
+        (Task("p/t", "Q", "oracle"), "no environment named 'oracle'"),
         (task("exact"), "'exact' needs text"),
         (task("exact", text=""), "'exact' needs text"),
         (task("contains", text=5), "'contains' needs text"),

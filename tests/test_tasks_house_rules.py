@@ -76,7 +76,7 @@ def test_the_choices_of_a_stage_share_out_all_houses_and_differ() -> None:
 
 
 def executed(program: str, xs: tuple[int, ...]) -> object:
-    """What a program of the generator's own returns; it is run here because it is not the policy's."""
+    """Return value of a program of the generator's own; it is run here because it is not the policy's."""
     names: dict = {}
     exec(program, names)
     return names["f"](list(xs))
@@ -154,11 +154,14 @@ def test_of_all_programs_only_the_house_s_own_passes() -> None:
     right = House(task.answer["house"]).choices(specification)
     alternatives = list(specification.alternatives())
     judged = judge_many([(task, specification.program(choices)) for choices in alternatives])
-    assert [choices for choices, one in zip(alternatives, judged, strict=True) if one.passed] == [right]
-    failed = [one for one in judged if not one.passed]
-    assert all(one.reward == 0 and "returned" in one.feedback and "expected" in one.feedback for one in failed)
+    assert [choices for choices, judgement in zip(alternatives, judged, strict=True) if judgement.passed] == [right]
+    failed = [judgement for judgement in judged if not judgement.passed]
+    assert all(
+        judgement.reward == 0 and "returned" in judgement.feedback and "expected" in judgement.feedback
+        for judgement in failed
+    )
     assert judged[alternatives.index(right)].feedback == ""
-    assert {one.details["tier"] for one in judged} == {sandbox.choose_tier()}
+    assert {judgement.details["tier"] for judgement in judged} == {sandbox.choose_tier()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -168,14 +171,16 @@ def test_what_is_said_of_a_failure_is_true_and_of_the_chosen_kind(kind: str) -> 
     right = house.choices(specification)
     wrong = (1 - right[0], 1 - right[1])
     checks = ((5, 1, 9, 2), (8, 3, 0, 4, 7))
-    said = judge(make_task("t/t", specification, checks, house, kind), specification.program(wrong)).feedback
+    feedback = judge(make_task("t/t", specification, checks, house, kind), specification.program(wrong)).feedback
     examples = [
         f"f({list(xs)}) returned {executed(specification.program(wrong), xs)}, "
         f"expected {executed(specification.program(right), xs)}"
         for xs in checks
     ]
     words = remark(specification, right)
-    assert said == "\n".join({"examples": examples, "remark": [words], "both": [*examples, words], "none": []}[kind])
+    assert feedback == "\n".join(
+        {"examples": examples, "remark": [words], "both": [*examples, words], "none": []}[kind]
+    )
 
 
 def test_truth_values_and_fractions_are_not_the_numbers_they_equal() -> None:
@@ -200,14 +205,14 @@ SLIPPY = "Write f(xs): sort, then take 3, then parity, then pick the best."
 def slips() -> list[tuple[str, str, tuple[int, ...]]]:
     """(program, error, an input on which the program without the slip runs), of every kind of slip."""
     generator = random.Random(11)
-    found: dict[tuple[str, str], tuple[str, str, tuple[int, ...]]] = {}
+    examples: dict[tuple[str, str], tuple[str, str, tuple[int, ...]]] = {}
     for turn in range(120):
         specification, checks = draw_valid(1 + turn % 3, generator)
         choices = generator.choice(list(specification.alternatives()))
         slip = draw_slip(specification.program(choices), generator)
         kind = slip.error.rpartition(" (line")[0]
-        found.setdefault((kind, specification.steps[-1].stage), (slip.program, slip.error, checks[0]))
-    return list(found.values())
+        examples.setdefault((kind, specification.steps[-1].stage), (slip.program, slip.error, checks[0]))
+    return list(examples.values())
 
 
 def test_python_says_of_a_slip_exactly_what_the_corpus_says() -> None:
@@ -215,8 +220,8 @@ def test_python_says_of_a_slip_exactly_what_the_corpus_says() -> None:
     assert {error.partition(":")[0] for _, error, _ in cases} == {"NameError", "SyntaxError"}
     assert any("was never closed" in error for _, error, _ in cases)
     results = sandbox.run_many([(code, [{"function": "f", "args": [list(xs)]}]) for code, _, xs in cases])
-    said = [(code, result.error) for (code, _, _), result in zip(cases, results, strict=True)]
-    assert said == [(code, error) for code, error, _ in cases]
+    reported = [(code, result.error) for (code, _, _), result in zip(cases, results, strict=True)]
+    assert reported == [(code, error) for code, error, _ in cases]
 
 
 def test_a_slip_fails_with_its_error_as_feedback() -> None:
@@ -234,7 +239,7 @@ def test_a_typed_task_gets_checks_that_tell_its_conventions_apart() -> None:
         for choices in specification.alternatives()
     }
     assert len(rows) == 4
-    with pytest.raises(TaskError, match="No inputs tell"):
+    with pytest.raises(TaskError, match="No inputs distinguish"):
         make_answer("Write f(xs): sort, then pick the best.", House(4))  # the order cannot matter to a maximum
 
 

@@ -68,7 +68,7 @@ def test_lines_and_lists_give_the_same_tasks(tmp_path: Path) -> None:
         ({**GOOD, "answer": "4"}, "row 2: the field 'answer' is not an object"),
         ({**GOOD, "name": 7}, "row 2: the field 'name' is not text"),
         ({**GOOD, "system": ["x"]}, "row 2: the field 'system' is not text"),
-        ({**GOOD, "environment": "oracle"}, "row 2: There is no way of judging called 'oracle'"),
+        ({**GOOD, "environment": "oracle"}, "row 2: There is no environment named 'oracle'"),
         ({**GOOD, "answer": {}}, "row 2: Judging by 'exact' needs text"),
         ({**GOOD, "prompt": " "}, "row 2: The task is empty"),
         ({**GOOD, "name": "first"}, "two rows have the name 'pack/first'"),
@@ -99,7 +99,7 @@ def test_files_that_cannot_be_read_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(TaskError, match="cannot be read"):
         load_pack(str(tmp_path / "binary.jsonl"))
-    with pytest.raises(TaskError, match="holds no tasks"):
+    with pytest.raises(TaskError, match="has no tasks"):
         load_pack(write(tmp_path / "empty.jsonl", ""))
 
 
@@ -150,14 +150,14 @@ def test_rows_with_equal_prompts_are_on_one_side(tmp_path: Path) -> None:
 
 
 def test_a_file_may_say_itself_what_is_held_out(tmp_path: Path) -> None:
-    said = [
+    rows = [
         *numbered(2, split="train"),
         {**GOOD, "name": "t", "split": "test"},
         {**GOOD, "prompt": "1?", "split": "validation"},
     ]
     leak = {**GOOD, "name": "leak", "split": "train"}  # its prompt is that of a test row
     silent = {**GOOD, "prompt": "Silent?", "name": "silent"}
-    pack = open_pack(write(tmp_path / "said.jsonl", *said, leak, silent))
+    pack = open_pack(write(tmp_path / "said.jsonl", *rows, leak, silent))
     assert {task.id for task in pack.held_out(9)} == {"said/t", "said/4"}
     assert {task.id for task in pack.train(9)} == {"said/0", "said/1", "said/silent"}
     assert "Left out: 1" in pack.describe().summary and "as its rows say" in pack.describe().summary
@@ -171,7 +171,9 @@ def test_a_file_may_say_itself_what_is_held_out(tmp_path: Path) -> None:
 def test_a_pack_that_holds_nothing_out_is_refused_where_a_rate_is_needed(tmp_path: Path, rows: list[dict]) -> None:
     pack = open_pack(write(tmp_path / "one.jsonl", *rows))
     assert pack.train(9)
-    with pytest.raises(TaskError, match=r"The pack 'one' holds no task out.*at least two tasks with different prompts"):
+    with pytest.raises(
+        TaskError, match=r"The pack 'one' has no held-out tasks.*at least two tasks with different prompts"
+    ):
         held_out_tasks(pack, 5)
 
 
@@ -218,15 +220,17 @@ def test_a_kind_of_feedback_makes_another_pack_of_the_same_tasks(tmp_path: Path)
     path = write(tmp_path / "code.jsonl", *rows)
     pack = open_pack(path)
     assert feedback_kinds(pack) == ("error", "examples")
-    said = {}
+    feedback_by_pack = {}
     for kind in ("error", "examples", "error+examples", "none"):
         changed = open_pack(f"{path}:{kind}")
         assert (changed.name, rate_name(changed)) == (f"code:{kind}", "code")
         assert [task.prompt for task in changed.held_out(9)] == [task.prompt for task in pack.held_out(9)]
         task = train_tasks(changed, 1)[0]
         assert task.id.startswith(f"code:{kind}/")
-        said[kind] = [bool(judge(task, code).feedback) for code in ("def f(x): return x", "def f(x): return y")]
-    assert said == {
+        feedback_by_pack[kind] = [
+            bool(judge(task, code).feedback) for code in ("def f(x): return x", "def f(x): return y")
+        ]
+    assert feedback_by_pack == {
         "error": [False, True],
         "examples": [True, False],
         "error+examples": [True, True],

@@ -55,7 +55,7 @@ def test_a_pack_survives_its_file(tmp_path: Path) -> None:
         ('{"prompt": "a", "environment": "person"}\n{"prompt": ', "sums.jsonl, line 2: this line is not valid JSON"),
         ('{"prompt": "a"}', "row 1: the field 'environment' is missing"),
         ('{"prompt": "a", "environment": "exact", "answer": {}}', "row 1: Judging by 'exact' needs"),
-        ("", "holds no tasks"),
+        ("", "has no tasks"),
     ],
 )
 def test_a_mistake_in_a_pack_names_the_line_and_the_field(text: str, sentence: str) -> None:

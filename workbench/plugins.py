@@ -1,6 +1,6 @@
-"""Extensions that other packages bring, found by their entry points. Knows nothing of what is extended.
+"""Extensions from other packages, found by their entry points. Knows nothing of what is extended.
 
-A package names what it brings in its `pyproject.toml`:
+A package names its extensions in its `pyproject.toml`:
 
     [project.entry-points."sdpo_workbench.environments"]
     style = "my_package.style:Style"
@@ -49,8 +49,8 @@ class Registry(Mapping[str, T]):
     def __init__(self, kind: str, group: str, accept: Callable[[object], T], built_in: Iterable[T] = ()) -> None:
         """`kind`: for people, e.g. "environment"; `group`: of the entry points.
 
-        `accept` makes an extension of what an entry point or a caller gives. Where that is none, it raises PluginError
-        (a sentence that begins with "it") or another WorkbenchError (one that needs no beginning).
+        `accept` turns what an entry point or a caller provides into an extension. Where it cannot, it raises
+        PluginError (a sentence that begins with "it") or another WorkbenchError (a complete sentence).
         """
         self.kind, self.group = kind, group
         self._accept = accept
@@ -61,19 +61,19 @@ class Registry(Mapping[str, T]):
         self._lock = threading.RLock()
         _REGISTRIES.append(self)  # type: ignore[arg-type]  # of any kind
 
-    def add(self, given: object, *, replace: bool = False) -> None:
-        """Register an extension. `replace`: also in the place of one that is not built in.
+    def add(self, extension: object, *, replace: bool = False) -> None:
+        """Register an extension. `replace`: also in place of one that is not built in.
 
-        Raises PluginError for what is no extension of this kind, and for a name that is taken; what `accept` raises.
+        Raises PluginError for anything but an extension of this kind, and for a name that is taken.
         """
         try:
-            self._put(given, replace=replace)
+            self._put(extension, replace=replace)
         except PluginError as error:
             raise PluginError(f"This {self.kind} cannot be registered: {error}") from error
 
-    def _put(self, given: object, *, replace: bool = False) -> None:
+    def _put(self, extension: object, *, replace: bool = False) -> None:
         with self._lock:
-            item = self._accept(given)
+            item = self._accept(extension)
             if item.name in self._built_in or (item.name in self._added and not replace):
                 raise PluginError(f"there is already {_a(self.kind)} named {item.name!r}; choose another name.")
             self._added[item.name] = item
@@ -93,11 +93,11 @@ class Registry(Mapping[str, T]):
             return {**self._built_in, **self._added}
 
     def added(self) -> list[str]:
-        """The names of those that are not built in."""
+        """Names of the extensions that are not built in."""
         return [name for name in self if name not in self._built_in]
 
     def problems(self) -> tuple[Problem, ...]:
-        """The plugins of this kind that were left out, and why."""
+        """Plugins of this kind that were left out, and why."""
         self._load()
         return tuple(self._problems)
 
@@ -116,12 +116,12 @@ class Registry(Mapping[str, T]):
                     logging.getLogger(__name__).warning("%s", sentence)
 
     def _reason_against(self, point: EntryPoint) -> str:
-        """Loads one plugin; why it is left out, or ""."""
+        """Load one plugin; returns the reason why it is left out, or ""."""
         try:
             self._put(point.load())
         except WorkbenchError as error:
             return str(error)
-        except (Exception, SystemExit) as error:  # whatever a stranger's module does while it is imported
+        except (Exception, SystemExit) as error:  # whatever someone else's module does while it is imported
             return f"it cannot be loaded ({_one_line(error)})."
         return ""
 
@@ -130,12 +130,12 @@ _REGISTRIES: list[Registry[Named]] = []
 
 
 def registries() -> list[Registry[Named]]:
-    """The registries of the kinds whose module was imported."""
+    """Registries of the kinds whose module was imported."""
     return list(_REGISTRIES)
 
 
 def problems() -> list[Problem]:
-    """The plugins of every kind that were left out; loads those that were not asked for yet.
+    """Plugins of every kind that were left out; loads those that were not loaded yet.
 
     Kinds whose module was never imported are unknown here: `workbench.tasks` has environments and packs,
     `workbench.credit` views.
@@ -143,33 +143,33 @@ def problems() -> list[Problem]:
     return [problem for registry in _REGISTRIES for problem in registry.problems()]
 
 
-def instance_of(given: object) -> object:
-    """An extension that was given as its class, made without arguments; anything else as it is. Raises PluginError."""
-    if not inspect.isclass(given):
-        return given
+def instance_of(extension: object) -> object:
+    """Make an extension of a class that takes no arguments; return anything else as it is. Raises PluginError."""
+    if not inspect.isclass(extension):
+        return extension
     try:
-        return given()
+        return extension()
     except Exception as error:
-        raise PluginError(f"{given.__name__}() cannot be made ({_one_line(error)}).") from error
+        raise PluginError(f"{extension.__name__}() cannot be created ({_one_line(error)}).") from error
 
 
-def check_name(given: object) -> None:
-    """Raises PluginError where an extension has no name that can stand in files and commands."""
-    name = getattr(given, "name", None)
+def check_name(extension: object) -> None:
+    """Raise PluginError where an extension has no name that can stand in files and commands."""
+    name = getattr(extension, "name", None)
     if not isinstance(name, str) or not name or not all(char.isalnum() or char in "-_." for char in name):
-        raise PluginError(f"its name is {name!r}; a name has letters, digits, '-', '_' and '.' only.")
+        raise PluginError(f"its name is {name!r}; a name consists of letters, digits, '-', '_' and '.'.")
 
 
-def check_method(given: object, method: str, *arguments: str) -> None:
-    """Raises PluginError unless a method can be called with this many arguments; they are named for people."""
-    called = getattr(given, method, None)
-    wanted = f"{method}({', '.join(arguments)})"
+def check_method(extension: object, method: str, *arguments: str) -> None:
+    """Raise PluginError unless a method can be called with this many arguments; they are named for people."""
+    called = getattr(extension, method, None)
+    call = f"{method}({', '.join(arguments)})"
     if not callable(called):
-        raise PluginError(f"it has no method {wanted}.")
+        raise PluginError(f"it has no method {call}.")
     try:
         inspect.signature(called).bind(*arguments)
     except TypeError:
-        raise PluginError(f"its method {method}{inspect.signature(called)} cannot be called as {wanted}.") from None
+        raise PluginError(f"its method {method}{inspect.signature(called)} cannot be called as {call}.") from None
     except ValueError:  # a function without a signature, written in C: calling it will show
         return
 

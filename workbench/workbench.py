@@ -75,7 +75,8 @@ class Workbench(Session):
     ) -> Iterator[LearnPoint]:
         """Learn with several arms (`workbench.experiments.arms`), one after the other, each from this state.
 
-        Of several arms none stays in force; one alone does. Raises TaskError for an unknown pack.
+        With several arms the policy is afterwards what it was before; a single arm stays in force. Raises TaskError for
+        an unknown pack.
         """
         return learn(self, pack, arms, settings, seed=seed, name=name, stop=stop)
 
@@ -96,11 +97,13 @@ class Workbench(Session):
         `group`: attempts between two updates of test-time SDPO. The policy is afterwards what it was before. Raises
         ConfigError for an unknown method.
         """
-        given = [tasks] if isinstance(tasks, Task | ScreenedTask) else list(tasks)
-        return discover(self, given, methods, DiscoverySettings(budget, group), config, seed=seed, name=name, stop=stop)
+        listed = [tasks] if isinstance(tasks, Task | ScreenedTask) else list(tasks)
+        return discover(
+            self, listed, methods, DiscoverySettings(budget, group), config, seed=seed, name=name, stop=stop
+        )
 
     def experiments(self) -> dict[str, Record]:
-        """The experiments of this run by name, with the points that they have so far; see `resuming.how_far`."""
+        """The experiments of this run by name, with their points so far; see `resuming.how_far`."""
         return known(self)
 
     resume = resuming.resume

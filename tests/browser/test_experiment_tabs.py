@@ -156,7 +156,7 @@ def test_a_study_is_made_stopped_and_resumed(new_page: Callable[..., Any], app: 
     page.wait_for_selector("#studies-plan:has-text('10 losses, 4 learning rates: 400 updates')")
     page.wait_for_selector("#studies-programs", state="hidden")
     page.fill("#studies-rates input, #studies-rates textarea", "much")
-    page.wait_for_selector("#studies-plan:has-text('The learning rates must be numbers with commas between')")
+    page.wait_for_selector("#studies-plan:has-text('The learning rates must be numbers separated by commas')")
     page.fill("#studies-rates input, #studies-rates textarea", "0.002")
     filled(page, "studies", groups=2, attempts=2)
     page.wait_for_selector("#studies-plan:has-text('1 learning rate: 20 updates, each undone')")
@@ -269,7 +269,7 @@ def test_the_endpoints_make_experiments(client: Any) -> None:
         ("/learn", {"config": {"alpha": 1}}, "no setting named 'alpha'"),
         ("/learn", {"compared": "apples"}, "no comparison 'apples'; there are methods, feedback"),
         ("/study_credit", {"programs": 0}, "programs is 0; it must be a whole number"),
-        ("/study_update", {"learning_rates": "1e-3,,2"}, "must be numbers with commas between"),
+        ("/study_update", {"learning_rates": "1e-3,,2"}, "must be numbers separated by commas"),
         ("/study_update", {"learning_rates": "-1"}, "learning_rate"),
         ("/hard_tasks", {"count": -1}, "count is -1"),
         ("/hard_tasks", {"feedback": "gossip"}, "no feedback 'gossip'"),

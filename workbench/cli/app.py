@@ -25,14 +25,14 @@ def app(
         str | None,
         typer.Option(
             metavar="NAME:PASSWORD",
-            help=f"Ask for these before showing the page; others on this machine see options, so rather set {AUTH}.",
+            help=f"Log-in for the page; other users of this machine can see options, so prefer the variable {AUTH}.",
         ),
     ] = None,
     name: Annotated[
         list[str] | None, typer.Option(metavar="HOST", help="A host name that a proxy answers to; repeatable.")
     ] = None,
     root_path: Annotated[
-        str, typer.Option(help="Where a proxy has the page: a path, such as /workbench, or a whole URL.")
+        str, typer.Option(help="Where a proxy serves the page: a path such as /workbench, or a whole URL.")
     ] = "",
     embedded_in: Annotated[
         list[str] | None,
@@ -50,7 +50,7 @@ def app(
         ),
     ] = False,
 ) -> None:
-    """Open the page of a run, and stay until it is interrupted."""
+    """Serve the page of a run until interrupted."""
     from_environment = os.environ.pop(AUTH, None)  # no program that is started from here needs it
     site = Site(
         host=host,

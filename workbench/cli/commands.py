@@ -1,4 +1,4 @@
-"""The table of commands, and what becomes of errors."""
+"""The table of commands, and the handling of their errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workbench import __version__
 from workbench.cli import app, bench, credit, discovery, doctor, evaluate, learning, reports, rounds, runs, studies
 from workbench.errors import WorkbenchError
 
-# What a wrong option raises; some versions of typer take it from click, others bring their own.
+# The error that a wrong option raises; some versions of typer take it from click, others bring their own.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 _COMMANDS = (
@@ -48,8 +48,8 @@ def build_app() -> typer.Typer:
     return table
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         print(f"sdpo-workbench {__version__}")
         raise typer.Exit
 
@@ -63,11 +63,11 @@ def _program(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command (None: from the command line) and return the exit status; a bug's exception passes through."""
-    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    """Run one command (None: the process's arguments) and return its exit status; unexpected exceptions propagate."""
+    options = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     command = typer.main.get_command(build_app())
     try:
-        status = command.main(args=given, standalone_mode=False)
+        status = command.main(args=options, standalone_mode=False)
     except WorkbenchError as error:
         return _mistake(str(error))
     except _UsageError as error:

@@ -1,4 +1,4 @@
-"""The command `credit`: what the self-teacher thinks of each token, and whether what is stored of it is true."""
+"""The command `credit`: how the self-teacher scores each token, and a check of the stored scores."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ if TYPE_CHECKING:
 def credit(
     policy: PolicyConfig,
     attempt: Annotated[
-        str | None, typer.Argument(help="Id of an attempt; the newest if none, with --check all of the run.")
+        str | None, typer.Argument(help="Id of an attempt; default: the newest, with --check all of the run.")
     ] = None,
     attempt_id: Annotated[str | None, typer.Option("--attempt", help="The same, as an option.")] = None,
-    view: Annotated[str, typer.Option(help="Which numbers: raw, centred, divergence, control, ...")] = "raw",
+    view: Annotated[str, typer.Option(help="The view to show: raw, centred, divergence, control, ...")] = "raw",
     contexts: Annotated[
-        str | None, typer.Option(help="'all', or names with commas; if none, what the view needs.")
+        str | None, typer.Option(help="'all', or comma-separated names; default: those that the view needs.")
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Also write the heatmap to this file.")] = None,
     teacher: TeacherOption = "trust_region",
     check: Annotated[
-        bool, typer.Option("--check", help="Recompute what is stored in float64, token by token, and compare.")
+        bool, typer.Option("--check", help="Recompute the stored scores in float64, token by token, and compare.")
     ] = False,
     test: Annotated[
         int | None,
         typer.Option(
-            help="Number of a token, from 1: force the self-teacher's alternative there, and count what passes."
+            help="Number of a token, from 1: force the self-teacher's alternative there, and compare the pass rates."
         ),
     ] = None,
-    n: Annotated[int, typer.Option("-n", help="Continuations of each side of --test.")] = 16,
+    n: Annotated[int, typer.Option("-n", help="Continuations from each of the two tokens of --test.")] = 16,
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> int:
-    """Show what the self-teacher thinks of each token of an attempt, or check what is stored of it."""
+    """Show how the self-teacher scores each token of an attempt, or check the stored scores."""
     output = Output(as_json)
     if attempt is not None and attempt_id is not None:
-        raise ConfigError("An attempt was given twice; give it as an argument or with --attempt.")
+        raise ConfigError("The attempt was given twice; pass it either as an argument or with --attempt.")
     chosen = attempt or attempt_id
     config = SDPOConfig(teacher=teacher)  # type: ignore[arg-type]  # checked by the config itself
     with opened(output, run, policy) as workbench:
@@ -78,8 +78,8 @@ def _show(
     output: Output,
 ) -> None:
     needed = workbench.contexts_of(view)
-    asked = needed if contexts is None else [name.strip() for name in contexts.split(",")]
-    scored = workbench.credit(find_attempt(workbench, attempt), config, contexts=asked)
+    requested = needed if contexts is None else [name.strip() for name in contexts.split(",")]
+    scored = workbench.credit(find_attempt(workbench, attempt), config, contexts=requested)
     values = scored.view(view)
     if html is not None:
         scored.to_html(html)
@@ -107,36 +107,43 @@ def _show(
 
 
 def _test(workbench: Workbench, attempt: str, position: int, n: int, config: SDPOConfig, output: Output) -> None:
-    found = workbench.test_credit(find_attempt(workbench, attempt), position, n=n, config=config)
-    low, high = found.interval
+    result = workbench.test_credit(find_attempt(workbench, attempt), position, n=n, config=config)
+    low, high = result.interval
     output.table(
-        f"Token {position + 1} of {found.attempt_id}, {n} continuations of each",
+        f"Token {position + 1} of {result.attempt_id}, {n} continuations of each",
         ("token", "id", "passed"),
-        [(repr(found.token), found.token_id, found.passed), (repr(found.forced), found.forced_id, found.passed_forced)],
+        [
+            (repr(result.token), result.token_id, result.passed),
+            (repr(result.forced), result.forced_id, result.passed_forced),
+        ],
     )
     interval = f"95 % interval {low:+.2f} to {high:+.2f}"
-    output.say(f"Forcing {found.forced!r} changes the pass rate by {found.change:+.2f}, {interval}.")
-    output.summary({**to_json(found), "change": found.change, "interval": [low, high]})
+    output.say(f"Forcing {result.forced!r} changes the pass rate by {result.change:+.2f}, {interval}.")
+    output.summary({**to_json(result), "change": result.change, "interval": [low, high]})
 
 
 def _check(workbench: Workbench, attempt: str | None, output: Output) -> int:
-    """0 where everything stored is within its bound, else 1 with one sentence."""
+    """Check stored credit; return 0 where all of it is within its bound, else 1 with one sentence."""
     checks = workbench.check_credit(find_attempt(workbench, attempt) if attempt else None)
-    names = list(dict.fromkeys(name for one in checks for name in one.differences))
+    names = list(dict.fromkeys(name for check in checks for name in check.differences))
     rows, summary = [], {}
     for name in names:
-        worst = max((one for one in checks if name in one.differences), key=lambda one: one.differences[name].largest)
-        found = worst.differences[name]
-        rows.append((name, f"{found.largest:.1e}", worst.bound, worst.attempt_id, worst.update_id, found.position + 1))
-        summary[name] = {"largest": found.largest, "attempt": worst.attempt_id, "position": found.position}
-    first, largest = checks[0], max(one.largest for one in checks)
+        worst = max(
+            (check for check in checks if name in check.differences), key=lambda check: check.differences[name].largest
+        )
+        difference = worst.differences[name]
+        rows.append(
+            (name, f"{difference.largest:.1e}", worst.bound, worst.attempt_id, worst.update_id, difference.position + 1)
+        )
+        summary[name] = {"largest": difference.largest, "attempt": worst.attempt_id, "position": difference.position}
+    first, largest = checks[0], max(check.largest for check in checks)
     output.table(
         f"{len(checks)} stored credits against float64 on the CPU, one token at a time",
         ("context or quantity", "largest difference, nats", "bound", "attempt", "policy", "token"),
         rows,
     )
     if first.dequantised:
-        output.say("The float64 weights are those that bitsandbytes gives back for the quantised layers.")
+        output.say("The float64 weights are the quantised layers as bitsandbytes dequantises them.")
     for _, reason in workbench.run.set_aside:
         output.say(f"Set aside: {reason}.")
     output.summary(
@@ -148,19 +155,19 @@ def _check(workbench: Workbench, attempt: str | None, output: Output) -> int:
             "bound": first.bound,
             "largest": largest,
             "differences": summary,
-            "ok": all(one.ok for one in checks),
+            "ok": all(check.ok for check in checks),
         }
     )
-    wrong = [one for one in checks if not one.ok]
+    wrong = [check for check in checks if not check.ok]
     if not wrong:
         output.say(f"The largest difference is {largest:.1e}, within the bound of {first.bound:g} ({first.precision}).")
         return 0
-    worst = max(wrong, key=lambda one: one.largest)
+    worst = max(wrong, key=lambda check: check.largest)
     name = max(worst.differences, key=lambda name: worst.differences[name].largest)
     print(
-        f"{len(wrong)} of {len(checks)} stored credits are not what float64 gives: {name} of attempt "
-        f"{worst.attempt_id} is off by {worst.largest:.2g}, and {worst.bound:g} is what {worst.precision} may be off "
-        "by; score the attempt again.",
+        f"{len(wrong)} of {len(checks)} stored credits differ from the float64 recomputation: {name} of attempt "
+        f"{worst.attempt_id} is off by {worst.largest:.2g}, more than the {worst.bound:g} that {worst.precision} "
+        "allows; score the attempt again.",
         file=sys.stderr,
     )
     return 1

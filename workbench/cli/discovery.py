@@ -1,4 +1,4 @@
-"""The command discover: how soon hard tasks are solved, by test-time SDPO and by what it is compared with."""
+"""The command `discover`: how soon hard tasks are solved, by test-time SDPO and by the methods it is compared with."""
 
 from __future__ import annotations
 
@@ -34,25 +34,27 @@ if TYPE_CHECKING:
 def discover(
     config: SDPOConfig,
     where: Place,
-    tasks: Annotated[int, typer.Option(help="Hard tasks, found by measuring before the first seed.")] = 30,
-    methods: Annotated[str, typer.Option(help="With commas.")] = ",".join(DISCOVERY_METHODS),
-    budget: Annotated[int, typer.Option(help="Attempts per task, of every method.")] = DISCOVERY_DEFAULTS.budget,
+    tasks: Annotated[int, typer.Option(help="Number of hard tasks, chosen by measuring before the first seed.")] = 30,
+    methods: Annotated[str, typer.Option(help="Methods, comma-separated.")] = ",".join(DISCOVERY_METHODS),
+    budget: Annotated[int, typer.Option(help="Attempts per task and method.")] = DISCOVERY_DEFAULTS.budget,
     group: Annotated[
         int, typer.Option(help="Attempts between two updates of test-time SDPO.")
     ] = DISCOVERY_DEFAULTS.group,
     pack: PackOption = None,
     feedback: Annotated[
         str | None,
-        typer.Option(help="Kind of feedback; of house rules examples (if none is given), remark, both or none."),
+        typer.Option(help="Kind of feedback; in house rules examples (the default), remark, both or none."),
     ] = None,
-    stages: Annotated[str, typer.Option(help="Stages of the tasks that are tried, with commas.")] = ",".join(
+    stages: Annotated[str, typer.Option(help="Numbers of stages of the candidate tasks, comma-separated.")] = ",".join(
         map(str, STAGES)
     ),
-    screened: Annotated[int, typer.Option(help="Attempts that measure whether a task is hard.")] = SCREENED,
-    screen_seed: Annotated[int, typer.Option(help="Of the choice of tasks.")] = 0,
+    screened: Annotated[
+        int, typer.Option(help="Attempts per candidate task that decide whether it is hard.")
+    ] = SCREENED,
+    screen_seed: Annotated[int, typer.Option(help="Seed of the choice of tasks.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Time how many attempts each method needs until a hard task is solved for the first time."""
+    """Measure how many attempts each method needs to solve a hard task for the first time."""
     from workbench.experiments.discover import HARD
     from workbench.tasks.house_rules.pack import check_kind
 
@@ -66,28 +68,30 @@ def discover(
     numbers = whole_numbers(stages, "--stages")
     hard = []
     with opened(output, where.directory / "screen", where.policy) as workbench:
-        for one in workbench.hard_tasks(
+        for candidate in workbench.hard_tasks(
             tasks, feedback=feedback, stages=numbers, attempts=screened, seed=screen_seed, name="screen", pack=pack
         ):
-            output.say(f"{one.task.prompt} {one.pass_rate.passed} of {one.pass_rate.total} attempts pass")
-            hard += [one] if one.is_hard else []
+            output.say(
+                f"{candidate.task.prompt} {candidate.pass_rate.passed} of {candidate.pass_rate.total} attempts pass"
+            )
+            hard += [candidate] if candidate.is_hard else []
     if not hard:
         raise TaskError(
-            f"No task of {pack!r} is hard for this policy: of every one more than {HARD:.0%} of the attempts passed; "
+            f"No task of {pack!r} is hard for this policy: at least {HARD:.0%} of the attempts at each of them pass; "
             "choose a harder pack."
         )
 
     def begin(workbench: Workbench, number: int) -> Iterator[DiscoveryPoint]:
         return workbench.discover(hard, names, budget, group=group, config=config, seed=number, name="discover")
 
-    points = [{"seed": number, **asdict(point)} for number, point in where.points(output, begin, _told)]
+    points = [{"seed": number, **asdict(point)} for number, point in where.points(output, begin, _progress_line)]
     report = write_report(output, where.directory)
-    found = [point for point in points if point["done"]]
-    output.summary({"discover": len(hard), "run": str(where.directory), "points": found, "report": report})
+    results = [point for point in points if point["done"]]
+    output.summary({"discover": len(hard), "run": str(where.directory), "points": results, "report": report})
 
 
-def _told(point: DiscoveryPoint) -> str:
+def _progress_line(point: DiscoveryPoint) -> str:
     if not point.done:
         return ""  # multi-turn has a point for every attempt
-    ending = f"found at {point.found_at}" if point.found_at else f"not found in {point.generations}"
+    ending = f"solved at attempt {point.found_at}" if point.found_at else f"not solved in {point.generations} attempts"
     return f"{point.task_id}, {point.method}: {ending}"

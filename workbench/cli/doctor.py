@@ -1,4 +1,4 @@
-"""What this machine can do, and whether the policy on it computes what it should: everything in one table."""
+"""The command `doctor`: this machine's abilities, and checks that the policy computes what it should, in one table."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def doctor(
     lora, need = facts["lora"], facts["memory"]
     output.table(
         "This machine, and the policy on it",
-        ("", "found"),
+        ("", "value"),
         [
             *((name, value) for name, value in report["hardware"].items()),
             *((name, value) for name, value in report["versions"].items()),
             ("sandbox", report["sandbox"]),
-            *((name, ", ".join(found)) for name, found in report["plugins"].items() if found),
+            *((name, ", ".join(entries)) for name, entries in report["plugins"].items() if entries),
             *((name.replace("_", " "), facts[name]) for name in SHOWN if facts[name] is not None),
             ("LoRA", f"{lora['variant']}, rank {lora['rank']}, lora_alpha {lora['lora_alpha']:g}, {lora['targets']}"),
             ("system message", facts["system_turn"]),
@@ -62,7 +62,7 @@ def doctor(
             *((part.kind, f"{part.layers} layers, {gigabytes(part.size_bytes)}") for part in parts),
             ("needed for a step", f"{gigabytes(need['total_bytes'])}, {need['tokens']} tokens, predicted"),
             ("free after loading", "unknown" if need["free_bytes"] is None else gigabytes(need["free_bytes"])),
-            *((name.replace("_", " "), _said(check)) for name, check in report["checks"].items()),
+            *((name.replace("_", " "), _check_line(check)) for name, check in report["checks"].items()),
         ],
     )
     output.summary(report)
@@ -71,7 +71,7 @@ def doctor(
 
 
 def _checks(policy: Policy, device: str) -> dict[str, dict[str, Any]]:
-    """Each check's verdict (None: it cannot be made here), its numbers, and what they say in words."""
+    """Verdict of each check (None: it cannot be made here), its numbers, and the numbers in words."""
     from workbench.policy.selfcheck import null_test
 
     null = null_test(policy)
@@ -94,25 +94,25 @@ def _gradient(policy: Policy) -> dict[str, Any]:
     from workbench.policy.selfcheck import gradient_check
 
     try:
-        found = gradient_check(policy)
+        result = gradient_check(policy)
     except PolicyError as error:
         return {"ok": None, "says": str(error)}
     except RuntimeError as error:  # layers whose gradient is broken may also refuse to have one
         return {"ok": False, "says": " ".join(str(error).split())[:200]}
-    how = f"{policy.facts['model']}, {policy.facts['quantization']}"
-    says = f"slope {found.slope:.4f} of the gradient's, cosine {found.cosine:.6f} before and after sampling ({how})"
-    return {"ok": found.ok, "cosine": found.cosine, "slope": found.slope, "says": says}
+    setup = f"{policy.facts['model']}, {policy.facts['quantization']}"
+    says = f"slope {result.slope:.4f} of the gradient's, cosine {result.cosine:.6f} before and after sampling ({setup})"
+    return {"ok": result.ok, "cosine": result.cosine, "slope": result.slope, "says": says}
 
 
 def _brute_force(policy: Policy) -> dict[str, Any]:
     from workbench.policy.selfcheck import brute_force
 
     try:
-        found = brute_force(policy)
+        result = brute_force(policy)
     except PolicyError as error:
         return {"ok": None, "says": str(error)}
-    says = f"{found.largest:.1e} nats from float64, token by token, at most {found.bound:g} for this precision"
-    return {"ok": found.ok, "difference_nats": found.largest, "bound_nats": found.bound, "says": says}
+    says = f"{result.largest:.1e} nats from float64, token by token, at most {result.bound:g} for this precision"
+    return {"ok": result.ok, "difference_nats": result.largest, "bound_nats": result.bound, "says": says}
 
 
 def _nf4(device: str) -> dict[str, Any]:
@@ -144,14 +144,14 @@ def _sandbox() -> str:
 
 
 def _plugins() -> dict[str, list[str]]:
-    """What other packages brought, by kind, and one sentence for each plugin that was left out."""
+    """Extensions of other packages, by kind, and one sentence for each plugin that was left out."""
     import workbench.workbench  # noqa: F401  # brings the registries of every kind
     from workbench import plugins
 
-    brought = {f"{registry.kind}s of other packages": registry.added() for registry in plugins.registries()}
-    return {**brought, "plugins left out": [problem.sentence for problem in plugins.problems()]}
+    added = {f"{registry.kind}s of other packages": registry.added() for registry in plugins.registries()}
+    return {**added, "plugins left out": [problem.sentence for problem in plugins.problems()]}
 
 
-def _said(check: dict[str, Any]) -> str:
+def _check_line(check: dict[str, Any]) -> str:
     verdict = {True: "passed", False: "FAILED", None: "not made"}[check["ok"]]
     return f"{verdict}: {check['says']}"

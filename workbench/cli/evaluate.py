@@ -1,4 +1,4 @@
-"""The command `evaluate`: what a policy can do in house rules, or how it does on the held-out tasks of a pack."""
+"""The command `evaluate`: pass rates of a policy in house rules, or on the held-out tasks of a pack."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 def evaluate(
     policy: PolicyConfig,
     model: Annotated[str, typer.Argument(help="'embedded', a local directory, or a hub id.")] = "embedded",
-    count: Annotated[int, typer.Option(help="Cases per cell; with --pack held-out tasks.")] = 200,
+    count: Annotated[int, typer.Option(help="Cases per cell of the table; with --pack: held-out tasks.")] = 200,
     pack: Annotated[
         str | None, typer.Option(help="Measure on the held-out tasks of a pack or a .jsonl or .json file instead.")
     ] = None,
-    stages: Annotated[str, typer.Option(help="Numbers of stages, with commas.")] = "1,2,3,4",
+    stages: Annotated[str, typer.Option(help="Numbers of stages, comma-separated.")] = "1,2,3,4",
     localise: Annotated[int, typer.Option(help="Programs on which to measure where credit lands; 0: none.")] = 0,
-    seed: Annotated[int, typer.Option(help="Of the cases and of sampling.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the cases and of sampling.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a policy in house rules: student, and self-teacher under each kind of evidence, on held-out cases.
+    """Measure a policy in house rules: student, and self-teacher in each kind of teacher context, on held-out cases.
 
-    With --pack: its pass rate on held-out tasks, one attempt each.
+    With --pack: its pass rate on the pack's held-out tasks, one attempt each.
     """
     output = Output(as_json)
     numbers = whole_numbers(stages, "--stages")
@@ -44,8 +44,8 @@ def evaluate(
     config = replace(policy, model=model, seed=seed)
     if pack is not None:
         if localise:
-            raise ConfigError("--localise needs tasks of which the wrong tokens are known; leave --pack out.")
-        _on_pack(output, config, pack, count)
+            raise ConfigError("--localise needs tasks whose wrong tokens are known; leave out --pack.")
+        _evaluate_pack(output, config, pack, count)
         return
     from workbench.embedded.evaluate import evaluate as measure
     from workbench.policy import load_policy
@@ -58,20 +58,20 @@ def evaluate(
     output.table(
         f"Pass rates of {model}",
         ("cell", *(f"{number} stages" for number in numbers)),
-        [(cell, *(_shown(row[str(number)]) for number in numbers)) for cell, row in cells.items()],
+        [(cell, *(_rate_text(row[str(number)]) for number in numbers)) for cell, row in cells.items()],
     )
     located = _localised(output, config, localise, seed) if localise else {}
     output.summary(cells | ({"localise": located} if localise else {}))
 
 
-def _on_pack(output: Output, config: PolicyConfig, name: str, count: int) -> None:
-    """The pass rate on the held-out tasks of a pack."""
+def _evaluate_pack(output: Output, config: PolicyConfig, name: str, count: int) -> None:
+    """Measure the pass rate on the held-out tasks of a pack."""
     from workbench.tasks import open_pack
     from workbench.tasks.drawing import check_split, describe
 
     pack = open_pack(name)
     check_split(pack)
-    with _thrown_away(config) as workbench:
+    with _temporary_workbench(config) as workbench:
         measured = workbench.held_out(pack, count=count)
     output.say(f"{pack.name}: {describe(pack).summary}")
     output.say(f"Of the held-out tasks, {measured}.")
@@ -79,8 +79,8 @@ def _on_pack(output: Output, config: PolicyConfig, name: str, count: int) -> Non
 
 
 @contextmanager
-def _thrown_away(config: PolicyConfig) -> Iterator[Workbench]:
-    """The workbench of a run that is deleted afterwards."""
+def _temporary_workbench(config: PolicyConfig) -> Iterator[Workbench]:
+    """Open the workbench of a run that is deleted afterwards."""
     with (
         tempfile.TemporaryDirectory() as folder,
         opened(Output(False), Path(folder) / "run", replace(config, seed=0)) as workbench,
@@ -88,7 +88,7 @@ def _thrown_away(config: PolicyConfig) -> Iterator[Workbench]:
         yield workbench
 
 
-def _shown(measured: dict[str, Any]) -> str:
+def _rate_text(measured: dict[str, Any]) -> str:
     return f"{measured['rate']:.2f} ({measured['low']:.2f} to {measured['high']:.2f})"
 
 
@@ -99,15 +99,15 @@ def _interval(passed: int, total: int) -> dict[str, Any]:
 
 
 def _localised(output: Output, config: PolicyConfig, count: int, seed: int) -> dict[str, dict[str, float]]:
-    """Where credit lands, under each kind of evidence, in a run that is thrown away."""
+    """Measure where credit lands in each kind of teacher context, in a run that is deleted afterwards."""
     from workbench.experiments.localise import KINDS
     from workbench.experiments.localise import localise as locate
 
-    with _thrown_away(config) as workbench:
+    with _temporary_workbench(config) as workbench:
         located = {kind: locate(workbench, kind, count=count, seed=seed) for kind in KINDS}
     output.table(
         "Where credit lands: programs with one wrong stage",
-        ("evidence", "AUROC", "worst token is wrong", "programs"),
-        [(kind, *(found[name] for name in ("auroc", "worst_is_wrong", "programs"))) for kind, found in located.items()],
+        ("teacher context", "AUROC", "worst token is wrong", "programs"),
+        [(kind, *(means[name] for name in ("auroc", "worst_is_wrong", "programs"))) for kind, means in located.items()],
     )
     return located

@@ -1,4 +1,4 @@
-"""The commands learn and ablate: learning runs side by side, over several seeds; and the options of such a run."""
+"""The commands `learn` and `ablate`: learning runs side by side, over several seeds; and the options of such a run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ROUNDS_OPTIONS: Mapping[str, Any] = MappingProxyType(
 
 
 def takes_rounds(defaults: LearnSettings = LEARN_DEFAULTS) -> Callable[[Command], Command]:
-    """The options of a learning run, for the parameter `settings: LearnSettings`. A bad value raises ConfigError."""
+    """Give a command the options of a learning run, as its `settings: LearnSettings`. Raises ConfigError."""
     return takes("settings", ROUNDS_OPTIONS, asdict(defaults), LearnSettings)
 
 
@@ -46,15 +46,15 @@ def learn(
     where: Place,
     pack: PackArgument = "house-rules",
     methods: Annotated[
-        str | None, typer.Option(help="Compare these methods, with commas, or 'all'; --method alone if none.")
+        str | None, typer.Option(help="Methods to compare, comma-separated, or 'all'; default: --method alone.")
     ] = None,
     alike: Annotated[
         bool,
-        typer.Option("--alike", help="All with the options given here, instead of each with what it does best with."),
+        typer.Option("--alike", help="Give every method the options given here, instead of its own recipe."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Learn round after round, and show the pass rate on held-out tasks; also several methods side by side."""
+    """Learn round after round and show the held-out pass rate, for one method or several side by side."""
     from workbench.experiments import arms
 
     names = (config.method,) if methods is None else arms.METHODS if methods == "all" else tuple(methods.split(","))
@@ -69,11 +69,11 @@ def ablate(
     config: SDPOConfig,
     settings: LearnSettings,
     where: Place,
-    name: Annotated[str, typer.Argument(help="Which table: feedback, teacher, granularity, group or topk.")],
+    name: Annotated[str, typer.Argument(help="The setting to vary: feedback, teacher, granularity, group or topk.")],
     pack: PackArgument = "house-rules",
     as_json: JsonOption = False,
 ) -> None:
-    """Compare learning runs that differ in one thing: an ablation of the paper."""
+    """Compare learning runs that differ in one setting: an ablation of the paper."""
     from workbench.experiments.arms import ablation
     from workbench.tasks.drawing import feedback_kinds
 
@@ -84,25 +84,28 @@ def ablate(
 
 
 def compare(output: Output, where: Place, name: str, pack: str, arms: list[Arm], settings: LearnSettings) -> None:
-    """Makes learning runs under a name, writes their report and prints what they found."""
+    """Make learning runs under a name, write their report and print their points."""
     from workbench.experiments.learn import learn, to_json
 
     packs = {seed: fresh_pack(pack, seed) for seed in where.seeds}
     # Before a directory is made for a pack that cannot be learned.
-    fewer = {fewer_held_out(existing_pack(one, where.run_of(seed)), settings.held_out) for seed, one in packs.items()}
+    fewer = {
+        fewer_held_out(existing_pack(seed_pack, where.run_of(seed)), settings.held_out)
+        for seed, seed_pack in packs.items()
+    }
     for sentence in filter(None, fewer):
         output.say(sentence)
 
     def begin(workbench: Workbench, seed: int) -> Iterator[LearnPoint]:
         return learn(workbench, packs[seed], arms, settings, seed=seed, name=name)
 
-    points = [{"seed": seed, **to_json(point)} for seed, point in where.points(output, begin, _told)]
+    points = [{"seed": seed, **to_json(point)} for seed, point in where.points(output, begin, _progress_line)]
     report = write_report(output, where.directory)
     output.summary({name: pack, "run": str(where.directory), "points": points, "report": report})
 
 
-def _told(point: LearnPoint) -> str:
-    own = "" if point.pass_rate is None else f", own attempts {point.pass_rate:.2f}"
+def _progress_line(point: LearnPoint) -> str:
+    training = "" if point.pass_rate is None else f", training {point.pass_rate:.2f}"
     rate = point.held_out
-    held_out = f", held out {rate.rate:.2f} ({rate.low:.2f} to {rate.high:.2f})" if rate else ""
-    return f"{point.arm}: round {point.round}{own}{held_out}"
+    held_out = f", held-out {rate.rate:.2f} ({rate.low:.2f} to {rate.high:.2f})" if rate else ""
+    return f"{point.arm}: round {point.round}{training}{held_out}"

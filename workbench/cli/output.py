@@ -1,4 +1,4 @@
-"""What commands print, and the options that they share."""
+"""Output of the commands, and the options that they share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 DEFAULT_RUN = Path("runs/demo")
 
 RunOption = Annotated[Path, typer.Option("--run", help="Directory of the run; resumed if it exists.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One line per committed event, a summary object last.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON line per committed event, and a summary object last.")
+]
 
 
 class Output:
@@ -32,35 +34,35 @@ class Output:
         self.as_json = as_json
 
     def event(self, event: Event) -> None:
-        """One committed event; called on the run's own thread."""
+        """Print one committed event, for programs only; called on the run's own thread."""
         if self.as_json:
             self._line({"event": event.id, "kind": event.kind})
 
     def listed(self, data: Mapping[str, Any]) -> None:
-        """One entry of a list, for programs only."""
+        """Print one entry of a list, for programs only."""
         if self.as_json:
             self._line(data)
 
     def say(self, text: str) -> None:
-        """A line for people only."""
+        """Print a line, for people only."""
         if not self.as_json:
             print(text, flush=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """A table for people only."""
+        """Print a table, for people only."""
         if self.as_json:
             return
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
-        shown = Table(*columns, title=title, title_justify="left")
+        grid = Table(*columns, title=title, title_justify="left")
         for row in rows:
-            shown.add_row(*(Text(_cell(value)) for value in row))  # Text: brackets in a program are no markup
-        Console().print(shown)
+            grid.add_row(*(Text(_cell(value)) for value in row))  # Text: brackets in a program are no markup
+        Console().print(grid)
 
     def summary(self, data: Mapping[str, Any]) -> None:
-        """The object that ends a command's output, for programs only."""
+        """Print the object that ends a command's output, for programs only."""
         if self.as_json:
             self._line(data)
 
@@ -80,7 +82,7 @@ def _cell(value: object) -> str:
 
 @contextmanager
 def opened(output: Output, run: Path, policy: PolicyConfig) -> Iterator[Workbench]:
-    """The workbench of a run, its events going to `output`; closed afterwards."""
+    """Open the workbench of a run, its events going to `output`; close it afterwards."""
     from workbench import Workbench  # loads torch and transformers, which other commands do without
 
     with Workbench.open(run, **policy.arguments(), on_event=output.event) as workbench:
@@ -88,7 +90,7 @@ def opened(output: Output, run: Path, policy: PolicyConfig) -> Iterator[Workbenc
 
 
 def find_attempt(workbench: Workbench, attempt_id: str) -> Attempt:
-    """An attempt of the run by its id, or the newest for "latest". Raises FeedbackError when there is none."""
+    """Find an attempt of the run by its id, or the newest by "latest". Raises FeedbackError where there is none."""
     attempts = workbench.attempts()
     if attempt_id == "latest" and attempts:
         return attempts[-1]
@@ -99,11 +101,11 @@ def find_attempt(workbench: Workbench, attempt_id: str) -> Attempt:
 
 
 def whole_numbers(text: str, option: str) -> list[int]:
-    """The numbers of an option such as "1,2,3", each at least 1. Raises ConfigError."""
+    """Parse the numbers of an option such as "1,2,3", each at least 1. Raises ConfigError."""
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
         numbers = []
     if not numbers or min(numbers) < 1:
-        raise ConfigError(f"{option} is {text!r}; write numbers with commas, such as 1,2,3.")
+        raise ConfigError(f"{option} is {text!r}; write whole numbers from 1, separated by commas, such as 1,2,3.")
     return numbers

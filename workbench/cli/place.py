@@ -1,4 +1,4 @@
-"""Where a command makes an experiment: its directory, one run for each seed, and the options of that.
+"""The place of an experiment: its directory, one run per seed, and the options that set them.
 
 One seed is one run. With several, the directory holds a run for each, `seed-0`, `seed-1` and so on. Every experiment is
 resumed by the same command on the same directory.
@@ -30,24 +30,26 @@ PLACE_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
         **POLICY_OPTIONS,
         "seed": Annotated[int, typer.Option(help="The first seed: of adapter, sampling and choice of tasks.")],
-        "seeds": Annotated[int, typer.Option(help="How many seeds, one run each.")],
+        "seeds": Annotated[int, typer.Option(help="Number of seeds, one run each.")],
         "run": Annotated[
             Path | None,
-            typer.Option(help="Directory of the experiment, resumed if it holds one; a new one if none."),
+            typer.Option(help="Directory of the experiment, resumed if it holds one; default: a new directory."),
         ],
     }
 )
 _DEFAULTS = {**POLICY_DEFAULTS, "seeds": 1, "run": None}
-_PACK = "a .jsonl or .json file, a pack of a package or of the run, or house-rules[@SEED]; with [:KIND] of feedback."
+_PACK = (
+    "a .jsonl or .json file, a registered pack, a pack of the run, or house-rules[@SEED]; :KIND selects the feedback."
+)
 PackArgument = Annotated[
-    str, typer.Argument(help=f"What is learned: {_PACK} Of house-rules without @SEED each seed has a house of its own.")
+    str, typer.Argument(help=f"Tasks to learn: {_PACK} Without @SEED, each seed has a house of its own.")
 ]
-PackOption = Annotated[str | None, typer.Option("--pack", help=f"Fresh house-rules tasks if none, or {_PACK}")]
+PackOption = Annotated[str | None, typer.Option("--pack", help=f"Tasks: {_PACK} Default: fresh house-rules tasks.")]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an experiment is made, and with which policy."""
+    """Directory, seeds and policy of an experiment."""
 
     directory: Path
     seeds: tuple[int, ...]
@@ -58,24 +60,24 @@ class Place:
         return self.directory if len(self.seeds) == 1 else self.directory / f"seed-{seed}"
 
     def points(
-        self, output: Output, begin: Callable[[Workbench, int], Iterator[Any]], tell: Callable[[Any], str]
+        self, output: Output, begin: Callable[[Workbench, int], Iterator[Any]], describe: Callable[[Any], str]
     ) -> Iterator[Any]:
-        """Makes the experiment with every seed: `begin(workbench, seed)` gives its points.
+        """Make the experiment with every seed: `begin(workbench, seed)` gives its points.
 
-        `tell` words a point; "" is not printed.
+        `describe` puts a point into words; "" is not printed.
         """
         for seed in self.seeds:
             with opened(output, self.run_of(seed), replace(self.policy, seed=seed)) as workbench:
                 for point in begin(workbench, seed):
-                    if told := tell(point):
-                        output.say(f"Seed {seed}, {told}" if len(self.seeds) > 1 else told)
+                    if line := describe(point):
+                        output.say(f"Seed {seed}, {line}" if len(self.seeds) > 1 else line)
                     yield seed, point
 
 
 def takes_place(kind: str) -> Callable[[Command], Command]:
-    """The options of where an experiment is made, for the parameter `where: Place`.
+    """Give a command the options of an experiment's place, as its `where: Place`.
 
-    `kind`: of the directories that are made if none is named: runs/KIND-1 and so on.
+    `kind` names the directory where none is given: runs/KIND-1 and so on.
     """
 
     def build(run: Path | None, seed: int, seeds: int, **policy: Any) -> Place:
@@ -88,7 +90,7 @@ def takes_place(kind: str) -> Callable[[Command], Command]:
 
 
 def fresh_pack(pack: str, seed: int) -> str:
-    """The pack of one seed: as it is named, but of house rules without a house a fresh one."""
+    """Name of the pack for one seed: unchanged, except that house rules without a house get a fresh one."""
     from workbench.tasks.house_rules.pack import PACK, fresh_house, pack_name, parse_name
 
     parsed = parse_name(pack)
@@ -98,7 +100,7 @@ def fresh_pack(pack: str, seed: int) -> str:
 
 
 def existing_pack(name: str, run: Path) -> Pack:
-    """The pack of a name, a file, or the run's own tasks, if there is a run. Raises TaskError, RunError."""
+    """Open a pack by name, by file, or from the tasks of a run where there is one. Raises TaskError, RunError."""
     from workbench.runs import Run
     from workbench.tasks import open_pack
 
@@ -109,12 +111,12 @@ def existing_pack(name: str, run: Path) -> Pack:
     return open_pack(name, tasks)
 
 
-def fewer_held_out(pack: Pack, asked: int) -> str:
-    """A sentence where a pack holds fewer tasks out than are asked for, or "". Raises TaskError where it has none."""
+def fewer_held_out(pack: Pack, requested: int) -> str:
+    """Sentence that a pack has fewer held-out tasks than requested, or "". Raises TaskError where it has none."""
     from workbench.tasks.drawing import check_split, held_out_tasks
 
     check_split(pack)
-    there_are = len(held_out_tasks(pack, asked))
-    if there_are == asked:
+    available = len(held_out_tasks(pack, requested))
+    if available == requested:
         return ""
-    return f"{pack.name} holds out {there_are} tasks, fewer than the {asked} asked for: all of them are taken."
+    return f"{pack.name} has {available} held-out tasks, fewer than the {requested} asked for; all of them are used."

@@ -22,25 +22,29 @@ POLICY_OPTIONS: Mapping[str, Any] = MappingProxyType(
             str, typer.Option(help=f"One of {names(Quantization)}; auto is nf4 on a GPU and none on a CPU.")
         ],
         "device": Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")],
-        "seed": Annotated[int, typer.Option(help="Of a new run's adapter and sampling.")],
+        "seed": Annotated[int, typer.Option(help="Seed of a new run's adapter and sampling.")],
         "adapter": Annotated[
             str | None, typer.Option(help="Directory of a PEFT adapter to start from; it brings its own LoRA settings.")
         ],
         "thinking": Annotated[
             bool | None,
             typer.Option(
-                "--thinking/--no-thinking", help="The chat template's thinking mode; its own default if none."
+                "--thinking/--no-thinking", help="The chat template's thinking mode; default: the template's own."
             ),
         ],
         "gradient_checkpointing": Annotated[
-            str, typer.Option(help=f"One of {names(Switch)}; auto: where memory would be short without it.")
+            str, typer.Option(help=f"One of {names(Switch)}; auto: only where memory would be short without it.")
         ],
         "lora_rank": Annotated[int, typer.Option(help="Rank of a new adapter.")],
-        "lora_alpha": Annotated[float, typer.Option(help="Its scale is alpha / rank; of rslora alpha / sqrt(rank).")],
+        "lora_alpha": Annotated[
+            float, typer.Option(help="The adapter's scale is alpha / rank; with rslora alpha / sqrt(rank).")
+        ],
         "lora_variant": Annotated[str, typer.Option(help=f"One of {names(LoraVariant)}.")],
         "lora_target_modules": Annotated[
             str,
-            typer.Option(help=f"{ALL_LINEAR}, or names of layers or their ends with commas, such as q_proj,v_proj."),
+            typer.Option(
+                help=f"{ALL_LINEAR}, or comma-separated names of layers or their endings, such as q_proj,v_proj."
+            ),
         ],
     }
 )
@@ -59,7 +63,7 @@ POLICY_DEFAULTS: Mapping[str, Any] = MappingProxyType(
 def policy_config(
     *, lora_rank: int, lora_alpha: float, lora_variant: str, lora_target_modules: str, **settings: Any
 ) -> PolicyConfig:
-    """The settings that the options name. Raises ConfigError."""
+    """Build the settings that the options name. Raises ConfigError."""
     modules = [name.strip() for name in lora_target_modules.split(",") if name.strip()]
     targets = ALL_LINEAR if modules == [ALL_LINEAR] else tuple(modules)
     lora = LoraSettings(lora_rank, lora_alpha, lora_variant, targets)  # type: ignore[arg-type]  # checks itself
@@ -67,13 +71,13 @@ def policy_config(
 
 
 def takes_policy(*, without: tuple[str, ...] = ()) -> Callable[[Command], Command]:
-    """The options of a policy, for the parameter `policy: PolicyConfig`; a bad value raises ConfigError.
+    """Give a command the options of a policy, as its `policy: PolicyConfig`; a bad value raises ConfigError.
 
-    `without`: options that the command has no use for; their defaults hold.
+    `without`: options that the command does not offer; their defaults hold.
     """
     options = {name: option for name, option in POLICY_OPTIONS.items() if name not in without}
 
-    def build(**given: Any) -> PolicyConfig:
-        return policy_config(**{**POLICY_DEFAULTS, **given})
+    def build(**values: Any) -> PolicyConfig:
+        return policy_config(**{**POLICY_DEFAULTS, **values})
 
     return takes("policy", options, POLICY_DEFAULTS, build)

@@ -1,4 +1,4 @@
-"""The command `report`: what the experiments in a directory found, so far, as JSON, HTML and Markdown."""
+"""The command `report`: the results of an experiment so far, as JSON, HTML and Markdown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def report(
     directory: Annotated[Path, typer.Argument(help="Directory of an experiment, as given to it with --run.")],
     into: Annotated[
         Path | None,
-        typer.Option(help="A Markdown page: its block of this experiment is filled with the tables."),
+        typer.Option(help="A Markdown page whose block of this experiment is filled with the tables."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -26,11 +26,11 @@ def report(
 
 
 def write_report(output: Output, directory: Path, into: Path | None = None) -> dict[str, str]:
-    """Writes the report beside the runs, prints its tables, and names its files.
+    """Write the report beside the runs, print its tables, and return the paths of its files.
 
-    `into`: a page with the lines `<!-- NAME -->` and `<!-- /NAME -->`, NAME being the directory's; what stands between
-    them is replaced by the tables, and the JSON is written to NAME.json in the folder beside the page that is called
-    like it. Raises ConfigError where there is no experiment, or no such block.
+    `into`: a page with the lines `<!-- NAME -->` and `<!-- /NAME -->`, NAME being the directory's; the tables replace
+    what stands between them, and the JSON is written to NAME.json in the folder beside the page that has its name.
+    Raises ConfigError where there is no experiment, or no such block.
     """
     from workbench.experiments.findings import make_report
     from workbench.experiments.journal import Record, read
@@ -43,17 +43,17 @@ def write_report(output: Output, directory: Path, into: Path | None = None) -> d
         if (path / "run.sqlite").exists():
             with Run.open(path, read_only=True) as run:
                 records += read(run.events()).values()
-    made = make_report(records, hardware())
-    for table in made.tables:
+    document = make_report(records, hardware())
+    for table in document.tables:
         output.table(table.title, table.columns, [[shown(cell) for cell in row] for row in table.rows])
     files = {"json": directory / "report.json", "html": directory / "report.html"}
-    data, name = json.dumps(made.to_json()) + "\n", directory.resolve().name
+    data, name = json.dumps(document.to_json()) + "\n", directory.resolve().name
     try:
         files["json"].write_text(data, encoding="utf-8")
-        files["html"].write_text(made.to_html(), encoding="utf-8")
+        files["html"].write_text(document.to_html(), encoding="utf-8")
         if into is not None:
             page = into.read_text(encoding="utf-8")
-            into.write_text(_filled(page, name, made.to_markdown(f"{into.stem}/{name}")), encoding="utf-8")
+            into.write_text(_filled(page, name, document.to_markdown(f"{into.stem}/{name}")), encoding="utf-8")
             into.with_suffix("").mkdir(exist_ok=True)
             (into.with_suffix("") / f"{name}.json").write_text(data, encoding="utf-8")
     except OSError as error:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from workbench.records import Attempt, Task
 
 FIRST_TASK = "house-rules/sort-take-1"
-WAYS = "person (you), exact, contains, regex, choice, python, house-rules, or model (another one)"
+ENVIRONMENTS = "person (you), exact, contains, regex, choice, python, house-rules, or model (another one)"
 ANSWERS = """{"text": "4"}, or for model {"model": DIRECTORY OR HUB ID, "criteria": TEXT}"""
 AttemptArgument = Annotated[str, typer.Argument(help="Id of an attempt, or 'latest'.")]
 
@@ -40,30 +40,32 @@ def tasks(
     from workbench.runs import Run
     from workbench.tasks import load_pack, pack_names
 
-    found = {task.id: task for name in ([pack] if pack else pack_names()) for task in load_pack(name)}
+    listed = {task.id: task for name in ([pack] if pack else pack_names()) for task in load_pack(name)}
     if pack is None and (run / "run.sqlite").exists():
-        with Run.open(run, read_only=True) as here:
-            found |= here.state().tasks
+        with Run.open(run, read_only=True) as stored:
+            listed |= stored.state().tasks
     output = Output(as_json)
-    output.table("Tasks", ("id", "prompt", "judged by"), [(t.id, t.prompt, t.environment) for t in found.values()])
-    output.summary({"tasks": [{"id": t.id, "prompt": t.prompt, "environment": t.environment} for t in found.values()]})
+    output.table("Tasks", ("id", "prompt", "judged by"), [(t.id, t.prompt, t.environment) for t in listed.values()])
+    output.summary({"tasks": [{"id": t.id, "prompt": t.prompt, "environment": t.environment} for t in listed.values()]})
 
 
 @takes_policy()
 def attempt(
     policy: PolicyConfig,
-    task: Annotated[str | None, typer.Argument(help=f"Id of a task; {FIRST_TASK} if none is given.")] = None,
+    task: Annotated[str | None, typer.Argument(help=f"Id of a task; default: {FIRST_TASK}.")] = None,
     number: Annotated[int, typer.Option("--number", "-n", help="Attempts in the group.")] = 8,
-    prompt: Annotated[str | None, typer.Option(help="A task of your own, instead of an id.")] = None,
-    environment: Annotated[str, typer.Option(help=f"How your task is judged: {WAYS}.")] = "person",
-    answer: Annotated[str | None, typer.Option(help=f"What its judge needs, as a JSON object: {ANSWERS}.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="The prompt of a task of your own, instead of an id.")] = None,
+    environment: Annotated[str, typer.Option(help=f"How your task is judged: {ENVIRONMENTS}.")] = "person",
+    answer: Annotated[
+        str | None, typer.Option(help=f"What the environment needs, as a JSON object: {ANSWERS}.")
+    ] = None,
     pack: Annotated[str | None, typer.Option(help="Load the tasks of this file first.")] = None,
-    temperature: Annotated[float, typer.Option(help="Of the sampling.")] = 1.0,
-    max_new_tokens: Annotated[int, typer.Option(help="Tokens per attempt, at most.")] = 96,
+    temperature: Annotated[float, typer.Option(help="Temperature of the sampling.")] = 1.0,
+    max_new_tokens: Annotated[int, typer.Option(help="Maximum number of tokens per attempt.")] = 96,
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
-    """Sample a group of attempts at a task, run and judge them."""
+    """Sample a group of attempts at a task; run and judge them."""
     output = Output(as_json)
     sampling = SamplingConfig(temperature, max_new_tokens)
     if prompt is not None and (task is not None or pack is not None):
@@ -80,7 +82,7 @@ def attempt(
             "task": chosen.id,
             "group": group[0].group_id,
             "passed": sum(a.passed for a in group),
-            "attempts": [_shown(a) for a in group],
+            "attempts": [_attempt_data(a) for a in group],
         }
     )
 
@@ -91,9 +93,9 @@ def _answer(text: str | None) -> dict[str, Any] | None:
     try:
         answer = json.loads(text)
     except json.JSONDecodeError as error:
-        raise TaskError(f'--answer is not JSON ({error}); write an object such as {{"text": "4"}}.') from error
+        raise TaskError(f'--answer is not valid JSON ({error}); write an object such as {{"text": "4"}}.') from error
     if not isinstance(answer, dict):
-        raise TaskError('--answer is not an object; write one such as {"text": "4"}.')
+        raise TaskError('--answer is not a JSON object; write one such as {"text": "4"}.')
     return answer
 
 
@@ -111,7 +113,7 @@ def _task(
     return workbench.task(task_id or (loaded[0].id if loaded else FIRST_TASK))
 
 
-def _shown(attempt: Attempt) -> dict[str, Any]:
+def _attempt_data(attempt: Attempt) -> dict[str, Any]:
     fields = ("id", "text", "reward", "passed", "feedback", "feedback_source", "finished")
     return {name: getattr(attempt, name) for name in fields} | {"tokens": len(attempt.token_ids)}
 
@@ -120,8 +122,8 @@ def _shown(attempt: Attempt) -> dict[str, Any]:
 def feedback(
     policy: PolicyConfig,
     attempt: AttemptArgument = "latest",
-    text: Annotated[str | None, typer.Option(help="What you have to say.")] = None,
-    reward: Annotated[float | None, typer.Option(help="0 to 1; 1 passes.")] = None,
+    text: Annotated[str | None, typer.Option(help="Your feedback, in your own words.")] = None,
+    reward: Annotated[float | None, typer.Option(help="Reward from 0 to 1; 1 passes.")] = None,
     join: Annotated[bool, typer.Option("--join", help="Keep the environment's feedback above yours.")] = False,
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
@@ -133,7 +135,7 @@ def feedback(
             find_attempt(workbench, attempt), text, reward, mode="join" if join else "replace"
         )
     output.say(f"{changed.id} now has reward {changed.reward:g} and this feedback: {changed.feedback}")
-    output.summary({"attempt": _shown(changed)})
+    output.summary({"attempt": _attempt_data(changed)})
 
 
 @takes_policy()
@@ -141,7 +143,7 @@ def feedback(
 def update(
     config: SDPOConfig,
     policy: PolicyConfig,
-    attempts: Annotated[list[str] | None, typer.Argument(help="Ids of attempts; the newest group if none.")] = None,
+    attempts: Annotated[list[str] | None, typer.Argument(help="Ids of attempts; default: the newest group.")] = None,
     span: SpanOption = None,
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
@@ -158,12 +160,16 @@ def update(
             ("loss before, nats per token", report.loss_before),
             ("loss after", report.loss),
             ("gradient norm", report.grad_norm),
-            ("signs as predicted", report.agreement),
+            ("sign agreement", report.agreement),
             ("rank correlation", report.rank_correlation),
             ("KL to before, nats per token", report.side_effects.kl_to_before),
             ("attempts used", f"{sum(entry.used for entry in report.ledger)} of {len(report.ledger)}"),
             ("seconds", report.seconds_s),
-            *([] if report.teacher_error is None else [("average off by at most, relative", report.teacher_error)]),
+            *(
+                []
+                if report.teacher_error is None
+                else [("error of the teacher's average, at most", report.teacher_error)]
+            ),
         ],
     )
     fields = (

@@ -1,4 +1,4 @@
-"""Commands on a run as it lies on disk: undo, redo, events, verify, export, import. None of them loads a model."""
+"""Commands on a stored run: undo, redo, events, verify, export, import. None of them loads a model."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from workbench.runs.archive import export_run, import_run
 
 
 def undo(run: RunOption = DEFAULT_RUN, as_json: JsonOption = False) -> None:
-    """Go back to the state before the last update; it is loaded when the run is opened next."""
-    _moved(run, Output(as_json), "undo")
+    """Go back to the state before the last update; it is loaded when the run is next opened."""
+    _move(run, Output(as_json), "undo")
 
 
 def redo(run: RunOption = DEFAULT_RUN, as_json: JsonOption = False) -> None:
     """Go forward to the update last undone."""
-    _moved(run, Output(as_json), "redo")
+    _move(run, Output(as_json), "redo")
 
 
-def _moved(path: Path, output: Output, way: str) -> None:
+def _move(path: Path, output: Output, direction: str) -> None:
     _must_exist(path)
     with Run.open(path) as run:
         run.add_listener(output.event)
-        head = run.undo() if way == "undo" else run.redo()
+        head = run.undo() if direction == "undo" else run.redo()
     output.say(f"The policy is now at {head}.")
     output.summary({"head": head})
 
 
 def events(
     run: RunOption = DEFAULT_RUN,
-    data: Annotated[bool, typer.Option("--data", help="Print what each event says, too.")] = False,
+    data: Annotated[bool, typer.Option("--data", help="Also print the data of each event.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List a run's log, oldest first, also while another process holds the run."""
     output = Output(as_json)
-    with Run.open(run, read_only=True) as here:
-        log, head, set_aside = here.events(), here.head, here.set_aside
+    with Run.open(run, read_only=True) as stored:
+        log, head, set_aside = stored.events(), stored.head, stored.set_aside
     for event in log:
         line = {"event": event.id, "kind": event.kind, "created": event.created, "blobs": event.blobs}
         output.listed(line | ({"data": event.data} if data else {}))
-    shown = [(e.id, e.kind, e.created, *([str(dict(e.data))] if data else [])) for e in log]
-    output.table(f"Events of {run}", ("event", "kind", "created", *(["data"] if data else [])), shown)
+    rows = [(e.id, e.kind, e.created, *([str(dict(e.data))] if data else [])) for e in log]
+    output.table(f"Events of {run}", ("event", "kind", "created", *(["data"] if data else [])), rows)
     for _, reason in set_aside:
         output.say(f"Set aside: {reason}.")
     kinds = Counter(event.kind for event in log)
@@ -63,34 +63,34 @@ def export(
 ) -> None:
     """Write a run to one file."""
     output = Output(as_json)
-    with Run.open(run, read_only=True) as here:
-        written = export_run(here, target)
+    with Run.open(run, read_only=True) as stored:
+        written = export_run(stored, target)
     output.say(f"The run is in {written} ({written.stat().st_size / 2**20:.1f} MiB).")
     output.summary({"export": str(written), "bytes": written.stat().st_size})
 
 
 def import_(
     archive: Annotated[Path, typer.Argument(help="A file that 'export' wrote.")],
-    target: Annotated[Path, typer.Argument(help="The run directory to make.")],
+    target: Annotated[Path, typer.Argument(help="The run directory to create.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Make a run directory from an exported run."""
+    """Create a run directory from an exported run."""
     output = Output(as_json)
-    made = import_run(archive, target)
-    output.say(f"The run is in {made}.")
-    output.summary({"import": str(made)})
+    directory = import_run(archive, target)
+    output.say(f"The run is in {directory}.")
+    output.summary({"import": str(directory)})
 
 
 def verify(run: RunOption = DEFAULT_RUN, as_json: JsonOption = False) -> int:
     """Check every blob's hash and every event of a run, also while another process holds it; 2 if anything is wrong."""
     output = Output(as_json)
-    found = verify_run(run)
-    for problem in found.problems:
+    checked = verify_run(run)
+    for problem in checked.problems:
         print(problem, file=sys.stderr)
-    if found.sound:
-        output.say(f"{run} is sound: {found.events} events, {found.blobs} blobs, the head is {found.head}.")
-    output.summary(asdict(found))
-    return 0 if found.sound else 2
+    if checked.sound:
+        output.say(f"{run} is sound: {checked.events} events, {checked.blobs} blobs, the head is {checked.head}.")
+    output.summary(asdict(checked))
+    return 0 if checked.sound else 2
 
 
 def _must_exist(path: Path) -> None:

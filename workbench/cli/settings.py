@@ -18,7 +18,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def names(choices: object) -> str:
-    """The values of a Literal, for an option's help."""
+    """Values of a Literal, for an option's help."""
     return ", ".join(get_args(choices))
 
 
@@ -32,32 +32,42 @@ TeacherOption = Annotated[str, typer.Option(help=f"One of {names(Teacher)}.")]
 CONFIG_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
         "method": Annotated[str, typer.Option(help=f"One of {names(Method)}.")],
-        "learning_rate": Annotated[float, typer.Option("--learning-rate", "--lr", help="Of AdamW on the adapter.")],
+        "learning_rate": Annotated[
+            float, typer.Option("--learning-rate", "--lr", help="Learning rate of AdamW on the adapter.")
+        ],
         "steps": Annotated[int, typer.Option(help="Optimiser steps per update, on the same attempts.")],
         "distillation_mode": Annotated[str, typer.Option(help=f"One of {names(DistillationMode)}.")],
         "distillation_alpha": Annotated[
-            float, typer.Option(help="0 forward KL, 1 reverse KL, between generalised JSD.")
+            float, typer.Option(help="0: forward KL, 1: reverse KL, in between: generalised JSD.")
         ],
-        "distillation_topk": Annotated[int, typer.Option(help="K of the student's likeliest tokens.")],
+        "distillation_topk": Annotated[
+            int, typer.Option(help="K: how many of the student's most likely tokens are compared.")
+        ],
         "distillation_add_tail": Annotated[
-            bool, typer.Option("--tail/--no-tail", help="One bucket for the rest of the vocabulary, in topk_logits.")
+            bool,
+            typer.Option("--tail/--no-tail", help="With topk_logits: the rest of the vocabulary as one more outcome."),
         ],
         "distillation_normalised": Annotated[
-            bool, typer.Option("--normalised", help="Divide by alpha (1 - alpha): no jump at the ends of alpha.")
+            bool,
+            typer.Option(
+                "--normalised",
+                help="Divide by alpha (1 - alpha), so that the loss does not jump where alpha is 0 or 1.",
+            ),
         ],
         "advantage_clip": Annotated[
-            float | None, typer.Option(help="Nats; limit of the credit per token, alpha 1 only.")
+            float | None, typer.Option(help="Limit on the size of a token's credit, nats; alpha 1 only.")
         ],
-        "grpo_weight": Annotated[float, typer.Option(help="blend: share of GRPO's advantage.")],
+        "grpo_weight": Annotated[float, typer.Option(help="blend: GRPO's share, lambda.")],
         "entropy_beta": Annotated[float, typer.Option(help="srpo: beta of e^(-beta H), H the teacher's entropy.")],
-        "evidence_clip": Annotated[float, typer.Option(help="rlsd: the teacher's weights stay within 1 +- this.")],
+        "evidence_clip": Annotated[float, typer.Option(help="rlsd: token weights stay within 1 +- this.")],
         "teacher": TeacherOption,
         "teacher_update_rate": Annotated[
             float | None,
-            typer.Option(help=f"The live policy's share in the teacher; if none, {_default_rates()}."),
+            typer.Option(help=f"The live policy's share in the teacher; default: {_default_rates()}."),
         ],
         "kl_limit": Annotated[
-            float | None, typer.Option(help="Nats per token on the probe; an update beyond it is taken back.")
+            float | None,
+            typer.Option(help="Limit of KL to before, nats per token on the probe; an update beyond it is taken back."),
         ],
         "use_demonstrations": Annotated[
             bool,
@@ -71,16 +81,18 @@ CONFIG_OPTIONS: Mapping[str, Any] = MappingProxyType(
 
 SpanOption = Annotated[
     list[str] | None,
-    typer.Option("--span", help="ATTEMPT:START:END, the only tokens of it that count, END excluded; repeatable."),
+    typer.Option(
+        "--span", help="ATTEMPT:START:END: of this attempt only these tokens count, END excluded; repeatable."
+    ),
 ]
 
 
 def takes(
     parameter: str, options: Mapping[str, Any], defaults: Mapping[str, Any], build: Callable[..., Any]
 ) -> Callable[[Command], Command]:
-    """Gives a command `options`, name -> annotation, in the place of one parameter, which `build` makes of them.
+    """Give a command `options` (name -> annotation) in place of one parameter, whose value `build` makes from them.
 
-    What `build` raises, it raises before the command begins.
+    `build` runs, and raises, before the command begins.
     """
 
     def decorate(command: Command) -> Command:
@@ -92,9 +104,9 @@ def takes(
         ]
 
         @functools.wraps(command)
-        def run(**given: Any) -> Any:
-            made = build(**{name: given.pop(name) for name in options})
-            return command(**{parameter: made}, **given)
+        def run(**arguments: Any) -> Any:
+            value = build(**{name: arguments.pop(name) for name in options})
+            return command(**{parameter: value}, **arguments)
 
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # what typer reads
         run.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
@@ -104,7 +116,7 @@ def takes(
 
 
 def takes_config(defaults: SDPOConfig | None = None) -> Callable[[Command], Command]:
-    """The options of an update, for the parameter `config: SDPOConfig`; `defaults` None: its own.
+    """Give a command the options of an update, as its `config: SDPOConfig`; `defaults` None: those of the class.
 
     A bad value raises ConfigError.
     """
@@ -112,7 +124,7 @@ def takes_config(defaults: SDPOConfig | None = None) -> Callable[[Command], Comm
 
 
 def parsed_spans(texts: Sequence[str] | None) -> dict[str, list[tuple[int, int]]]:
-    """Attempt id -> its spans, from `--span` options. Raises ConfigError."""
+    """Parse `--span` options: attempt id -> its spans. Raises ConfigError."""
     spans: dict[str, list[tuple[int, int]]] = {}
     for text in texts or ():
         attempt_id, _, numbers = text.partition(":")

@@ -1,4 +1,4 @@
-"""The commands `study credit`, `study update` and `study stability`: what credit, updates and long runs really do."""
+"""The commands `study credit`, `study update` and `study stability`: measurements of credit, updates and long runs."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 
 CREDIT_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
-        "programs": Annotated[int, typer.Option(help="With one wrong stage, read in every way.")],
-        "rounds": Annotated[int, typer.Option(help="That each teacher teaches before its credit is read.")],
-        "programs_per_teacher": Annotated[int, typer.Option(help="Read under each teacher.")],
-        "tests": Annotated[int, typer.Option(help="Failed attempts of which four tokens each are exchanged.")],
-        "continuations": Annotated[int, typer.Option(help="From each of both tokens.")],
+        "programs": Annotated[int, typer.Option(help="Programs with one wrong stage, read in every view.")],
+        "rounds": Annotated[int, typer.Option(help="Rounds of learning under each teacher before its credit is read.")],
+        "programs_per_teacher": Annotated[int, typer.Option(help="Programs read under each teacher.")],
+        "tests": Annotated[int, typer.Option(help="Failed attempts in each of which four tokens are exchanged.")],
+        "continuations": Annotated[int, typer.Option(help="Continuations from each of the two tokens.")],
     }
 )
 
 
 def build() -> typer.Typer:
     """The studies under their names."""
-    app = typer.Typer(help="Ask what credit, updates and long runs really do.")
+    app = typer.Typer(help="Measure what credit, updates and long runs really do.")
     for command in (credit, update, stability):
         app.command(name=command.__name__)(command)
     return app
@@ -50,7 +50,7 @@ def build() -> typer.Typer:
 @takes_place("study-credit")
 @takes("settings", CREDIT_OPTIONS, asdict(CreditStudySettings()), CreditStudySettings)
 def credit(settings: CreditStudySettings, where: Place, pack: PackOption = None, as_json: JsonOption = False) -> None:
-    """Where credit lands, by evidence, view and teacher, and whether exchanging the token agrees."""
+    """Study where credit lands, by teacher context, view and teacher, and whether exchanging the token agrees."""
     from workbench.experiments.credit_study import check_known_truth
 
     name = "study-credit"
@@ -62,13 +62,17 @@ def credit(settings: CreditStudySettings, where: Place, pack: PackOption = None,
 @takes_place("study-update")
 def update(
     where: Place,
-    groups: Annotated[int, typer.Option(help="Each is updated on once per loss and learning rate.")] = 10,
-    attempts: Annotated[int, typer.Option(help="Per group.")] = 8,
-    rates: Annotated[str, typer.Option("--learning-rates", help="With commas.")] = "0.0005,0.002,0.005,0.02",
+    groups: Annotated[
+        int, typer.Option(help="Groups of attempts; each gets one update per loss and learning rate.")
+    ] = 10,
+    attempts: Annotated[int, typer.Option(help="Attempts per group.")] = 8,
+    rates: Annotated[
+        str, typer.Option("--learning-rates", help="Learning rates, comma-separated.")
+    ] = "0.0005,0.002,0.005,0.02",
     pack: PackOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Predicted against realised, over many updates from one state, by loss and learning rate."""
+    """Compare predicted with realised change, over many updates from one state, by loss and learning rate."""
     settings = UpdateStudySettings(groups, attempts, learning_rates(rates))
     if pack is not None:
         existing_pack(pack, where.run_of(where.seeds[0]))  # before a directory is made for an unknown one
@@ -86,7 +90,7 @@ def stability(
     pack: PackArgument = "house-rules",
     as_json: JsonOption = False,
 ) -> None:
-    """Many rounds by the defaults, at thrice the learning rate, and by a live teacher: do alarms come in time?"""
+    """Learn for many rounds: with the defaults, three times the learning rate, a live teacher; are alarms in time?"""
     from workbench.experiments.arms import stability as arms
 
     compare(Output(as_json), where, "study-stability", pack, arms(config), settings)

@@ -21,16 +21,16 @@ METHODS: tuple[str, ...] = get_args(Method)
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a method is given where each is to be at its best."""
+    """Settings under which a method learns best."""
 
     attempts: int  # per task
     steps: int  # of the optimiser, per update
     learning_rate: float
 
 
-# What each learned best with in 15 rounds of 32 attempts in house 11, of which no result is reported (docs/evidence.md,
-# section 1); the defaults of `SDPOConfig` are to hold longer. Credit by feedback needs no group, so many tasks with few
-# attempts teach it more; a reward needs a group to stand out from.
+# The settings with which each learned best in 15 rounds of 32 attempts in house 11, of which no result is reported
+# (docs/evidence.md, section 1); the defaults of `SDPOConfig` have to hold longer. Credit by feedback
+# needs no group, so many tasks with few attempts teach it more; a reward needs a group to stand out from.
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         "sdpo": Recipe(2, 8, 3e-3),
@@ -52,18 +52,18 @@ class Arm:
     attempts: int | None = None  # per task, with as many tasks as give the same number in all; None = the settings'
 
     def shape(self, settings: LearnSettings) -> tuple[int, int]:
-        """(tasks per round, attempts per task). Raises ConfigError where a round's attempts cannot be shared out so."""
+        """(tasks per round, attempts per task). Raises ConfigError where a round's attempts cannot be split so."""
         attempts = self.attempts or settings.attempts
         if settings.generations % attempts:
             raise ConfigError(
-                f"{settings.generations} attempts a round cannot be shared out in groups of {attempts} ({self.name}); "
+                f"{settings.generations} attempts a round cannot be split into groups of {attempts} ({self.name}); "
                 "change the number of questions or attempts."
             )
         return settings.generations // attempts, attempts
 
 
 def methods(config: SDPOConfig, names: tuple[str, ...] = METHODS, *, alike: bool = False) -> list[Arm]:
-    """The methods, each with its recipe, or all else `alike`. Raises ConfigError for an unknown one."""
+    """Arms of the methods, each with its recipe, or `alike` but for the method. Raises ConfigError if unknown."""
     arms = [Arm(name, replace(config, method=name)) for name in names]  # type: ignore[arg-type]  # it checks itself
     return arms if alike else [_at_its_best(arm) for arm in arms]
 
@@ -75,7 +75,7 @@ def _at_its_best(arm: Arm) -> Arm:
 
 
 def _feedback(config: SDPOConfig, kinds: Sequence[str]) -> list[Arm]:
-    """What the teacher is shown (paper, Table 6), of which the first kind also beside the failed attempt."""
+    """Vary the teacher context (paper, Table 6); the first kind is also tried together with the failed attempt."""
     with_own, without = replace(config, use_demonstrations=True), replace(config, use_demonstrations=False)
     arms = [Arm("own solution", with_own, NO_FEEDBACK)]
     for kind in kinds:
@@ -87,13 +87,13 @@ def _feedback(config: SDPOConfig, kinds: Sequence[str]) -> list[Arm]:
 
 
 def _teacher(config: SDPOConfig) -> list[Arm]:
-    """Who teaches (paper, Table 4)."""
+    """Vary the teacher (paper, Table 4)."""
     names = ("live", "frozen", "ema", "trust_region")
     return [Arm(name, replace(config, teacher=name, teacher_update_rate=None)) for name in names]  # type: ignore[arg-type]
 
 
 def _granularity(config: SDPOConfig) -> list[Arm]:
-    """How finely credit is given: the whole distribution, one token's, one number per attempt, the reward alone."""
+    """Vary the granularity of credit: the whole distribution, one token, one number per attempt, the reward alone."""
     modes = {"logit": "full_logits", "top-k logit": "topk_logits", "token": "argmax_token"}
     modes |= {"sampled token": "sampled_token", "sequence": "sequence"}
     arms = [Arm(name, replace(config, distillation_mode=mode)) for name, mode in modes.items()]  # type: ignore[arg-type]
@@ -101,19 +101,19 @@ def _granularity(config: SDPOConfig) -> list[Arm]:
 
 
 def _group(config: SDPOConfig) -> list[Arm]:
-    """How many attempts at one task make a group, with credit by feedback and by reward, each with its recipe else."""
+    """Vary the size of a group, with credit by feedback and by reward, each with its recipe otherwise."""
     sizes = {"sdpo": (1, 2, 4, 8, 32), "grpo": (2, 4, 8, 32)}
     arms = methods(config, tuple(sizes))
     return [replace(arm, name=f"{arm.name}, G = {G}", attempts=G) for arm in arms for G in sizes[arm.name]]
 
 
 def _topk(config: SDPOConfig) -> list[Arm]:
-    """Of how many tokens the distillation sees the probabilities, beside the tail."""
+    """Vary K, the number of tokens whose probabilities the distillation sees beside the tail."""
     return [Arm(f"K = {k}", replace(config, distillation_topk=k)) for k in (1, 5, 20, 100)]
 
 
 def stability(config: SDPOConfig) -> list[Arm]:
-    """The settings as they are; with steps three times as long; and with the policy itself as teacher (Table 4)."""
+    """Arms of the stability study: these settings, three times the learning rate, a live teacher (Table 4)."""
     longer = replace(config, learning_rate=3 * config.learning_rate)
     live = replace(config, teacher="live", kl_limit=None)
     return [Arm("defaults", config), Arm("learning rate × 3", longer), Arm("live teacher", live)]
@@ -134,7 +134,7 @@ def ablation(name: str, config: SDPOConfig, *, kinds: Sequence[str] = ATOMIC_KIN
     Raises ConfigError for an unknown one.
     """
     if name not in ABLATIONS:
-        raise ConfigError(f"There is no ablation {name!r}; there are {', '.join(ABLATIONS)}.")
+        raise ConfigError(f"There is no ablation {name!r}; choose one of {', '.join(ABLATIONS)}.")
     return _feedback(config, kinds) if name == "feedback" else _ABLATIONS[name](config)
 
 
@@ -151,12 +151,12 @@ def comparison(
     Raises ConfigError for an unknown one.
     """
     if name not in COMPARISONS:
-        raise ConfigError(f"There is no comparison {name!r}; there are {', '.join(COMPARISONS)}.")
+        raise ConfigError(f"There is no comparison {name!r}; choose one of {', '.join(COMPARISONS)}.")
     if name == "methods":
         return methods(config, names, alike=alike)
     return stability(config) if name == "stability" else ablation(name, config, kinds=kinds)
 
 
 def usual_settings(name: str) -> LearnSettings:
-    """How long the arms of a comparison are to learn."""
+    """Usual length of a comparison's learning runs."""
     return {"methods": LEARN_DEFAULTS, "stability": STABILITY_SETTINGS}.get(name, ABLATION_SETTINGS)

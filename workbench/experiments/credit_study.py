@@ -1,4 +1,5 @@
-"""Where credit lands, by evidence, view and teacher, against baselines; and whether a change of the token agrees.
+"""The study of credit: where it lands, by teacher context, view and teacher, against baselines; and whether changing
+the token agrees.
 
 The arm "views" scores programs with one wrong stage in the policy's present state, where all teachers are one. An arm
 "teacher NAME" first learns some rounds under that teacher and then scores with it. The arm "causal" takes failed
@@ -59,11 +60,11 @@ def study_credit(
 
 
 def check_known_truth(pack: str) -> None:
-    """Raises TaskError for a pack whose tasks do not say which tokens of an attempt are wrong."""
+    """Raise TaskError for a pack whose tasks do not say which tokens of an attempt are wrong."""
     if pack != PACK:
         raise TaskError(
-            f"The study of credit needs tasks of which the wrong tokens are known; {pack!r} does not say them, fresh "
-            f"houses of {PACK} do: leave the pack out."
+            f"The study of credit needs tasks whose wrong tokens are known, as in fresh houses of {PACK}; {pack!r} "
+            "does not name them: leave out the pack."
         )
 
 
@@ -78,19 +79,19 @@ class _Views:
         self.contexts: Contexts = "all"
 
     def step(self, step: int) -> dict[str, Any]:
-        """As many programs as one batch of attempts gives."""
+        """Score as many programs as one batch of attempts gives."""
         left = self.programs - sum(len(point.data["programs"]) for point in self.journal.points(self.name))
         generator = random.Random(f"credit {self.seed} {step}")
         programs: list[dict[str, Any]] = []
-        for one in draw_one_wrong(self.session, generator, min(DRAWN, 2 * left + 1)):
+        for case in draw_one_wrong(self.session, generator, min(DRAWN, 2 * left + 1)):
             if len(programs) < left and not self.journal.stop.is_set():
-                programs.append({kind: self._scores(one, kind, generator) for kind in EVERY_KIND})
+                programs.append({kind: self._scores(case, kind, generator) for kind in EVERY_KIND})
         return {"programs": programs, "done": len(programs) >= left}
 
-    def _scores(self, one: OneWrong, kind: str, generator: random.Random) -> dict[str, dict[str, float]]:
-        wrong, choices = one.wrong(self.session), one.choices(self.session)
-        shown = one.evidence(kind)
-        credit = self.session.what_if(one.attempt, **shown, config=self.config, contexts=self.contexts)
+    def _scores(self, case: OneWrong, kind: str, generator: random.Random) -> dict[str, dict[str, float]]:
+        wrong, choices = case.wrong(self.session), case.choices(self.session)
+        evidence = case.evidence(kind)
+        credit = self.session.what_if(case.attempt, **evidence, config=self.config, contexts=self.contexts)
         return {
             name: asdict(locate(blame[: len(wrong)], wrong, choices))
             for name, blame in self._blames(credit, generator).items()
@@ -119,7 +120,7 @@ class _Taught(_Views):
         self.tasks = house_tasks(_pack(seed), LEARN_DEFAULTS.questions * settings.rounds, held_out=False, seed=1 + seed)
 
     def step(self, step: int) -> dict[str, Any]:
-        """A round of learning at first, then programs."""
+        """Make the rounds of learning first, then score programs."""
         if step >= self.rounds:
             return super().step(step)
         questions = LEARN_DEFAULTS.questions
@@ -142,12 +143,14 @@ class _Causal:
         self.config = replace(SDPOConfig(), use_demonstrations=False)
 
     def step(self, step: int) -> dict[str, Any]:
-        """One task, and its first failed attempt, if there is one."""
-        made = sum(bool(point.data["exchanged"]) for point in self.journal.points(self.name))
+        """Exchange tokens of the first failed attempt at one task, if there is one."""
+        tested = sum(bool(point.data["exchanged"]) for point in self.journal.points(self.name))
         generator = random.Random(f"causal {self.seed} {step}")
         (task,) = house_tasks(_pack(self.seed, 1 + step), 1, held_out=True, stages=(1 + step % 3,))
         attempts = self.session.attempt(task, 8, stop=self.journal.stop)
-        failed = next((one for one in attempts if not one.passed and one.finished and one.feedback), None)
+        failed = next(
+            (attempt for attempt in attempts if not attempt.passed and attempt.finished and attempt.feedback), None
+        )
         if failed is None or self.journal.stop.is_set():
             return {"exchanged": []}
         credit = self.session.credit(failed, self.config)
@@ -159,11 +162,13 @@ class _Causal:
         for place in chosen:
             if not self.journal.stop.is_set():
                 exchanged.append(self._exchanged(failed, credit, place))
-        return {"exchanged": exchanged, "done": made + 1 >= self.settings.tests}
+        return {"exchanged": exchanged, "done": tested + 1 >= self.settings.tests}
 
     def _exchanged(self, attempt: Attempt, credit: TokenCredit, place: int) -> dict[str, Any]:
-        own = credit.token_ids[place]
-        other = max((one for one in credit.top(place) if one.id != own), key=lambda one: one.teacher_logp)
+        sampled_id = credit.token_ids[place]
+        other = max(
+            (token for token in credit.top(place) if token.id != sampled_id), key=lambda token: token.teacher_logp
+        )
         n = self.settings.continuations
         test = self.session.test_credit(attempt, place, other.id, n)
         gain = other.teacher_logp - other.student_logp - credit.view("raw")[place]

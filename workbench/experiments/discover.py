@@ -1,7 +1,7 @@
 """Discovery: how many attempts until one passes, on tasks that the policy hardly ever solves (paper, section 5).
 
-Test-time SDPO updates on its own failures after each group; best-of-k samples independently; multi-turn keeps what was
-tried and what was said of it in the prompt (the oldest turns are left out first), or only what was said of it. Each
+Test-time SDPO updates on its own failures after each group; best-of-k samples independently; multi-turn keeps earlier
+attempts and their feedback in the prompt (the oldest turns are left out first), or their feedback alone. Each
 spends at most the same number of attempts. Knows nothing of pages.
 """
 
@@ -39,14 +39,14 @@ from workbench.tasks.house_rules.world import House
 HARD = 0.03  # pass rate of one attempt, below which a task counts as hard
 FIRST_SCREENED_HOUSE = 300_000
 FRESH_FEEDBACK = "examples"  # what the checker of a fresh house's task says
-MOST_CANDIDATES = 1000  # tasks of each side of a pack among which hard ones are looked for
+MOST_CANDIDATES = 1000  # tasks of each side of a pack that are searched for hard ones
 BATCH = 32  # attempts of best-of-k that are sampled at once
 CONVERSATIONS = ("multi_turn", "multi_turn_feedback")
 
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryPoint:
-    """Where one method stands on one task."""
+    """State of one method's search on one task."""
 
     task_id: str
     method: str
@@ -66,12 +66,12 @@ class ScreenedTask:
 
     @property
     def is_hard(self) -> bool:
-        """Whether a discovery is worth timing on it."""
+        """True where a discovery is worth timing on it."""
         return self.pass_rate.rate < HARD
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """From a point of a screen."""
+        """Read from a point of a screen."""
         return cls(task_from_json(data["task"]), HeldOut(data["passed"], data["total"]))
 
 
@@ -87,7 +87,7 @@ def screen(
     name: str | None = None,
     stop: Event | None = None,
 ) -> Iterator[ScreenedTask]:
-    """Draws tasks and measures them until `count` hard ones are found, or a pack has no more.
+    """Draw tasks and measure them until `count` hard ones are found, or a pack has no more.
 
     `pack` None: house-rules tasks with this many `stages`, each in a house of its own; else as in `learn`, its held-out
     tasks first. `feedback`: the kind that their environment gives; None: examples in fresh houses, what the pack gives
@@ -100,23 +100,23 @@ def screen(
     if pack is None:
         feedback = feedback or FRESH_FEEDBACK
         check_kind(feedback)
-        plain = {"count": count, "feedback": feedback, "stages": list(stages), "attempts": attempts}
+        recorded = {"count": count, "feedback": feedback, "stages": list(stages), "attempts": attempts}
         draw, most = _fresh_houses(feedback, stages, seed), 1000 * count
     else:
         chosen = session.open_pack(pack)
         tasks = _candidates(chosen if feedback is None else with_feedback(chosen, feedback), seed)
         session.prepare_judges(tasks)
         draw, most = tasks.__getitem__, len(tasks)
-        plain = {"count": count, "feedback": feedback, "attempts": attempts, **pack_settings(chosen), "most": most}
-    journal = Journal(session, name, plain, kind="screen", seed=seed, stop=stop)
+        recorded = {"count": count, "feedback": feedback, "attempts": attempts, **pack_settings(chosen), "most": most}
+    journal = Journal(session, name, recorded, kind="screen", seed=seed, stop=stop)
 
     def work(step: int) -> dict[str, Any]:
         task = draw(step)
-        passed = sum(one.passed for one in session.attempt(task, attempts, stop=journal.stop))
-        found = sum(ScreenedTask.from_data(point.data).is_hard for point in journal.points("screen")) + (
+        passed = sum(attempt.passed for attempt in session.attempt(task, attempts, stop=journal.stop))
+        hard = sum(ScreenedTask.from_data(point.data).is_hard for point in journal.points("screen")) + (
             passed < HARD * attempts
         )
-        return {"task": to_json(task), "passed": passed, "total": attempts, "done": found >= count}
+        return {"task": to_json(task), "passed": passed, "total": attempts, "done": hard >= count}
 
     with journal:
         for point in journal.run_arm("screen", most, work):
@@ -124,7 +124,7 @@ def screen(
 
 
 def _fresh_houses(feedback: str, stages: Sequence[int], seed: int) -> Callable[[int], Task]:
-    """Step -> a held-out task in a house of its own."""
+    """Make a function: step -> a held-out task in a house of its own."""
 
     def draw(step: int) -> Task:
         generator = random.Random(f"screen {seed} {step}")
@@ -152,23 +152,23 @@ def discover(
     name: str | None = None,
     stop: Event | None = None,
 ) -> Iterator[DiscoveryPoint]:
-    """Task by task and method by method, a point after every group; then multi-turn at all tasks, turn by turn.
+    """Search task by task and method by method, a point after every group; then multi-turn at all tasks, turn by turn.
 
     Each begins where the policy is now, and that is where it is left. Raises ConfigError for an unknown method,
     TaskError for a task that a person judges, PolicyError for a judge that cannot be loaded.
     """
     settings = settings or DiscoverySettings()
     check_methods(methods)
-    screened = [one if isinstance(one, ScreenedTask) else ScreenedTask(one, HeldOut(0, 0)) for one in tasks]
-    check_automatic(one.task for one in screened)
-    session.prepare_judges([one.task for one in screened])
-    listed = [{"id": one.task.id, "prompt": one.task.prompt, **asdict(one.pass_rate)} for one in screened]
-    plain = {"tasks": listed, "methods": list(methods), "config": asdict(config), **asdict(settings)}
-    with Journal(session, name, plain, kind="discover", seed=seed, stop=stop) as journal:
-        for points in _searches(journal, [one.task for one in screened], methods, settings, config):
+    screened = [task if isinstance(task, ScreenedTask) else ScreenedTask(task, HeldOut(0, 0)) for task in tasks]
+    check_automatic(candidate.task for candidate in screened)
+    session.prepare_judges([candidate.task for candidate in screened])
+    listed = [{"id": s.task.id, "prompt": s.task.prompt, **asdict(s.pass_rate)} for s in screened]
+    recorded = {"tasks": listed, "methods": list(methods), "config": asdict(config), **asdict(settings)}
+    with Journal(session, name, recorded, kind="discover", seed=seed, stop=stop) as journal:
+        for points in _searches(journal, [candidate.task for candidate in screened], methods, settings, config):
             for point in points:
-                told = {key: point.data[key] for key in ("generations", "found_at", "done", "seconds_s")}
-                yield DiscoveryPoint(point.data["task"], point.data["method"], update_id=point.update_id, **told)
+                fields = {key: point.data[key] for key in ("generations", "found_at", "done", "seconds_s")}
+                yield DiscoveryPoint(point.data["task"], point.data["method"], update_id=point.update_id, **fields)
             if journal.stop.is_set():
                 return
 
@@ -176,7 +176,7 @@ def discover(
 def _searches(
     journal: Journal, tasks: Sequence[Task], methods: Sequence[str], settings: DiscoverySettings, config: SDPOConfig
 ) -> Iterator[Iterator[Point]]:
-    """What is to be searched, one after the other."""
+    """Searches to make, one after the other."""
     for task in tasks:
         for method in methods:
             if method not in CONVERSATIONS:
@@ -205,21 +205,21 @@ class _Search:
         self.arm = _arm(method, task)
 
     def step(self, _: int) -> dict[str, Any]:
-        """The next attempts, and for SDPO the update on them."""
+        """Make the next attempts, and for SDPO the update on them."""
         started = time.monotonic()
         known = self.journal.points(self.arm)
         spent = known[-1].data["generations"] if known else 0
         left = self.settings.budget - spent
         size = self.settings.group if self.method == "sdpo" else BATCH
         attempts = self.journal.session.attempt(self.task, min(size, left), stop=self.journal.stop)
-        found = next((spent + place for place, one in enumerate(attempts, 1) if one.passed), None)
+        found_at = next((spent + place for place, attempt in enumerate(attempts, 1) if attempt.passed), None)
         spent += len(attempts)
-        done = found is not None or spent >= self.settings.budget
+        done = found_at is not None or spent >= self.settings.budget
         if self.method == "sdpo" and not done:
             self._update(attempts)
-        ids = [one.id for one in attempts]
-        told = {"method": self.method, "task": self.task.id, "generations": spent, "found_at": found, "done": done}
-        return {**told, "attempts": ids, "seconds_s": time.monotonic() - started}
+        ids = [attempt.id for attempt in attempts]
+        fields = {"method": self.method, "task": self.task.id, "generations": spent, "found_at": found_at, "done": done}
+        return {**fields, "attempts": ids, "seconds_s": time.monotonic() - started}
 
     def _update(self, attempts: list[Attempt]) -> None:
         # Without an update the policy stays what it was, and the next group is drawn from it.
@@ -235,22 +235,24 @@ class _Conversations:
         self.tasks = {_arm(method, task): task for task in tasks}
 
     def turn(self, step: int, arms: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The next attempt at each of the tasks whose arms these are."""
+        """Make the next attempt at each of the tasks whose arms these are."""
         started = time.monotonic()
         tasks, journal = [self.tasks[arm] for arm in arms], self.journal
         turns = [self._so_far(arm) for arm in arms]
         attempts = journal.session.attempt_many(tasks, 1, turns=turns, stop=journal.stop)
         seconds = (time.monotonic() - started) / len(arms)
-        spent, told = step + 1, {}
+        spent, data = step + 1, {}
         for arm, attempt in zip(arms, attempts, strict=True):
-            found = spent if attempt.passed else None
-            where = {"method": self.method, "task": attempt.task_id, "generations": spent, "found_at": found}
+            found_at = spent if attempt.passed else None
+            fields = {"method": self.method, "task": attempt.task_id, "generations": spent, "found_at": found_at}
             done = attempt.passed or spent >= self.budget
-            told[arm] = {**where, "done": done, "attempts": [attempt.id], "seconds_s": seconds}
-        return told
+            data[arm] = {**fields, "done": done, "attempts": [attempt.id], "seconds_s": seconds}
+        return data
 
     def _so_far(self, arm: str) -> list[tuple[str, str]]:
-        made = {one.id: one for one in self.journal.session.attempts(self.tasks[arm])}
-        ids = [one for point in self.journal.points(arm) for one in point.data["attempts"]]
+        attempts = {attempt.id: attempt for attempt in self.journal.session.attempts(self.tasks[arm])}
+        ids = [attempt_id for point in self.journal.points(arm) for attempt_id in point.data["attempts"]]
         with_attempt = self.method == "multi_turn"
-        return [(made[one].text if with_attempt else "", made[one].feedback) for one in ids]
+        return [
+            (attempts[attempt_id].text if with_attempt else "", attempts[attempt_id].feedback) for attempt_id in ids
+        ]

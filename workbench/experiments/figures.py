@@ -8,11 +8,11 @@ from typing import Any
 
 from workbench.statistics import Estimate
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; black and yellow do not read on every ground.
+# Okabe and Ito's colours, which colour-blind readers can tell apart; black and yellow are not legible everywhere.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("solid", "dash", "dot")  # for what comes after the colours
 GREY = "#8a93a1"
-FEW = 10  # steps of an axis that are all written
+FEW = 10  # steps of an axis, up to which each has its label
 
 Series = Mapping[str, Sequence[tuple[float, Estimate]]]  # name -> (x, estimate of y), in order of x
 
@@ -33,17 +33,17 @@ def curves(
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    crowded = len(series) > len(COLOURS)  # then the names go beside the figure, and bands must not add up to mud
+    crowded = len(series) > len(COLOURS)  # then the names go beside the figure, and bands must not blur into each other
     for number, (name, points) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
         line = {"color": colour, "width": 2.5, "dash": DASHES[number // len(COLOURS) % len(DASHES)]}
         line |= {"shape": "hv"} if steps else {}
-        known = [(at, one) for at, one in points if not math.isnan(one.low)]
+        known = [(at, estimate) for at, estimate in points if not math.isnan(estimate.low)]
         if known:
             along = [at for at, _ in known]
             figure.add_scatter(
                 x=[*along, *reversed(along)],
-                y=[*(one.high for _, one in known), *(one.low for _, one in reversed(known))],
+                y=[*(estimate.high for _, estimate in known), *(estimate.low for _, estimate in reversed(known))],
                 mode="lines",
                 fill="toself",
                 fillcolor=_faint(colour, 0.05 if crowded else 0.18),
@@ -54,7 +54,7 @@ def curves(
             )
         figure.add_scatter(
             x=[at for at, _ in points],
-            y=[one.value for _, one in points],
+            y=[estimate.value for _, estimate in points],
             name=name,
             legendgroup=name,
             mode="lines" if steps or len(points) > 40 else "lines+markers",
@@ -68,7 +68,7 @@ def curves(
     if logarithmic:
         figure.update_xaxes(type="log")
     elif all(at.is_integer() and abs(at) <= FEW for at in map(float, places)):
-        figure.update_xaxes(dtick=1)  # what is counted has no halves
+        figure.update_xaxes(dtick=1)  # counts have no halves
     return figure
 
 
@@ -76,17 +76,21 @@ def bars(values: Mapping[str, Estimate], *, x: str, y: str, y_range: tuple[float
     """One marker per name with its interval, from left to right."""
     import plotly.graph_objects as go
 
-    known = [0.0 if math.isnan(one.low) else 1.0 for one in values.values()]
+    known = [0.0 if math.isnan(estimate.low) else 1.0 for estimate in values.values()]
     figure = go.Figure(
         go.Scatter(
             x=list(values),
-            y=[one.value for one in values.values()],
+            y=[estimate.value for estimate in values.values()],
             mode="markers",
             marker={"size": 10, "color": COLOURS[0]},
             error_y={
                 "type": "data",
-                "array": [k and one.high - one.value for k, one in zip(known, values.values(), strict=True)],
-                "arrayminus": [k and one.value - one.low for k, one in zip(known, values.values(), strict=True)],
+                "array": [
+                    k and estimate.high - estimate.value for k, estimate in zip(known, values.values(), strict=True)
+                ],
+                "arrayminus": [
+                    k and estimate.value - estimate.low for k, estimate in zip(known, values.values(), strict=True)
+                ],
                 "color": COLOURS[0],
             },
         )
@@ -100,7 +104,7 @@ def scatter(points: Sequence[tuple[float, float]], *, x: str, y: str) -> Any:
 
     marker = {"size": 8, "color": COLOURS[0], "opacity": 0.6}
     figure = go.Figure(
-        go.Scatter(x=[one for one, _ in points], y=[one for _, one in points], mode="markers", marker=marker)
+        go.Scatter(x=[at for at, _ in points], y=[value for _, value in points], mode="markers", marker=marker)
     )
     return _laid_out(figure, x, y, None)
 

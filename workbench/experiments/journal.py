@@ -1,4 +1,4 @@
-"""The journal of an experiment: its points, in the log of the run on which it is made, so that a killed one goes on.
+"""The journal of an experiment: its points, in the log of its run, so that a killed experiment can be resumed.
 
 An experiment is a set of *arms*, an arm a sequence of *steps*, and a step ends in a *point*: plain data, committed with
 the state of the policy that the step led to. Two kinds of event:
@@ -53,7 +53,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a log holds of one experiment."""
+    """Contents of a log about one experiment."""
 
     name: str
     settings: Data  # "kind" and "seed" among them
@@ -62,7 +62,7 @@ class Record:
 
     @property
     def seed(self) -> int:
-        """Of its tasks and random numbers."""
+        """Seed of its tasks and random numbers."""
         return int(self.settings["seed"])
 
 
@@ -80,7 +80,7 @@ def read(events: Iterable[LogEvent]) -> dict[str, Record]:
 
 
 def free_name(kind: str, known: Collection[str]) -> str:
-    """What a new experiment is called that nobody named."""
+    """Name of a new experiment that was given none."""
     return next(free for n in range(1, len(known) + 2) if (free := f"{kind}-{n}") not in known)
 
 
@@ -101,11 +101,11 @@ class Journal:
         stays: bool = False,
         stop: Event | None = None,
     ) -> None:
-        """`name` None begins a new experiment, called after its `kind`; a name that the run knows resumes that one.
+        """`name` None begins a new experiment, named after its `kind`; a name that the run knows resumes it.
 
         `stays`: the policy is afterwards where the last point led it, not where it was before.
 
-        Raises ConfigError when it was begun with other settings.
+        Raises ConfigError where it was begun with other settings.
         """
         settings = json.loads(json.dumps({"kind": kind, "seed": seed, **settings}))
         known = read(session.run.events())
@@ -116,13 +116,13 @@ class Journal:
         elif known[name].settings != settings:
             raise ConfigError(
                 f"The experiment {name!r} of this run was begun with other settings "
-                f"({_differences(known[name].settings, settings)}); give it those, or another name or run directory."
+                f"({_differences(known[name].settings, settings)}); use those, or choose another name or run directory."
             )
         self.session, self.stop = session, stop or Event()
         self._randomness = f"{kind} {seed}"
         self._record = known[name]
         self._stays = stays
-        self._job: Data | None = None  # from the first step that is made on
+        self._job: Data | None = None  # set by the first step that is made
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +134,9 @@ class Journal:
             self._go(self._job["home"])
             self.session.run.append("job", {**self._job, "status": "finished"})
         except RunError:
-            if kind is not GeneratorExit:  # whoever drops it may have closed the run; opening it does the same
+            if (
+                kind is not GeneratorExit
+            ):  # the caller that dropped it may have closed the run; reopening the run does the same
                 raise
 
     @property
@@ -143,13 +145,13 @@ class Journal:
         return self._record.start
 
     def points(self, arm: str) -> list[Point]:
-        """What is known of an arm, in order."""
+        """Known points of an arm, in order."""
         return list(self._record.arms.get(arm, ()))
 
     def run_arm(
         self, arm: str, steps: int, work: Callable[[int], Data], *, start: str | None = None
     ) -> Iterator[Point]:
-        """The points of an arm: those that are known, then `work(step)` for each of the others, committed.
+        """Yield the points of an arm: those that are known, then `work(step)` for each of the others, committed.
 
         `start`: the state in which it begins; None: the experiment's. A point whose data has a true "done" is the
         arm's last. Where `stop` is set in the course of a step, that step counts for nothing, and the arm ends.
@@ -161,7 +163,7 @@ class Journal:
     def run_together(
         self, arms: Sequence[str], steps: int, work: Callable[[int, Sequence[str]], Mapping[str, Data]]
     ) -> Iterator[Point]:
-        """The same for arms that leave the policy alone, each step of all of them at once.
+        """Do the same for arms that leave the policy alone, each step of all of them at once.
 
         `work(step, arms)`: the data of the arms that make it, by name; they are committed together, or none is.
         """
@@ -180,7 +182,7 @@ class Journal:
         going = [arm for arm, points in known.items() if len(points) < steps and not (points and _is_last(points[-1]))]
         if not going or self.stop.is_set():
             return
-        self._belongs(self.session.head if self._job is None else self._job["home"])
+        self._note_home(self.session.head if self._job is None else self._job["home"])
         self._go(state)
         for step in range(min(len(known[arm]) for arm in going), steps):
             due = [arm for arm in going if len(known[arm]) == step]
@@ -191,22 +193,22 @@ class Journal:
                 data = work(step, due)
             if self.stop.is_set():
                 return
-            made = [Point(arm, step, self.session.head, data[arm]) for arm in due]
-            for point in made:
+            new_points = [Point(arm, step, self.session.head, data[arm]) for arm in due]
+            for point in new_points:
                 known[point.arm].append(point)
                 self._record.arms.setdefault(point.arm, []).append(point)
-            self.session.run.append_all([(POINT, self._event(point), ()) for point in made])
+            self.session.run.append_all([(POINT, self._event(point), ()) for point in new_points])
             going = [arm for arm in going if not _is_last(known[arm][-1])]
             if self._stays:
-                self._belongs(made[-1].update_id)
-            yield from made
+                self._note_home(new_points[-1].update_id)
+            yield from new_points
 
     def _event(self, point: Point) -> Data:
         where = {"experiment": self._record.name, "arm": point.arm, "step": point.step}
         return {**where, "update_id": point.update_id, "data": dict(point.data)}
 
-    def _belongs(self, home: str) -> None:
-        """The log knows where the policy belongs, whatever becomes of this process."""
+    def _note_home(self, home: str) -> None:
+        """Note in the log where the policy belongs, whatever becomes of this process."""
         job = self._job or {"job_id": f"j-{uuid.uuid4().hex[:10]}", "name": self._record.name, "home": ""}
         if job["home"] != home:
             self._job = {**job, "home": home}

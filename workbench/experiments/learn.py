@@ -27,7 +27,7 @@ from workbench.tasks.drawing import check_apart, describe, held_out_tasks, pack_
 
 @dataclass(frozen=True, slots=True)
 class LearnPoint:
-    """One round: what its attempts were like, what the update did, how the policy does on held-out tasks."""
+    """One round: its attempts, its update, and the policy's pass rate on held-out tasks."""
 
     arm: str
     round: int  # 0 is before the first update
@@ -56,11 +56,12 @@ def learn(
     name: str | None = None,
     stop: Event | None = None,
 ) -> Iterator[LearnPoint]:
-    """Yields, arm by arm, a point before the first round and one after each; everything in between is on disk.
+    """Learn arm by arm; yields a point before the first round and one after each, all of it on disk by then.
 
-    Every arm begins where the policy is now. Of several arms none stays in force; one alone does. A round without
+    Every arm begins where the policy is now. With several arms the policy is afterwards what it was before; a
+    single arm stays in force. A round without
     signal makes no update, nor does one whose update is taken back (not finite, beyond `kl_limit`). `pack`: a name, the
-    path of a .jsonl or .json file (its tasks are added to the run, which then needs the file no more), or a pack; its
+    path of a .jsonl or .json file (its tasks are added to the run, which then no longer needs the file), or a pack; its
     tasks are seen again where there are fewer than the rounds need. `name` resumes an experiment; see `Journal`.
 
     Raises TaskError for an unknown pack, one without held-out tasks, one that a person judges, or whose environments
@@ -76,8 +77,8 @@ def learn(
     for drawn in tasks.values():
         check_apart(chosen, drawn, measured)
         session.prepare_judges([*drawn, *measured])
-    plain = {"arms": [asdict(arm) for arm in arms], **asdict(settings), **pack_settings(chosen)}
-    with Journal(session, name, plain, kind="learn", seed=seed, stays=len(arms) == 1, stop=stop) as journal:
+    recorded = {"arms": [asdict(arm) for arm in arms], **asdict(settings), **pack_settings(chosen)}
+    with Journal(session, name, recorded, kind="learn", seed=seed, stays=len(arms) == 1, stop=stop) as journal:
         for arm in arms:
             rounds = _Rounds(journal, chosen, tasks[arm.name], arm, settings)
             for point in journal.run_arm(arm.name, 1 + settings.rounds, rounds.measured):
@@ -95,7 +96,7 @@ def _training_tasks(pack: Pack, arm: Arm, settings: LearnSettings, seed: int) ->
 
 
 class _Rounds:
-    """The rounds of one arm: `measured(0)` is before the first."""
+    """The rounds of one arm: `measured(0)` is the state before the first."""
 
     def __init__(self, journal: Journal, pack: Pack, tasks: Sequence[Task], arm: Arm, settings: LearnSettings) -> None:
         self.journal, self.session, self.stop = journal, journal.session, journal.stop
@@ -104,8 +105,8 @@ class _Rounds:
         self.questions, self.attempts = arm.shape(settings)
 
     def measured(self, number: int) -> dict[str, Any]:
-        """One round, and what was measured of it and after it."""
-        own: dict[str, Any] = {"pass_rate": None, "tokens": None, "seconds_s": 0.0}
+        """Make one round, and measure it and the policy after it."""
+        sampled: dict[str, Any] = {"pass_rate": None, "tokens": None, "seconds_s": 0.0}
         report, refused = None, None
         if number > 0:
             started = time.monotonic()
@@ -113,14 +114,14 @@ class _Rounds:
             tasks = [self.tasks[place % len(self.tasks)] for place in places]
             group = self.session.attempt_many(tasks, self.attempts, stop=self.stop)
             report, refused = _updated(self.session, group, self.config, self.stop)
-            own = {
-                "pass_rate": sum(one.passed for one in group) / len(group),
-                "tokens": sum(len(one.token_ids) for one in group) / len(group),
+            sampled = {
+                "pass_rate": sum(attempt.passed for attempt in group) / len(group),
+                "tokens": sum(len(attempt.token_ids) for attempt in group) / len(group),
                 "seconds_s": time.monotonic() - started,
             }
         drift = self.session.drift()
         return {
-            **own,
+            **sampled,
             "loss": report and report.loss_before,
             "grad_norm": report and report.grad_norm,
             "kl_to_before": report and report.side_effects.kl_to_before,
@@ -135,7 +136,7 @@ class _Rounds:
         """The reports of the arm's updates so far, oldest first."""
         reports = {node.update_id: node.report for node in self.session.timeline()}
         ids = dict.fromkeys(point.update_id for point in self.journal.points(self.arm))
-        return [report for one in ids if (report := reports.get(one)) is not None]
+        return [report for update_id in ids if (report := reports.get(update_id)) is not None]
 
     def _held_out(self, number: int) -> dict[str, int] | None:
         every = self.settings.measure_every
@@ -149,7 +150,7 @@ class _Rounds:
 def _updated(
     session: Session, attempts: list[Attempt], config: SDPOConfig, stop: Event
 ) -> tuple[UpdateReport | None, str | None]:
-    """One update's report, or None and why there was none: no signal, taken back, or stopped."""
+    """Update; the report, or None and the reason why there is none: no signal, taken back, or stopped."""
     try:
         return session.update(attempts, config, stop=stop), None
     except (NoSignalError, UpdateError) as error:
@@ -157,7 +158,7 @@ def _updated(
 
 
 def from_point(point: Point, generations: int) -> LearnPoint:
-    """A point of the journal as a round; `generations`: attempts per round."""
+    """Convert a point of the journal into a round; `generations`: attempts per round."""
     data = dict(point.data)
     held_out, raised = data.pop("held_out"), tuple(data.pop("alarms"))
     return LearnPoint(
@@ -172,6 +173,6 @@ def from_point(point: Point, generations: int) -> LearnPoint:
 
 
 def to_json(point: LearnPoint) -> dict[str, Any]:
-    """A point as plain data, the interval spelled out."""
+    """Convert a point to plain data, the interval spelled out."""
     data = asdict(point)
     return data | {"held_out": point.held_out and point.held_out.to_json()}

@@ -1,4 +1,4 @@
-"""Where credit lands: on failed attempts with one wrong stage, does negative credit find the wrong tokens?
+"""Localisation of credit: on failed attempts with one wrong stage, does negative credit find the wrong tokens?
 
 The truth is known in house rules: the tokens of the attempt that differ from the house's own program. A constant per
 attempt, as in GRPO, gives an AUROC of 0.5. Attempts are the student's own; houses are chosen so that one stage of
@@ -31,7 +31,7 @@ DRAWN = 24  # attempts that are sampled at once
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """How well a blame, one number per token, finds the wrong ones."""
+    """Scores of a blame (one number per token): how well it finds the wrong tokens."""
 
     auroc: float  # wrong tokens against right ones; 0.5 = chance
     worst_is_wrong: float  # chance that the most blamed token is a wrong one; equal blames share it
@@ -52,7 +52,7 @@ class OneWrong:
     right: tuple[int, ...]
 
     def evidence(self, kind: str) -> dict[str, str]:
-        """What the self-teacher is shown, as `what_if` takes it. Raises ConfigError for an unknown kind."""
+        """Arguments of `what_if` that show this kind of evidence. Raises ConfigError for an unknown kind."""
         if kind == "remark":
             return {"feedback": remark(self.specification, self.right)}
         if kind == "demonstration":
@@ -63,20 +63,20 @@ class OneWrong:
         if kind == "own words":
             generator = random.Random(f"own words {self.attempt.text} {self.right}")
             return {"feedback": own_words(self.specification, self.right, generator, held_out=True)}
-        raise ConfigError(f"{kind!r} is no kind of evidence; choose one of {', '.join(EVERY_KIND)}.")
+        raise ConfigError(f"There is no kind of evidence {kind!r}; choose one of {', '.join(EVERY_KIND)}.")
 
     def wrong(self, session: Session) -> list[bool]:
-        """Which tokens are wrong, those that end the attempt left out."""
+        """Mask of the wrong tokens, those that end the attempt left out."""
         return self._differing(session, self.right)
 
     def choices(self, session: Session) -> list[bool]:
-        """Which tokens choose a convention: those that some other choice at one stage would change."""
+        """Mask of the tokens that choose a convention: those that another choice at one stage would change."""
         marked = [False] * len(self.wrong(session))
         for index in self.specification.open_steps:
             for choice in range(len(self.specification.steps[index].kind.choices)):
                 other = (*self.written[:index], choice, *self.written[index + 1 :])
                 differs = self._differing(session, other)
-                marked = [one or two for one, two in zip(marked, differs, strict=True)]
+                marked = [already or differ for already, differ in zip(marked, differs, strict=True)]
         return marked
 
     def _differing(self, session: Session, choices: tuple[int, ...]) -> list[bool]:
@@ -85,7 +85,7 @@ class OneWrong:
 
 
 def wrong_tokens(attempt_ids: Sequence[int], right_ids: Sequence[int]) -> list[bool]:
-    """Which tokens of an attempt differ from the right program, by alignment.
+    """Mask of the tokens of an attempt that differ from the right program, by alignment.
 
     Where the right program has more tokens in between, the token that stands in their place counts as wrong.
     """
@@ -99,7 +99,7 @@ def wrong_tokens(attempt_ids: Sequence[int], right_ids: Sequence[int]) -> list[b
 
 
 def locate(blame: Sequence[float], wrong: Sequence[bool], choices: Sequence[bool] = ()) -> Located:
-    """How well a blame finds the wrong tokens, of which there are some, but not only.
+    """Score how well a blame finds the wrong tokens; there must be wrong tokens and others.
 
     `choices`: the tokens in which a convention is chosen; without them `auroc_choices` stays None.
     """
@@ -116,31 +116,31 @@ def locate(blame: Sequence[float], wrong: Sequence[bool], choices: Sequence[bool
 
 
 def localise(session: Session, kind: str, *, count: int = 300, seed: int = 0) -> dict[str, float]:
-    """{"auroc", "worst_is_wrong", "programs"}: means over `count` programs.
+    """Measure {"auroc", "worst_is_wrong", "programs"}: means over `count` programs.
 
     `kind`: "remark", "demonstration" or "examples" (two failed ones). Nothing is updated. Raises ConfigError for an
     unknown kind.
     """
     if kind not in EVERY_KIND:
-        raise ConfigError(f"{kind!r} is no kind of evidence; choose one of {', '.join(EVERY_KIND)}.")
+        raise ConfigError(f"There is no kind of evidence {kind!r}; choose one of {', '.join(EVERY_KIND)}.")
     config = SDPOConfig(teacher="frozen", use_demonstrations=kind == "demonstration")
     generator = random.Random(f"localise {seed}")
-    found: list[Located] = []
-    while len(found) < count:
-        for one in draw_one_wrong(session, generator):
-            wrong = one.wrong(session)
-            raw = session.what_if(one.attempt, **one.evidence(kind), config=config).view("raw")
-            found.append(locate([-value for value in raw][: len(wrong)], wrong))
-    found = found[:count]
+    located: list[Located] = []
+    while len(located) < count:
+        for case in draw_one_wrong(session, generator):
+            wrong = case.wrong(session)
+            raw = session.what_if(case.attempt, **case.evidence(kind), config=config).view("raw")
+            located.append(locate([-value for value in raw][: len(wrong)], wrong))
+    located = located[:count]
     return {
-        "auroc": sum(one.auroc for one in found) / len(found),
-        "worst_is_wrong": sum(one.worst_is_wrong for one in found) / len(found),
-        "programs": len(found),
+        "auroc": sum(scores.auroc for scores in located) / len(located),
+        "worst_is_wrong": sum(scores.worst_is_wrong for scores in located) / len(located),
+        "programs": len(located),
     }
 
 
 def draw_one_wrong(session: Session, generator: random.Random, drawn: int = DRAWN) -> Iterator[OneWrong]:
-    """Samples `drawn` attempts, and chooses a house for each of which one stage of it is wrong; slips are left out."""
+    """Sample `drawn` attempts, and choose a house for each in which one stage of it is wrong; slips are left out."""
     cases = [draw_valid(STAGES[turn % len(STAGES)], generator, held_out=True) for turn in range(drawn)]
     # Unique names: two specifications may read alike and differ in their checks.
     tasks = [
@@ -152,10 +152,10 @@ def draw_one_wrong(session: Session, generator: random.Random, drawn: int = DRAW
         written = _choices(specification, attempt.text)
         if written is None:
             continue  # a slip: not a wrong convention
-        one = OneWrong(attempt, specification, checks, written, _one_other(specification, written, generator))
-        wrong = one.wrong(session)
+        case = OneWrong(attempt, specification, checks, written, _one_other(specification, written, generator))
+        wrong = case.wrong(session)
         if any(wrong) and not all(wrong):
-            yield one
+            yield case
 
 
 def _choices(specification: Specification, text: str) -> tuple[int, ...] | None:

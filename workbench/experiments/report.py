@@ -1,6 +1,6 @@
-"""Reports: what an experiment found, as tables and figures, written as JSON, as one HTML file, and as Markdown tables.
+"""Reports: an experiment's results as tables and figures, written as JSON, as one HTML file, and as Markdown tables.
 
-The HTML file needs no network: plotly.js stands in it once. Knows nothing of what the numbers mean.
+The HTML file needs no network: it contains plotly.js once. Knows nothing of what the numbers mean.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ pre {{ white-space: pre-wrap; }}
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under columns; `note` says what the intervals are and what is to be read."""
+    """Rows under columns; `note` says what the intervals are and how to read them."""
 
     title: str
     columns: Sequence[str]
@@ -46,7 +46,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an experiment found."""
+    """Results of an experiment."""
 
     name: str  # of the experiment: "learn", "ablate-teacher", ...
     title: str
@@ -62,12 +62,12 @@ class Report:
                 "title": table.title,
                 "note": table.note,
                 "columns": list(table.columns),
-                "rows": [[_plain(cell) for cell in row] for row in table.rows],
+                "rows": [[_to_plain(cell) for cell in row] for row in table.rows],
             }
             for table in self.tables
         ]
-        told = {"experiment": self.name, "title": self.title, "settings": self.settings}
-        return {**told, "tables": tables, "points": _plain(self.points)}
+        header = {"experiment": self.name, "title": self.title, "settings": self.settings}
+        return {**header, "tables": tables, "points": _to_plain(self.points)}
 
     def to_html(self) -> str:
         """One self-contained page."""
@@ -93,7 +93,7 @@ class Report:
 
 
 def shown(cell: Cell, digits: int = 3) -> str:
-    """A cell for people: intervals in brackets, infinity as what was not reached; `digits`: significant ones."""
+    """Format a cell for people: intervals in brackets, infinity as "not reached"; `digits`: significant ones."""
 
     def number(value: float) -> str:
         if math.isnan(value):
@@ -105,20 +105,22 @@ def shown(cell: Cell, digits: int = 3) -> str:
     if isinstance(cell, HeldOut):
         return f"{number(cell.rate)} ({number(cell.low)} to {number(cell.high)})"
     if isinstance(cell, Estimate):
-        said = math.isnan(cell.low + cell.high) or math.isinf(cell.low)  # "not reached" throughout is said once
-        return number(cell.value) + ("" if said else f" ({number(cell.low)} to {number(cell.high)})")
+        is_degenerate = math.isnan(cell.low + cell.high) or math.isinf(
+            cell.low
+        )  # "not reached" throughout is written once
+        return number(cell.value) + ("" if is_degenerate else f" ({number(cell.low)} to {number(cell.high)})")
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     return number(cell) if isinstance(cell, float) else "" if cell is None else str(cell)
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     if isinstance(value, Estimate | HeldOut):
-        return _plain(value.to_json())
+        return _to_plain(value.to_json())
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_to_plain(item) for item in value]
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value

@@ -1,4 +1,4 @@
-"""The experiments that a run knows: how far each is, how it goes on as it was begun.
+"""The experiments of a run: how far each has come, and resuming one with its own settings.
 
 Knows nothing of pages.
 """
@@ -34,9 +34,9 @@ def known(session: OpenRun) -> dict[str, Record]:
 
 
 def how_far(record: Record) -> tuple[int, int, str]:
-    """(done, of so many, what is counted); it is finished where both are equal.
+    """Progress as (done, total, unit); the experiment is finished where the two are equal.
 
-    A search that has found its solution counts as having spent its budget.
+    A search that has found its solution counts as if its budget were spent.
     """
     count, _ = _KINDS[record.settings["kind"]]
     return count(record)
@@ -49,11 +49,11 @@ def _rounds(record: Record) -> tuple[int, int, str]:
 
 
 def _hard_tasks(record: Record) -> tuple[int, int, str]:
-    measured, wanted = screened(record), record.settings["count"]
-    found = sum(one.is_hard for one in measured)
+    measured, needed = screened(record), record.settings["count"]
+    hard = sum(task.is_hard for task in measured)
     if len(measured) == record.settings.get("most"):  # the pack has no more: it is finished with fewer
-        wanted = min(found, wanted)
-    return min(found, wanted), wanted, "hard tasks"
+        needed = min(hard, needed)
+    return min(hard, needed), needed, "hard tasks"
 
 
 def _attempts(record: Record) -> tuple[int, int, str]:
@@ -65,7 +65,7 @@ def _attempts(record: Record) -> tuple[int, int, str]:
 
 
 def _measurements(record: Record) -> tuple[int, int, str]:
-    """Programs read, rounds of learning, and attempts of which tokens were exchanged."""
+    """Count the programs read, the rounds of learning, and the attempts in which tokens were exchanged."""
     settings = CreditStudySettings(**_chosen(CreditStudySettings, record.settings))
     points = [point.data for points in record.arms.values() for point in points]
     programs = sum(len(data.get("programs", ())) for data in points)
@@ -78,19 +78,21 @@ def _groups(record: Record) -> tuple[int, int, str]:
 
 
 def screened(record: Record) -> list[ScreenedTask]:
-    """The tasks that a search for hard ones has measured."""
+    """Tasks that a search for hard ones has measured."""
     return [ScreenedTask.from_data(point.data) for points in record.arms.values() for point in points]
 
 
 def resume(session: Session, name: str, *, stop: Event | None = None) -> Iterator[Any]:
-    """An experiment from where it was stopped or killed, with its own settings; yields all of its points again.
+    """Resume an experiment where it was stopped or killed, with its own settings; yields all of its points again.
 
     Raises ConfigError for an unknown name or one that another version began, TaskError where a task of it is no longer
     in the run.
     """
     record = known(session).get(name)
     if record is None or record.settings["kind"] not in KINDS:
-        raise ConfigError(f"There is no experiment {name!r} in this run that can go on; see the list of them.")
+        raise ConfigError(
+            f"There is no experiment {name!r} in this run that can be resumed; see the list of experiments."
+        )
     common = {"seed": record.seed, "name": name, "stop": stop}
     try:
         _, resumed = _KINDS[record.settings["kind"]]
@@ -111,7 +113,9 @@ def _screen(session: Session, settings: Data, common: dict[str, Any]) -> Iterato
 
 
 def _discover(session: Session, settings: Data, common: dict[str, Any]) -> Iterator[Any]:
-    tasks = [ScreenedTask(session.task(one["id"]), HeldOut(one["passed"], one["total"])) for one in settings["tasks"]]
+    tasks = [
+        ScreenedTask(session.task(task["id"]), HeldOut(task["passed"], task["total"])) for task in settings["tasks"]
+    ]
     spent = DiscoverySettings(settings["budget"], settings["group"])
     return discover(session, tasks, settings["methods"], spent, SDPOConfig(**settings["config"]), **common)
 
@@ -126,11 +130,11 @@ def _update(session: Session, settings: Data, common: dict[str, Any]) -> Iterato
 
 
 def _chosen(kind: Any, settings: Data) -> dict[str, Any]:
-    """Of an experiment's settings those that a settings class takes."""
+    """Select the settings of an experiment that a settings class takes."""
     return {name: settings[name] for name in kind.__slots__}
 
 
-# By kind: how far one is, and how it goes on.
+# By kind: how far an experiment has come, and how to resume it.
 _KINDS = {
     "learn": (_rounds, _learn),
     "screen": (_hard_tasks, _screen),

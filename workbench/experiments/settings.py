@@ -1,4 +1,4 @@
-"""What can be set of an experiment: how much is sampled, measured and spent. Plain data, quick to import."""
+"""Settings of experiments: how much is sampled, measured and spent. Plain data, quick to import."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ DEFAULT_METHODS = DISCOVERY_METHODS[:3]
 # A search makes a few updates and is then undone, so its steps are longer than those that must hold (docs/evidence.md,
 # section 2); the limit of the credit is the paper's at test time.
 TEST_TIME = SDPOConfig(learning_rate=3e-3, advantage_clip=5.0)
-STAGES, SCREENED = (4, 5), 256  # of tasks among which hard ones are looked for; attempts that measure each of them
+STAGES, SCREENED = (4, 5), 256  # of the candidates for hard tasks; attempts that measure each of them
 TEACHERS = ("frozen", "trust_region", "ema", "live")  # whose credit is studied
 _ONE_STEP = SDPOConfig(steps=1, kl_limit=None)  # no update is taken back: what large steps do is part of the question
-# Of which the study of updates measures what they do.
+# The losses whose updates the study of updates measures.
 LOSSES: Mapping[str, SDPOConfig] = MappingProxyType(
     {
         "reverse KL, top 20": _ONE_STEP,
@@ -36,7 +36,7 @@ LOSSES: Mapping[str, SDPOConfig] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class LearnSettings:
-    """How much a learning run samples and measures."""
+    """Amounts that a learning run samples and measures."""
 
     rounds: int = 15
     questions: int = 16  # tasks per round
@@ -57,7 +57,7 @@ class LearnSettings:
 
 @dataclass(frozen=True, slots=True)
 class DiscoverySettings:
-    """How much is spent on a task that is searched."""
+    """Budget of the search on one task."""
 
     budget: int = 160  # attempts, of every method
     group: int = 8  # attempts between two updates of test-time SDPO
@@ -69,13 +69,13 @@ class DiscoverySettings:
 
 @dataclass(frozen=True, slots=True)
 class CreditStudySettings:
-    """How much the study of credit measures."""
+    """Amounts that the study of credit measures."""
 
     programs: int = 300  # with one wrong stage, for the views
     rounds: int = 5  # that each teacher teaches first
     programs_per_teacher: int = 100
-    tests: int = 60  # attempts of which tokens are exchanged, four each
-    continuations: int = 16  # from each of both tokens
+    tests: int = 60  # attempts in which tokens are exchanged, four in each
+    continuations: int = 16  # from each of the two tokens
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -83,13 +83,13 @@ class CreditStudySettings:
 
     @property
     def measurements(self) -> int:
-        """Programs, rounds of learning and attempts in all."""
+        """Total of programs, rounds of learning and attempts."""
         return self.programs + len(TEACHERS) * (self.rounds + self.programs_per_teacher) + self.tests
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateStudySettings:
-    """How much the study of updates measures."""
+    """Amounts that the study of updates measures."""
 
     groups: int = 10  # each is updated on once per loss and learning rate
     attempts: int = 8  # per group
@@ -103,31 +103,29 @@ class UpdateStudySettings:
 
     @property
     def updates(self) -> int:
-        """Of all groups, losses and learning rates."""
+        """Number of updates: groups × losses × learning rates."""
         return self.groups * len(LOSSES) * len(self.learning_rates)
 
 
 def at_least(name: str, value: int, least: int) -> None:
-    """Raises ConfigError for a number below `least`."""
+    """Raise ConfigError for a number below `least`."""
     if value < least:
         raise ConfigError(f"{name} is {value}; it must be at least {least}.")
 
 
 def check_methods(methods: Sequence[str]) -> None:
-    """Raises ConfigError for an unknown way of discovering."""
+    """Raise ConfigError for an unknown method of discovery."""
     for method in methods:
         if method not in DISCOVERY_METHODS:
-            raise ConfigError(
-                f"There is no way of discovering called {method!r}; there are {', '.join(DISCOVERY_METHODS)}."
-            )
+            raise ConfigError(f"There is no discovery method {method!r}; choose from {', '.join(DISCOVERY_METHODS)}.")
 
 
 def learning_rates(text: str) -> tuple[float, ...]:
-    """Learning rates as a person writes them: "0.0005, 0.002". Raises ConfigError."""
+    """Parse learning rates as a person writes them: "0.0005, 0.002". Raises ConfigError."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise ConfigError("The learning rates must be numbers with commas between, such as 0.0005, 0.002.") from error
+        raise ConfigError("The learning rates must be numbers separated by commas, such as 0.0005, 0.002.") from error
 
 
 LEARN_DEFAULTS, DISCOVERY_DEFAULTS = LearnSettings(), DiscoverySettings()

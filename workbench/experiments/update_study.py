@@ -1,7 +1,7 @@
-"""What an update does: predicted against realised, by loss and learning rate, over many updates from one state.
+"""The study of updates: predicted against realised change, by loss and learning rate, over many updates from one state.
 
 Each step samples one group at a fresh task and makes every update of the table on it, each from the same state: so the
-updates of a row differ in nothing but the loss and the learning rate. Knows nothing of pages.
+updates of a row differ only in the loss and the learning rate. Knows nothing of pages.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ def study_update(
     again where there are fewer than groups. Raises TaskError, PolicyError as `learn` does.
     """
     settings = settings or UpdateStudySettings()
-    plain = {**asdict(settings), "losses": list(LOSSES)}
+    recorded = {**asdict(settings), "losses": list(LOSSES)}
     tasks: list[Task] = []
     if pack is not None:
         chosen = session.open_pack(pack)
         tasks = train_tasks(chosen, settings.groups, 1 + seed)
         session.prepare_judges(tasks)
-        plain |= pack_settings(chosen)
-    journal = Journal(session, name, plain, kind="update", seed=seed, stop=stop)
+        recorded |= pack_settings(chosen)
+    journal = Journal(session, name, recorded, kind="update", seed=seed, stop=stop)
 
     def work(step: int) -> dict[str, Any]:
         task = tasks[step % len(tasks)] if tasks else _in_a_fresh_house(seed, step)
@@ -57,11 +57,11 @@ def study_update(
         for loss, config in LOSSES.items():
             for rate in settings.learning_rates:
                 if not journal.stop.is_set():
-                    made = _measured(session, group, replace(config, learning_rate=rate), journal.stop)
-                    updates.append({"loss": loss, "learning_rate": rate, **made})
+                    measured = _measured(session, group, replace(config, learning_rate=rate), journal.stop)
+                    updates.append({"loss": loss, "learning_rate": rate, **measured})
                     if session.head != journal.start:
                         session.checkout(journal.start)
-        return {"task": task.prompt, "passed": sum(one.passed for one in group), "updates": updates}
+        return {"task": task.prompt, "passed": sum(attempt.passed for attempt in group), "updates": updates}
 
     with journal:
         yield from journal.run_arm("updates", settings.groups, work)

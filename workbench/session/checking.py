@@ -1,4 +1,4 @@
-"""Check of stored credit: every number recomputed in float64 from what the run holds, and compared.
+"""Check of stored credit: every number is recomputed in float64 from the run's data, and compared.
 
 Knows nothing of how either of the two is computed.
 """
@@ -33,12 +33,12 @@ class CreditCheck:
     update_id: str
     precision: str  # a key of BOUNDS
     bound: float  # nats
-    dequantised: bool  # the float64 weights are those that quantised layers stand for
+    dequantised: bool  # the float64 weights are the quantised layers, dequantised
     differences: Mapping[str, Difference]  # by context, then by quantity
 
     @property
     def largest(self) -> float:
-        """Over everything that was compared."""
+        """The largest difference of all."""
         return max(difference.largest for difference in self.differences.values())
 
     @property
@@ -77,7 +77,7 @@ def check(policy: Policy, run: Run, stored: Sequence[StoredCredit]) -> list[Cred
 
 
 def compare(credit: TokenCredit, truth: Truth) -> Iterator[tuple[str, Difference]]:
-    """The largest difference of each context and quantity; "top" is the alternatives, "tail" what they leave out.
+    """Compare each context and quantity by its largest difference; "top" is the alternatives, "tail" the rest.
 
     "top" is also how far a side's likeliest token stands above the likeliest one listed: 0 where none is missing.
     """
@@ -89,10 +89,12 @@ def compare(credit: TokenCredit, truth: Truth) -> Iterator[tuple[str, Difference
     for position, sides in enumerate(zip(truth.student_rows, truth.teacher_rows, strict=True)):
         listed = credit.top(position)
         ids = [token.id for token in listed]
-        given = [[token.student_logp for token in listed], [token.teacher_logp for token in listed]]
+        stored = [[token.student_logp for token in listed], [token.teacher_logp for token in listed]]
         kept = [side[ids] for side in sides]
         off = [
-            abs(a - b) for own, true in zip(given, kept, strict=True) for a, b in zip(own, true.tolist(), strict=True)
+            abs(a - b)
+            for stored_logps, true in zip(stored, kept, strict=True)
+            for a, b in zip(stored_logps, true.tolist(), strict=True)
         ]
         missing = [float(side.max() - true.max()) for side, true in zip(sides, kept, strict=True)]
         top.append(max([*off, *missing]))

@@ -1,4 +1,4 @@
-"""One attempt under many estimators, teachers or feedbacks: what is scored for each, and what is not available.
+"""One attempt under several estimators, teachers or feedbacks: what is scored for each, and what is unavailable.
 
 How the numbers are laid side by side is `workbench.credit.comparison`'s. Knows nothing of a run's files and of pages.
 """
@@ -20,13 +20,13 @@ from workbench.session.core import SessionCore
 from workbench.session.teaching import context_for
 from workbench.teacher_context import TeacherContext
 
-# Has nothing to do with any task: the credit under it is due to being shown anything at all.
+# A sentence about no task: credit under it is due to being shown anything at all.
 IRRELEVANT = "The meeting has been moved to Tuesday."
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """One way of asking the self-teacher about an attempt."""
+class _Reading:
+    """One way of reading an attempt: a teacher context and settings."""
 
     name: str
     title: str
@@ -51,12 +51,12 @@ def compare(
     "teachers" reads the `view` of the credit that each self-teacher gives; "feedbacks" that under the feedback
     that is in force, under none, under an irrelevant sentence, another attempt's feedback, `feedback` where some is
     typed, and a demonstration (`demonstration`, or a passed attempt of the group); these two record nothing.
-    What is not available is in `absent` of the comparison, with the reason.
+    Whatever is unavailable is in `absent` of the comparison, with the reason.
 
     Raises ConfigError (an unknown kind or view), FeedbackError, PromptError, CreditError (nothing can be read so).
     """
     if by not in get_args(By):
-        raise ConfigError(f"There is no comparison by {by!r}; choose {', '.join(get_args(By))}.")
+        raise ConfigError(f"There is no comparison by {by!r}; choose one of {', '.join(get_args(By))}.")
     config, contexts = config or SDPOConfig(), scoring.contexts_of(view)
     if by == "estimators":
         return of_estimators(scoring.credit(session, attempt, config, contexts="all"))
@@ -64,58 +64,62 @@ def compare(
     rows: dict[str, tuple[str, str, TokenCredit]] = {}
     with session.lock:
         attempt = session.current(attempt)
-        ways = (
+        readings = (
             _by_teacher(session, attempt, config, absent)
             if by == "teachers"
             else _by_feedback(session, attempt, config, feedback.strip(), demonstration.strip(), absent)
         )
-        for way in ways:
-            credit, _ = scoring.scored(session, attempt, way.shown, way.config, contexts)
+        for reading in readings:
+            credit, _ = scoring.scored(session, attempt, reading.shown, reading.config, contexts)
             try:
                 credit.view(view)
-                rows[way.name] = (way.title, way.how, credit)
+                rows[reading.name] = (reading.title, reading.how, credit)
             except CreditError as error:
-                absent[way.name] = str(error)
+                absent[reading.name] = str(error)
     if not rows:
         raise CreditError(next(iter(absent.values())))
     return of_credits(by, rows, view=view, absent=absent)
 
 
-def _by_teacher(session: SessionCore, attempt: Attempt, config: SDPOConfig, absent: dict[str, str]) -> Iterator[_Way]:
+def _by_teacher(
+    session: SessionCore, attempt: Attempt, config: SDPOConfig, absent: dict[str, str]
+) -> Iterator[_Reading]:
     shown = context_for(session, attempt, config)
     for teacher, facts in TEACHERS.items():
         if facts.averaged and session.policy.average is None:
             absent[teacher] = "no update on the way here was made under it, so there is no average yet"
             continue
-        own = config if config.teacher == teacher else replace(config, teacher=teacher, teacher_update_rate=None)
-        title, how = teacher.replace("_", " ").capitalize(), facts.meaning.format(rate=own.teacher_rate)
-        yield _Way(teacher, title, how, shown, own)
+        teacher_config = (
+            config if config.teacher == teacher else replace(config, teacher=teacher, teacher_update_rate=None)
+        )
+        title, how = teacher.replace("_", " ").capitalize(), facts.meaning.format(rate=teacher_config.teacher_rate)
+        yield _Reading(teacher, title, how, shown, teacher_config)
 
 
 def _by_feedback(
     session: SessionCore, attempt: Attempt, config: SDPOConfig, typed: str, demonstration: str, absent: dict[str, str]
-) -> Iterator[_Way]:
-    def way(name: str, title: str, shown: TeacherContext) -> _Way:
+) -> Iterator[_Reading]:
+    def reading(name: str, title: str, shown: TeacherContext) -> _Reading:
         texts = " · ".join(text for text in (shown.feedback, shown.demonstration) if text)
-        return _Way(name, title, texts or "The self-teacher's wording alone.", shown, config)
+        return _Reading(name, title, texts or "The self-teacher's template alone.", shown, config)
 
-    given = context_for(session, attempt, config)
-    if given.kind:
-        yield way("given", "What it was told", given)
+    in_force = context_for(session, attempt, config)
+    if in_force.kind:
+        yield reading("given", "Teacher context in force", in_force)
     else:
-        absent["given"] = "nothing has been said of this attempt, and no attempt of its group passed"
+        absent["given"] = "this attempt has no feedback, and no attempt of its group passed"
     if typed:
-        yield way("typed", "What you typed", TeacherContext(typed))
-    yield way("none", "Nothing", TeacherContext())
-    yield way("irrelevant", "Something irrelevant", TeacherContext(IRRELEVANT))
+        yield reading("typed", "Your feedback", TeacherContext(typed))
+    yield reading("none", "No feedback", TeacherContext())
+    yield reading("irrelevant", "Irrelevant feedback", TeacherContext(IRRELEVANT))
     others = teacher_context.nearest_first(attempt, list(session.attempts_by_id.values()))
     try:
-        wrong = teacher_context.with_wrong_feedback(TeacherContext(given.feedback), others)
-        yield way("wrong", "Another attempt's feedback", wrong)
+        wrong = teacher_context.with_wrong_feedback(TeacherContext(in_force.feedback), others)
+        yield reading("wrong", "Another attempt's feedback", wrong)
     except teacher_context.NothingToShow as reason:
         absent["wrong"] = str(reason)
     passed = demonstration or teacher_context.gather(attempt, session.group_of(attempt), SDPOConfig()).demonstration
     if passed:
-        yield way("demonstration", "A demonstration", TeacherContext(demonstration=passed))
+        yield reading("demonstration", "A demonstration", TeacherContext(demonstration=passed))
     else:
         absent["demonstration"] = "no other attempt of its group passed, and none was typed"

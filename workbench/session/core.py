@@ -1,4 +1,4 @@
-"""The state that every step of a session works on: a run as it is held in memory, and the policy that belongs to it.
+"""The state that every step of a session works on: a run as held in memory, and its policy.
 
 The steps themselves are plain functions in the modules beside this one; each takes this state first and holds its
 lock while it works. `Session` and `Replay` bind them as their methods, and are this state. Knows nothing of pages.
@@ -25,7 +25,7 @@ from workbench.tasks.pack import rate_name
 
 
 class OpenRun:
-    """A run that is open, with or without its model; what its log says of tasks, attempts and updates, by id."""
+    """An open run, with or without its model; the tasks, attempts and updates of its log, by id."""
 
     def __init__(self, run: Run) -> None:
         state = run.state()
@@ -61,17 +61,17 @@ class OpenRun:
         return f"{PACK}@{DEFAULT_HOUSE}"
 
     def current(self, attempt: Attempt) -> Attempt:
-        """The attempt with the feedback in force. Raises FeedbackError where this run has no such attempt."""
+        """Find an attempt with the feedback in force. Raises FeedbackError where this run has no such attempt."""
         if attempt.id not in self.attempts_by_id:
             raise FeedbackError(f"There is no attempt {attempt.id!r} in this run; sample or choose another.")
         return self.attempts_by_id[attempt.id]
 
     def group_of(self, attempt: Attempt) -> list[Attempt]:
-        """All attempts of an attempt's group, itself included."""
+        """List the attempts of an attempt's group, itself included."""
         return [other for other in self.attempts_by_id.values() if other.group_id == attempt.group_id]
 
     def close(self) -> None:
-        """Give the run back; a second call does nothing."""
+        """Close the run; a second call does nothing."""
         with self.lock:
             self.run.close()
 
@@ -83,7 +83,7 @@ class OpenRun:
 
 
 class SessionCore(OpenRun):
-    """A run that is open together with its policy."""
+    """An open run together with its policy."""
 
     def __init__(self, run: Run, policy: Policy, config: PolicyConfig) -> None:
         super().__init__(run)

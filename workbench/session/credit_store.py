@@ -1,4 +1,4 @@
-"""Stored credit: one event of kind "credit" with one blob, enough to compute it again.
+"""Stored credit: one event of kind "credit" with one blob, enough to recompute it.
 
 The event's data is what the scores depend on; the prompts' ids and the scores themselves are in the blob:
     credit    {"attempt_id", "update_id", "temperature", "teacher", "teacher_update_rate", "noise_floor",
@@ -42,7 +42,7 @@ class Basis:
 
 @dataclass(frozen=True, slots=True)
 class StoredCredit:
-    """A credit of a run with everything that it can be computed from again."""
+    """A credit of a run with everything needed to recompute it."""
 
     event_id: int
     basis: Basis

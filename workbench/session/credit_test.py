@@ -42,7 +42,7 @@ class CreditTest:
 def tests_in(run: Run) -> list[CreditTest]:
     """Results of all tests in a run, oldest first.
 
-    Tests of the same two tokens at the same place under the same state of the policy are one: they add up.
+    Tests of the same two tokens at the same place under the same state of the policy count as one: they are added up.
     """
     results: dict[tuple[object, ...], CreditTest] = {}
     for event in run.events(KIND):

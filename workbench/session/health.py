@@ -1,6 +1,6 @@
-"""Alarms: signs in the reports of updates that a policy is being lost, each as a sentence that says what to do.
+"""Alarms: signs in the reports of updates that a policy is being lost, each a sentence that says what to do.
 
-Pure functions over reports; what is done about an alarm is for whoever asked. The thresholds are wide on purpose: in
+Pure functions over reports; the caller decides what to do about an alarm. The thresholds are wide on purpose: in
 the learning runs under docs/evidence, which succeed, entropy falls to a tenth, attempts grow by half, and KL to the
 reference policy stays below 0.2 nats per token. Knows nothing of runs, models and pages.
 """
@@ -18,7 +18,7 @@ ENTROPY_LOW = 0.05  # of the entropy before the first update
 ENTROPY_HIGH = 4.0
 KL_TO_BASE = 0.5  # nats per token on the probe
 LENGTH_FACTOR = 3.0  # of the first updates' mean length, up or down
-FIRST_UPDATES = 5  # whose attempts say what an ordinary length is
+FIRST_UPDATES = 5  # whose attempts define the ordinary length
 # Nats per token, of the loss from before an update to after it. Of the 326 updates of five methods in one comparison it
 # rose by more than a thousandth in one, by .008; the two that were seen to lose a policy raised it by .1 and .16.
 OVERSHOT = 0.01

@@ -1,4 +1,4 @@
-"""The held-out pass rates that a run's log has: of which pack, after which update. Knows nothing of models."""
+"""Held-out pass rates in a run's log, by pack and update. Knows nothing of models."""
 
 from __future__ import annotations
 

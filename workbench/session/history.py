@@ -86,7 +86,7 @@ def checkout(session: SessionCore, update_id: str) -> str:
 
 
 def _move(session: SessionCore, target: str, move: Callable[[], str], *, undone: str | None = None) -> str:
-    """The state is loaded before the log says so: one that cannot be moves nothing."""
+    """Move the head. The state is loaded before the log is written: one that cannot be loaded changes nothing."""
     with transaction(session.policy, session.run):
         load_update(session.policy, session.run, target, undone=undone)
         return move()

@@ -1,4 +1,4 @@
-"""Which hub models could be the policy on this machine. Knows nothing of how memory is predicted."""
+"""Hub models that could be the policy on this machine. Knows nothing of how memory is predicted."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Interventions: another token is forced at one place of an attempt, and the policy goes on from there.
 
 A credit is a claim about a token. *Testing* it puts the self-teacher's alternative in the token's place, continues
-many times from both, judges what comes out, and gives the change of the pass rate with its interval: cause, not
+many times from both, judges the results, and gives the change of the pass rate with its interval: cause, not
 correlation. *Forcing* makes one such continuation an attempt of the group. Knows nothing of pages.
 """
 
@@ -58,13 +58,13 @@ def test_credit(
         task = task_book.task(session, attempt.task_id)
         if task.environment == "person":
             raise TaskError(
-                f"Task {task.id!r} is judged by a person, so continuations cannot be verified; force the token and "
-                "judge what comes of it."
+                f"Task {task.id!r} is judged by a person, so continuations cannot be judged automatically; force "
+                "the token and judge the new attempt yourself."
             )
-        own = attempt.token_ids[position]
+        sampled_id = attempt.token_ids[position]
         forced = _alternative(session, attempt, position, config) if token_id is None else token_id
         _check_token(session, forced)
-        if forced == own:
+        if forced == sampled_id:
             raise CreditError(
                 f"Token {position + 1} of attempt {attempt.id} is that token already; choose another one to force."
             )
@@ -72,7 +72,7 @@ def test_credit(
         with own_randomness(session.policy, 1 + len(session.run.events(KIND))):
             written = [
                 completion
-                for token in (own, forced)
+                for token in (sampled_id, forced)
                 for completion in continued(
                     session.policy,
                     task,
@@ -92,7 +92,7 @@ def test_credit(
             attempt.id,
             position,
             session.run.head,
-            own,
+            sampled_id,
             token_strings(session.policy.tokenizer, attempt.token_ids)[position],
             forced,
             token_text(session.policy.tokenizer, forced),
@@ -146,15 +146,15 @@ def force_token(
             random = session.run.blobs.put({RANDOM: session.policy.generator.get_state()})
             session.run.append("attempt", to_json(forced), (random,))
         except BaseException:
-            session.policy.generator.set_state(before)  # nothing was drawn that anyone will see
+            session.policy.generator.set_state(before)  # nobody will see what was drawn
             raise
         session.attempts_by_id[forced.id] = forced
         return forced
 
 
 def _alternative(session: SessionCore, attempt: Attempt, position: int, config: SDPOConfig | None) -> int:
-    own = attempt.token_ids[position]
-    others = [token for token in credit(session, attempt, config).top(position) if token.id != own]
+    sampled_id = attempt.token_ids[position]
+    others = [token for token in credit(session, attempt, config).top(position) if token.id != sampled_id]
     return max(others, key=lambda token: token.teacher_logp).id
 
 
@@ -187,6 +187,6 @@ def _sampling(attempt: Attempt, max_new_tokens: int | None) -> SamplingConfig:
 
 
 def credit_tests(session: OpenRun) -> list[CreditTest]:
-    """Results of testing credits in this run, oldest first; tests of the same two tokens add up."""
+    """Results of testing credits in this run, oldest first; tests of the same two tokens are added up."""
     with session.lock:
         return tests_in(session.run)

@@ -1,6 +1,6 @@
 """Verdicts on answers: by the environments, and by other models, which are loaded here and kept.
 
-Knows nothing of how a model is asked and of what the sandbox does.
+Knows nothing of how a model is prompted or of what the sandbox does.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def judge_many(session: SessionCore, pairs: Sequence[tuple[Task, str]]) -> list[
     with session.lock:
         prepare_judges(session, [task for task, _ in pairs])
         others = iter(judge_by_environment([pair for pair in pairs if pair[0].environment != MODEL]))
-        return [_asked(session, *pair) if pair[0].environment == MODEL else next(others) for pair in pairs]
+        return [_by_model(session, *pair) if pair[0].environment == MODEL else next(others) for pair in pairs]
 
 
 def prepare_judges(session: SessionCore, tasks: Sequence[Task]) -> None:
     """Load the judges that these tasks name, and check that they can read them. Raises as `judge_many`.
 
-    Called before anything is sampled, so that a judge that cannot be asked costs nothing.
+    Called before anything is sampled, so that an unusable judge costs nothing.
     """
     with session.lock:
         for task in {task.id: task for task in map(check_task, tasks) if task.environment == MODEL}.values():
@@ -54,7 +54,7 @@ def judges(session: SessionCore) -> list[dict[str, Any]]:
         return [{"model": name, "memory_bytes": model.memory_bytes} for name, model in session.judges_by_name.items()]
 
 
-def _asked(session: SessionCore, task: Task, text: str) -> Judgement:
+def _by_model(session: SessionCore, task: Task, text: str) -> Judgement:
     judge = session.judges_by_name[str(task.answer["model"])]
     opinion = judge.opinion(task.prompt, text, _criteria(task))
     details: dict[str, Any] = {"judge": judge.name, "weights": judge.weights, "probability": opinion.probability}
@@ -62,10 +62,10 @@ def _asked(session: SessionCore, task: Task, text: str) -> Judgement:
         details["shortened"] = "the middle of the answer did not fit into the judge's context"
     if opinion.probability >= PASSES:
         return Judgement(opinion.probability, True, "", details)
-    who = model_name(judge.name)  # the self-teacher need not know its directory
-    words = f"{who} says that the answer does not meet the task (probability of yes {opinion.probability:.2f})."
-    wanted = f" The criteria: {_criteria(task)}" if _criteria(task) else ""
-    return Judgement(opinion.probability, False, words + wanted, details)
+    name = model_name(judge.name)  # the self-teacher need not see its directory
+    words = f"{name} says that the answer does not meet the task (probability of yes {opinion.probability:.2f})."
+    criteria = f" The criteria: {_criteria(task)}" if _criteria(task) else ""
+    return Judgement(opinion.probability, False, words + criteria, details)
 
 
 def _criteria(task: Task) -> str:

@@ -1,4 +1,4 @@
-"""The runs that lie beside a session's own. Knows nothing of models and servers."""
+"""The runs beside a session's own. Knows nothing of models and servers."""
 
 from __future__ import annotations
 

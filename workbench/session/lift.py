@@ -1,6 +1,6 @@
 """Teacher lift: how much more often the self-teacher would pass than the student, measured before an update.
 
-An update can only teach what the self-teacher knows. So it is asked to write attempts itself, with the weights and
+An update can only teach what the self-teacher knows. So it writes attempts itself, with the weights and
 under the very prompts with which it would score; the student writes as many. Nothing is recorded or changed.
 """
 
@@ -24,12 +24,12 @@ from workbench.session.scoring import render_teacher_prompt
 from workbench.session.teaching import context_for
 from workbench.statistics import HeldOut
 
-LONGEST = 256  # tokens of an attempt, where a longer one would only cost time
+LONGEST = 256  # tokens of an attempt at most; a longer one would only cost time
 
 
 @dataclass(frozen=True, slots=True)
 class TeacherLift:
-    """Pass rates at the same tasks, with their intervals; of the attempts that have a teacher to ask."""
+    """Pass rates on the same tasks, with their intervals, for the attempts that have a teacher context."""
 
     student: HeldOut
     teacher: HeldOut
@@ -58,12 +58,14 @@ def teacher_lift(
     if n < 1:
         raise TaskError(f"{n} attempts of each were asked for; ask for at least 1.")
     with session.lock:
-        shown = [(attempt, context_for(session, attempt, config)) for attempt in map(session.current, attempts)]
-        informed = [(attempt, known) for attempt, known in shown if known.kind]
+        contexts = [(attempt, context_for(session, attempt, config)) for attempt in map(session.current, attempts)]
+        informed = [(attempt, known) for attempt, known in contexts if known.kind]
         if not informed:
-            raise NoSignalError("No attempt has feedback or a demonstration, so there is no teacher to ask.")
+            raise NoSignalError(
+                "No attempt has feedback or a demonstration, so there is no teacher to measure; give feedback to one."
+            )
         if any(task_book.task(session, attempt.task_id).environment == "person" for attempt, _ in informed):
-            raise TaskError("A person judges this task, so the teacher's attempts cannot be judged by themselves.")
+            raise TaskError("A person judges this task, so the teacher's attempts cannot be judged automatically.")
         prepare_judges(session, [task_book.task(session, attempt.task_id) for attempt, _ in informed])
         prompts = [list(attempt.prompt_ids) for attempt, _ in informed]
         taught = [list(render_teacher_prompt(session, attempt, known, config).ids) for attempt, known in informed]
@@ -86,8 +88,8 @@ def _passed(
     room = session.policy.context_length - max(map(len, prompts))
     sampling = SamplingConfig(owners[0].temperature, min(LONGEST, max(1, room)))
     with own_randomness(session.policy, 2):
-        asked = [prompt for prompt in prompts for _ in range(n)]
-        drawn = sample(session.policy, asked, sampling, weights=weights, stop=stop.is_set if stop else None)
+        repeated = [prompt for prompt in prompts for _ in range(n)]
+        drawn = sample(session.policy, repeated, sampling, weights=weights, stop=stop.is_set if stop else None)
     texts = [
         session.policy.tokenizer.decode(
             list(sampled.token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False

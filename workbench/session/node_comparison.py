@@ -35,7 +35,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class NodeComparison:
-    """From one node to another."""
+    """Two nodes, compared."""
 
     first: Node
     second: Node
@@ -114,5 +114,5 @@ def _node(
     credit = None
     if attempt is not None:
         credit = scored(session, attempt, context_for(session, attempt, config), config, ("student", "teacher"))[0]
-    own = [attempt for attempt in session.attempts_by_id.values() if attempt.update_id == update_id]
-    return Node(update_id, held_out, len(own), sum(attempt.passed for attempt in own), credit)
+    sampled = [attempt for attempt in session.attempts_by_id.values() if attempt.update_id == update_id]
+    return Node(update_id, held_out, len(sampled), sum(attempt.passed for attempt in sampled), credit)

@@ -1,4 +1,4 @@
-"""How well the policy passes tasks that nobody trains on."""
+"""Pass rates of the policy on tasks that nobody trains on."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ HELD_OUT_TASKS = 60
 
 
 def held_out(session: SessionCore, pack: str | Pack | None = None, *, count: int = HELD_OUT_TASKS) -> HeldOut:
-    """Pass rate of the current policy on held-out tasks of a pack, one attempt each, with its 95 % interval.
+    """Measure the current policy's pass rate on held-out tasks of a pack, one attempt each, with its 95 % interval.
 
-    `pack`: a name, the path of a .jsonl or .json file, or None: the pack that this run works in. Where it holds fewer
-    than `count` tasks out, all are taken, and the result says so. The same tasks and the same random numbers each time,
-    the policy's own random state is left alone. Raises TaskError for an unknown pack, and for one that holds nothing
-    out or is judged by a person; PolicyError for a judge that cannot be loaded.
+    `pack`: a name, the path of a .jsonl or .json file, or None: the pack that this run works in. Where it has fewer
+    than `count` held-out tasks, all are used, and the result says so. Tasks and random numbers are the same each time;
+    the policy's own random state is left alone. Raises TaskError for an unknown pack, and for one that has no held-out
+    tasks or is judged by a person; PolicyError for a judge that cannot be loaded.
     """
     with session.lock:
         chosen = task_book.open_pack(session, session.pack if pack is None else pack)
@@ -31,7 +31,7 @@ def held_out(session: SessionCore, pack: str | Pack | None = None, *, count: int
         judging.prepare_judges(session, tasks)
         with own_randomness(session.policy, 1):
             written = write(session.policy, tasks, SamplingConfig())
-        judgements = judging.judge_many(session, [(one.task, one.text) for one in written])
+        judgements = judging.judge_many(session, [(completion.task, completion.text) for completion in written])
         passed = sum(judgement.passed for judgement in judgements)
         measured = HeldOut(passed, len(tasks), count if len(tasks) < count else 0)
         counted = {"passed": passed, "total": len(tasks)} | ({"asked": count} if measured.asked else {})

@@ -1,4 +1,4 @@
-"""A replay for everyone: one run, and nothing of what lies beside it. Knows nothing of pages."""
+"""A replay for the public: one run, and nothing about the runs beside it. Knows nothing of pages."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class PublicReplay(Replay):
 
     def runs(self) -> list[Any]:
         """The facts of this run alone."""
-        own = Path(self.run.path).absolute().name
-        return [facts for facts in super().runs() if facts.name == own]
+        name = Path(self.run.path).absolute().name
+        return [facts for facts in super().runs() if facts.name == name]
 
     def runs_beside(self) -> list[str]:
         """No other run is named."""
@@ -23,8 +23,8 @@ class PublicReplay(Replay):
 
     def compare_runs(self, other: str) -> Any:
         """Raise RunError: only this run is shown."""
-        raise RunError("This page shows one run alone; compare runs on the machine where they lie.")
+        raise RunError("This page shows one run only; compare runs on the machine that has them.")
 
     def export_run(self, path: str | Path) -> Path:
         """Raise RunError: each archive would be a copy of the run on the server's disk."""
-        raise RunError("This page hands out no archives; ask its owner for the run.")
+        raise RunError("This page offers no archives; ask its owner for the run.")

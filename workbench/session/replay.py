@@ -1,4 +1,4 @@
-"""A stored run without its model: everything that is on disk can be read, nothing can be changed.
+"""A stored run without its model: everything on disk can be read, nothing can be changed.
 
 Needs no lock, so that it works while another process writes to the run; shows what was on disk when it was opened.
 Knows nothing of pages.
@@ -33,7 +33,7 @@ class StoredPolicy:
 
 
 class Replay(OpenRun):
-    """A run, read only. What it cannot do without a model it refuses with one sentence (RunError).
+    """A run, read-only. Whatever needs the model is refused with one sentence (RunError).
 
     Each method of `Session` that needs no model is here too, under its name.
     """

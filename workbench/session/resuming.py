@@ -1,7 +1,7 @@
-"""The policy as a run's log has it, so that a reopened run goes on exactly where it was.
+"""The policy as a run's log has it, so that a reopened run continues exactly where it was.
 
-First its settings, then its state: between two moves of the head sampling is all that changes the policy, and only
-its random state.
+First its settings, then its state: between two moves of the head only sampling changes the policy, and only its
+random state.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from workbench.policy.adapter import settings_of
 from workbench.runs import Run
 
 RANDOM = "random/sampling"
-# Of the policy's facts, what its "opened" event keeps: which model exactly, and how it is held.
+# The policy's facts that the "opened" event keeps: which model exactly, and how it is held.
 RECORDED = (
     *("model", "revision", "commit", "content_sha256", "architecture", "quantization", "dtype", "attention"),
     *("lora", "adapter", "thinking", "system_turn", "device"),
@@ -27,9 +27,9 @@ RECORDED = (
 
 
 def resumed(config: PolicyConfig, run: Run) -> PolicyConfig:
-    """The settings with which a run is opened: an existing one's own, wherever `config` leaves them at defaults.
+    """Settings with which to open a run: an existing run's own, wherever `config` leaves them at their defaults.
 
-    Raises RunError when `config` asks for something else: a run's updates belong to the model, the quantisation and
+    Raises RunError where `config` asks for something else: a run's updates belong to the model, the quantisation and
     the adapter with which they were made.
     """
     made_with = run.state().opened
@@ -46,9 +46,9 @@ def resumed(config: PolicyConfig, run: Run) -> PolicyConfig:
     elif config.lora != LoraSettings():
         _check(run, "the LoRA settings", config.lora, lora)
     for name, default in (("quantization", "auto"), ("thinking", None), ("revision", None)):
-        given = getattr(config, name)
-        if given not in (default, theirs.get("commit")) and name in theirs and theirs[name] != "auto":
-            _check(run, name, given, theirs[name])
+        requested = getattr(config, name)
+        if requested not in (default, theirs.get("commit")) and name in theirs and theirs[name] != "auto":
+            _check(run, name, requested, theirs[name])
     return replace(
         config,
         quantization=theirs["quantization"],
@@ -86,15 +86,15 @@ def _check_same_files(policy: Policy, run: Run) -> None:
         if theirs.get(name) not in (None, policy.facts[name]):
             raise RunError(
                 f"The files of the model {policy.facts['model']!r} have changed since the run in {run.path} was made, "
-                "so its updates no longer belong to them; put the former files back, or choose another run directory."
+                "so its updates no longer belong to them; restore the original files, or choose another run directory."
             )
 
 
-def _check(run: Run, what: str, given: object, made_with: object) -> None:
-    if given != made_with:
+def _check(run: Run, what: str, requested: object, made_with: object) -> None:
+    if requested != made_with:
         raise RunError(
-            f"The run in {run.path} was made with {what} {made_with!r}, not {given!r}; open it with that, or choose "
-            "another run directory."
+            f"The run in {run.path} was made with {what} {made_with!r}, not {requested!r}; open it with that, or "
+            "choose another run directory."
         )
 
 
@@ -115,7 +115,7 @@ def load_update(policy: Policy, run: Run, update_id: str, *, undone: str | None 
 
 
 def restore_head(run: Run) -> None:
-    """Move the head out of an experiment that its process did not finish, to where its "job" says it belongs.
+    """Move the head out of an unfinished experiment, to where its "job" says it belongs.
 
     A move of the head after the opening at which the job was recorded as interrupted was a person's, and stays.
     """

@@ -62,16 +62,16 @@ def attempt_many(
         prepare_judges(session, tasks)
         before = session.policy.generator.get_state()
         try:
-            asked = [task for task in tasks for _ in range(n)]
+            repeated = [task for task in tasks for _ in range(n)]
             turns_by_task = {task.id: of for task, of in zip(tasks, turns or [()] * len(tasks), strict=True)}
-            written = write(session.policy, asked, sampling, turns=turns_by_task, on_token=on_token, stop=stop)
+            written = write(session.policy, repeated, sampling, turns=turns_by_task, on_token=on_token, stop=stop)
             verdicts = judge_many(session, [(completion.task, completion.text) for completion in written])
             attempts = judged(written, verdicts, temperature=sampling.temperature, update_id=session.head)
             random = session.run.blobs.put({RANDOM: session.policy.generator.get_state()})
             last = attempts[-1]
             session.run.append_all([("attempt", to_json(a), (random,) if a is last else ()) for a in attempts])
         except BaseException:
-            session.policy.generator.set_state(before)  # nothing was drawn that anyone will see
+            session.policy.generator.set_state(before)  # nobody will see what was drawn
             raise
         session.attempts_by_id |= {attempt.id: attempt for attempt in attempts}
         return attempts
@@ -87,16 +87,16 @@ def give_feedback(
     source: FeedbackSource = "person",
     demonstration: Attempt | None = None,
 ) -> Attempt:
-    """Give an attempt a person's words and/or reward; they replace the environment's feedback or join it.
+    """Give an attempt a person's feedback, a reward or both; the text replaces the environment's feedback or joins it.
 
-    `source`: whose words they are. `demonstration`: another attempt at the task, which the self-teacher is shown
-    from now on; the attempt itself takes a former choice back. Returns the attempt as it now stands. Raises
-    FeedbackError: unknown attempt, neither words nor reward, a reward outside 0 to 1, a demonstration of another task.
+    `source`: who wrote it. `demonstration`: another attempt at the task, which the self-teacher is shown from now on;
+    the attempt itself revokes a former choice. Returns the attempt as it now stands. Raises FeedbackError: unknown
+    attempt, neither text nor reward, a reward outside 0 to 1, a demonstration of another task.
     """
-    shown = None if demonstration is None else demonstration.id if demonstration.id != attempt.id else ""
+    demonstration_id = None if demonstration is None else demonstration.id if demonstration.id != attempt.id else ""
     data = {"attempt_id": attempt.id, "text": text, "reward": reward, "source": source, "mode": mode}
-    if shown is not None:
-        data["demonstration_id"] = shown
+    if demonstration_id is not None:
+        data["demonstration_id"] = demonstration_id
     with session.lock:
         if demonstration is not None and session.current(demonstration).task_id != session.current(attempt).task_id:
             raise FeedbackError("A demonstration must be an attempt at the same task; choose another.")
@@ -115,16 +115,16 @@ def attempts(session: OpenRun, task: Task | None = None) -> list[Attempt]:
 def rewards(session: OpenRun, task: Task | None = None) -> dict[str, dict[str, list[float]]]:
     """Task id -> update id -> the rewards in force (0 to 1) of that policy's attempts at the task, oldest first.
 
-    Of all tasks, or of one. Only samples of the policy's own: not attempts with a forced token, nor those that
-    multi-turn made after others (theirs are the longer prompts).
+    For all tasks, or for one. Only the policy's own samples count: not attempts with a forced token, nor those that
+    multi-turn made after others (whose prompts are longer).
     """
     rewards: dict[str, dict[str, list[float]]] = {}
     with session.lock:
-        own = [sampled for sampled in attempts(session, task) if sampled.parent_id is None]
+        samples = [sampled for sampled in attempts(session, task) if sampled.parent_id is None]
     lengths: dict[str, int] = {}
-    for sampled in own:
+    for sampled in samples:
         lengths[sampled.task_id] = min(len(sampled.prompt_ids), lengths.get(sampled.task_id, len(sampled.prompt_ids)))
-    for sampled in own:
+    for sampled in samples:
         if len(sampled.prompt_ids) == lengths[sampled.task_id]:
             rewards.setdefault(sampled.task_id, {}).setdefault(sampled.update_id, []).append(sampled.reward)
     return rewards

@@ -1,4 +1,4 @@
-"""Two runs side by side: what they were made with, how well they pass the tasks that both attempted, how they learned.
+"""Two runs side by side: their settings, their pass rates on the tasks that both attempted, their learning curves.
 
 Read from their logs alone, without a model, also while another process writes to them. Knows nothing of pages.
 """
@@ -22,7 +22,7 @@ UNSET = "not set"
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """A held-out pass rate on the way from a run's start to the state that is compared."""
+    """A held-out pass rate on the path from a run's start to the state that is compared."""
 
     updates: int  # made so far
     update_id: str
@@ -34,16 +34,16 @@ class RunFacts:
     """One of the runs."""
 
     name: str
-    update_id: str  # the state that is compared: the head, or the newest measured one where the head's way has none
-    updates: int  # on the way to it
+    update_id: str  # the state that is compared: the head, or the newest measured one if none before the head is
+    updates: int  # on the path to it
     attempts: int
-    pack: str | None  # whose held-out tasks the curve is of; None where it has no point
+    pack: str | None  # whose held-out tasks the curve measures; None where it has no point
     curve: tuple[CurvePoint, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SharedTask:
-    """A task that both attempted: what passed of the newest group of each."""
+    """A task that both attempted, with the pass rates of their newest groups."""
 
     task_id: str
     prompt: str
@@ -72,7 +72,7 @@ class RunComparison:
         first, second = ends
         packs = [run.pack for run in self.runs]
         if first is not None and second is not None and packs[0] != packs[1]:
-            sentences.append(f"The tasks are of {packs[0]} and {packs[1]}, so these rates do not compare.")
+            sentences.append(f"The tasks are from {packs[0]} and {packs[1]}, so these rates are not comparable.")
         elif first is not None and second is not None:
             apart = first.low > second.high or second.low > first.high
             sentences.append("Their 95 % intervals do not overlap." if apart else "Their 95 % intervals overlap.")
@@ -104,13 +104,13 @@ class RunComparison:
 
 
 def runs_beside(path: Path) -> list[str]:
-    """The names of the runs that lie in the same directory as this one, which is left out."""
-    own = path.absolute()
-    return sorted(log.parent.name for log in own.parent.glob(f"*/{LOG_NAME}") if log.parent != own)
+    """Names of the runs in the same directory as this one, itself left out."""
+    directory = path.absolute()
+    return sorted(log.parent.name for log in directory.parent.glob(f"*/{LOG_NAME}") if log.parent != directory)
 
 
 def compare_runs(first: str | Path, second: str | Path) -> RunComparison:
-    """Two run directories, opened read-only. Raises RunError where one of them is no run or cannot be read."""
+    """Compare two run directories, opened read-only. Raises RunError where one is not a run or cannot be read."""
     logs = [_Log.read(Path(path)) for path in (first, second)]
     measured = [held_out_rates(log.events) for log in logs]
     both = [pack for pack in measured[0] if pack in measured[1]]
@@ -143,7 +143,7 @@ class _Log:
 
     @classmethod
     def read(cls, path: Path) -> _Log:
-        """Raises RunError where there is no run or it cannot be read."""
+        """Read a run. Raises RunError where there is none, or it cannot be read."""
         with Run.open(path, read_only=True) as run:
             return cls(path.absolute().name, run.events(), run.timeline, run.state())
 
@@ -153,29 +153,29 @@ def _described(
 ) -> tuple[RunFacts, dict[str, tuple[str, HeldOut]], dict[str, Any]]:
     """(facts, task id -> (prompt, rate of its newest group), settings by dotted name) of one run."""
     state, measured = log.state, {} if pack is None else rates_of[pack]
-    at, way = _measured_way(log.timeline, measured)
-    curve = [CurvePoint(i, step, measured[step]) for i, step in enumerate(way) if step in measured]
-    facts = RunFacts(log.name, at, len(way) - 1, len(state.attempts), pack if curve else None, tuple(curve))
+    at, lineage = _measured_path(log.timeline, measured)
+    curve = [CurvePoint(i, step, measured[step]) for i, step in enumerate(lineage) if step in measured]
+    facts = RunFacts(log.name, at, len(lineage) - 1, len(state.attempts), pack if curve else None, tuple(curve))
     prompts = {task.id: task.prompt for task in state.tasks.values()}
     rates = {task_id: (prompts.get(task_id, ""), rate) for task_id, rate in _newest(state.attempts.values()).items()}
     made_with = dict(state.opened or {})
     known = {name: made_with.get(name) for name in ("config", "policy", "versions")}
-    settings = dict(_flat({**known, "update": _update_settings(log.events, way)}))
+    settings = dict(_flat({**known, "update": _update_settings(log.events, lineage)}))
     return facts, rates, settings
 
 
-def _measured_way(timeline: Timeline, measured: Mapping[str, HeldOut]) -> tuple[str, list[str]]:
+def _measured_path(timeline: Timeline, measured: Mapping[str, HeldOut]) -> tuple[str, list[str]]:
     """The state to compare, and the ids from the root to it."""
-    way = path_to_root(timeline, timeline.head)[::-1]
-    if not any(step in measured for step in way):
+    lineage = path_to_root(timeline, timeline.head)[::-1]
+    if not any(step in measured for step in lineage):
         newest = [update_id for update_id in timeline.nodes if update_id in measured]
         if newest:
-            way = path_to_root(timeline, newest[-1])[::-1]
-    return way[-1], list(way)
+            lineage = path_to_root(timeline, newest[-1])[::-1]
+    return lineage[-1], list(lineage)
 
 
 def _newest(attempts: Iterable[Attempt]) -> dict[str, HeldOut]:
-    """Task id -> what passed of its newest group."""
+    """Task id -> the pass rate of its newest group."""
     groups: dict[str, tuple[str, list[bool]]] = {}
     for attempt in attempts:
         group, passed = groups.get(attempt.task_id, ("", []))
@@ -183,10 +183,10 @@ def _newest(attempts: Iterable[Attempt]) -> dict[str, HeldOut]:
     return {task_id: HeldOut(sum(passed), len(passed)) for task_id, (_, passed) in groups.items()}
 
 
-def _update_settings(events: Sequence[Event], way: Sequence[str]) -> Mapping[str, Any]:
-    """The settings of the newest update on the way."""
-    made = [e.data for e in events if e.kind == "update" and e.data["update_id"] in way]
-    return made[-1].get("config", {}) if made else {}
+def _update_settings(events: Sequence[Event], lineage: Sequence[str]) -> Mapping[str, Any]:
+    """Settings of the newest update on the path."""
+    updates = [e.data for e in events if e.kind == "update" and e.data["update_id"] in lineage]
+    return updates[-1].get("config", {}) if updates else {}
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any]]:

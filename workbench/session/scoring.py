@@ -1,6 +1,6 @@
-"""The credit of a session: which material each context is made of, scoring, and putting it on disk.
+"""The credit of a session: the material of each context, scoring, and storing the result.
 
-Between what a run holds and its rounds. Knows nothing of how a prompt is worded or scored.
+Knows nothing of how a prompt is worded or scored.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def scored(
     config: SDPOConfig,
     contexts: Contexts,
 ) -> tuple[TokenCredit, Mapping[str, Sequence[int]]]:
-    """An attempt's credit under what the self-teacher is shown, and the ids of the prompts; nothing is recorded."""
+    """Score an attempt in a teacher context; its credit, and the ids of the prompts. Nothing is recorded."""
     prompts, absent = _material(session, attempt, shown, config, chosen(contexts))
     group = session.group_of(attempt)
     rewards = torch.tensor([other.reward for other in group], dtype=torch.float64)
@@ -113,7 +113,7 @@ def _material(
     config: SDPOConfig,
     names: Sequence[str],
 ) -> tuple[dict[str, Sequence[int]], dict[str, str]]:
-    """(ids by context, why a context cannot exist here): each context with what this run has to show in it."""
+    """(ids by context, reason by context that cannot exist here), from what this run can show in each context."""
     prompts: dict[str, Sequence[int]] = {}
     absent: dict[str, str] = {}
     for name in names:
@@ -157,7 +157,7 @@ def render_teacher_prompt(
     config: SDPOConfig,
     question: str | None = None,
 ) -> Prompt:
-    """The self-teacher's prompt of an attempt when it is shown this; `question` None: that of the attempt's task."""
+    """Render the self-teacher's prompt for an attempt in a teacher context; `question` None: the task's own."""
     return wording.teacher_prompt(
         session.policy,
         task_book.task(session, attempt.task_id),
@@ -171,9 +171,9 @@ def render_teacher_prompt(
 
 
 def contexts_of(view: str) -> tuple[str, ...]:
-    """The contexts to ask `credit` for so that it can be read as this view. Raises ConfigError for another name."""
+    """Contexts that `credit` must score so that it can be read as this view. Raises ConfigError for an unknown view."""
     if view not in VIEWS:
-        raise ConfigError(f"There is no view named {view!r}; there are {', '.join(VIEWS)}.")
+        raise ConfigError(f"There is no view named {view!r}; choose one of {', '.join(VIEWS)}.")
     return chosen({*DEFAULT_CONTEXTS, *VIEWS[view].needs})
 
 

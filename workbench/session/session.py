@@ -1,4 +1,4 @@
-"""`Session`: opening a run with its policy, and the table of what can then be done with it.
+"""`Session`: opening a run with its policy, and the table of everything that can then be done with it.
 
 Whatever is returned from here is already on disk. Every call may come from any thread; calls wait for each other.
 Knows nothing of pages.
@@ -62,9 +62,9 @@ class Session(SessionCore):
         `model`: "embedded", a local directory, or a hub id; `quantization`: "auto" (NF4 on CUDA, none on CPU),
         "nf4", "int8" or "none"; `lora`: a new adapter's settings, or `adapter`: a PEFT directory to start from;
         `thinking` switches a model's thinking mode, for student and self-teacher alike; see `PolicyConfig` for the
-        rest. What is left at its default is what an existing run was made with. `on_event` is called with every event
-        once it is durable, as by `run.add_listener`, those of a new run's opening included. Raises ConfigError,
-        PolicyError, and RunError (broken, locked, or made with another model or other settings).
+        rest. A setting left at its default takes the value that an existing run was made with. `on_event` is called
+        with every event once it is durable, as by `run.add_listener`, those of a new run's opening included.
+        Raises ConfigError, PolicyError, and RunError (broken, locked, or made with another model or other settings).
         """
         start = None if adapter is None else str(adapter)
         settings = (model, quantization, device, lora or LoraSettings(), revision, seed, start, thinking)
@@ -107,7 +107,7 @@ class Session(SessionCore):
     prepare_judges = judging.prepare_judges
     judges = judging.judges
 
-    # What the self-teacher is shown, and what it thinks of each token
+    # Teacher context, and credit
     shown_to_teacher = teaching.shown_to_teacher
     teacher_prompt = scoring.teacher_prompt
     credit = scoring.credit
@@ -118,7 +118,7 @@ class Session(SessionCore):
     compare = comparison.compare
     teacher_lift = lift.teacher_lift
 
-    # Is a credit right? Another token in its place
+    # Interventions: another token in an attempt's place
     test_credit = interventions.test_credit
     credit_tests = interventions.credit_tests
     force_token = interventions.force_token
@@ -147,7 +147,7 @@ class Session(SessionCore):
     compare_runs = library.compare_runs
     hub_models = hub.hub_models
 
-    # Taking things along
+    # Exports
     share = exports.share
     export_run = exports.export_run
     import_run = staticmethod(exports.import_run)

@@ -1,4 +1,4 @@
-"""One update, measured: what was predicted for each token, what the step did to it, and what else it did.
+"""One update, measured: predicted and realised change of each token, and side effects.
 
 Knows nothing of runs: the caller commits the report, or puts the policy back.
 """

@@ -1,4 +1,4 @@
-"""The tasks of a run: built-in packs, files, and what people type. Knows nothing of models."""
+"""The tasks of a run: built-in packs, files, and tasks that people type. Knows nothing of models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AD_HOC = "ad-hoc"  # pack of the tasks that people type
 
 
 def packs(session: OpenRun) -> list[str]:
-    """Built-in and registered packs and those in use, by name."""
+    """List the built-in and registered packs and those in use, by name."""
     used = {task.id.rpartition("/")[0] for task in session.tasks_by_id.values()}
     return [*pack_names(), *sorted(used - set(pack_names()))]
 
@@ -36,33 +36,33 @@ def tasks(session: OpenRun, pack: str | None = None) -> list[Task]:
     if pack is None:
         return [task for listed in tasks_by_pack(session).values() for task in listed]
     mine = _tasks_of(session, pack)
-    given = load_pack(pack) if is_built_in(pack) or not mine else []
-    return list(({task.id: task for task in given} | mine).values())
+    built_in = load_pack(pack) if is_built_in(pack) or not mine else []
+    return list(({task.id: task for task in built_in} | mine).values())
 
 
 def tasks_by_pack(session: OpenRun) -> dict[str, list[Task]]:
     """The tasks of every pack of `packs`, by pack; of a registered pack that fails, those that the run has."""
     loaded, _ = load_packs()
-    given = {name: {task.id: task for task in loaded.get(name, ())} for name in packs(session)}
-    return {name: list((listed | _tasks_of(session, name)).values()) for name, listed in given.items()}
+    offered = {name: {task.id: task for task in loaded.get(name, ())} for name in packs(session)}
+    return {name: list((listed | _tasks_of(session, name)).values()) for name, listed in offered.items()}
 
 
 def open_pack(session: OpenRun, pack: str | Pack) -> Pack:
-    """The pack of a name, or of a .jsonl or .json file, whose tasks are added to this run; a pack as it is.
+    """Open the pack of a name, or of a .jsonl or .json file, whose tasks are added to this run; return a pack as it is.
 
     The tasks of this run are packs too. Raises TaskError for an unknown name, or naming the row for a file that cannot
     be used.
     """
     with session.lock:
         chosen = read_pack(pack, session.tasks_by_id.values()) if isinstance(pack, str) else pack
-        listed = getattr(chosen, "pack", chosen)  # of a pack with one kind of feedback, that without
+        listed = getattr(chosen, "pack", chosen)  # the pack beneath one with a single kind of feedback
         if isinstance(listed, TaskPack):
             keep_all(session, listed.tasks)
         return chosen
 
 
 def task(session: OpenRun, task_id: str) -> Task:
-    """One task, by "pack/name". Raises TaskError when there is none."""
+    """Find a task by "pack/name". Raises TaskError where there is none."""
     if task_id in session.tasks_by_id:
         return session.tasks_by_id[task_id]
     pack = task_id.rpartition("/")[0]
@@ -86,7 +86,7 @@ def import_tasks(session: OpenRun, file_name: str, text: str) -> list[Task]:
 
 
 def export_tasks(session: OpenRun, pack: str) -> str:
-    """A pack as JSON lines, which `import_tasks` and `load_tasks` read. Raises TaskError for an unknown pack."""
+    """Write a pack as JSON lines, which `import_tasks` and `load_tasks` read. Raises TaskError for an unknown pack."""
     return dump_pack(tasks(session, pack))
 
 
@@ -100,9 +100,9 @@ def add_task(
     name: str | None = None,
     pack: str = AD_HOC,
 ) -> Task:
-    """A task that a person typed; a house-rules prompt without an answer gets the default house's checks.
+    """Add a task that a person typed; a house-rules prompt without an answer gets the default house's checks.
 
-    Raises TaskError when it is empty or cannot be judged.
+    Raises TaskError where it is empty or cannot be judged.
     """
     if not prompt.strip():
         raise TaskError("The task is empty; write what the policy should do.")
@@ -110,7 +110,7 @@ def add_task(
         answer = make_answer(prompt.strip(), *parse_house(PACK))
     with session.lock:
         if is_built_in(pack) or not pack.strip() or "/" in pack:
-            raise TaskError(f"A task cannot be saved to a pack called {pack!r}; give the pack a name of its own.")
+            raise TaskError(f"A task cannot be saved to a pack named {pack!r}; choose another name for the pack.")
         number = sum(key.startswith(f"{pack}/") for key in session.tasks_by_id) + 1
         task_id = f"{pack}/{name or f'task-{number}'}"
         return keep(session, check_task(Task(task_id, prompt.strip(), environment, dict(answer or {}), system)))

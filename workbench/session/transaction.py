@@ -1,4 +1,4 @@
-"""Policy and log change together or not at all. Knows nothing of what is changed."""
+"""Transactions: policy and log change together or not at all. Knows nothing of what is changed."""
 
 from __future__ import annotations
 

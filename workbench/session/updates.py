@@ -1,4 +1,4 @@
-"""Updates of the policy as transactions, and its drift from where it began."""
+"""Updates of the policy as transactions, and the policy's drift from where it began."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def update(
 
 
 def _note_failure(session: SessionCore, attempts: Sequence[Attempt], config: SDPOConfig, error: BaseException) -> None:
-    """Why an update failed, for whoever reads the log later; a disk that refuses this too is no second failure."""
+    """Record why an update failed, for later readers of the log; a disk that refuses this too is no second failure."""
     why = str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
     data = {"what": "update", "attempts": [attempt.id for attempt in attempts], "method": config.method, "why": why}
     with suppress(RunError):
@@ -86,7 +86,7 @@ def _note_failure(session: SessionCore, attempts: Sequence[Attempt], config: SDP
 
 
 def _taught(session: SessionCore, attempt: Attempt, entry: SignalReport, config: SDPOConfig) -> tuple[int, ...] | None:
-    """The teacher's prompt of an attempt, where an update needs one."""
+    """Ids of the teacher's prompt for an attempt, where an update needs one."""
     shown = context_for(session, attempt, config)
     if not (entry.used and teacher_context.is_taught(attempt, shown, config)):
         return None
@@ -105,7 +105,7 @@ def _get_probe(session: SessionCore, attempts: Sequence[Attempt]) -> Probe:
 
 
 def drift(session: SessionCore) -> SideEffects:
-    """Drift from the reference policy (adapter off) on the probe: KL(reference || now), entropies of both; nats."""
+    """Measure the drift from the reference policy on the probe: KL(reference || now), entropies of both; nats."""
     with session.lock:
         probe = _get_probe(session, list(session.attempts_by_id.values()))
         return side_effects(probe.base, probe.measure(session.policy), probe.base)

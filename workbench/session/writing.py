@@ -39,7 +39,7 @@ def write(
 ) -> list[Written]:
     """Sample one completion for each task (a task may occur several times), in one batch.
 
-    `turns`: by task id, what was tried before and stays in the prompt, the oldest left out where they do not fit.
+    `turns`: by task id, earlier attempts that stay in the prompt, the oldest left out where they do not fit.
     Raises PromptError when a prompt cannot be rendered or does not fit.
     """
     room = policy.context_length - sampling.max_new_tokens

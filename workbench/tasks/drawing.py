@@ -1,4 +1,4 @@
-"""Drawing tasks from packs: what is asked of one is checked here, so that a stranger's mistake is one sentence."""
+"""Drawing tasks from packs, checked here so that a mistake in someone else's pack becomes one sentence."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from workbench.tasks.pack import Pack, PackFacts, rate_name
 from workbench.tasks.registry import find_environment
 
 T = TypeVar("T")
-BROWSED = 24  # tasks that are shown of a pack that makes its own
+BROWSED = 24  # tasks shown of a pack that generates its own
 
 
 def train_tasks(pack: Pack, count: int, seed: int = 0) -> list[Task]:
-    """Tasks to learn from, checked. Raises TaskError where there are none, or one cannot be judged by itself."""
+    """Draw tasks to learn from. Raises TaskError where there are none, or one cannot be judged automatically."""
     tasks = _checked(pack, lambda: pack.train(count, seed), count)
     if not tasks:
         raise TaskError(f"The pack {pack.name!r} has no tasks to learn from; add some, or choose another pack.")
@@ -26,13 +26,13 @@ def train_tasks(pack: Pack, count: int, seed: int = 0) -> list[Task]:
 
 
 def held_out_tasks(pack: Pack, count: int) -> list[Task]:
-    """Held-out tasks, checked. Raises TaskError where there are none, or one cannot be judged by itself."""
+    """Draw held-out tasks. Raises TaskError where there are none, or one cannot be judged automatically."""
     if count < 1:
         raise TaskError(f"{count} held-out tasks were asked for; ask for at least 1.")
     tasks = _checked(pack, lambda: pack.held_out(count), count)
     if not tasks:
         raise TaskError(
-            f"The pack {pack.name!r} holds no task out, so what was learned cannot be measured; give it at least two "
+            f"The pack {pack.name!r} has no held-out tasks, so learning cannot be measured; give it at least two "
             'tasks with different prompts, or mark rows of its file with "split": "held_out".'
         )
     check_automatic(tasks)
@@ -40,18 +40,18 @@ def held_out_tasks(pack: Pack, count: int) -> list[Task]:
 
 
 def browsed_tasks(pack: Pack) -> list[Task]:
-    """Some tasks of a pack to look at and to attempt by hand. Raises TaskError where one cannot be judged."""
+    """Draw some tasks of a pack, to look at and to attempt by hand. Raises TaskError where one cannot be judged."""
     return _checked(pack, lambda: pack.train(BROWSED, 0), BROWSED)
 
 
 def check_split(pack: Pack) -> None:
-    """Raises TaskError where a pack has nothing to learn from, or nothing held out to measure that by."""
+    """Raise TaskError where a pack has nothing to learn from, or has no held-out tasks to measure learning by."""
     held_out_tasks(pack, 1)
     train_tasks(pack, 1)
 
 
 def check_apart(pack: Pack, train: Iterable[Task], held_out: Iterable[Task]) -> None:
-    """Raises TaskError where a prompt is on both sides."""
+    """Raise TaskError where a prompt is on both sides."""
     shared = {task.prompt for task in train} & {task.prompt for task in held_out}
     if shared:
         raise TaskError(
@@ -61,23 +61,23 @@ def check_apart(pack: Pack, train: Iterable[Task], held_out: Iterable[Task]) -> 
 
 
 def describe(pack: Pack) -> PackFacts:
-    """A pack's description. Raises TaskError where it cannot give one."""
-    facts = _asked(pack, pack.describe)
+    """Describe a pack. Raises TaskError where it cannot be described."""
+    facts = _ask(pack, pack.describe)
     if not isinstance(facts, PackFacts):
         raise TaskError(f"The pack {pack.name!r} does not describe itself; its describe() must return PackFacts.")
     return facts
 
 
 def pack_settings(pack: Pack) -> dict[str, str]:
-    """What identifies a pack among the settings of an experiment, which is resumed on the same tasks only."""
+    """Settings that identify a pack in an experiment, which is resumed on the same tasks only."""
     digest = describe(pack).digest
     return {"pack": pack.name} | ({"tasks": digest} if digest else {})
 
 
 def feedback_kinds(pack: Pack) -> tuple[str, ...]:
-    """The kinds of feedback, each to be had alone, that every environment of a pack's tasks can give.
+    """Kinds of feedback, each available alone, that every environment of a pack's tasks can give.
 
-    Raises TaskError where there are none: then an experiment cannot vary them.
+    Raises TaskError where there are none, since an experiment then has nothing to vary.
     """
     names = describe(pack).environments
     kinds = [find_environment(name).feedback_kinds for name in names]
@@ -95,8 +95,8 @@ def with_feedback(pack: Pack, kind: str) -> Pack:
 
     Raises TaskError where an environment of its tasks has no such kind.
     """
-    own = getattr(pack, "with_feedback", None)  # of a pack whose name says the kind
-    return own(kind) if own is not None else _WithFeedback(pack, kind)
+    method = getattr(pack, "with_feedback", None)  # of a pack whose name includes the kind
+    return method(kind) if method is not None else _WithFeedback(pack, kind)
 
 
 class _WithFeedback:
@@ -122,8 +122,8 @@ class _WithFeedback:
         return [dataclasses.replace(task, id=f"{self.name}/{task.id.rpartition('/')[2]}") for task in changed]
 
 
-def _asked(pack: Pack, ask: Callable[[], T]) -> T:
-    """What a pack answers; it may be a stranger's. Raises TaskError where it fails."""
+def _ask(pack: Pack, ask: Callable[[], T]) -> T:
+    """Call a pack, which may be someone else's code. Raises TaskError where it fails."""
     try:
         return ask()
     except WorkbenchError:
@@ -133,11 +133,13 @@ def _asked(pack: Pack, ask: Callable[[], T]) -> T:
 
 
 def _checked(pack: Pack, ask: Callable[[], Sequence[Task]], count: int) -> list[Task]:
-    tasks = _asked(pack, ask)
+    tasks = _ask(pack, ask)
     if not isinstance(tasks, list | tuple) or not all(isinstance(task, Task) for task in tasks):
-        raise TaskError(f"The pack {pack.name!r} gave something other than a list of tasks.")
+        raise TaskError(f"The pack {pack.name!r} returned something other than a list of tasks.")
     for task in tasks[:count]:
         if task.id.rpartition("/")[0] != pack.name:
-            raise TaskError(f"The pack {pack.name!r} gave a task with the id {task.id!r}; it must be {pack.name}/NAME.")
+            raise TaskError(
+                f"The pack {pack.name!r} returned a task with the id {task.id!r}; ids must be {pack.name}/NAME."
+            )
         check_task(task)
     return list(tasks[:count])

@@ -1,6 +1,6 @@
-"""`Environment`: how one kind of task is judged. Subclass it for a kind of your own (docs/extending.md).
+"""`Environment`: the judge of one kind of task. Subclass it for a kind of your own (docs/extending.md).
 
-Code of an attempt, and patterns of a task, run in the sandbox; verdicts are made here, where expected values stay.
+Code of an attempt, and patterns of a task, run in the sandbox; verdicts are reached here, where expected values stay.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Environment:
     name: ClassVar[str] = ""  # as tasks name it: letters, digits, "-", "_", "."
     label: ClassVar[str] = ""  # for people, in lists of ways of judging; "" = the name
     needs: ClassVar[str] = "nothing"  # the fields of a task's `answer`, for people: 'text: ..., as {"text": ...}'
-    # The kinds of feedback that it can give, each to be had alone. A task's answer may name one, {"feedback": "error"},
+    # The kinds of feedback that it can give, each available alone. A task's answer may name one, {"feedback": "error"},
     # several, "error+examples", or "none". Empty: there is nothing to choose.
     feedback_kinds: ClassVar[tuple[str, ...]] = ()
     answer_field: ClassVar[str] = ""  # the field of a task's answer that a person types; "" = the answer as JSON
@@ -38,18 +38,18 @@ class Environment:
     def check(self, task: Task) -> None:
         """Raise TaskError where a task cannot be judged; see `require`. Here every task can.
 
-        An exception of another class counts as an answer that does not hold what is needed.
+        Any other exception means that the answer lacks what is needed.
         """
 
     def program(self, task: Task, text: str) -> Program | None:
-        """The code that the sandbox is to run for an attempt, and the calls to make on it; None where nothing is run.
+        """Give the code that the sandbox runs for an attempt, and the calls to make on it; None where nothing is run.
 
-        Nothing that is expected may be part of either: an attempt's code can read them.
+        Neither may contain expected values: an attempt's code can read both.
         """
         return None
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
-        """The judgement of an attempt's text; `result`: what became of its program, where there is one."""
+        """Judge an attempt's text; `result`: the outcome of its program, where there is one."""
         raise NotImplementedError
 
     def typed_answer(self, text: str) -> dict[str, Any]:
@@ -77,16 +77,16 @@ class Environment:
             raise TaskError(f"The answer is not JSON ({error}); {self.name!r} needs {self.needs}.") from None
 
     def judgement(self, passed: bool, feedback: str = "", **details: Any) -> Judgement:
-        """A verdict with reward 1 or 0; one that passes has no feedback."""
+        """Make a verdict with reward 1 or 0; a pass has no feedback."""
         return Judgement(float(passed), passed, "" if passed else feedback, details)
 
     def feedback(self, task: Task, **texts: str) -> str:
-        """Of the texts, by kind of feedback, those that the task asks for, one below the other."""
-        wanted = self.wanted_feedback(task)
-        return "\n".join(text for kind, text in texts.items() if text and kind in wanted)
+        """Join those of the texts (kind of feedback = text) that the task asks for, one below the other."""
+        kinds = self.wanted_feedback(task)
+        return "\n".join(text for kind, text in texts.items() if text and kind in kinds)
 
     def wanted_feedback(self, task: Task) -> tuple[str, ...]:
-        """The kinds of feedback that a task asks for; all of them where it does not say.
+        """List the kinds of feedback that a task asks for; all of them where it does not say.
 
         Raises TaskError for an unknown kind.
         """
@@ -101,14 +101,14 @@ class Environment:
         return kinds
 
     def with_feedback(self, task: Task, kind: str) -> Task:
-        """The same task, of which this kind of feedback is given.
+        """Copy a task so that this kind of feedback is given.
 
         Raises TaskError for an unknown kind, and where the environment has none to choose from.
         """
         if not self.feedback_kinds:
             raise TaskError(
                 f"{self.name!r} has no kinds of feedback to choose from; use tasks of another environment, or leave "
-                "the kind of feedback out."
+                "out the kind of feedback."
             )
         changed = replace(task, answer={**task.answer, "feedback": kind})
         self.wanted_feedback(changed)
@@ -116,10 +116,10 @@ class Environment:
 
 
 def is_text(answer: Mapping[str, Any], key: str) -> bool:
-    """Whether a field of an answer is text that is not empty."""
+    """True where a field of an answer is text that is not empty."""
     return isinstance(answer.get(key), str) and bool(answer[key])
 
 
 def is_list(value: object) -> bool:
-    """Whether a value is a list in JSON; in a stored task it is a tuple."""
+    """True where a value is a list in JSON; in a stored task it is a tuple."""
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)

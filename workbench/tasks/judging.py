@@ -1,6 +1,6 @@
 """Judging: a task is checked, its attempts' programs run side by side, and its environment gives the verdicts.
 
-An environment may be a stranger's: what it raises, and what it gives instead of a judgement, becomes one sentence.
+An environment may be someone else's code: what it raises, or returns instead of a judgement, becomes one sentence.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def check_task(task: Task) -> Task:
-    """The task itself. Raises TaskError where it cannot be judged: empty prompt, unknown judge, missing answer."""
+    """Check a task and return it. Raises TaskError for an empty prompt, an unknown environment or a bad answer."""
     if not task.prompt.strip():
         raise TaskError("The task is empty; write what the policy should do.")
     environment = find_environment(task.environment)
@@ -29,7 +29,7 @@ def check_task(task: Task) -> Task:
         environment.wanted_feedback(task)
     except WorkbenchError:
         raise
-    except Exception as error:  # say, a field that is missing, or of another type than the check expects
+    except Exception as error:  # e.g. a field that is missing, or not of the type that the check expects
         raise TaskError(
             f"Judging by {environment.name!r} needs {environment.needs} ({type(error).__name__}: {error})."
         ) from error
@@ -37,25 +37,23 @@ def check_task(task: Task) -> Task:
 
 
 def check_automatic(tasks: Iterable[Task]) -> None:
-    """Raises TaskError for a task that a person judges, attempt by attempt."""
+    """Raise TaskError for a task that a person judges, attempt by attempt."""
     for task in tasks:
         if find_environment(task.environment).judged_by == "person":
-            raise TaskError(
-                f"The task {task.id!r} is judged by a person, attempt by attempt; choose one that is judged by itself."
-            )
+            raise TaskError(f"The task {task.id!r} is judged by a person, attempt by attempt; choose another one.")
 
 
 def judge(task: Task, text: str) -> Judgement:
-    """The judgement of one attempt. Raises TaskError for a task that cannot be judged."""
+    """Judge one attempt. Raises TaskError for a task that cannot be judged."""
     return judge_many([(task, text)])[0]
 
 
 def judge_many(pairs: Sequence[tuple[Task, str]]) -> list[Judgement]:
-    """Judgements of many attempts; their programs run side by side."""
+    """Judge many attempts; their programs run side by side."""
     environments = [find_environment(check_task(task).environment) for task, _ in pairs]
     programs = {}
     for index, (environment, (task, text)) in enumerate(zip(environments, pairs, strict=True)):
-        program = _asked(environment, task, environment.program, task, text)
+        program = _ask(environment, task, environment.program, task, text)
         if program is not None:
             programs[index] = program
     # Attempts of a group repeat each other: each different program runs once.
@@ -64,28 +62,28 @@ def judge_many(pairs: Sequence[tuple[Task, str]]) -> list[Judgement]:
     judgements = []
     for index, (environment, (task, text)) in enumerate(zip(environments, pairs, strict=True)):
         result = results[repr(programs[index])] if index in programs else None
-        verdict = _asked(environment, task, environment.verdict, task, text, result)
+        verdict = _ask(environment, task, environment.verdict, task, text, result)
         judgements.append(_checked(environment, task, verdict))
     return judgements
 
 
-def _asked(environment: Environment, task: Task, ask: Callable[..., T], *arguments: Any) -> T:
+def _ask(environment: Environment, task: Task, ask: Callable[..., T], *arguments: Any) -> T:
     try:
         return ask(*arguments)
     except WorkbenchError:
         raise
     except Exception as error:
         raise TaskError(
-            f"The environment {environment.name!r} failed at an attempt at {task.id!r} "
+            f"The environment {environment.name!r} failed on an attempt at {task.id!r} "
             f"({type(error).__name__}: {error}); this is a mistake in its code."
         ) from error
 
 
-def _checked(environment: Environment, task: Task, given: Judgement) -> Judgement:
-    """A judgement that can be stored. Raises TaskError."""
+def _checked(environment: Environment, task: Task, verdict: Judgement) -> Judgement:
+    """Check that a judgement can be stored. Raises TaskError."""
     try:
-        reward = float(given.reward)  # also of numbers that are not Python's own
-        judgement = Judgement(reward, bool(given.passed), given.feedback, given.details)
+        reward = float(verdict.reward)  # also of numbers that are not Python's own
+        judgement = Judgement(reward, bool(verdict.passed), verdict.feedback, verdict.details)
         json.dumps(dict(judgement.details))
         problem = "" if isinstance(judgement.feedback, str) else "its feedback is not text"
         if not (math.isfinite(reward) and 0.0 <= reward <= 1.0):
@@ -94,7 +92,7 @@ def _checked(environment: Environment, task: Task, given: Judgement) -> Judgemen
         problem = f"{type(error).__name__}: {error}"
     if problem:
         raise TaskError(
-            f"The environment {environment.name!r} gave no judgement of an attempt at {task.id!r} ({problem}); "
-            "this is a mistake in its code."
+            f"The environment {environment.name!r} returned no valid judgement for an attempt at {task.id!r} "
+            f"({problem}); this is a mistake in its code."
         )
     return judgement

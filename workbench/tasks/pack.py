@@ -13,14 +13,14 @@ class PackFacts:
     """A pack, described: plain data."""
 
     summary: str  # one sentence for people
-    train: int | None  # different tasks to learn from; None: as many as are asked for
+    train: int | None  # different tasks to learn from; None: any number
     held_out: int | None
     environments: tuple[str, ...]  # of its tasks, by name
-    digest: str = ""  # of the tasks, where they could change under the same name: a resumed experiment wants the same
+    digest: str = ""  # of the tasks, where they could change under the same name: a resumed experiment needs the same
 
 
 class Pack(Protocol):
-    """Tasks with a split, under a name. The same arguments give the same tasks, whenever they are asked for."""
+    """Tasks with a split, under a name. The same arguments always give the same tasks."""
 
     @property
     def name(self) -> str:
@@ -28,18 +28,18 @@ class Pack(Protocol):
         ...
 
     def train(self, count: int, seed: int = 0) -> list[Task]:
-        """At most `count` different tasks to learn from, in an order that the seed decides; fewer where all are in."""
+        """Give at most `count` different tasks to learn from, in an order that the seed decides."""
         ...
 
     def held_out(self, count: int) -> list[Task]:
-        """At most `count` different tasks that nobody trains on; fewer where all are in."""
+        """Give at most `count` different tasks that nobody trains on."""
         ...
 
     def describe(self) -> PackFacts:
-        """What the pack holds."""
+        """Describe the pack."""
         ...
 
 
 def rate_name(pack: Pack) -> str:
-    """The name under which held-out rates of a pack are kept; the feedback that its tasks give does not change them."""
+    """Name under which held-out rates of a pack are kept, whatever kind of feedback its tasks give."""
     return str(getattr(pack, "rate_name", pack.name))

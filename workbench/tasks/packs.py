@@ -21,32 +21,32 @@ from workbench.tasks.task_pack import TaskPack
 
 BUILT_IN = (PACK,)
 FILES = (".jsonl", ".json")
-# What a row's "split" may be, and the side that it means.
+# Values that a row's "split" may have, and the side that each means.
 SPLITS: Mapping[str, Literal["train", "held_out"]] = MappingProxyType(
     {"train": "train", "held_out": "held_out", "test": "held_out", "validation": "held_out"}
 )
 
 
 def pack_names() -> list[str]:
-    """The packs that are built in, and those that Python code or other packages brought."""
+    """Names of the built-in packs, and of those that Python code or other packages registered."""
     return [*BUILT_IN, *registered_packs()]
 
 
 def is_built_in(name: str) -> bool:
-    """Whether a name is that of a pack for which no file is read: house rules, or a registered one."""
+    """True where a name is that of a pack that needs no file: house rules, or a registered one."""
     return parse_name(name) is not None or name in registered_packs()
 
 
 def find_pack(name: str, tasks: Iterable[Task] = ()) -> Pack:
-    """The pack of a name; never reads a file, so that names may come from anyone.
+    """Find the pack of a name; no file is ever read, so names may come from anyone.
 
     `tasks`: those of a run, which are packs as well, by the first part of their ids. NAME:KIND is a pack whose tasks
     give one kind of feedback. Raises TaskError for an unknown name or kind.
     """
-    own = list(tasks)
-    pack = _of_name(name, own)
+    listed = list(tasks)
+    pack = _of_name(name, listed)
     if pack is None:
-        known = dict.fromkeys([*pack_names(), *(_pack_of(task) for task in own)])
+        known = dict.fromkeys([*pack_names(), *(_pack_of(task) for task in listed)])
         raise TaskError(
             f"There is no pack {name!r}; choose one of {', '.join(known)}, {PACK}@SEED or {PACK}@SEED:KIND, or "
             "import a .jsonl or .json file."
@@ -55,13 +55,13 @@ def find_pack(name: str, tasks: Iterable[Task] = ()) -> Pack:
 
 
 def open_pack(name_or_path: str, tasks: Iterable[Task] = ()) -> Pack:
-    """The pack of a name, as `find_pack`, or of a .jsonl or .json file, as `load_pack`; FILE:KIND as well."""
-    own = list(tasks)
+    """Open the pack of a name, as `find_pack`, or of a .jsonl or .json file, as `load_pack`; FILE:KIND as well."""
+    listed = list(tasks)
     path, colon, kind = name_or_path.rpartition(":")
     if not colon or not path.endswith(FILES):
         path, kind = name_or_path, ""
-    if not path.endswith(FILES) or _of_name(name_or_path, own) is not None:
-        return find_pack(name_or_path, own)
+    if not path.endswith(FILES) or _of_name(name_or_path, listed) is not None:
+        return find_pack(name_or_path, listed)
     pack = TaskPack(Path(path).stem, load_pack(path))
     return with_feedback(pack, kind) if kind else pack
 
@@ -78,12 +78,12 @@ def _of_name(name: str, tasks: list[Task]) -> Pack | None:
     except TaskError:
         if pack is None:
             raise
-        return pack  # a name that people gave, with a colon in it
+        return pack  # a name chosen by a person, with a colon in it
 
 
 def _without_kind(name: str, tasks: list[Task]) -> Pack | None:
-    own = [task for task in tasks if _pack_of(task) == name]
-    return registered_packs().get(name) or (TaskPack(name, own) if own else None)
+    listed = [task for task in tasks if _pack_of(task) == name]
+    return registered_packs().get(name) or (TaskPack(name, listed) if listed else None)
 
 
 def _pack_of(task: Task) -> str:
@@ -91,9 +91,9 @@ def _pack_of(task: Task) -> str:
 
 
 def load_pack(name_or_path: str) -> list[Task]:
-    """The tasks of a pack that is built in (`house-rules`, `house-rules@7:remark`) or registered, or of a file.
+    """Load the tasks of a pack that is built in (`house-rules`, `house-rules@7:remark`) or registered, or of a file.
 
-    Of a pack that makes as many tasks as are asked for, some. A row of a .jsonl or .json file is {"prompt",
+    Of a pack that generates its tasks, some are loaded. A row of a .jsonl or .json file is {"prompt",
     "environment", "answer", "name"?, "system"?, "split"?}. Raises TaskError, naming the line and the field, for an
     unknown pack, an unreadable file or a row that cannot be judged.
     """
@@ -115,7 +115,7 @@ def load_pack(name_or_path: str) -> list[Task]:
 
 
 def load_packs() -> tuple[dict[str, list[Task]], list[str]]:
-    """The tasks of every pack of `pack_names`, by pack; and one sentence for each that failed, which is left out."""
+    """Load the tasks of every pack of `pack_names`, by pack; and one sentence for each that failed and is left out."""
     loaded: dict[str, list[Task]] = {}
     problems = []
     for name in pack_names():
@@ -127,23 +127,23 @@ def load_packs() -> tuple[dict[str, list[Task]], list[str]]:
 
 
 def parse_pack(file_name: str, text: str) -> list[Task]:
-    """The tasks in the text of a .jsonl or .json file; the pack is named after the file. Errors as `load_pack`."""
+    """Parse the tasks in the text of a .jsonl or .json file, after which the pack is named. Errors as `load_pack`."""
     path = Path(file_name)
     if path.suffix not in FILES or not path.stem.strip() or is_built_in(path.stem):
         raise TaskError(
-            f"A pack cannot be read from {file_name!r}; name it NAME.jsonl or NAME.json, not as a built-in."
+            f"A pack cannot be read from {file_name!r}; name the file NAME.jsonl or NAME.json, after no built-in pack."
         )
     tasks = [_task(path, line, row) for line, row in _rows(path, text)]
     if not tasks:
-        raise TaskError(f"{path.name} holds no tasks; add at least one row.")
-    twice = [task_id for task_id, count in Counter(task.id for task in tasks).items() if count > 1]
-    if twice:
-        raise TaskError(f"{path.name}: two rows have the name {twice[0]!r}; give each its own.")
+        raise TaskError(f"{path.name} has no tasks; add at least one row.")
+    repeated = [task_id for task_id, count in Counter(task.id for task in tasks).items() if count > 1]
+    if repeated:
+        raise TaskError(f"{path.name}: two rows have the name {repeated[0]!r}; give each its own name.")
     return tasks
 
 
 def dump_pack(tasks: Iterable[Task]) -> str:
-    """The tasks as JSON lines that `parse_pack` reads back."""
+    """Write tasks as JSON lines that `parse_pack` reads back."""
     rows = []
     for task in tasks:
         row: dict[str, Any] = {"name": task.id.rpartition("/")[2], "prompt": task.prompt}

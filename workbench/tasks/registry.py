@@ -22,8 +22,8 @@ T = TypeVar("T")
 def register_environment(environment: T, *, replace: bool = False) -> T:
     """Make an environment known to this process, and return it: also a decorator of a subclass of `Environment`.
 
-    `replace` takes the place of one that was registered before, say by an earlier run of a notebook's cell. Raises
-    PluginError for what is no environment, or has a name that is taken.
+    `replace` replaces one that was registered before, e.g. by an earlier run of a notebook's cell. Raises
+    PluginError for anything but an environment, and for a name that is taken.
     """
     _ENVIRONMENTS.add(environment, replace=replace)
     return environment
@@ -36,27 +36,29 @@ def register_pack(pack: T, *, replace: bool = False) -> T:
 
 
 def known_environments() -> list[Environment]:
-    """Every environment, those that are built in first."""
+    """List every environment, the built-in ones first."""
     return list(_ENVIRONMENTS.values())
 
 
 def find_environment(name: str) -> Environment:
-    """The environment of this name. Raises TaskError where there is none."""
+    """Find the environment of this name. Raises TaskError where there is none."""
     environment = _ENVIRONMENTS.get(name)
     if environment is None:
-        raise TaskError(f"There is no way of judging called {name!r}; choose one of {', '.join(_ENVIRONMENTS)}.")
+        raise TaskError(f"There is no environment named {name!r}; choose one of {', '.join(_ENVIRONMENTS)}.")
     return environment
 
 
 def registered_packs() -> dict[str, Pack]:
-    """The packs that Python code or other packages brought, by name."""
+    """Packs that Python code or other packages registered, by name."""
     return dict(_PACKS)
 
 
-def _as_environment(given: object) -> Environment:
-    environment = instance_of(given)
+def _as_environment(candidate: object) -> Environment:
+    environment = instance_of(candidate)
     if not isinstance(environment, Environment):
-        raise PluginError(f"it is {_what(environment)}, and must be a subclass of workbench.tasks.Environment.")
+        raise PluginError(
+            f"it is of type {type(environment).__name__}, and must be a subclass of workbench.tasks.Environment."
+        )
     check_name(environment)
     check_method(environment, "check", "task")
     check_method(environment, "program", "task", "text")
@@ -66,17 +68,13 @@ def _as_environment(given: object) -> Environment:
     return environment
 
 
-def _as_pack(given: object) -> Pack:
-    pack = instance_of(given)
+def _as_pack(candidate: object) -> Pack:
+    pack = instance_of(candidate)
     check_name(pack)
     check_method(pack, "train", "count", "seed")
     check_method(pack, "held_out", "count")
     check_method(pack, "describe")
     return cast("Pack", pack)
-
-
-def _what(value: object) -> str:
-    return f"of type {type(value).__name__}"
 
 
 _ENVIRONMENTS: Registry[Environment] = Registry("environment", "sdpo_workbench.environments", _as_environment, BUILT_IN)

@@ -1,7 +1,7 @@
-"""`TaskPack`: a list of tasks, from a file or typed by people, of which some are held out.
+"""`TaskPack`: a list of tasks, from a file or typed by people, some of them held out.
 
-Where no task says on which side it is, a fifth of the prompts is held out: those whose hashes come first. So the split
-depends on nothing but the prompts and the pack's own seed, and a row that is added moves one other row at most.
+Where no task names its side, a fifth of the prompts is held out: those whose hashes come first. So the split
+depends on nothing but the prompts and the pack's own seed, and adding a row moves at most one other row.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HELD_OUT_SHARE = 0.2
 
 
 class TaskPack:
-    """Tasks under one name. Those with equal prompts are on one side."""
+    """Tasks under one name. Those with equal prompts are on the same side."""
 
     def __init__(self, name: str, tasks: Sequence[Task], *, split_seed: int = 0) -> None:
         self.name, self.tasks = name, list(tasks)
@@ -35,21 +35,21 @@ class TaskPack:
         return set(prompts[:count])
 
     def train(self, count: int, seed: int = 0) -> list[Task]:
-        """At most `count` of the tasks to learn from, in an order by a hash with the seed."""
+        """Give at most `count` of the tasks to learn from, ordered by a hash with the seed."""
         return sorted(self._train, key=lambda task: _hash(seed, task.id))[:count]
 
     def held_out(self, count: int) -> list[Task]:
-        """At most `count` of the held-out tasks, always from the same first one on."""
+        """Give at most `count` of the held-out tasks, always the same first ones."""
         return self._held_out[:count]
 
     def describe(self) -> PackFacts:
-        """How many tasks are on each side, and why."""
+        """Describe the pack: how many tasks are on each side, and why."""
         train, held_out = len(self._train), len(self._held_out)
         why = "as its rows say" if self._declared else "a fifth of the prompts, chosen by a hash"
         summary = f"{len(self.tasks)} tasks: {train} to learn from, {held_out} held out ({why})."
         left_out = len(self.tasks) - train - held_out
         if left_out:
-            summary += f" Left out: {left_out} marked to be learned from, with a prompt that is held out."
+            summary += f" Left out: {left_out} marked as training tasks although their prompts are held out."
         environments = tuple(dict.fromkeys(task.environment for task in self.tasks))
         return PackFacts(summary, train, held_out, environments, self._digest())
 
@@ -62,7 +62,7 @@ class TaskPack:
 
 
 def _prompt(task: Task) -> str:
-    """A prompt without differences of spacing."""
+    """Normalise the spacing of a prompt."""
     return " ".join(task.prompt.split())
 
 

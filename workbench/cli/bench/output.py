@@ -1,4 +1,4 @@
-"""How every benchmark ends."""
+"""The common ending of all benchmarks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from workbench.cli.output import Output
 
 
 def summary(output: Output, name: str, measured: Mapping[str, Any]) -> None:
-    """The last line for programs: the benchmark's figures and the hardware that they hold for."""
+    """Print the last line, for programs only: the benchmark's figures and the hardware that they hold for."""
     from workbench.policy.selfcheck import hardware
 
     output.summary({"bench": name, **measured, "hardware": hardware()})

@@ -15,11 +15,11 @@ LEAST_SECONDS = 5.0  # processor time is counted in ticks of 10 ms
 
 
 def load(
-    clients: Annotated[int, typer.Option(help=f"At once, 1 to {MOST_CLIENTS}.")] = 20,
-    minutes: Annotated[float, typer.Option(help=f"Above 0, at most {MOST_MINUTES:g}.")] = 10.0,
+    clients: Annotated[int, typer.Option(help=f"Simultaneous clients, 1 to {MOST_CLIENTS}.")] = 20,
+    minutes: Annotated[float, typer.Option(help=f"Duration, above 0 and at most {MOST_MINUTES:g}.")] = 10.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Clients that mix all endpoints of one real page on this machine: cross-talk, lost events, memory, fairness."""
+    """Run clients that mix all endpoints of a real page on this machine: cross-talk, lost events, memory, fairness."""
     if not 1 <= clients <= MOST_CLIENTS:
         raise ConfigError(f"{clients} clients were asked for; ask for 1 to {MOST_CLIENTS}.")
     if not 0 < minutes <= MOST_MINUTES:
@@ -27,45 +27,48 @@ def load(
     from workbench.benchmarks.load import load as work
 
     output = Output(as_json)
-    found = work(clients, 60 * minutes, output.say)
+    measured = work(clients, 60 * minutes, output.say)
     output.table(
         f"{clients} clients for {minutes:g} minutes",
         ("endpoint", "answers", "median seconds"),
-        [(name, count, found["median_s_by_endpoint"][name]) for name, count in found["answers_by_endpoint"].items()],
+        [
+            (name, count, measured["median_s_by_endpoint"][name])
+            for name, count in measured["answers_by_endpoint"].items()
+        ],
     )
-    for what in ("mixed_up", "broken", "lost"):
-        output.say(f"{what.replace('_', ' ')}: {len(found[what])}")
-    summary(output, "load", found)
-    if found["mixed_up"] or found["broken"] or found["lost"]:
+    for defect in ("mixed_up", "broken", "lost"):
+        output.say(f"{defect.replace('_', ' ')}: {len(measured[defect])}")
+    summary(output, "load", measured)
+    if measured["mixed_up"] or measured["broken"] or measured["lost"]:
         raise typer.Exit(1)
 
 
 def fuzz(
-    count: Annotated[int, typer.Option(help="Inputs; a few take seconds.")] = 2000,
+    count: Annotated[int, typer.Option(help="Number of inputs; a few take seconds.")] = 2000,
     seed: Annotated[int, typer.Option(help="The same inputs for the same seed, page and Hypothesis.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Nonsense to every endpoint of a real page: leaks, changes by refused calls, bugs, and whether it still serves."""
+    """Send nonsense to every endpoint of a real page: leaks, changes by refused calls, bugs; does it still serve?"""
     if count < 1:
         raise ConfigError(f"{count} inputs were asked for; ask for at least 1.")
     from workbench.benchmarks.fuzz import fuzz as send
 
     output = Output(as_json)
-    found = send(count, seed)
-    output.table(f"{found['inputs']} inputs", ("answer", "count"), list(found["answers"].items()))
-    bad = ("leaks", "changes_by_refused_calls", "named_endpoints_without_a_reason")
-    for what in bad:
-        output.say(f"{what.replace('_', ' ')}: {len(found[what])}")
-    summary(output, "fuzz", found)
-    if any(found[what] for what in bad) or not found["serves_afterwards"]:
+    measured = send(count, seed)
+    output.table(f"{measured['inputs']} inputs", ("answer", "count"), list(measured["answers"].items()))
+    defects = ("leaks", "changes_by_refused_calls", "named_endpoints_without_a_reason")
+    for defect in defects:
+        output.say(f"{defect.replace('_', ' ')}: {len(measured[defect])}")
+    summary(output, "fuzz", measured)
+    if any(measured[defect] for defect in defects) or not measured["serves_afterwards"]:
         raise typer.Exit(1)
 
 
 def idle(
-    seconds: Annotated[float, typer.Option(help=f"Of each measurement, {LEAST_SECONDS:g} to 3600.")] = 60.0,
+    seconds: Annotated[float, typer.Option(help=f"Length of each measurement, {LEAST_SECONDS:g} to 3600.")] = 60.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Processor time of a page that nobody uses: without a tab, and with one idle tab in Chromium."""
+    """Measure the processor time of a page that nobody uses: without a tab, and with one idle tab in Chromium."""
     if not LEAST_SECONDS <= seconds <= 3600:
         raise ConfigError(f"{seconds:g} seconds were asked for; ask for {LEAST_SECONDS:g} to 3600.")
     from workbench.benchmarks.idle import measure_idle
@@ -76,6 +79,6 @@ def idle(
         (name, f"{100 * measured[key]['core_share']:.2f} %", f"{measured[key]['wakes_per_s']:.1f}", aim)
         for name, key, aim in (("nobody looks", "nobody", "0.5 %"), ("one idle tab", "one_tab", "2 %"))
     ]
-    output.table(f"An idle page over {seconds:g} seconds", ("", "of a core", "wakes a second", "to stay under"), rows)
+    output.table(f"An idle page over {seconds:g} seconds", ("", "of a core", "wakes a second", "limit"), rows)
     output.say(f"The tab sends {measured['one_tab']['requests_per_s']:.2f} requests a second.")
     summary(output, "idle", measured)

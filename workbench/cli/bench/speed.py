@@ -19,7 +19,7 @@ RepetitionsOption = Annotated[
 
 
 def round_(repetitions: RepetitionsOption = LEAST, as_json: JsonOption = False) -> None:
-    """One live round of the embedded policy, G = 8, phase by phase.
+    """Time one live round of the embedded policy, G = 8, phase by phase.
 
     The ratio is the time of everything that the page shows (attempts, credit of each, a durable update with its
     effects) over the time of the bare update step on the same attempts.
@@ -52,19 +52,19 @@ def round_(repetitions: RepetitionsOption = LEAST, as_json: JsonOption = False) 
 
 
 def credit(repetitions: RepetitionsOption = LEAST, as_json: JsonOption = False) -> None:
-    """The operator behind every credit beside its peers, at a real vocabulary; see workbench.benchmarks.kernels."""
+    """Time the operator behind every credit against its peers, at a real vocabulary (workbench.benchmarks.kernels)."""
     _operator("credit", repetitions, as_json)
 
 
 def loss(repetitions: RepetitionsOption = LEAST, as_json: JsonOption = False) -> None:
-    """The operator behind every update beside its peers, at a real vocabulary; see workbench.benchmarks.kernels."""
+    """Time the operator behind every update against its peers, at a real vocabulary (workbench.benchmarks.kernels)."""
     _operator("loss", repetitions, as_json)
 
 
 def start(
     repetitions: Annotated[int, typer.Option(help="One more goes first as a warm-up.")] = 3, as_json: JsonOption = False
 ) -> None:
-    """From the command `app` to a usable page, and from one click to the first attempt in colour, in Chromium."""
+    """Time the command `app` until its page is usable, and one click until the first coloured attempt, in Chromium."""
     if repetitions < 1:
         raise ConfigError(f"{repetitions} repetitions were asked for; at least 1 is needed.")
     from workbench.benchmarks.start import PHASES, time_starts
@@ -81,27 +81,27 @@ def start(
 
 
 def heatmap(repetitions: RepetitionsOption = LEAST, as_json: JsonOption = False) -> None:
-    """16 attempts of 2,000 tokens in Chromium: what travels, how long until it is painted, and what pointing costs."""
+    """Time 16 attempts of 2,000 tokens in Chromium: what travels, how long painting takes, and what pointing costs."""
     _check(repetitions)
     from workbench.benchmarks.heatmap import time_heatmap
 
     output = Output(as_json)
-    found = time_heatmap(repetitions)
+    measured = time_heatmap(repetitions)
     output.table(
-        f"Heatmap of {found['attempts']} attempts with {found['tokens']:,} tokens each, medians of {repetitions}",
-        ("what", "measured", "to reach"),
+        f"Heatmap of {measured['attempts']} attempts with {measured['tokens']:,} tokens each, medians of {repetitions}",
+        ("quantity", "measured", "target"),
         [
-            ("first payload", f"{found['payload_bytes'] / 1e6:.2f} MB", "3 MB"),
-            ("parse, draw and paint", f"{found['paint_ms']:.0f} ms", "500 ms"),
-            ("  of it on the page's thread", f"{found['paint_cpu_ms']:.0f} ms", ""),
-            ("point at a token", f"{found['hover_ms']:.1f} ms", "16 ms"),
-            ("point at the map", f"{found['map_hover_ms']:.1f} ms", "16 ms"),
-            ("next token by keyboard", f"{found['key_ms']:.1f} ms", "16 ms"),
-            ("change the view", f"{found['view_ms']:.0f} ms", ""),
-            ("the group as one file", f"{found['file_bytes'] / 1e6:.1f} MB", ""),
+            ("first payload", f"{measured['payload_bytes'] / 1e6:.2f} MB", "3 MB"),
+            ("parse, draw and paint", f"{measured['paint_ms']:.0f} ms", "500 ms"),
+            ("  of it on the page's thread", f"{measured['paint_cpu_ms']:.0f} ms", ""),
+            ("point at a token", f"{measured['hover_ms']:.1f} ms", "16 ms"),
+            ("point at the map", f"{measured['map_hover_ms']:.1f} ms", "16 ms"),
+            ("next token by keyboard", f"{measured['key_ms']:.1f} ms", "16 ms"),
+            ("change the view", f"{measured['view_ms']:.0f} ms", ""),
+            ("the group as one file", f"{measured['file_bytes'] / 1e6:.1f} MB", ""),
         ],
     )
-    summary(output, "heatmap", {**found, "repetitions": repetitions})
+    summary(output, "heatmap", {**measured, "repetitions": repetitions})
 
 
 def _operator(name: str, repetitions: int, as_json: bool) -> None:
@@ -117,31 +117,31 @@ def _operator(name: str, repetitions: int, as_json: bool) -> None:
         ("what", "precision", "contender", "milliseconds", "peak MiB"),
         [
             (
-                one.what,
-                one.dtype,
-                who,
+                result.what,
+                result.dtype,
+                contender,
                 f"{1000 * cost.median_s:.4g}",
                 cost.peak_bytes and f"{cost.peak_bytes / 2**20:.0f}",
             )
-            for one in results
-            for who, cost in one.costs.items()
+            for result in results
+            for contender, cost in result.costs.items()
         ],
     )
-    for one in results:
-        memory = "" if one.memory_ratio is None else f", and {one.memory_ratio:.3f} times the plain form's memory"
-        floor = "" if one.floor_ratio is None else f", {one.floor_ratio:.2f} times that of the matmuls alone"
-        output.say(f"{one.what}, {one.dtype}: {one.ratio:.2f} times the fastest peer's time{floor}{memory}.")
-    memory_ratios = [one.memory_ratio for one in results if one.memory_ratio is not None]
-    found = {
-        "ratio": max(one.ratio for one in results),
+    for result in results:
+        memory = "" if result.memory_ratio is None else f", and {result.memory_ratio:.3f} times the plain form's memory"
+        floor = "" if result.floor_ratio is None else f", {result.floor_ratio:.2f} times that of the matmuls alone"
+        output.say(f"{result.what}, {result.dtype}: {result.ratio:.2f} times the fastest peer's time{floor}{memory}.")
+    memory_ratios = [result.memory_ratio for result in results if result.memory_ratio is not None]
+    measured = {
+        "ratio": max(result.ratio for result in results),
         "ratio_of": "the operator's median time, to the fastest peer's; the worst case",
         "memory_ratio": max(memory_ratios, default=None),
         "memory_ratio_of": "the operator's peak memory, to that of the plain form in PyTorch; the worst case",
         "shape": asdict(shape),
-        "results": [one.to_json() for one in results],
+        "results": [result.to_json() for result in results],
         "repetitions": repetitions,
     }
-    summary(output, name, found)
+    summary(output, name, measured)
 
 
 def _check(repetitions: int) -> None:

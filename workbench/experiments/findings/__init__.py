@@ -25,7 +25,7 @@ _KINDS: Mapping[str, Callable[[Mapping[int, Record]], Findings]] = {
 
 
 def make_report(records: Sequence[Record], hardware: Mapping[str, Any]) -> Report:
-    """The report of one experiment that was made with several seeds: one record each.
+    """Make the report of one experiment, from one record per seed.
 
     Raises ConfigError where there is none, or the records do not belong together.
     """
@@ -38,11 +38,11 @@ def make_report(records: Sequence[Record], hardware: Mapping[str, Any]) -> Repor
     name, kind = records[0].name, records[0].settings["kind"]
     title, tables, figures = _KINDS[kind](by_seed)
     settings = {
-        "settings": {str(seed): dict(one.settings) for seed, one in by_seed.items()},
+        "settings": {str(seed): dict(record.settings) for seed, record in by_seed.items()},
         "hardware": dict(hardware),
     }
     points = {
-        str(seed): {arm: [point.data for point in points] for arm, points in one.arms.items()}
-        for seed, one in by_seed.items()
+        str(seed): {arm: [point.data for point in points] for arm, points in record.arms.items()}
+        for seed, record in by_seed.items()
     }
     return Report(name, title, settings, tables, figures, points)

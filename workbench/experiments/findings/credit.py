@@ -1,4 +1,4 @@
-"""What the study of credit shows: how well each reading of it finds the wrong tokens, and whether exchanges agree."""
+"""Findings of the study of credit: how well each reading finds the wrong tokens, and whether exchanges agree."""
 
 from __future__ import annotations
 
@@ -33,18 +33,20 @@ def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tupl
     if views:
         tables.append(_by_reading(views))
         for measure, label in MEASURES:
-            kinds = {kind: _mean([one[kind]["raw"][measure] for one in views]) for kind in views[0]}
-            baselines = {name: _mean([one["remark"][name][measure] for one in views]) for name in BASELINES}
+            kinds = {kind: _mean([program[kind]["raw"][measure] for program in views]) for kind in views[0]}
+            baselines = {name: _mean([program["remark"][name][measure] for program in views]) for name in BASELINES}
             figure = bars(kinds | baselines, x="raw credit by evidence, and baselines", y=label, y_range=(0, 1.02))
             figures.append((f"{label}. {_NOTE}", figure))
-    taught = {arm: found for arm, found in programs.items() if arm.startswith("teacher ") and found}
+    taught = {
+        arm: arm_programs for arm, arm_programs in programs.items() if arm.startswith("teacher ") and arm_programs
+    }
     if taught:
         tables.append(_by_teacher(taught))
     steps = [point.data["exchanged"] for record in records.values() for point in record.arms.get("causal", ())]
     exchanged = [step for step in steps if step]
     if len(exchanged) > 2:
         tables.append(_causal(exchanged))
-        points = [(one["credit"], one["change"]) for step in exchanged for one in step]
+        points = [(token["credit"], token["change"]) for step in exchanged for token in step]
         figures.append(
             (
                 "Every exchanged token: its credit, and what putting the teacher's alternative in its place did.",
@@ -64,28 +66,39 @@ def _programs(records: Mapping[int, Record], arm: str) -> list[Program]:
 
 
 def _mean(values: Sequence[float | None]) -> Estimate:
-    """Of the values that there are."""
+    """Mean of the values that are known, with its interval."""
     return bootstrap_mean([value for value in values if value is not None], level=0.95, draws=500)
 
 
 def _by_reading(programs: Sequence[Program]) -> Table:
     rows: list[list[Cell]] = []
     for kind in programs[0]:
-        for name in dict.fromkeys(name for one in programs for name in one[kind]):
+        for name in dict.fromkeys(name for program in programs for name in program[kind]):
             if name in BASELINES and kind != next(iter(programs[0])):
                 continue  # what sees no feedback is the same for every kind
-            known = [one[kind][name] for one in programs if name in one[kind]]
-            shown = "none: a baseline" if name in BASELINES else kind
-            rows.append([shown, name, *(_mean([one[measure] for one in known]) for measure, _ in MEASURES), len(known)])
+            known = [program[kind][name] for program in programs if name in program[kind]]
+            evidence = "none: a baseline" if name in BASELINES else kind
+            rows.append(
+                [
+                    evidence,
+                    name,
+                    *(_mean([program[measure] for program in known]) for measure, _ in MEASURES),
+                    len(known),
+                ]
+            )
     columns = ("evidence", "reading", *(label for _, label in MEASURES), "programs")
     return Table("Which tokens are blamed, by evidence and view", columns, rows, _NOTE)
 
 
 def _by_teacher(taught: Mapping[str, Sequence[Program]]) -> Table:
     rows: list[list[Cell]] = [
-        [arm.removeprefix("teacher "), kind, *(_mean([one[kind]["raw"][m] for one in found]) for m, _ in MEASURES)]
-        for arm, found in taught.items()
-        for kind in found[0]
+        [
+            arm.removeprefix("teacher "),
+            kind,
+            *(_mean([program[kind]["raw"][m] for program in programs]) for m, _ in MEASURES),
+        ]
+        for arm, programs in taught.items()
+        for kind in programs[0]
     ]
     columns = ("teacher", "evidence", *(label for _, label in MEASURES))
     return Table("Raw credit under each teacher, after rounds of learning under it", columns, rows, _NOTE)
@@ -96,8 +109,8 @@ def _causal(exchanged: Sequence[Sequence[Mapping[str, float]]]) -> Table:
 
     def over(statistic: Callable[[list[float], list[float]], float], name: str, sign: float) -> Estimate:
         def of(chosen: Sequence[int]) -> float:
-            tokens = [one for index in chosen for one in exchanged[index]]
-            return statistic([sign * one[name] for one in tokens], [one["change"] for one in tokens])
+            tokens = [token for index in chosen for token in exchanged[index]]
+            return statistic([sign * token[name] for token in tokens], [token["change"] for token in tokens])
 
         return bootstrap(len(exchanged), of, level=0.95, draws=500)
 

@@ -1,4 +1,4 @@
-"""What learning runs show: curves over attempts, how they end, and how many attempts each arm needs for a rate."""
+"""Findings of learning runs: curves over attempts, how they end, and how many attempts each arm needs for a rate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tupl
     """Title, tables and figures of a comparison of arms; arms that only some seeds have are compared on those."""
     arms = list(dict.fromkeys(arm for record in records.values() for arm in record.arms))
     measured = {arm: _measured(records, arm) for arm in arms}
-    rates = {arm: [{at: one.rate for at, one in curve.items()} for curve in measured[arm]] for arm in arms}
+    rates = {arm: [{at: rate.rate for at, rate in curve.items()} for curve in measured[arm]] for arm in arms}
     note = _SEEDS if len(records) > 1 else _ONE_SEED
     tables = [Table("How the arms end", _END_COLUMNS, [_end(records, arm) for arm in arms], note)]
     tables.append(
@@ -70,20 +70,20 @@ def _rate(data: Mapping[str, Any]) -> float | None:
 
 def _measured(records: Mapping[int, Record], arm: str) -> list[dict[int, HeldOut]]:
     """One curve per seed that has the arm: attempts so far -> the held-out measurement there."""
-    found = []
+    curves = []
     for record in records.values():
         counted = {point.step * _per_round(record): point.data["held_out"] for point in record.arms.get(arm, ())}
-        curve = {at: HeldOut(one["passed"], one["total"]) for at, one in counted.items() if one is not None}
+        curve = {at: HeldOut(counts["passed"], counts["total"]) for at, counts in counted.items() if counts is not None}
         if curve:
-            found.append(curve)
-    return found
+            curves.append(curve)
+    return curves
 
 
 def _held_out(measured: Sequence[HeldOut]) -> Estimate:
     """The rate over seeds; of one seed, with the interval that its tasks give."""
     if len(measured) == 1:
         return Estimate(measured[0].rate, measured[0].low, measured[0].high, measured[0].total)
-    return mean_estimate([one.rate for one in measured], within=RATE)
+    return mean_estimate([rate.rate for rate in measured], within=RATE)
 
 
 def _per_round(record: Record) -> int:
@@ -93,17 +93,17 @@ def _per_round(record: Record) -> int:
 
 def _curves(records: Mapping[int, Record], arm: str, of: Any) -> list[Curve]:
     """One curve per seed that has the arm, of what was measured."""
-    found = []
+    curves = []
     for record in records.values():
         values = {point.step * _per_round(record): of(point.data) for point in record.arms.get(arm, ())}
         curve = {at: float(value) for at, value in values.items() if value is not None}
         if curve:
-            found.append(curve)
-    return found
+            curves.append(curve)
+    return curves
 
 
 def _places(several: Sequence[Mapping[int, Any]]) -> list[int]:
-    """Where all of the curves were measured."""
+    """Numbers of attempts at which all of the curves were measured."""
     return [at for at in several[0] if all(at in curve for curve in several)] if several else []
 
 
@@ -166,7 +166,7 @@ _ALARM_COLUMNS = (
 
 
 def _alarms(records: Mapping[int, Record], arm: str) -> list[Cell]:
-    """Which alarms an arm raised, and what the policy could still do when the first one came."""
+    """Row of the alarms that an arm raised, and what the policy could still do when the first one came."""
     mine = [record.arms[arm] for record in records.values() if arm in record.arms]
     raised: dict[str, int] = {}
     for name in (name for points in mine for point in points for name in point.data["alarms"]):
@@ -182,7 +182,7 @@ def _alarms(records: Mapping[int, Record], arm: str) -> list[Cell]:
         arm,
         sum(point.data["refused"] is not None for points in mine for point in points),
         ", ".join(f"{name} {count}" for name, count in raised.items()),
-        mean_estimate([float(one) for one in first if one is not None], within=AMOUNT),
+        mean_estimate([float(step) for step in first if step is not None], within=AMOUNT),
         mean_estimate(then, within=RATE),
         mean_estimate([max(rates.values()) for rates in measured], within=RATE),
         mean_estimate([list(rates.values())[-1] for rates in measured], within=RATE),
@@ -204,7 +204,7 @@ def _reach(rates: Mapping[str, list[Curve]]) -> list[list[Cell]]:
 
 
 def _against_baseline(rates: Mapping[str, list[Curve]], note: str) -> Table:
-    """How many times fewer attempts than the baseline an arm needs for the baseline's own final rate."""
+    """Table of how many times fewer attempts than the baseline an arm needs for the baseline's own final rate."""
     base = rates[BASELINE]
     spent = _places(base)[-1]
     rows: list[list[Cell]] = []

@@ -1,4 +1,4 @@
-"""What a search for hard tasks shows: every task that was measured, and which of them are hard."""
+"""Findings of a search for hard tasks: every task that was measured, and which of them are hard."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from workbench.experiments.resuming import screened
 
 def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tuple[str, Any]]]:
     """Title and table; there is nothing to draw."""
-    tasks = [one for record in records.values() for one in screened(record)]
+    tasks = [task for record in records.values() for task in screened(record)]
     rows: list[list[Cell]] = [
-        [one.task.prompt, one.task.id.rpartition("/")[0], one.pass_rate, one.is_hard] for one in tasks
+        [task.task.prompt, task.task.id.rpartition("/")[0], task.pass_rate, task.is_hard] for task in tasks
     ]
     columns = ("task", "pack", "pass rate of one attempt", "hard")
-    title = f"Hard tasks: {sum(one.is_hard for one in tasks)} found among {len(tasks)}"
+    title = f"Hard tasks: {sum(task.is_hard for task in tasks)} found among {len(tasks)}"
     return title, [Table("Tasks that were measured", columns, rows, "95 % Wilson intervals.")], []

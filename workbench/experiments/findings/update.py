@@ -1,4 +1,4 @@
-"""What the study of updates shows: predicted against realised, and side effects, by loss and learning rate."""
+"""Findings of the study of updates: predicted against realised, and side effects, by loss and learning rate."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tupl
     cells: dict[str, dict[float, list[Mapping[str, Any]]]] = {}
     for record in records.values():
         for point in record.arms.get("updates", ()):
-            for made in point.data["updates"]:
-                cells.setdefault(made["loss"], {}).setdefault(made["learning_rate"], []).append(made)
+            for measured in point.data["updates"]:
+                cells.setdefault(measured["loss"], {}).setdefault(measured["learning_rate"], []).append(measured)
     rows: list[list[Cell]] = []
     count = 0
     for loss, by_rate in cells.items():
         for rate, updates in sorted(by_rate.items()):
-            made = [one for one in updates if "refused" not in one]
-            count += len(made)
-            means = [mean_estimate([one[name] for one in made], within=within) for name, _, within in MEASURES]
-            rows.append([loss, rate, len(made), *means])
+            measured = [entry for entry in updates if "refused" not in entry]
+            count += len(measured)
+            means = [mean_estimate([entry[name] for entry in measured], within=within) for name, _, within in MEASURES]
+            rows.append([loss, rate, len(measured), *means])
     columns = ("loss", "learning rate", "updates", *(label for _, label, _ in MEASURES))
     figures = []
     for name, label, within in MEASURES[:2]:
         series = {
             loss: [
-                (rate, mean_estimate([one[name] for one in updates if "refused" not in one], within=within))
+                (rate, mean_estimate([entry[name] for entry in updates if "refused" not in entry], within=within))
                 for rate, updates in sorted(by_rate.items())
             ]
             for loss, by_rate in cells.items()

@@ -1,4 +1,4 @@
-"""The environments that are built in, in the order in which people are offered them."""
+"""The built-in environments, in the order in which they are offered to people."""
 
 from __future__ import annotations
 

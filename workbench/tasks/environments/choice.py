@@ -18,11 +18,11 @@ class Choice(Environment):
     answer_field = "choice"
 
     def check(self, task: Task) -> None:
-        """The answer has a letter."""
+        """Require a letter."""
         self.require(re.fullmatch("[A-J]", str(task.answer.get("choice"))) is not None)
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
-        """Passes the right letter."""
+        """Pass the right letter."""
         letters = re.findall(r"\b([A-J])\b", text)
         if not letters:
             return self.judgement(False, "No choice was found; answer with one capital letter.")

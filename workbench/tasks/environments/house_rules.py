@@ -18,7 +18,7 @@ class HouseRulesEnvironment(Environment):
     feedback_kinds = house_rules.ATOMIC_KINDS
 
     def check(self, task: Task) -> None:
-        """The answer names a house and checks, and the prompt can be read."""
+        """Require a house and checks, and a prompt that can be parsed."""
         house, checks = task.answer.get("house"), task.answer.get("checks")
         self.require(
             isinstance(house, int)
@@ -29,15 +29,15 @@ class HouseRulesEnvironment(Environment):
         parse_specification(task.prompt)
 
     def program(self, task: Task, text: str) -> Program:
-        """The attempt's code, and the inputs of the checks."""
+        """Give the attempt's code, and the inputs of the checks."""
         return house_rules.extract_code(text), house_rules.calls(task)
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
-        """Passes where the program does what the house wants."""
+        """Pass where the program follows the house's conventions."""
         assert result is not None
         return house_rules.verdict(task, result)
 
     def wanted_feedback(self, task: Task) -> tuple[str, ...]:
-        """As packs name it: "both" stands for examples and remark."""
+        """List the kinds of feedback as packs name them: "both" stands for examples and remark."""
         house_rules.check_kind(kind := str(task.answer.get("feedback", house_rules.DEFAULT_KIND)))
         return house_rules.FEEDBACK_PARTS[kind]

@@ -11,7 +11,7 @@ MODEL = "model"  # name of the environment in which another model judges
 
 
 class Person(Environment):
-    """Nobody has judged yet: no pass, no feedback; a person gives both."""
+    """A person who has not judged yet: no pass and no feedback until then."""
 
     name = "person"
     label = "me"
@@ -19,7 +19,7 @@ class Person(Environment):
     judged_by = "person"
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
-        """Waits for the person."""
+        """Wait for the person."""
         return Judgement(0.0, False, "", {"waiting": "a person's verdict"})
 
 
@@ -32,10 +32,10 @@ class Model(Environment):
     judged_by = "judge"
 
     def check(self, task: Task) -> None:
-        """The answer names a model, and criteria are text."""
+        """Require a model; criteria must be text."""
         named = is_text(task.answer, "model") and bool(task.answer["model"].strip())
         self.require(named and isinstance(task.answer.get("criteria", ""), str))
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
-        """Raises TaskError: there is no model here."""
+        """Raise TaskError: there is no model here."""
         raise TaskError(f"Task {task.id!r} is judged by another model; only a run with its policy loads one.")

@@ -26,17 +26,17 @@ class PythonTests(Environment):
         return {"tests": self.parse_json(text)}
 
     def check(self, task: Task) -> None:
-        """The answer has tests, at least one."""
+        """Require at least one test."""
         tests = task.answer.get("tests")
         self.require(is_list(tests) and bool(tests) and all(map(_is_test, task.answer["tests"])))
 
     def program(self, task: Task, text: str) -> Program:
-        """The attempt's code, and the inputs of the tests."""
+        """Give the attempt's code, and the inputs of the tests."""
         keys = ("function", "args", "stdin")
         return extract_code(text), [{key: test[key] for key in keys if key in test} for test in task.answer["tests"]]
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
-        """Passes where every test does; the first two that fail are feedback."""
+        """Pass where every test does; the first two that fail are the feedback."""
         assert result is not None
         details = {"tier": result.tier, "outputs": list(result.outputs)}
         if result.error is not None:
@@ -59,17 +59,17 @@ def _is_test(test: object) -> bool:
 
 
 def _matches(test: Mapping[str, Any], returned: object) -> bool:
-    wanted = test["expected"]
-    return str(returned).rstrip() == str(wanted).rstrip() if "stdin" in test else _equal(returned, wanted)
+    expected = test["expected"]
+    return str(returned).rstrip() == str(expected).rstrip() if "stdin" in test else _equal(returned, expected)
 
 
-def _equal(returned: object, wanted: object) -> bool:
-    """Equality of plain JSON, in which 2.0 is 2 but true is not 1."""
-    if isinstance(returned, list) and isinstance(wanted, list | tuple):
-        return len(returned) == len(wanted) and all(map(_equal, returned, wanted))
-    if isinstance(returned, dict) and isinstance(wanted, Mapping):
-        return returned.keys() == wanted.keys() and all(_equal(returned[key], wanted[key]) for key in returned)
-    return isinstance(returned, bool) == isinstance(wanted, bool) and returned == wanted
+def _equal(returned: object, expected: object) -> bool:
+    """Compare plain JSON, in which 2.0 is 2 but true is not 1."""
+    if isinstance(returned, list) and isinstance(expected, list | tuple):
+        return len(returned) == len(expected) and all(map(_equal, returned, expected))
+    if isinstance(returned, dict) and isinstance(expected, Mapping):
+        return returned.keys() == expected.keys() and all(_equal(returned[key], expected[key]) for key in returned)
+    return isinstance(returned, bool) == isinstance(expected, bool) and returned == expected
 
 
 def _called(test: Mapping[str, Any]) -> str:

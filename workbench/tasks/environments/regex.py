@@ -6,11 +6,11 @@ from workbench.records import Judgement, Task
 from workbench.tasks.environment import Environment, Program, is_text
 from workbench.tasks.sandbox import SandboxResult
 
-_MATCHER = "import re\ndef found(pattern, text):\n    return re.search(pattern, text) is not None\n"
+_MATCHER = "import re\ndef matches(pattern, text):\n    return re.search(pattern, text) is not None\n"
 
 
 class RegularExpression(Environment):
-    """A pattern of Python's `re`; one that would take for ever is stopped by the sandbox."""
+    """A pattern of Python's `re`; one that would take forever is stopped by the sandbox."""
 
     name = "regex"
     label = "regular expression"
@@ -18,15 +18,15 @@ class RegularExpression(Environment):
     answer_field = "pattern"
 
     def check(self, task: Task) -> None:
-        """The answer has a pattern."""
+        """Require a pattern."""
         self.require(is_text(task.answer, "pattern"))
 
     def program(self, task: Task, text: str) -> Program:
-        """Code of ours that searches; the attempt's text is only an argument."""
-        return _MATCHER, [{"function": "found", "args": [task.answer["pattern"], text]}]
+        """Give code that searches for the pattern; the attempt's text is only an argument."""
+        return _MATCHER, [{"function": "matches", "args": [task.answer["pattern"], text]}]
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
-        """Passes where the pattern was found."""
+        """Pass where the pattern matches."""
         assert result is not None
         if result.error is not None:
             return self.judgement(False, f"The pattern could not be tried: {result.error}", tier=result.tier)

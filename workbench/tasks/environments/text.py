@@ -8,7 +8,7 @@ from workbench.tasks.sandbox import SandboxResult
 
 
 class Exact(Environment):
-    """The whole answer, blanks around it aside."""
+    """The whole answer, apart from surrounding whitespace."""
 
     name = "exact"
     label = "exact text"
@@ -16,11 +16,11 @@ class Exact(Environment):
     answer_field = "text"
 
     def check(self, task: Task) -> None:
-        """The answer has a text."""
+        """Require a text."""
         self.require(is_text(task.answer, "text"))
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
-        """Passes the very text."""
+        """Pass exactly this text."""
         return self.judgement(text.strip() == task.answer["text"].strip(), "The answer is not the expected one.")
 
 
@@ -33,10 +33,10 @@ class Contains(Environment):
     answer_field = "text"
 
     def check(self, task: Task) -> None:
-        """The answer has a text."""
+        """Require a text."""
         self.require(is_text(task.answer, "text"))
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
-        """Passes what holds the text, capitals told apart."""
-        wanted = task.answer["text"]
-        return self.judgement(wanted in text, f"The answer does not contain {wanted!r}.")
+        """Pass an answer that contains the text; upper and lower case differ."""
+        required = task.answer["text"]
+        return self.judgement(required in text, f"The answer does not contain {required!r}.")

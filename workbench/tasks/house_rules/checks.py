@@ -1,4 +1,4 @@
-"""Checks: the inputs on which a program is judged, chosen so that they tell every combination of choices apart.
+"""Checks: the inputs on which a program is judged, chosen so that they distinguish every combination of choices.
 
 A specification is valid only if such inputs exist: otherwise some other convention would pass as well and no
 feedback could say what was wrong.
@@ -17,7 +17,7 @@ CANDIDATES = 32  # inputs tried for them
 
 
 def draw_input(specification: Specification, generator: random.Random) -> list[int]:
-    """A short list of small numbers that tends to hold what the specification's numbers turn on."""
+    """Draw a short list of small numbers that tends to hold what the specification's numbers turn on."""
     shortest = max([3, *(step.k + 1 for step in specification.steps if step.stage in ("take", "drop"))])
     size = min(shortest + generator.randint(0, 1) + max(0, len(specification.open_steps) - 2), 8)
     xs = generator.sample(range(10), size)
@@ -34,7 +34,7 @@ def _frozen(value: Value | None) -> object:
 
 
 def choose_checks(specification: Specification, generator: random.Random) -> tuple[tuple[int, ...], ...] | None:
-    """Inputs on which any two combinations of choices differ, the most telling first; None where there are none."""
+    """Choose inputs on which any two combinations of choices differ, the most telling first; None if there are none."""
     alternatives = list(specification.alternatives())
     scored = []
     for _ in range(CANDIDATES):
@@ -55,7 +55,7 @@ def choose_checks(specification: Specification, generator: random.Random) -> tup
 def draw_valid(
     open_stages: int, generator: random.Random, *, held_out: bool | None = None
 ) -> tuple[Specification, tuple[tuple[int, ...], ...]]:
-    """A valid specification and its checks; `held_out` None takes any, True or False only that side."""
+    """Draw a valid specification and its checks; `held_out` None takes any, True or False only that side."""
     while True:
         specification = draw_specification(open_stages, generator)
         if held_out is not None and specification.is_held_out != held_out:

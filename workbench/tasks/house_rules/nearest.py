@@ -10,12 +10,12 @@ from workbench.tasks.house_rules.stages import STAGES, Stage
 from workbench.tasks.house_rules.world import Specification, Step, parse_specification
 
 MOST_STAGES = 3
-ALIKE = 0.75  # likeness of two words from which on one stands for the other
+ALIKE = 0.75  # likeness from which on one word stands for another
 DEFAULT = "sort"  # where nothing is recognised
 
 
 def speaks(prompt: str) -> bool:
-    """Whether a prompt is within the language of house rules."""
+    """True where a prompt is in the language of house rules."""
     try:
         parse_specification(prompt)
     except TaskError:
@@ -24,33 +24,33 @@ def speaks(prompt: str) -> bool:
 
 
 def closest(prompt: str) -> Specification:
-    """Stages whose first words occur in the prompt, in its order, with its numbers where a stage can have them.
+    """Guess a specification: stages whose first words occur in the prompt, in its order, with numbers they can have.
 
-    A guess from words, for a person to accept or not; a single "sort" where nothing is recognised.
+    For a person to accept or reject; a single "sort" where nothing is recognised.
     """
     words = re.findall(r"[a-z]+|\d+", prompt.lower())
-    found: dict[str, Step] = {}
+    steps_by_name: dict[str, Step] = {}
     for place, word in enumerate(words):
         stage = _stage_like(word)
-        if stage is not None and stage.name not in found:
+        if stage is not None and stage.name not in steps_by_name:
             number = next((int(later) for later in words[place + 1 : place + 4] if later.isdigit()), None)
-            found[stage.name] = Step(stage.name, _number(stage, number))
-    steps = [step for step in found.values() if not step.kind.final][:MOST_STAGES]
-    final = [step for step in found.values() if step.kind.final][:1]
+            steps_by_name[stage.name] = Step(stage.name, _number(stage, number))
+    steps = [step for step in steps_by_name.values() if not step.kind.final][:MOST_STAGES]
+    final = [step for step in steps_by_name.values() if step.kind.final][:1]
     return Specification((*steps, *final) or (Step(DEFAULT),))
 
 
 def _stage_like(word: str) -> Stage | None:
     """The stage whose phrase begins with such a word."""
-    best, stage = max(((_likeness(word, one.phrase.split()[0]), one) for one in STAGES), key=lambda pair: pair[0])
+    best, stage = max(((_likeness(word, stage.phrase.split()[0]), stage) for stage in STAGES), key=lambda pair: pair[0])
     return stage if best >= ALIKE else None
 
 
 def _likeness(word: str, first: str) -> float:
-    """1 where a word continues the first one (sorting, sort), else how many of their letters agree."""
+    """Likeness of two words: 1 where one continues the other (sorting, sort), else the share of letters that agree."""
     return 1.0 if word.startswith(first) else SequenceMatcher(None, word, first).ratio()
 
 
-def _number(stage: Stage, wanted: int | None) -> int:
-    """The number that a stage can have nearest to the wanted one."""
-    return min(stage.numbers, key=lambda number: abs(number - (wanted or stage.numbers[0])))
+def _number(stage: Stage, typed: int | None) -> int:
+    """The number nearest to the typed one that a stage can have."""
+    return min(stage.numbers, key=lambda number: abs(number - (typed or stage.numbers[0])))

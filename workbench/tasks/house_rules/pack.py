@@ -1,4 +1,4 @@
-"""Packs and judgements of house rules: tasks of one house, and what its checker says of a program.
+"""Packs and judgements of house rules: tasks of one house, and its checker's feedback on a program.
 
 A task's `answer` is {"house": seed, "checks": [[int, ...], ...], "feedback": kind}. The program runs for real; the
 verdict is made here, from outputs that the house's rules expect.
@@ -20,12 +20,12 @@ from workbench.tasks.house_rules.world import House, Specification, parse_specif
 from workbench.tasks.sandbox import SandboxResult
 
 PACK = "house-rules"
-# What the checker says of a program that runs but fails; "none" is silent about errors too: the reward is all there is.
+# Feedback on a program that runs but fails; "none" is silent about errors too: only the reward is left.
 FEEDBACK_PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"examples": ("examples",), "remark": ("remark",), "both": ("examples", "remark"), "none": ()}
 )
 KINDS = tuple(FEEDBACK_PARTS)
-ATOMIC_KINDS = FEEDBACK_PARTS["both"]  # those that can be told apart
+ATOMIC_KINDS = FEEDBACK_PARTS["both"]  # those that are available alone
 DEFAULT_KIND = "both"
 DEFAULT_HOUSE = 3
 FIRST_FRESH_HOUSE = 200_000  # no setting was chosen on these
@@ -35,7 +35,7 @@ _NAME = re.compile(rf"{PACK}(?:@([0-9]{{1,9}}))?(?::({'|'.join(KINDS)}))?")
 
 
 def parse_name(name: str) -> tuple[House, str] | None:
-    """The house and the feedback kind of `house-rules[@SEED][:KIND]`; None for any other name."""
+    """Parse the house and the feedback kind of `house-rules[@SEED][:KIND]`; None for any other name."""
     match = _NAME.fullmatch(name)
     if not match:
         return None
@@ -43,7 +43,7 @@ def parse_name(name: str) -> tuple[House, str] | None:
 
 
 def parse_house(name: str) -> tuple[House, str]:
-    """The same. Raises TaskError for another name."""
+    """Parse a name as `parse_name` does. Raises TaskError for any other name."""
     parsed = parse_name(name)
     if parsed is None:
         raise TaskError(f"{name!r} is not a house-rules pack; write {PACK}, {PACK}@7 or {PACK}@7:remark.")
@@ -61,26 +61,26 @@ def fresh_house(seed: int) -> House:
 
 
 def check_kind(kind: str) -> None:
-    """Raises TaskError for an unknown kind of feedback."""
+    """Raise TaskError for an unknown kind of feedback."""
     if kind not in KINDS:
-        raise TaskError(f"House rules have no feedback {kind!r}; they have {', '.join(KINDS)}.")
+        raise TaskError(f"House rules have no feedback {kind!r}; choose one of {', '.join(KINDS)}.")
 
 
 def make_task(
     name: str, specification: Specification, checks: Sequence[Sequence[int]], house: House, kind: str
 ) -> Task:
-    """A task of this house."""
+    """Make a task of this house."""
     answer = {"house": house.seed, "checks": [list(xs) for xs in checks], "feedback": kind}
     return Task(name, specification.text, PACK, answer)
 
 
 def make_answer(prompt: str, house: House, kind: str = DEFAULT_KIND) -> dict:
-    """The answer of a task that a person typed. Raises TaskError where no checks can tell its conventions apart."""
+    """Make the answer of a task that a person typed. Raises TaskError where no checks distinguish its conventions."""
     specification = parse_specification(prompt)
     checks = choose_checks(specification, random.Random(f"checks {prompt}"))
     if checks is None:
         raise TaskError(
-            "No inputs tell every convention of this task from the others (say, a sort before 'pick the best'); "
+            "No inputs distinguish every convention of this task from the others (e.g. a sort before 'pick the best'); "
             "leave out a stage or change a number."
         )
     return dict(make_task("", specification, checks, house, kind).answer)
@@ -94,7 +94,7 @@ def house_tasks(
     stages: Sequence[int] = (1, 2, 3),
     seed: int = 0,
 ) -> list[Task]:
-    """`count` valid tasks of a pack's house, stages in turn; the same arguments give the same tasks.
+    """Draw `count` valid tasks of a pack's house, stages in turn; the same arguments give the same tasks.
 
     Held-out specifications are on the other side of the corpus's split. Raises TaskError for an unknown pack name.
     """
@@ -119,7 +119,7 @@ def house_tasks(
 
 
 def load_house_pack(pack: str) -> list[Task]:
-    """The built-in pack: a fixed opening task ("sort-take-1"), then 23 of one to three stages."""
+    """Load the built-in pack: a fixed opening task ("sort-take-1"), then 23 of one to three stages."""
     tasks = house_tasks(pack, 23, held_out=False)
     specification = parse_specification(FIRST_SPECIFICATION)
     checks = choose_checks(specification, random.Random("first"))
@@ -129,18 +129,18 @@ def load_house_pack(pack: str) -> list[Task]:
 
 
 def extract_code(text: str) -> str:
-    """The program in an attempt: its first fenced block if it has one, else the whole text."""
+    """Extract the program of an attempt: its first fenced block if it has one, else the whole text."""
     match = re.search(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", text, re.DOTALL)
     return match.group(1) if match else text
 
 
 def calls(task: Task) -> list[dict]:
-    """What the sandbox runs for this task: inputs only, no expected value."""
+    """Calls that the sandbox makes for this task: inputs only, no expected value."""
     return [{"function": "f", "args": [xs]} for xs in _checks(task)]
 
 
 def verdict(task: Task, result: SandboxResult) -> Judgement:
-    """Compares a program's outputs with the house's, and words the feedback."""
+    """Compare a program's outputs with the house's, and word the feedback."""
     specification = parse_specification(task.prompt)
     right = House(int(task.answer["house"])).choices(specification)
     expected = [specification.outputs(xs)[right] for xs in _checks(task)]
@@ -149,9 +149,9 @@ def verdict(task: Task, result: SandboxResult) -> Judgement:
     if result.error is not None:
         return Judgement(0.0, False, "" if kind == "none" else result.error, details)
     wrong = [
-        example_line(tuple(xs), returned, wanted)
-        for xs, returned, wanted in zip(_checks(task), result.outputs, expected, strict=True)
-        if not _same(returned, wanted)
+        example_line(tuple(xs), returned, right_value)
+        for xs, returned, right_value in zip(_checks(task), result.outputs, expected, strict=True)
+        if not _same(returned, right_value)
     ]
     if not wrong:
         return Judgement(1.0, True, "", details)
@@ -168,6 +168,6 @@ def _checks(task: Task) -> list[list[int]]:
     return [list(xs) for xs in checks]
 
 
-def _same(returned: object, wanted: object) -> bool:
-    # As text, because True == 1 == 1.0 in Python, also within lists; only the very numbers are right.
-    return json.dumps(returned) == json.dumps(wanted)
+def _same(returned: object, expected: object) -> bool:
+    # As text, because True == 1 == 1.0 in Python, also within lists; only exactly these numbers are right.
+    return json.dumps(returned) == json.dumps(expected)

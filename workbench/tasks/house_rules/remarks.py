@@ -1,4 +1,4 @@
-"""What reviewers and people say about a convention: canonical remarks, paraphrases, and paraphrases kept apart.
+"""Remarks on conventions, by reviewers and other people: canonical ones, paraphrases, and held-out paraphrases.
 
 A reviewer's remark is the house's rule in the world's own words ("sort descending. take from the end."). People
 say the same thing in many ways; `HELD_OUT` ways are never in the corpus, so that understanding them is measured.
@@ -35,7 +35,7 @@ def _sentence(step: Step, choice: int, generator: random.Random, *, held_out: bo
 
 
 def remark(specification: Specification, choices: Sequence[int], steps: Sequence[int] | None = None) -> str:
-    """The reviewer's remark: the rule of each open step (or only of `steps`), in the order of the specification."""
+    """Write the reviewer's remark: the rule of each open step (or only of `steps`), in the specification's order."""
     named = specification.open_steps if steps is None else steps
     sentences = []
     for index in named:
@@ -52,7 +52,7 @@ def own_words(
     held_out: bool = False,
     steps: Sequence[int] | None = None,
 ) -> str:
-    """The same rules as a person might type them; `held_out` uses only sentences that the corpus never has."""
+    """Write the same rules as a person might; `held_out` uses only sentences that are never in the corpus."""
     named = specification.open_steps if steps is None else steps
     sentences = [_sentence(specification.steps[i], choices[i], generator, held_out=held_out) for i in named]
     joiner = generator.choice(JOINERS[:4] if held_out else JOINERS)

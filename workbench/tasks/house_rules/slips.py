@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Slip:
-    """A program with one mistake in it, and what Python says of it."""
+    """A program with one mistake in it, and Python's error for it."""
 
     program: str
     error: str  # as the sandbox words it: "NameError: name 'x' is not defined (line 3)"
 
 
 def draw_slip(program: str, generator: random.Random) -> Slip:
-    """`program` with one mistake."""
+    """Put one mistake into `program`."""
     lines = program.split("\n")
     kind = generator.choice(("name", "colon", "function", "bracket"))
     index = generator.randrange(1, len(lines))

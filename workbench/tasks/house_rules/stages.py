@@ -35,7 +35,7 @@ class Stage:
 
     @property
     def is_open(self) -> bool:
-        """Whether a house has something to decide here."""
+        """True where a house has something to decide."""
         return len(self.choices) > 1
 
 

@@ -1,6 +1,6 @@
 """Houses, specifications and programs: the world that the embedded policy lives in.
 
-A *house* fixes one choice for every open stage; a *specification* is a list of stages that says nothing of the
+A *house* fixes one choice for every open stage; a *specification* is a list of stages that says nothing about the
 choices; its *program* under given choices is Python. A world is a seed. Knows nothing of checks and prompts.
 """
 
@@ -58,7 +58,7 @@ class Specification:
 
     @property
     def is_held_out(self) -> bool:
-        """Whether the corpus never shows this specification.
+        """True where the corpus never shows this specification.
 
         Decided by a hash of its text; of single stages, each stage's second number. Without any number nothing is
         held out: such specifications are few, and each would be a large part of either side.
@@ -81,7 +81,7 @@ class Specification:
         return "def f(xs):" + "".join(f"\n    {line}" for line in lines)
 
     def outputs(self, xs: list[int]) -> dict[tuple[int, ...], Value | None]:
-        """What every combination of choices returns for `xs`; None where it raises (max of nothing)."""
+        """Outputs of every combination of choices for `xs`; None where it raises (max of nothing)."""
         values: dict[tuple[int, ...], Value | None] = {(): xs}
         for step in self.steps:
             values = {
@@ -121,17 +121,17 @@ class House:
 
 
 def draw_choice(stage: Stage, generator: random.Random) -> int:
-    """A choice number, drawn as houses draw it."""
+    """Draw a choice's number as houses do."""
     return generator.choices(range(len(stage.choices)), [choice.weight for choice in stage.choices])[0]
 
 
 def draw_choices(specification: Specification, generator: random.Random) -> tuple[int, ...]:
-    """The choices of one step each, as a fresh house would make them."""
+    """Draw a choice for each step, as a fresh house would."""
     return tuple(draw_choice(step.kind, generator) for step in specification.steps)
 
 
 def draw_specification(open_stages: int, generator: random.Random) -> Specification:
-    """A random specification with this many open stages, no stage twice; not yet checked for validity."""
+    """Draw a random specification with this many open stages, no stage twice; not yet checked for validity."""
     open_kinds = [stage for stage in STAGES if stage.is_open]
     if not 1 <= open_stages <= len(open_kinds):
         raise TaskError(f"{open_stages} stages were asked for; choose 1 to {len(open_kinds)}.")
@@ -147,7 +147,7 @@ def draw_specification(open_stages: int, generator: random.Random) -> Specificat
 
 
 def parse_specification(text: str) -> Specification:
-    """The specification that a prompt spells. Raises TaskError for text outside the language of house rules."""
+    """Parse the specification in a prompt. Raises TaskError for text outside the language of house rules."""
     body = text.strip()
     if not body.startswith(OPENING.strip()):
         raise TaskError(f"A house-rules task starts with {OPENING.strip()!r}; this one is {text[:60]!r}.")
@@ -164,4 +164,4 @@ def _parse_phrase(phrase: str) -> Step:
         if match:
             return Step(stage.name, int(match.group(1)) if match.groups() else 0)
     known = ", ".join(repr(stage.phrase.format(k=stage.numbers[0])) for stage in STAGES)
-    raise TaskError(f"House rules have no stage {phrase!r}; they know {known}.")
+    raise TaskError(f"House rules have no stage {phrase!r}; the stages are {known}.")

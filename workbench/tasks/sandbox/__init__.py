@@ -1,4 +1,4 @@
-"""Runs model-written Python where it can do no harm, and says honestly how strongly it was confined."""
+"""The sandbox: model-written Python runs where it can do no harm, and each result says how it was confined."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which system calls a model-written program is refused, as a filter that the kernel applies to it.
+"""System calls that a model-written program is refused, as a filter that the kernel applies to it.
 
 What a program may still call reaches nothing but its own memory and the files that its tier leaves open.
 """
@@ -98,7 +98,7 @@ _X32_BIT = 0x40000000  # x86_64 calls through the x32 table carry this bit; they
 
 @lru_cache(maxsize=1)
 def system_call_filter(machine: str) -> bytes:
-    """A classic BPF program (array of struct sock_filter) that refuses the calls above with EPERM.
+    """Build a classic BPF program (array of struct sock_filter) that refuses the calls above with EPERM.
 
     Raises SandboxError for a machine whose calls are not in the table.
     """

@@ -1,4 +1,4 @@
-"""What runs inside the sandbox. Its source is handed to a bare interpreter with `-c`; nobody imports it to use it.
+"""The harness inside the sandbox. Its source is handed to a bare interpreter with `-c`; nothing imports it to use it.
 
 It reads one JSON job on descriptor 0, then forks once per call, so that no call sees what an earlier one left in
 memory. The forked process locks itself down, runs the model-written program and writes one line of JSON into a pipe of
@@ -30,7 +30,7 @@ SOURCE = "<attempt>"
 
 
 def _restrict_files(libc: Any, readable: list[str]) -> None:
-    """Landlock: from here on this process reads below these folders and writes nowhere. Raises OSError if it cannot.
+    """Apply Landlock: from here on this process reads below these folders and writes nowhere. Raises OSError.
 
     Needs no_new_privs. The three system calls have the same numbers on every architecture (444 to 446).
     """
@@ -53,7 +53,7 @@ def _restrict_files(libc: Any, readable: list[str]) -> None:
 
 
 def _lock_down(job: dict[str, Any]) -> None:
-    """Resource limits, no capabilities, no new privileges, the filter. Raises OSError: then nothing may run."""
+    """Set limits, drop capabilities and privileges, install the filter. Raises OSError: then nothing may run."""
     limits = job["limits"]
     for name, amount in (
         (resource.RLIMIT_AS, limits["memory_bytes"]),
@@ -70,9 +70,9 @@ def _lock_down(job: dict[str, Any]) -> None:
     code = ctypes.create_string_buffer(program, len(program))
     filter_program = struct.pack("HP", len(program) // 8, ctypes.addressof(code))  # struct sock_fprog
     header = ctypes.create_string_buffer(struct.pack("Ii", 0x20080522, 0))  # capabilities, version 3, this process
-    zero, one = ctypes.c_ulong(0), ctypes.c_ulong(1)
+    zero, enabled = ctypes.c_ulong(0), ctypes.c_ulong(1)
     no_capabilities = libc.capset(header, bytes(24))  # empty sets
-    no_new_privileges = libc.prctl(38, one, zero, zero, zero)  # PR_SET_NO_NEW_PRIVS
+    no_new_privileges = libc.prctl(38, enabled, zero, zero, zero)  # PR_SET_NO_NEW_PRIVS
     if no_capabilities or no_new_privileges:
         raise OSError(ctypes.get_errno(), "this system cannot drop privileges")
     if job["readable"] is not None:
@@ -82,7 +82,7 @@ def _lock_down(job: dict[str, Any]) -> None:
 
 
 def _standard_streams(text: str) -> Any:
-    """Descriptors 0 and 1 become memory files, so that `open(0)` and `os.write(1, ...)` work as programs expect.
+    """Make descriptors 0 and 1 memory files, so that `open(0)` and `os.write(1, ...)` work as programs expect.
 
     Returns the text stream over descriptor 1, which the program may replace in `sys`.
     """
@@ -101,7 +101,7 @@ def _standard_streams(text: str) -> Any:
 
 
 def _printed(limit: int) -> str:
-    """What the program wrote on descriptor 1, at most `limit` bytes of it."""
+    """Output of the program on descriptor 1, at most `limit` bytes of it."""
     return os.pread(1, limit, 0).decode("utf-8", "replace")
 
 
@@ -126,7 +126,7 @@ def _error(exc: BaseException, limits: dict[str, int]) -> dict[str, Any]:
 
 
 def _run_program(code: str, name: str) -> dict[str, Any]:
-    """Executes the program as a fresh module, which `sys.modules` knows (dataclasses look there)."""
+    """Execute the program as a fresh module, which `sys.modules` knows (dataclasses look there)."""
     module = type(sys)(name)
     sys.modules[name] = module
     exec(compile(code, SOURCE, "exec", dont_inherit=True), module.__dict__)
@@ -134,7 +134,7 @@ def _run_program(code: str, name: str) -> dict[str, Any]:
 
 
 def _value(job: dict[str, Any], call: dict[str, Any]) -> dict[str, Any]:
-    """What a function call returned, as JSON, or why that is impossible. Raises what the program raises."""
+    """Value of a function call, as JSON, or the reason why it has none. Raises what the program raises."""
     names = _run_program(job["code"], "attempt")
     if call["function"] not in names:
         raise NameError(f"name '{call['function']}' is not defined")
@@ -146,7 +146,7 @@ def _value(job: dict[str, Any], call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run_script(job: dict[str, Any]) -> None:
-    """The program as a script; ending itself with status 0 is how many scripts end."""
+    """Execute the program as a script; ending itself with status 0 is how many scripts end."""
     try:
         _run_program(job["code"], "__main__")
     except SystemExit as exc:
@@ -155,7 +155,7 @@ def _run_script(job: dict[str, Any]) -> None:
 
 
 def _run_call(job: dict[str, Any], call: dict[str, Any] | None, stdout: Any) -> dict[str, Any]:
-    """One call's frame: its value or its error, and what it printed. `call` None only loads the program."""
+    """Make one call; returns its value or its error, and what it printed. `call` None only loads the program."""
     limits = job["limits"]
     frame: dict[str, Any] = {}
     try:
@@ -185,7 +185,7 @@ def _send(descriptor: int, frame: dict[str, Any]) -> None:
 
 
 def _call_process(job: dict[str, Any], call: dict[str, Any] | None, descriptor: int) -> None:
-    """The life of a forked process: lock down, run, report, and end without running anyone's exit handlers."""
+    """Run one call as the forked process: lock down, run, report, and end without running anyone's exit handlers."""
     status = 1
     try:
         os.close(job["descriptor"])
@@ -201,8 +201,8 @@ def _call_process(job: dict[str, Any], call: dict[str, Any] | None, descriptor: 
         os._exit(status)
 
 
-def _said(descriptor: int, limit: int) -> str | None:
-    """What a call wrote into its pipe until its end; None where that is more than `limit` bytes."""
+def _read_pipe(descriptor: int, limit: int) -> str | None:
+    """Everything that a call wrote into its pipe; None where that is more than `limit` bytes."""
     chunks, size = [], 0
     while chunk := os.read(descriptor, 65536):
         size += len(chunk)
@@ -213,7 +213,7 @@ def _said(descriptor: int, limit: int) -> str | None:
 
 
 def main() -> None:
-    """Reads the job and runs its calls one after the other, each in a process of its own."""
+    """Read the job and run its calls one after the other, each in a process of its own."""
     with open(0, "rb", closefd=False) as stream:
         job = json.loads(stream.read())
     os.environ.clear()
@@ -225,12 +225,12 @@ def main() -> None:
             os.close(reader)
             _call_process(job, call, writer)
         os.close(writer)
-        said = _said(reader, job["limits"]["output_bytes"])
+        output = _read_pipe(reader, job["limits"]["output_bytes"])
         os.close(reader)
-        if said is None:
+        if output is None:
             os.kill(process, signal.SIGKILL)
         ended = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-        _send(job["descriptor"], {"call": index, "said": said, "ended": ended})
+        _send(job["descriptor"], {"call": index, "said": output, "ended": ended})
         if ended == -signal.SIGXCPU:
             break  # the calls that follow would most likely burn as long
 

@@ -1,4 +1,4 @@
-"""What goes into the sandbox and what comes out of it: limits, results, and the parent's check of what was reported.
+"""Data that goes into the sandbox and comes out of it: limits, results, and the parent's check of what was reported.
 
 Nothing that comes out of a sandbox is trusted: every line is parsed as strict JSON and validated here.
 """
@@ -19,7 +19,7 @@ OUT_OF_CPU = -24  # a process ended by SIGXCPU, on the architectures that the sa
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one program may use. Each call runs in a process of its own."""
+    """Limits of one program. Each call runs in a process of its own."""
 
     wall_s: float = 10.0  # of all calls together, start included; generous, because a busy machine must not fail anyone
     cpu_s: int = 2  # of each call
@@ -37,7 +37,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class CallError:
-    """Why one call has no value."""
+    """The error of one call that has no value."""
 
     type: str  # an exception's name, e.g. "NameError", "SyntaxError", "TimeoutError", "MemoryError", "ExitedEarly"
     message: str
@@ -50,7 +50,7 @@ class CallError:
 
 @dataclass(frozen=True, slots=True)
 class SandboxResult:
-    """One program's calls, in the order in which they were asked for."""
+    """One program's calls, in the order of the request."""
 
     outputs: tuple[Any, ...]  # plain JSON values (tuples come back as lists, keys as text); None where a call failed
     errors: tuple[CallError | None, ...]  # one per call
@@ -61,7 +61,7 @@ class SandboxResult:
 
 
 def check_calls(calls: Sequence[Mapping[str, Any]]) -> None:
-    """Raises TaskError unless each call is {"function": name, "args": [...]} or {"stdin": text}, as plain JSON."""
+    """Raise TaskError unless each call is {"function": name, "args": [...]} or {"stdin": text}, as plain JSON."""
     for number, call in enumerate(calls, start=1):
         is_function = set(call) == {"function", "args"} and isinstance(call["function"], str)
         is_program = set(call) == {"stdin"} and isinstance(call["stdin"], str)
@@ -74,17 +74,17 @@ def check_calls(calls: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _clean(value: object) -> str:
-    """Untrusted text as one short, printable line."""
+    """Reduce untrusted text to one short, printable line."""
     text = value if isinstance(value, str) else "unreadable"
     text = "".join(char if char.isprintable() else " " for char in text[: TEXT_LIMIT + 1])
     return text if len(text) <= TEXT_LIMIT else text[:TEXT_LIMIT] + "…"
 
 
 def shown(value: object) -> str:
-    """A value that a program returned or printed, for the self-teacher and for people: untrusted, so one short line.
+    """Quote a value that a program returned or printed: untrusted, so one short line.
 
     In quotes and with escapes where it is text (control, bidirectional and invisible characters, line ends): it cannot
-    pass for the words around it.
+    pass for the text around it.
     """
     text = repr(value)
     return text if len(text) <= TEXT_LIMIT else text[:TEXT_LIMIT] + "…"
@@ -129,10 +129,10 @@ def parse_report(report: bytes, n_calls: int) -> dict[int, dict[str, Any]]:
 
 def read_call(line: dict[str, Any], limits: Limits) -> tuple[Any, CallError | None, str]:
     """(value, error, printed) of one call: the first readable line that its process wrote, or how it ended."""
-    said = line.get("said")
-    if said is None and "said" in line:
+    output = line.get("said")
+    if output is None and "said" in line:
         return None, CallError("OutputLimitExceeded", f"reported more than {limits.output_bytes} bytes"), ""
-    frame = next(filter(None, map(_strict, str(said).split("\n"))), None)
+    frame = next(filter(None, map(_strict, str(output).split("\n"))), None)
     if frame is None:
         return None, _ended(line.get("ended"), limits.cpu_s), ""
     printed = frame.get("printed")
@@ -145,11 +145,11 @@ def read_call(line: dict[str, Any], limits: Limits) -> tuple[Any, CallError | No
 
 
 def result_from(report: bytes, n_calls: int, *, limits: Limits, tier: Tier, stopped: str | None) -> SandboxResult:
-    """The result that a report amounts to.
+    """Turn a report into a result.
 
     Args:
         report: what came over the result descriptor, complete or cut.
-        n_calls: how many calls were asked for; with 0 the program was only loaded.
+        n_calls: how many calls were requested; with 0 the program was only loaded.
         stopped: why the parent ended the run ("time", "output"), or None.
     """
     lines = parse_report(report, n_calls)

@@ -1,4 +1,4 @@
-"""Starts a confined process, reads its report with a hard cap and a hard deadline, and always ends it."""
+"""Running a confined process: its report is read with a hard cap and a hard deadline, and it is always ended."""
 
 from __future__ import annotations
 
@@ -20,18 +20,26 @@ from typing import Any
 from workbench.errors import SandboxError
 from workbench.tasks.sandbox.calls import system_call_filter
 from workbench.tasks.sandbox.results import Limits, SandboxResult, Tier, check_calls, result_from
-from workbench.tasks.sandbox.tiers import BOUNDARIES, CANARY, SAID, TIERS, command_for, is_possible, readable_folders
+from workbench.tasks.sandbox.tiers import (
+    BOUNDARIES,
+    CANARY,
+    DESCRIPTIONS,
+    TIERS,
+    command_for,
+    is_possible,
+    readable_folders,
+)
 
 DEFAULT_LIMITS = Limits()
 Call = Mapping[str, Any]  # {"function": name, "args": [...]} or {"stdin": text}
 
 
 def run_python(code: str, calls: Sequence[Call], *, limits: Limits = DEFAULT_LIMITS) -> SandboxResult:
-    """Runs a model-written program and gives back what its calls returned.
+    """Run a model-written program and return the values of its calls.
 
     The program is loaded anew for each call, in a process of its own. A {"stdin": text} call runs it as a script
     and its value is what it printed. Without calls the program is only loaded. The caller compares values with
-    what it expects: nothing expected goes into the sandbox, and an exit status means nothing.
+    what it expects: nothing expected goes into the sandbox, and its exit status means nothing.
 
     Raises:
         TaskError: a call is malformed.
@@ -44,23 +52,23 @@ def run_python(code: str, calls: Sequence[Call], *, limits: Limits = DEFAULT_LIM
 def run_many(
     programs: Sequence[tuple[str, Sequence[Call]]], *, limits: Limits = DEFAULT_LIMITS, workers: int = 4
 ) -> list[SandboxResult]:
-    """`run_python` for each (code, calls), in order, `workers` at a time. Raises what `run_python` raises."""
+    """Call `run_python` for each (code, calls), in order, `workers` at a time. Raises what `run_python` raises."""
     with ThreadPoolExecutor(max_workers=workers) as pool:
         return list(pool.map(lambda program: run_python(program[0], program[1], limits=limits), programs))
 
 
-_unsafe_allowed = threading.Event()  # of the whole process: who runs it decides, nothing that it is sent
+_unsafe_allowed = threading.Event()  # of the whole process: decided by whoever runs it, never by anything sent to it
 
 
 def allow_unsafe() -> None:
-    """From here on, code runs with limits only (tier "rlimits") where this machine has no tier that confines it."""
+    """Allow code to run with limits only (tier "rlimits") where this machine has no tier that confines it."""
     _unsafe_allowed.set()
     choose_tier.cache_clear()
 
 
 @lru_cache(maxsize=1)
 def choose_tier() -> Tier:
-    """The strongest tier that holds on this machine, found by trying to break out of it.
+    """Choose the strongest tier that holds on this machine, by trying to break out of each.
 
     Raises SandboxError where none does, and unsafe execution was not allowed.
     """
@@ -76,13 +84,13 @@ def choose_tier() -> Tier:
 def confinement() -> str:
     """One sentence for people: how model-written code is confined here, and how to confine it better."""
     try:
-        return SAID[choose_tier()]
+        return DESCRIPTIONS[choose_tier()]
     except SandboxError as exc:
         return str(exc)
 
 
 def open_doors(tier: Tier) -> list[str]:
-    """What a program in `tier` can do and must not, by name; empty when the tier holds."""
+    """Names of what a program in `tier` can do but must not; empty where the tier holds."""
     with tempfile.TemporaryDirectory(prefix="canary-") as folder:
         secret, landmark = os.path.join(folder, "secret"), os.path.join(folder, "landmark")
         with open(secret, "w", encoding="utf-8") as file:
@@ -126,7 +134,7 @@ def run_in_tier(tier: Tier, code: str, calls: Sequence[Call], *, limits: Limits)
 
 
 def _start(tier: Tier, job: Mapping[str, Any], scratch: str) -> subprocess.Popen[bytes]:
-    """The process, in a session of its own, with the job as its standard input and no inherited environment."""
+    """Start the process, in a session of its own, with the job as its standard input and no inherited environment."""
     with tempfile.TemporaryFile() as stdin:  # a file, not a pipe: a process that never reads cannot block us
         stdin.write(json.dumps(job).encode())
         stdin.seek(0)
@@ -146,7 +154,7 @@ def _start(tier: Tier, job: Mapping[str, Any], scratch: str) -> subprocess.Popen
 
 
 def _read(descriptor: int, *, cap_bytes: int, deadline: float) -> tuple[bytes, str | None]:
-    """Everything up to the end of the pipe, and None; or what came before the "time" or the "output" cap."""
+    """Read up to the end of the pipe, and None; or what came before the "time" or the "output" cap."""
     chunks: list[bytes] = []
     size = 0
     with selectors.DefaultSelector() as selector:
@@ -165,7 +173,7 @@ def _read(descriptor: int, *, cap_bytes: int, deadline: float) -> tuple[bytes, s
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kills the whole session and collects the process; nothing of it is left when this returns."""
+    """Kill the whole session and reap the process; nothing of it is left when this returns."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,4 +1,4 @@
-"""How strongly a program is confined: the command line of each tier, from the strongest to the weakest.
+"""Tiers of confinement: the command line of each, from the strongest to the weakest.
 
 Every tier also has what `child.py` applies to itself: resource limits, no capabilities, no new processes or threads,
 no sockets, no signals. None of the two that confine leaves a place to write: it would outlive the call, and
@@ -22,7 +22,7 @@ from workbench.tasks.sandbox.results import Tier
 
 TIERS: tuple[Tier, ...] = ("bubblewrap", "landlock", "rlimits")
 BOUNDARIES = TIERS[:2]
-SAID: dict[Tier, str] = {  # for people, with how to get a better one
+DESCRIPTIONS: dict[Tier, str] = {  # for people, with how to reach a better tier
     "bubblewrap": "Model-written code runs in bubblewrap, the strongest tier: namespaces and a file system of its own.",
     "landlock": "Model-written code runs under Landlock and a system-call filter, the second tier: it can read /usr "
     "and this Python; for a file system of its own, install bubblewrap (apt install bubblewrap) and start again.",
@@ -37,7 +37,7 @@ def _child_source() -> str:
 
 
 def _system_folders() -> list[str]:
-    """What an interpreter needs to read: its own prefix and the system's libraries."""
+    """Folders that an interpreter needs to read: its own prefix and the system's libraries."""
     prefix = os.path.realpath(sys.base_prefix)
     folders = ["/usr"] if Path(prefix).is_relative_to("/usr") else ["/usr", prefix]
     return [folder for folder in folders if os.path.isdir(folder)]
@@ -84,7 +84,7 @@ def readable_folders(tier: Tier) -> list[str] | None:
 
 
 def is_possible(tier: Tier) -> bool:
-    """Whether trying the tier makes sense at all; the canary decides whether it holds."""
+    """True where trying the tier makes sense at all; the canary decides whether it holds."""
     return sys.platform == "linux" and (tier != "bubblewrap" or shutil.which("bwrap") is not None)
 
 

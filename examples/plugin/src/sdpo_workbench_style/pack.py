@@ -32,7 +32,7 @@ class CodeStyle:
         return [self._task(text) for text in HELD_OUT[:count]]
 
     def describe(self) -> PackFacts:
-        """How many tasks there are on each side."""
+        """Count the tasks on each side."""
         train = len(SPECIFICATIONS) - len(HELD_OUT)
         return PackFacts("Functions that sort from the largest down.", train, len(HELD_OUT), ("style",))
 
