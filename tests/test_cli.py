@@ -331,12 +331,12 @@ def test_a_file_is_learned_from_and_evaluated(command: Commands, tmp_path: Path)
     events, summary = command.json("learn", path, *small)
     assert events and summary["learn"] == str(path)
     first, last = summary["points"]
-    assert last["loss"] > 0 and (last["held_out"]["total"], last["held_out"]["asked"]) == (2, 5)
+    assert last["loss"] > 0 and (last["held_out"]["total"], last["held_out"]["requested"]) == (2, 5)
     status, out, err = command("learn", "mine", *small)  # the tasks are in the run: the file is not needed
     assert (status, err) == (0, "")
     assert "mine has 2 held-out tasks, fewer than the 5 asked for; all of them are used." in out
     events, measured = command.json("evaluate", "--pack", path, "--count", "2")
-    rate = {name: value for name, value in first["held_out"].items() if name != "asked"}
+    rate = {name: value for name, value in first["held_out"].items() if name != "requested"}
     assert (events, measured) == ([], {"pack": "mine", "held_out": rate})  # of the same policy before it learned
 
 

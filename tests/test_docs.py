@@ -48,6 +48,15 @@ def test_every_term_of_the_page_is_in_the_glossary() -> None:
     assert [term for term in terms if anchor(term) not in anchors] == []
 
 
+def test_every_hint_of_the_page_is_quoted_from_the_glossary() -> None:
+    script = (ROOT / "workbench" / "ui" / "static" / "terms.js").read_text(encoding="utf-8")
+    entries = dict.fromkeys(re.findall(r"^- (.+?)(?=\n- |\n\n|\Z)", GLOSSARY.read_text(encoding="utf-8"), re.M | re.S))
+    plain = [" ".join(entry.replace("on the page,", "here,").replace("`", "").split()) for entry in entries]
+    for term, hint in re.findall(r'^  "?([^":]+)"?: "(.+)",$', script, re.MULTILINE):
+        quoted = re.compile(rf": {re.escape(hint.removesuffix('.'))}(?=[ .]|$)", re.IGNORECASE)
+        assert any(f'id="{anchor(term)}"' in entry and quoted.search(entry) for entry in plain), term
+
+
 def test_the_glossary_explains_each_term_once() -> None:
     text = GLOSSARY.read_text(encoding="utf-8")
     anchors = re.findall(r'<a id="([^"]+)"></a>', text)

@@ -55,7 +55,7 @@ def test_the_three_lines_of_the_readme_learn_from_one_s_own_file(
     exec(compile(lines, "README.md", "exec"), names)
     with names["wb"] as opened:
         printed = capsys.readouterr().out.splitlines()
-        assert len(printed) == 2 and all(re.match(r"\d of 2 pass, .*60 were asked for", line) for line in printed)
+        assert len(printed) == 2 and all(re.match(r"\d of 2 pass, .*60 were requested", line) for line in printed)
         report = opened.timeline()[-1].report
         assert report is not None and report.loss_before > 0  # it learned from the tests' own feedback
         assert {attempt.task_id.partition("/")[0] for attempt in opened.attempts()} == {"mine"}
@@ -72,12 +72,12 @@ def test_a_file_is_learned_and_its_held_out_rows_are_never_trained_on(workbench:
     trained = [attempt.task_id for attempt in workbench.attempts()[before:]]
     assert not held_out & set(trained) and len(set(trained)) == 10  # 14 tasks in all: four of the ten were seen again
     assert all(trained.count(task_id) <= 8 for task_id in trained)
-    assert [(point.held_out.total, point.held_out.asked) for point in points if point.held_out] == [(2, 60)] * 3
-    assert to_json(points[0])["held_out"]["asked"] == 60
+    assert [(point.held_out.total, point.held_out.requested) for point in points if point.held_out] == [(2, 60)] * 3
+    assert to_json(points[0])["held_out"]["requested"] == 60
     rates = workbench.held_out_rates()["mine"]
     assert rates[points[-1].update_id] == points[-1].held_out and workbench.pack == "mine"
     events = [event.data for event in workbench.events() if event.kind == HELD_OUT]
-    assert events[-1]["pack"] == "mine" and events[-1]["asked"] == 60
+    assert events[-1]["pack"] == "mine" and events[-1]["requested"] == 60
     assert workbench.held_out() == points[-1].held_out  # the pack that the run works in
 
 
@@ -191,5 +191,5 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_sampled(workbench
 
 def test_a_rate_says_where_fewer_tasks_were_there() -> None:
     assert HeldOut(1, 2).to_json().keys() == {"passed", "total", "rate", "low", "high"}
-    assert HeldOut(1, 2, 60).to_json()["asked"] == 60
-    assert "60 were asked for" in str(HeldOut(1, 2, 60)) and "asked" not in str(HeldOut(1, 2))
+    assert HeldOut(1, 2, 60).to_json()["requested"] == 60
+    assert "60 were requested" in str(HeldOut(1, 2, 60)) and "requested" not in str(HeldOut(1, 2))

@@ -76,7 +76,7 @@ def test_a_file_of_the_new_environment_is_learned_from(tmp_path: Path) -> None:
     settings = LearnSettings(rounds=1, questions=2, attempts=3, held_out=5)
     with Workbench.open(tmp_path / "run") as workbench:
         points = list(workbench.learn(str(path), settings=settings, config=SDPOConfig(steps=1)))
-        assert [point.held_out.asked for point in points if point.held_out] == [5, 5]
+        assert [point.held_out.requested for point in points if point.held_out] == [5, 5]
         points = list(workbench.learn("take", settings=settings, config=SDPOConfig(steps=1)))
         assert [point.held_out.total for point in points if point.held_out] == [5, 5]
         assert workbench.pack == "take" and set(workbench.held_out_rates()) == {"words", "take"}

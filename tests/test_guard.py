@@ -73,7 +73,7 @@ def test_frames_and_files_are_refused_unless_they_are_named() -> None:
     assert "frame-ancestors https://huggingface.co" in framed and "'none'" not in framed.partition("frame-anc")[2]
     assert answer({}, "/gradio_api/upload").status_code == 200
     refused = answer({}, "/gradio_api/upload/", uploads=False)
-    assert refused.status_code == 403 and refused.text == "This page takes no files."
+    assert refused.status_code == 403 and refused.text == "This page accepts no files."
 
 
 def test_names_of_a_site() -> None:

@@ -48,7 +48,7 @@ def test_it_is_learned_from_by_name(site: Path, tmp_path: Path) -> None:
     done = run(site, tmp_path, "workbench", "learn", "code-style", *small, "--run", "run", "--json")
     assert done.returncode == 0, done.stderr
     points = json.loads(done.stdout.splitlines()[-1])["points"]
-    assert [(point["held_out"]["total"], point["held_out"]["asked"]) for point in points] == [(3, 9)] * 2
+    assert [(point["held_out"]["total"], point["held_out"]["requested"]) for point in points] == [(3, 9)] * 2
     assert points[1]["loss"] is not None and points[1]["generations"] == 8
     done = run(site, tmp_path, "workbench", "tasks", "--run", "run", "--json")
     ids = [task["id"] for task in json.loads(done.stdout)["tasks"]]

@@ -168,7 +168,7 @@ def test_default_headers_are_refused_with_a_sentence_until_the_whole_url_is_name
         origin = f"http://127.0.0.1:{port}"
         refused = httpx.post(f"{origin}/gradio_api/call/status", json={"data": []}, headers={"origin": origin})
         assert refused.status_code == 403
-        assert "let it send Host and X-Forwarded-Proto" in refused.text and "--root-path" in refused.text
+        assert "let it pass on Host and X-Forwarded-Proto" in refused.text and "--root-path" in refused.text
     address = f"http://127.0.0.1:{port}/deep/path/"
     with (
         replay(run, "--root-path", address.rstrip("/")) as direct,

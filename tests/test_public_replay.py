@@ -171,7 +171,7 @@ def test_no_code_is_run_and_no_file_is_taken(page: Page, app: App, right: dict[s
         with pytest.raises(Refused):
             page.ask(endpoint, **values)
     sent = httpx.post(f"{app.address}gradio_api/upload", files={"files": ("a.txt", b"x")}, trust_env=False)
-    assert (sent.status_code, sent.text) == (403, "This page takes no files.")
+    assert (sent.status_code, sent.text) == (403, "This page accepts no files.")
 
 
 def test_the_runs_beside_it_are_not_there(page: Page) -> None:

@@ -150,7 +150,7 @@ def test_a_page_over_a_damaged_run_says_so_and_goes_on(workbench: Workbench) -> 
     queue = JobQueue(lambda: Workbench.replay(path), publish_opened).start()
     try:
         assert queue.settled.wait(WAIT_S) and queue.status == "ready"
-        assert "of this run can be used: blob" in queue.state.damage
+        assert "of this run cannot be used: blob" in queue.state.damage
         assert queue.state.head == first
         shown = wanted(queue, attempt)
         assert isinstance(shown, CreditError) and "is damaged; open the run with its model" in str(shown)

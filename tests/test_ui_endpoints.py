@@ -27,7 +27,7 @@ def page() -> gr.Blocks:
 @pytest.fixture(scope="module")
 def table() -> list[list[set[str]]]:
     """Of each row, the names in its three cells."""
-    text = DOCUMENT.read_text(encoding="utf-8").partition("## Every control by program")[2].partition("\n## ")[0]
+    text = DOCUMENT.read_text(encoding="utf-8").partition("## Every control from a program")[2].partition("\n## ")[0]
     rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| ")][1:]
     return [[set(re.findall(r"`([^`]+)`", cell)) for cell in row] for row in rows]
 

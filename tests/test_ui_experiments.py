@@ -244,7 +244,7 @@ def test_a_button_pressed_twice_is_one_experiment() -> None:
 def test_the_plan_says_what_start_would_do() -> None:
     shape = LearnSettings(rounds=5, questions=2, attempts=4, held_out=30, measure_every=2)
     both = planned(["sdpo", "grpo"], shape)
-    assert "80 attempts in all, and 8 measurements on 30 held-out tasks" in both and "again where it is now" in both
+    assert "80 attempts in all, and 8 measurements on 30 held-out tasks" in both and "back where it is now" in both
     assert "stays where this has led it" in planned(["sdpo"], shape)  # rounds 0, 2, 4 and the last, 5
     assert "No method" in planned([], shape)
     assert "40 updates, each undone" in studies.planned(UpdateStudySettings(groups=4, learning_rates=(1e-3,)))

@@ -57,9 +57,9 @@ def test_another_run_is_opened_and_the_former_one_keeps_everything(queue: JobQue
 
 @pytest.mark.parametrize("name", ["", "../first", "a/b", "..", ".hidden", "x" * 61, None, 3])
 def test_no_path_leads_out_of_the_directory_of_runs(name: object) -> None:
-    with pytest.raises(RunError, match="A run's name has letters"):
+    with pytest.raises(RunError, match="A run's name has at most 60 letters"):
         open_run(JobQueue(lambda: None), name)  # type: ignore[arg-type]
-    with pytest.raises(RunError, match="A run's name has letters"):
+    with pytest.raises(RunError, match="A run's name has at most 60 letters"):
         import_run(JobQueue(lambda: None), Path("archive.zip" if name is not None else ".zip"), name)  # type: ignore[arg-type]
 
 

@@ -86,7 +86,8 @@ def test_the_health_strip_follows_the_path_and_shows_what_was_measured() -> None
     assert said["alarms"] == ["Entropy fell."] and said["updates"] == 2
     earlier = replace(report("u", "r"), side_effects=SideEffects(0.02, 0.4, 0.3))
     path[1:] = [replace(node, report=earlier) for node in path[1:]]
-    assert "KL to base" not in {curve["name"] for curve in health(path, {}, ())["curves"]}  # committed before it was
+    names = {curve["name"] for curve in health(path, {}, ())["curves"]}
+    assert "KL to reference" not in names  # the updates were committed before it was measured
     assert health(path[:1], {}, ()) == {"empty": True, "alarms": []}
 
 
@@ -99,7 +100,7 @@ def test_predicted_against_realised_has_a_point_for_every_token() -> None:
 
 def test_every_setting_says_what_it_is_and_where_it_comes_from() -> None:
     names = {item.name for kind in (SDPOConfig, SamplingConfig) for item in fields(kind)}
-    assert set(EXPLAINED) == names and all(said.what and said.source for said in EXPLAINED.values())
+    assert set(EXPLAINED) == names and all(setting.meaning and setting.source for setting in EXPLAINED.values())
 
 
 def test_the_command_line_shown_makes_the_same_configuration() -> None:

@@ -14,10 +14,13 @@ FOLDERS = [
     *("workbench/benchmarks", "workbench/cli", "workbench/cli/bench", "workbench/experiments"),
     *("workbench/experiments/findings", "workbench/session", "workbench/tasks", "workbench/tasks/environments"),
     *("workbench/tasks/house_rules", "workbench/tasks/sandbox", "examples/plugin/src/sdpo_workbench_style"),
+    *("workbench/service", "workbench/service/actions", "workbench/ui", "workbench/ui/tabs", "workbench/ui/tabs/round"),
 ]
 MODULES = [
     f"workbench/{name}.py"
-    for name in ("probe", "statistics", "allocator", "records", "config", "errors", "plugins", "workbench")
+    for name in (
+        *("probe", "statistics", "allocator", "records", "config", "errors", "plugins", "workbench", "launch"),
+    )
 ]
 # These belong to parts whose words are still to be gone through.
 EXCEPT = {"workbench/policy/teacher.py", "workbench/policy/judge.py"}

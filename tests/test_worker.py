@@ -155,9 +155,7 @@ def test_a_worker_that_ends_says_so_and_the_run_is_opened_again(queue: JobQueue)
     last, behind = queue.submit("x", "", dies), queue.submit("x", "", lambda w, j: 1)
     release.set()
     for job in (last, behind):
-        with pytest.raises(
-            RunError, match=r"The worker stopped: .*SystemExit: a library called exit.*Open the run again"
-        ):
+        with pytest.raises(RunError, match=r"The worker stopped: .*SystemExit: a library called exit.*Reopen the run"):
             job.result(WAIT_S)
     assert queue.status == "failed" and "The worker stopped" in queue.problem and queue.line() == []
     with pytest.raises(RunError, match="The worker stopped"):

@@ -1,6 +1,6 @@
-"""The page as a program: check where it listens, show it at once, open the workbench behind it, stay until interrupted.
+"""Serving the page: check the address, show the page at once, open the workbench behind it, run until interrupted.
 
-Imports Gradio only once everything that can be refused without it was checked.
+Gradio is imported only after every check that does not need it.
 """
 
 from __future__ import annotations
@@ -29,44 +29,44 @@ if TYPE_CHECKING:
     from workbench.session.replay import Replay
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-AUTH = "WORKBENCH_AUTH"  # NAME:PASSWORD; unlike an option, the list of processes does not show it
+AUTH = "WORKBENCH_AUTH"  # NAME:PASSWORD; unlike an option, it is not visible in the list of processes
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where the page is served, to whom, and under which names."""
+    """Address of the page, the people it admits, and the names it answers to."""
 
     host: str  # address to listen on
     port: int
     auth: str | None = None  # NAME:PASSWORD, asked for before anything is shown
     names: tuple[str, ...] = ()  # host names that a proxy answers to, besides the loopback ones
-    root_path: str = ""  # where a proxy has it: a path, or a whole URL
+    root_path: str = ""  # of the page behind a proxy: a path, or a whole URL
     embedded_in: tuple[str, ...] = ()  # origins whose pages may show this one in a frame
 
     @property
     def is_local(self) -> bool:
-        """Only this machine reaches it, and by no proxy that answers to another name."""
+        """True where only this machine reaches the page, and through no proxy with another name."""
         return self.host in LOOPBACK and not self.names and not urlsplit(self.root_path).netloc
 
     @property
     def answered(self) -> tuple[str, ...]:
-        """The host names under which it answers; empty for any."""
-        own = urlsplit(self.root_path).hostname
-        names = (*self.names, *((own,) if own else ()))
+        """The host names that the page answers to; empty for any."""
+        proxy = urlsplit(self.root_path).hostname
+        names = (*self.names, *((proxy,) if proxy else ()))
         return (*LOOPBACK, *names) if names or self.host in LOOPBACK else ()
 
     def check(self, *, replay: bool = False, unsafe: bool = False) -> None:
         """Raise ConfigError where the page must not or cannot listen.
 
-        `replay`: it changes and runs nothing; `unsafe`: it runs model-written code that nothing confines.
+        `replay`: the page changes and runs nothing; `unsafe`: it runs unconfined model-written code.
         """
         if self.auth is not None and not all(self.auth.partition(":")):
             raise ConfigError("--auth needs a name and a password, as NAME:PASSWORD.")
         if not (self.is_local or self.auth or replay):
             where = f"Listening on {self.host}" if self.host not in LOOPBACK else "Answering to other names"
             raise ConfigError(
-                f"{where} lets others in; add --auth NAME:PASSWORD, show a stored run with --replay, or serve this "
-                "machine alone."
+                f"{where} lets others in; add --auth NAME:PASSWORD, show a stored run with --replay, or serve only "
+                "this machine."
             )
         if not self.is_local and unsafe:
             raise ConfigError("A page that others can reach forbids --allow-unsafe-exec; leave one of the two out.")
@@ -94,13 +94,13 @@ class Site:
 
 
 class WithoutStubs(importlib.abc.MetaPathFinder):
-    """Keeps Gradio from writing type stubs of its components into the folder where it is installed.
+    """Import hook that keeps Gradio from writing type stubs of its components into its own folder.
 
-    It does so whenever it is imported, for editors; it is two fifths of the time that the import takes.
+    Gradio writes them for editors whenever it is imported, which takes two fifths of the import's time.
     """
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Gradio's maker of stubs as it is found anyway, silenced; None for any other module."""
+        """Find Gradio's stub writer as usual, but silenced; None for any other module."""
         spec = PathFinder.find_spec(name, path, target) if name == "gradio.component_meta" else None
         if spec is None or spec.loader is None:
             return None
@@ -118,12 +118,12 @@ def serve(site: Site, run: Path, policy: PolicyConfig, *, replay: bool = False, 
     """Serve the page of a run until the process is interrupted or terminated.
 
     `replay`: the run is shown without its model; `unsafe`: model-written code runs even where nothing confines it.
-    Raises ConfigError before anything starts, and whatever error keeps the run from being opened.
+    Raises ConfigError before anything starts, and any error that keeps the run from being opened.
     """
     site.check(replay=replay, unsafe=unsafe)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory(prefix="workbench-") as private:
-        _be_private(private)
+        _set_private_environment(private)
         _serve(site, run, policy, replay=replay, unsafe=unsafe)
 
 
@@ -172,11 +172,11 @@ def _serve(site: Site, run: Path, policy: PolicyConfig, *, replay: bool, unsafe:
         queue.close()
 
 
-def _be_private(private: str) -> None:
-    """Environment of Gradio and the hub's client, set before they are imported.
+def _set_private_environment(private: str) -> None:
+    """Set the environment of Gradio and of the hub's client, before they are imported.
 
-    Uploads, caches and temporary files go to `private`, no one is told that the page was opened, and no variable that
-    Gradio would read (GRADIO_SHARE, GRADIO_ALLOWED_PATHS, ...) opens what the options keep closed.
+    Uploads, caches and temporary files go to `private`, nobody is informed that the page was opened, and no variable
+    that Gradio would read (GRADIO_SHARE, GRADIO_ALLOWED_PATHS, ...) opens what the options keep closed.
     """
     tempfile.tempdir = private
     for name in [name for name in os.environ if name.startswith("GRADIO_")]:

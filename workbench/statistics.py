@@ -24,7 +24,7 @@ class HeldOut:
 
     passed: int
     total: int
-    asked: int = 0  # tasks that were asked for, where the pack holds fewer out; 0: as many as were asked for
+    requested: int = 0  # where the pack holds out fewer tasks than were requested: how many that was; else 0
 
     @property
     def rate(self) -> float:
@@ -42,12 +42,12 @@ class HeldOut:
         return wilson(self.passed, self.total)[1]
 
     def to_json(self) -> dict[str, float]:
-        """Plain data, the interval spelled out; "asked" only where fewer tasks were there."""
-        counted = {"passed": self.passed, "total": self.total} | ({"asked": self.asked} if self.asked else {})
+        """Plain data, the interval spelled out; "requested" only where fewer tasks were there."""
+        counted = {"passed": self.passed, "total": self.total} | ({"requested": self.requested} if self.requested else {})
         return {**counted, "rate": self.rate, "low": self.low, "high": self.high}
 
     def __str__(self) -> str:
-        fewer = f"; {self.asked} were asked for, the pack holds out no more" if self.asked else ""
+        fewer = f"; {self.requested} were requested, but the pack holds out no more" if self.requested else ""
         return f"{self.passed} of {self.total} pass, 95 % interval {self.low:.2f} to {self.high:.2f}{fewer}"
 
 

@@ -85,7 +85,7 @@ def test_a_typed_feedback_is_compared_with_what_the_attempt_was_told(
     page.locator("#compare-kind").get_by_text("runs", exact=True).click()
     page.wait_for_selector("#compare-run")
     page.click("#do-compare")
-    page.wait_for_selector("text=Choose the other run; it must lie in the same directory as this one.")
+    page.wait_for_selector("text=Choose the other run; it must be in the same directory as this one.")
 
 
 def test_the_endpoints_compare(app: str, attempt: dict[str, Any]) -> None:

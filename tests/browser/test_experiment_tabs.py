@@ -79,7 +79,7 @@ def test_learning_is_watched_from_two_tabs_stopped_reloaded_and_resumed(
     filled(page, "learn", rounds=2, questions=1, attempts=2, held_out=2)
     page.get_by_role("checkbox", name="All alike").check()
     page.wait_for_selector("#learn-plan:has-text('sdpo, grpo: 2 rounds of 2 attempts each, 8 attempts in all')")
-    assert "again where it is now" in page.locator("#learn-plan").inner_text()
+    assert "back where it is now" in page.locator("#learn-plan").inner_text()
     page.fill("#learn-name input, #learn-name textarea", HOSTILE)
     page.click("#start-learn")
     said = state(page, "learn", "running")

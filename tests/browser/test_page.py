@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,11 @@ def test_one_round(new_page: Callable[..., Any], app: str, picture: Callable[...
     assert page.locator("#feedback textarea").input_value() != ""
     assert page.locator("[aria-pressed='true']").locator(".wb-fail").count() == 1
     rewards = [float(text.removeprefix("reward ")) for text in page.locator(".wb-reward").all_inner_texts()]
-    page.get_by_label("Cards ordered").select_option("lowest reward")
+    page.get_by_label("Order of the cards").select_option("lowest reward")
     shown = page.locator(".wb-card-line").all_inner_texts()
     numbers = [int(text.split()[0]) for text in shown]
     assert numbers == [at + 1 for at in sorted(range(8), key=lambda at: rewards[at])]  # each keeps its number
-    page.get_by_label("Cards ordered").select_option("as sampled")
+    page.get_by_label("Order of the cards").select_option("as sampled")
     text = page.evaluate("[...document.querySelectorAll('.hm-src')].map((l) => l.textContent).join('\\n')")
     assert "def f(xs):" in text
     page.wait_for_selector(".hm-legend:has-text('one scale for all attempts shown')")
@@ -86,7 +87,7 @@ def test_one_round(new_page: Callable[..., Any], app: str, picture: Callable[...
     page.get_by_text("exact prompt (").click()
 
     page.wait_for_selector(".wb-facts-line:has-text('reads')")
-    assert "give signal" in page.locator(".wb-plan").inner_text()
+    assert re.search(r"[1-8] of 8 attempts gives? signal", page.locator(".wb-plan").inner_text())
     page.click("#do-update:not([disabled])")
     page.wait_for_selector(".wb-after")
     assert page.locator(".wb-node").count() == 2
@@ -123,7 +124,7 @@ def test_feedback_is_recorded_and_hostile_text_stays_text(new_page: Callable[...
     assert page.locator(".wb-part img, .wb-part script").count() == 0
     shown = page.locator(".hm-title").inner_text()
     page.get_by_role("button", name="Delete").click()
-    page.wait_for_selector(".wb-evidence:has-text('nothing said')")
+    page.wait_for_selector(".wb-evidence:has-text('none yet')")
     assert page.locator(".hm-title").inner_text() == shown and page.locator("#feedback textarea").input_value() == ""
     page.click(".wb-card:nth-child(2) .wb-card-button")
     page.wait_for_selector(".wb-card:nth-child(2) [aria-pressed='true']")

@@ -137,7 +137,7 @@ def test_a_worker_that_ends_is_reopened_and_the_round_goes_on(
     served.queue.submit("x", "Ending", dies)
     page.wait_for_selector(".wb-state[data-state='failed']:has-text('not running')")
     alert = page.get_by_role("alert").filter(has_text="The worker stopped")
-    assert "all that was shown is on disk" in alert.inner_text()
+    assert "everything that was shown is on disk" in alert.inner_text()
     picture(page, "reopen")
     page.click("#do-sample")  # refused in one sentence, nothing is lost
     page.wait_for_selector(".toast-body:has-text('The worker stopped')")

@@ -30,14 +30,14 @@ def measure_idle(seconds: float) -> dict[str, Any]:
         nobody = spent(app.process.pid, seconds, time.sleep)
         page = browser.new_page()
         page.set_default_timeout(PATIENCE_MS)
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
+        urls: list[str] = []
+        page.on("request", lambda request: urls.append(request.url))
         page.goto(app.address)
         page.wait_for_selector("#do-sample:not([disabled])")
         page.wait_for_timeout(1000 * SETTLES_S)
-        asked.clear()
+        urls.clear()
         one_tab = spent(app.process.pid, seconds, lambda s: page.wait_for_timeout(1000 * s))  # which counts requests
-        one_tab["requests_per_s"] = len(asked) / seconds
+        one_tab["requests_per_s"] = len(urls) / seconds
     return {"nobody": nobody, "one_tab": one_tab, "seconds": seconds}
 
 

@@ -144,7 +144,7 @@ class _Rounds:
             return None
         measured = self.session.held_out(self.pack, count=self.settings.held_out)
         counted = {"passed": measured.passed, "total": measured.total}
-        return counted | ({"asked": measured.asked} if measured.asked else {})
+        return counted | ({"requested": measured.requested} if measured.requested else {})
 
 
 def _updated(

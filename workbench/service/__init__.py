@@ -1,4 +1,4 @@
-"""Everything that people can ask of an open workbench: a queue of jobs, published state, actions. Knows no page."""
+"""The service layer over an open workbench: a queue of jobs, published state, actions. Knows nothing of the page."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ __all__ = ["JobQueue", "make_queue"]
 
 
 def make_queue(opener: Callable[[], Workbench | Replay]) -> JobQueue:
-    """A queue to be started; `opener` returns the workbench and runs in the worker's thread."""
+    """Make a queue, not started yet; `opener` returns the workbench and runs in the worker's thread."""
     # A replay answers every call of a workbench, some with a sentence why it cannot.
     return JobQueue(cast("Callable[[], Workbench]", opener), publish_opened, publish_judges)

@@ -36,7 +36,7 @@ Check = Callable[[Any], Any]  # value -> the value that the action takes; raises
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """The surroundings of a running action: the open workbench, its own job, and the queue to publish through."""
+    """Context of a running action: the open workbench, its own job, and the queue to publish through."""
 
     workbench: Workbench
     job: Job[Any]
@@ -66,7 +66,7 @@ class Argument:
 
 
 class _Declared(Generic[P, R]):
-    """What both kinds of action have: a name, a title, arguments with their checks, and a reply for programs."""
+    """Common base of both kinds of action: a name, a title, arguments with their checks, and a reply for programs."""
 
     def __init__(
         self,
@@ -85,12 +85,12 @@ class _Declared(Generic[P, R]):
 
     @cached_property
     def arguments(self) -> tuple[Argument, ...]:
-        """The arguments behind the first, which is the context or the queue."""
-        listed = list(inspect.signature(self.function).parameters.values())[1:]
-        # Not the type of the result: that may name what only type checkers import.
-        written = SimpleNamespace(__annotations__={parameter.name: parameter.annotation for parameter in listed})
-        hints = get_type_hints(written, self.function.__globals__, include_extras=True)
-        return tuple(_argument(parameter, hints[parameter.name]) for parameter in listed)
+        """The arguments after the first, which is the context or the queue."""
+        parameters = list(inspect.signature(self.function).parameters.values())[1:]
+        # Without the type of the result, which may name what only type checkers import.
+        annotated = SimpleNamespace(__annotations__={parameter.name: parameter.annotation for parameter in parameters})
+        hints = get_type_hints(annotated, self.function.__globals__, include_extras=True)
+        return tuple(_argument(parameter, hints[parameter.name]) for parameter in parameters)
 
     @property
     def summary(self) -> str:
@@ -98,7 +98,7 @@ class _Declared(Generic[P, R]):
         return inspect.getdoc(self.function).splitlines()[0] if self.function.__doc__ else ""  # type: ignore[union-attr]
 
     def checked(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The arguments by name, each through its checks. Raises WorkbenchError."""
+        """The arguments by name, each passed through its checks. Raises WorkbenchError."""
         bound = inspect.signature(self.function).bind(None, *args, **kwargs)
         bound.apply_defaults()
         values = dict(list(bound.arguments.items())[1:])
@@ -131,14 +131,14 @@ class Action(_Declared[P, R]):
         return self._submit(queue, self.checked(*args, **kwargs), None, PERSON)
 
     def once(self, who: Hashable, queue: JobQueue, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
-        """The same, for a button: pressed twice by one session while the first job waits or runs, it is one job."""
+        """Queue the job of a button: pressed twice by one session while the first job waits or runs, it is one job."""
         values = self.checked(*args, **kwargs)
         return self._submit(queue, values, (self.name, who, repr(values)), PERSON)
 
     def want(self, queue: JobQueue, *args: Any, priority: int = SHOWN) -> R | Exception | None:
-        """The result that is kept for these arguments; where there is none yet, it is asked for behind people's jobs.
+        """The result kept for these arguments; where there is none yet, a job for it is queued behind people's jobs.
 
-        Only for an action with a `key`, which says on what its result depends.
+        Only for an action with a `key`, which says what its result depends on.
         """
         values = self.checked(*args)
         key, kind, label = self._key_of(queue, values), self._kind_of(values), self._label(values)
@@ -146,7 +146,7 @@ class Action(_Declared[P, R]):
         return result
 
     def known(self, queue: JobQueue, *args: Any) -> R | Exception | None:
-        """The result that is kept for these arguments, or None."""
+        """The result kept for these arguments, or None."""
         result: R | Exception | None = queue.known(self._key_of(queue, self.checked(*args)))
         return result
 
@@ -178,7 +178,7 @@ class Action(_Declared[P, R]):
 
 
 class Immediate(_Declared[P, R]):
-    """A verb that reads the published state or the queue itself: it is answered at once, whatever the worker does."""
+    """A verb that reads the published state or the queue itself: answered at once, whatever the worker is doing."""
 
     def __call__(self, queue: JobQueue, *args: P.args, **kwargs: P.kwargs) -> R:
         """Check the arguments and answer. Raises WorkbenchError."""
@@ -200,14 +200,14 @@ def action(
     """Declare an action.
 
     Args:
-        title: the words on its button.
-        job: the words in the queue, a format string over the arguments or a function of them.
-        reply: result -> JSON data for programs; dataclasses become objects by themselves.
-        python: the method of `Workbench` that does the same, where it has another name.
+        title: text of its button.
+        job: label in the queue, a format string over the arguments or a function of them.
+        reply: result -> JSON data for programs; by default dataclasses become objects.
+        python: the method of `Workbench` that does the same, where its name differs.
         kind: jobs of one kind take time in proportion to their `size(**arguments)`; by default the action's name.
-        check: (state, **arguments) -> None, for what one argument alone cannot tell; raises WorkbenchError.
-        key: (state, **arguments) -> what the result depends on; makes it one that is kept (`want`, `known`).
-        endpoint: False for what is only asked for on the page.
+        check: (state, **arguments) -> None, for checks beyond a single argument; raises WorkbenchError.
+        key: (state, **arguments) -> what the result depends on; results are then kept (`want`, `known`).
+        endpoint: False for an action that only the page uses.
     """
 
     def declare(function: Callable[Concatenate[JobContext, P], R]) -> Action[P, R]:
@@ -220,7 +220,7 @@ def action(
 def immediate(
     title: str, *, reply: Callable[[Any], Any] | None = None, python: str | None = None
 ) -> Callable[[Callable[Concatenate[JobQueue, P], R]], Immediate[P, R]]:
-    """Declare an action that never waits for the worker; arguments as of `action`."""
+    """Declare an action that never waits for the worker; arguments as for `action`."""
 
     def declare(function: Callable[Concatenate[JobQueue, P], R]) -> Immediate[P, R]:
         return Immediate(function, title, reply=reply, python=python, endpoint=True)
@@ -229,7 +229,7 @@ def immediate(
 
 
 def as_plain(result: Any) -> Any:
-    """JSON data of a result: records become objects, also inside lists."""
+    """Convert a result to JSON data: records become objects, also inside lists."""
     if isinstance(result, (list, tuple)):
         return [as_plain(item) for item in result]
     if hasattr(result, "to_json"):

@@ -1,8 +1,8 @@
-"""Checks of what forms and programs pass, as parts of the types of an action's arguments; one sentence where they fail.
+"""Checks of the values that forms and programs pass, as parts of the types of an action's arguments.
 
     def sample(context, task: TaskId, n: Annotated[int, whole("n", 1, 64)] = 8, ...)
 
-A check takes a value and returns the one to use, or raises a WorkbenchError.
+A check takes a value and returns the one to use, or raises a WorkbenchError: one sentence.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Spans = Mapping[str, Sequence[int]]  # attempt id -> (start, end) of its marked 
 
 
 def is_text(value: object) -> bool:
-    """Whether a value is text that can be stored: JSON can also spell halves of characters (lone surrogates)."""
+    """True for text that can be stored: JSON can also spell halves of characters (lone surrogates)."""
     return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
 
 
@@ -83,7 +83,7 @@ def name(what: str) -> Check:
 
 
 def optional_name(what: str) -> Check:
-    """The same, where no name ("", None, blanks) is fine too and gives ""."""
+    """A name that may be missing: "", None and blanks give "". TaskError for an impossible one."""
 
     def check(value: object) -> str:
         empty = value is None or (isinstance(value, str) and not value.strip())
@@ -98,7 +98,7 @@ def whole(what: str, least: int, most: int, error: type[WorkbenchError] = Config
 
 
 def parse_int(value: object, what: str, least: int, most: int, error: type[WorkbenchError] = ConfigError) -> int:
-    """The whole number that a form or a program gave. Raises `error` for anything else, or out of its bounds."""
+    """Parse a whole number from a form or a program. Raises `error` for anything else, or out of bounds."""
     is_int = isinstance(value, int) and not isinstance(value, bool)
     number = int(value) if isinstance(value, float) and value.is_integer() else value if is_int else None
     if not isinstance(number, int) or not least <= number <= most:
@@ -120,22 +120,22 @@ def one_of(what: str, options: Sequence[str], error: type[WorkbenchError]) -> Ch
 def make_config(kind: type, values: Mapping[str, Any] | None) -> Any:
     """`SamplingConfig` or `SDPOConfig` from plain values; ConfigError for an unknown name or an impossible value."""
     defaults = {item.name: item.default for item in fields(kind)}
-    made = {}
+    chosen_values = {}
     for name, value in (values or {}).items():
         if name not in defaults:
             raise ConfigError(f"There is no setting named {name!r}; there are {', '.join(defaults)}.")
-        wanted = float if name in MAY_BE_EMPTY else type(defaults[name])
-        made[name] = None if value is None and name in MAY_BE_EMPTY else _as(wanted, name, value)
-    return kind(**made)
+        field_type = float if name in MAY_BE_EMPTY else type(defaults[name])
+        chosen_values[name] = None if value is None and name in MAY_BE_EMPTY else _as(field_type, name, value)
+    return kind(**chosen_values)
 
 
 def settings(kind: type) -> Check:
-    """Settings of a `kind`: as they are, from an object of a program, or the defaults for None."""
+    """Settings of a `kind`: unchanged, from a program's object, or the defaults for None."""
     return lambda value: value if isinstance(value, kind) else make_config(kind, value)
 
 
 def changed_setting(kind: type, given: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
-    """Plain settings of a `kind` with one of them changed. Raises ConfigError where that is impossible."""
+    """Plain settings of a `kind` with one of them changed. Raises ConfigError for an impossible value."""
     changed = {**given, name: value}
     make_config(kind, changed)
     return changed
@@ -147,7 +147,7 @@ def setter(kind: type, name: str) -> Callable[[Mapping[str, Any], Any], dict[str
 
 
 def _as(kind: type, name: str, value: Any) -> Any:
-    """A form's or a program's value as bool, int, float or str: what `kind` says, or ConfigError."""
+    """Convert a form's or a program's value to `kind` (bool, int, float or str). Raises ConfigError."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind is int and number and float(value).is_integer():
         return int(value)
@@ -155,8 +155,8 @@ def _as(kind: type, name: str, value: Any) -> Any:
         return float(value)
     if kind in (bool, str) and isinstance(value, kind):
         return value
-    wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
-    raise ConfigError(f"{name} is {value!r}; it must be {wanted}.")
+    expected = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
+    raise ConfigError(f"{name} is {value!r}; it must be {expected}.")
 
 
 TaskId = Annotated[str, chosen("Choose a task first.", TaskError)]

@@ -1,8 +1,8 @@
-"""Experiments as jobs: one is one job, from its first point to its last.
+"""Experiments as jobs: each is a single job, from its first point to its last.
 
-Nobody samples from a policy in the middle of an experiment. Each of its points is on disk before it is published;
-stopped, killed or failed, it goes on from the last of them. Afterwards the policy is where it was before, except that
-where one way of learning was followed alone, it is where that has led.
+Nobody samples from the policy in the middle of an experiment. Each point is on disk before it is published; an
+experiment that was stopped, killed or failed resumes from the last of them. Afterwards the policy is where it was
+before, except that a single arm that learned alone leaves it where its learning has led.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Seed = Annotated[int, whole("seed", 0, 10_000)]
 
 
 def names(what: str) -> Check:
-    """A list of names, each once, in order; ConfigError for none, or for what are no names."""
+    """A list of names, each once, in order; ConfigError for an empty list, or for values that are not names."""
 
     def check(values: object) -> tuple[str, ...]:
         if not isinstance(values, (list, tuple)) or not all(is_text(value) for value in values):
@@ -40,11 +40,11 @@ def names(what: str) -> Check:
 
 
 def carry_out(context: JobContext, stem: str, name: str, begin: Begin) -> dict[str, Any]:
-    """Make all points of an experiment, publishing on the way; returns its `progress_of` at the end.
+    """Make all points of an experiment, publishing as they come; returns its `progress_of` at the end.
 
     `name` "" begins a new one, named after `stem` and a number.
     """
-    from workbench.experiments.journal import free_name  # bring torch: in the worker's thread, not with the page
+    from workbench.experiments.journal import free_name  # brings torch: in the worker's thread, not with the page
     from workbench.experiments.resuming import known
 
     workbench, queue = context.workbench, context.queue
@@ -64,7 +64,7 @@ def carry_out(context: JobContext, stem: str, name: str, begin: Begin) -> dict[s
 
 
 def _publish_points(context: JobContext, name: str, points: Iterator[Any], before: int) -> None:
-    """Make the points and report progress; `before`: what earlier jobs have done of the experiment."""
+    """Make the points and report progress; `before`: how much of the experiment earlier jobs have done."""
     due = 0.0
     for _ in points:
         started = time.monotonic()
@@ -81,7 +81,7 @@ def _publish_points(context: JobContext, name: str, points: Iterator[Any], befor
 
 
 def progress_of(record: Record) -> dict[str, Any]:
-    """What an experiment is and how far it has come, as JSON data."""
+    """Settings and progress of an experiment, as JSON data."""
     from workbench.experiments.resuming import how_far
 
     done, total, unit = how_far(record)
@@ -98,10 +98,10 @@ def described(settings: Mapping[str, Any]) -> str:
         shape = f"{plural(settings['rounds'], 'round')} of {settings['questions'] * settings['attempts']} attempts"
         return f"{names} on {settings['pack']}, {shape}, {settings['held_out']} held-out tasks, {seed}"
     if settings["kind"] == "screen":
-        return f"looks for {plural(settings['count'], 'hard task')}, {settings['attempts']} attempts each, {seed}"
+        return f"search for {plural(settings['count'], 'hard task')}, {settings['attempts']} attempts each, {seed}"
     if settings["kind"] == "credit":
-        taught = f"{settings['rounds']} rounds of each teacher, {settings['tests']} attempts with tokens exchanged"
-        return f"where credit lands: {plural(settings['programs'], 'program')}, {taught}, {seed}"
+        teaching = f"{settings['rounds']} rounds of each teacher, {settings['tests']} attempts with tokens replaced"
+        return f"where credit lands: {plural(settings['programs'], 'program')}, {teaching}, {seed}"
     if settings["kind"] == "update":
         rates = ", ".join(f"{rate:g}" for rate in settings["learning_rates"])
         sizes = f"{plural(settings['groups'], 'group')} of {plural(settings['attempts'], 'attempt')}"

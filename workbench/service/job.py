@@ -1,4 +1,4 @@
-"""A job of the queue: one piece of work, who asked for it, and how far it is."""
+"""A job of the queue: one piece of work, who asked for it, and its progress."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Job(Generic[R]):
     run: Callable[[Workbench, Job[R]], R] = field(compare=False)
     arguments: Mapping[str, Any] = field(compare=False, default_factory=dict)  # of the action that it carries out
     key: Hashable = field(compare=False, default=None)  # jobs with the same key are one job
-    size: float = field(compare=False, default=1.0)  # how much work it is, in any unit that fits its kind
+    size: float = field(compare=False, default=1.0)  # amount of work, in any unit that fits its kind
     stop: threading.Event = field(compare=False, default_factory=threading.Event)
     future: Future[Any] = field(compare=False, default_factory=Future)
     by: str = field(compare=False, default_factory=ASKED_BY.get)  # who asked for it
@@ -54,7 +54,7 @@ class Job(Generic[R]):
         return result
 
     def report(self, done: float, total: float, unit: str, *, at_most: bool = False) -> None:
-        """Publish progress; `at_most`: the job may well end before it reaches `total`."""
+        """Publish progress; `at_most`: the job may end before it reaches `total`."""
         self.progress = Progress(done, total, unit, at_most)
 
     def seconds(self) -> float:
@@ -62,7 +62,7 @@ class Job(Generic[R]):
         return time.monotonic() - self.started if self.started else 0.0
 
     def left_s(self) -> float | None:
-        """Estimated seconds left: by its own progress, else by the last job of its kind; None where neither tells."""
+        """Estimated seconds left: by its own progress, else by the last job of its kind; None if neither is known."""
         if self.progress is not None:
             done = self.progress.done
             return self.seconds() * (self.progress.total - done) / done if done else None

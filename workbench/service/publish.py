@@ -1,4 +1,4 @@
-"""What the worker publishes of an open workbench; called in the worker's thread after whatever changes it."""
+"""Publishing the state of an open workbench; called in the worker's thread after anything that changes it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def publish_run(workbench: Workbench, queue: JobQueue) -> None:
 
 
 def publish_task(workbench: Workbench, queue: JobQueue, task_id: str) -> None:
-    """Publish the attempts at one task, and how they were rewarded."""
+    """Publish the attempts at one task, and their rewards."""
     task, state = workbench.task(task_id), queue.state
     others = {other: attempts for other, attempts in state.attempts.items() if other != task_id}
     queue.publish(
@@ -53,9 +53,9 @@ def publish_task(workbench: Workbench, queue: JobQueue, task_id: str) -> None:
 
 
 def publish_timeline(workbench: Workbench, queue: JobQueue) -> None:
-    """Publish the tree of updates, the head with its alarms, and what of the run is damaged."""
+    """Publish the tree of updates, the head with its alarms, and any damage to the run."""
     lost = "; ".join(reason for _, reason in workbench.run.set_aside)
-    damage = f"Not all of this run can be used: {lost}. What is damaged can be restored from a copy." if lost else ""
+    damage = f"Part of this run cannot be used: {lost}. Restore the damaged files from a copy." if lost else ""
     alarms = tuple(alarm.sentence for alarm in workbench.alarms())
     queue.publish(timeline=tuple(workbench.timeline()), head=workbench.head, alarms=alarms, damage=damage)
 
@@ -70,7 +70,7 @@ def publish_experiments(workbench: Workbench, queue: JobQueue) -> None:
     from workbench.experiments.resuming import KINDS, known  # brings torch: in the worker's thread, not with the page
 
     records = known(workbench)
-    queue.publish(experiments={name: one for name, one in records.items() if one.settings["kind"] in KINDS})
+    queue.publish(experiments={name: record for name, record in records.items() if record.settings["kind"] in KINDS})
 
 
 def publish_tests(workbench: Workbench, queue: JobQueue) -> None:
@@ -82,7 +82,7 @@ def publish_tests(workbench: Workbench, queue: JobQueue) -> None:
 
 
 def publish_judges(workbench: Workbench, queue: JobQueue) -> None:
-    """Publish which other models are in memory; called after every job, since any that judges may load one."""
+    """Publish the other models in memory; called after every job, since any job that judges may load one."""
     judges = tuple(workbench.judges())
     if judges != queue.state.judges:
         queue.publish(judges=judges)

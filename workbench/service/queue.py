@@ -1,4 +1,4 @@
-"""The job queue: one worker thread owns the workbench, does one job after the other, and publishes the run's state.
+"""The job queue: one worker thread owns the workbench, does one job after another, and publishes the run's state.
 
 A job runs to its end whether or not the page that asked for it is still open. Pages read the published state and never
 call the workbench themselves. The context variable `ASKED_BY` says on whose behalf a call acts: errors are shown only
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-GRACE_S = 1.0  # after a person's job, pages ask for what they show before work that is only needed soon begins
+GRACE_S = 1.0  # after a person's job, pages may ask for what they show before work that is only needed soon begins
 LONGEST_QUEUE = 64  # a person's jobs that may wait
 KEPT = 128  # results that stay in memory: twice the largest group in colour, each some 4 KiB a token
-TRIMMED_S = 10.0  # how often unused memory is given back: it takes some milliseconds
+TRIMMED_S = 10.0  # how often unused memory is given back, which takes a few milliseconds
 
 
 class JobQueue:
-    """Opens the workbench in the background and does one job after the other.
+    """Opens the workbench in the background and does one job after another.
 
     `opener` is called in the worker's thread, once per opening; `on_open(workbench, queue)` may then publish state, and
     so may `on_done(workbench, queue)` after every job. Should the thread end for any reason but `close`, the run is
-    given back, all waiting jobs fail with the reason, and `reopen` starts again from what the run has on disk.
+    released, all waiting jobs fail with the reason, and `reopen` starts again from what the run has on disk.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class JobQueue:
         """Open the run again, where its log ends, after a failure; returns at once. RunError where nothing failed."""
         with self._turn:
             if self.status != "failed":
-                raise RunError("The run is not in a state to be opened again; only a failed one is.")
+                raise RunError("The run has not failed; only a failed one can be reopened.")
             self.status, self.failure = "loading", None
-            self._tell("")
+            self._report("")
             self._results.clear()
             self._changed()
             self._thread = self._new_thread()
@@ -116,7 +116,7 @@ class JobQueue:
     ) -> Job[R]:
         """Put a job in the queue. Where one with the same key waits or runs, that one is returned, its priority raised.
 
-        `size`: how much work it is compared with others of its kind, for an estimate of its time.
+        `size`: amount of work relative to other jobs of its kind, for an estimate of its time.
 
         Raises:
             RunError: when the workbench could not be opened, is closed, or too much is waiting already.
@@ -125,8 +125,8 @@ class JobQueue:
             if self.status in ("failed", "closed"):
                 raise RunError(self.problem or "The workbench is closed; start it again.")
             if key is not None and key in self._keyed:
-                return self._raised(self._keyed[key], priority)
-            waiting = self._asked_for()
+                return self._promoted(self._keyed[key], priority)
+            waiting = self._people_waiting()
             if priority == PERSON and waiting >= LONGEST_QUEUE:
                 raise RunError(f"{waiting} jobs are waiting already; let some of them finish first.")
             job = Job(priority, next(self._numbers), kind, label, run, arguments, key, size)
@@ -138,8 +138,8 @@ class JobQueue:
             self._turn.notify()
             return job
 
-    def _raised(self, job: Job[Any], priority: int) -> Job[Any]:
-        """The job with at least this priority, moved forward if it still waits."""
+    def _promoted(self, job: Job[Any], priority: int) -> Job[Any]:
+        """The job at this priority or a higher one, moved forward if it still waits."""
         if job in self._line and priority < job.priority:
             self._line.remove(job)
             job.priority = priority
@@ -174,7 +174,7 @@ class JobQueue:
         """Stop a job by its number (None: the running one); False where there is no such job.
 
         A running job is asked to stop at its next safe point. A waiting job leaves the queue and fails with RunError;
-        if someone else stopped it, the tab that had asked for it is told.
+        if someone else stopped it, the tab that asked for it is informed.
         """
         with self._lock:
             if self.current is not None and number in (None, self.current.number):
@@ -186,24 +186,24 @@ class JobQueue:
             self._line.remove(waiting)
             self._forget(waiting)
             if waiting.by and waiting.by != ASKED_BY.get():
-                self._tell(f"{waiting.label}: this was stopped elsewhere before it began.", waiting.by)
+                self._report(f"{waiting.label}: this was stopped elsewhere before it began.", waiting.by)
             self._changed()
         waiting.stop.set()
-        waiting.future.set_exception(RunError("This was stopped before it began; ask for it again if you need it."))
+        waiting.future.set_exception(RunError("This was stopped before it began; start it again if you still need it."))
         return True
 
     def line(self) -> list[Job[Any]]:
-        """People's jobs in the order in which they are done, the running one first."""
+        """People's jobs in the order in which they will be done, the running one first."""
         with self._lock:
             jobs = [*([] if self.current is None else [self.current]), *self._line]
             return [job for job in jobs if job.priority == PERSON]
 
     def waiting(self) -> int:
-        """Number of people's jobs that wait or run."""
+        """Number of people's jobs that are waiting or running."""
         return len(self.line())
 
     def take(self, workbench: Workbench) -> None:
-        """Go on with another workbench, from within a job; the former one is closed."""
+        """Switch to another workbench, from within a job; the former one is closed."""
         former, self._workbench = self.workbench, workbench
         with self._lock:
             self._results.clear()
@@ -242,12 +242,12 @@ class JobQueue:
         self.settled.set()
 
     def _release(self) -> None:
-        """Give the run back, so that it can be opened again."""
+        """Release the run, so that it can be opened again."""
         workbench, self._workbench = self._workbench, None
         try:
             if workbench is not None:
                 workbench.close()
-        except Exception as error:  # it is given back when the process ends
+        except Exception as error:  # it is released when the process ends
             traceback.print_exception(error)
 
     def _next(self) -> Job[Any] | None:
@@ -285,7 +285,7 @@ class JobQueue:
                     self._results.popitem(last=False)
             if job.priority == PERSON:
                 self._quiet_until = time.monotonic() + GRACE_S
-                self._tell(error_sentence(result) if isinstance(result, Exception) else "", job.by)
+                self._report(error_sentence(result) if isinstance(result, Exception) else "", job.by)
             if not isinstance(result, Exception) and not job.stop.is_set():
                 self._pace[job.kind] = job.seconds() / job.size
             self.current = None
@@ -306,28 +306,27 @@ class JobQueue:
         for watcher in self._watchers:
             watcher()
 
-    def _asked_for(self) -> int:
+    def _people_waiting(self) -> int:
         running = self.current is not None and self.current.priority == PERSON
         return running + sum(job.priority == PERSON for job in self._line)
 
-    def _tell(self, problem: str, whom: str = "") -> None:
-        self.problem, self.problem_for = problem, whom
+    def _report(self, problem: str, asked_by: str = "") -> None:
+        self.problem, self.problem_for = problem, asked_by
 
     def _forget(self, job: Job[Any]) -> None:
         if job.key is not None:
             self._keyed.pop(job.key, None)
 
     def _fail(self, error: BaseException, opened: bool) -> None:
-        """The thread is about to end without having been asked to; `opened`: the workbench was open."""
+        """Record that the thread is ending without having been asked to; `opened`: the workbench was open."""
         reason = error_sentence(error)
         with self._lock:
             job, self.current = self.current, None
             if job is not None:
                 self._forget(job)
             self.failure = error
-            self._tell(
-                f"The worker stopped: {reason} Open the run again; all that was shown is on disk." if opened else reason
-            )
+            stop = f"The worker stopped: {reason} Reopen the run; everything that was shown is on disk."
+            self._report(stop if opened else reason)
             self.status = "failed"
             self._changed()
         stopped = RunError(self.problem)
@@ -345,8 +344,8 @@ class JobQueue:
 
 
 def error_sentence(error: BaseException) -> str:
-    """One sentence about an error, for people; the traceback of a bug goes to the terminal."""
+    """Describe an error to people in one sentence; the traceback of a bug goes to the terminal."""
     if isinstance(error, WorkbenchError):
         return str(error)
     traceback.print_exception(error)
-    return f"Something went wrong inside ({type(error).__name__}: {error}); the terminal has the details."
+    return f"Internal error ({type(error).__name__}: {error}); see the terminal for details."

@@ -1,4 +1,4 @@
-"""How the attempts at a task were rewarded, policy after policy along a branch. Pure functions of plain data."""
+"""Rewards of the attempts at a task, policy by policy along a branch. Pure functions of plain data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from workbench.session.history import TimelineNode
 
 BINS = 11  # around 0, .1, ..., 1: what failed and what passed have bins of their own
-EMPTY = "No attempts at this task on this branch yet: sample some, and how they are rewarded is drawn here."
+EMPTY = "No attempts at this task on this branch yet: sample some, and their rewards are drawn here."
 
 
 def by_policy(rewards: Mapping[str, Sequence[float]], path: Sequence[TimelineNode]) -> list[dict[str, Any]]:
@@ -23,18 +23,18 @@ def by_policy(rewards: Mapping[str, Sequence[float]], path: Sequence[TimelineNod
         {
             "update_id": node.update_id,
             "updates": number,
-            "rewards": list(given),
-            "mean": sum(given) / len(given),
-            "counts": counts(given),
+            "rewards": list(values),
+            "mean": sum(values) / len(values),
+            "counts": counts(values),
         }
         for number, node in enumerate(path)
-        if (given := rewards.get(node.update_id))
+        if (values := rewards.get(node.update_id))
     ]
 
 
 def counts(rewards: Sequence[float]) -> list[int]:
-    """How many rewards are nearest to 0, .1, ..., 1; one halfway counts as the higher."""
-    found = [0] * BINS
+    """Count the rewards nearest to 0, .1, ..., 1; one halfway counts as the higher."""
+    histogram = [0] * BINS
     for reward in rewards:
-        found[int(reward * (BINS - 1) + 0.5)] += 1
-    return found
+        histogram[int(reward * (BINS - 1) + 0.5)] += 1
+    return histogram

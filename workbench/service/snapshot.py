@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Snapshot:
-    """A selection over the published state. What is shown but not known yet is put in the queue by asking for it."""
+    """A selection over the published state. Reading a result that is not known yet puts a job for it in the queue."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Snapshot:
         self.spans = spans or {}
         self.token = token or {}
         self.experiments = experiments or {}
-        self.tab = tab  # the name of the tab that looks, as jobs remember it
+        self.tab = tab  # name of the browser tab, as jobs record it
         self.version = queue.version  # read before the state, which is as new or newer
         self.state: PublishedState = queue.state
         self.task_id = task_id or self._first_task()
@@ -53,7 +53,7 @@ class Snapshot:
         self.working = queue.current is not None and queue.current.priority == PERSON
 
     def _first_task(self) -> str:
-        """Where a new page starts: at the task being sampled, else at the newest attempts, else at the first task."""
+        """The task that a new page shows: the one being sampled, else that of the newest attempts, else the first."""
         state = self.state
         if state.live is not None:
             return state.live.task_id
@@ -62,7 +62,7 @@ class Snapshot:
 
     @property
     def held_out(self) -> dict[str, dict[str, float]]:
-        """Held-out pass rates by update, as JSON data, of the pack that is worked on."""
+        """Held-out pass rates by update, as JSON data, on the current pack."""
         rates = self.state.held_out.get(self.state.pack, {})
         return {update_id: rate.to_json() for update_id, rate in rates.items()}
 
@@ -86,7 +86,7 @@ class Snapshot:
 
     @property
     def details(self) -> list[AttemptDetail | None]:
-        """The credits in the order of the group; None for those that are missing or could not be had."""
+        """The credits in the order of the group; None for those that are missing or failed."""
         scored = [self.credits.get(attempt.id) for attempt in self.group]
         return [credit if isinstance(credit, AttemptDetail) else None for credit in scored]
 
@@ -97,7 +97,7 @@ class Snapshot:
 
     @cached_property
     def ledger(self) -> tuple[SignalReport, ...] | Exception | None:
-        """Which attempts give signal, or None while that is being found out."""
+        """Signal reports of the group's attempts, or None while they are being made."""
         if self.live is not None or not self.group:
             return None
         ids = [attempt.id for attempt in self.group]
@@ -129,20 +129,20 @@ class Snapshot:
 def wanted_credit(
     queue: JobQueue, attempt: Attempt, config: SDPOConfig, *, shown: bool
 ) -> AttemptDetail | Exception | None:
-    """The attempt's credit if it is known; otherwise None, and a job that scores it is in the queue.
+    """The attempt's credit if it is known; otherwise None, with a job that scores it in the queue.
 
-    The first colours come from the cheap contexts. The attempt that is shown then gets all of them, behind everything
+    The first colours come from the cheap contexts. The attempt that is shown then gets all contexts, behind everything
     else, and with them the remaining views.
     """
     first = credit.want(queue, attempt.id, config, None, priority=SHOWN if shown else AHEAD)
     if not (shown and isinstance(first, AttemptDetail)):
         return first
-    whole = credit.want(queue, attempt.id, config, ["all"], priority=AHEAD)
-    return whole if isinstance(whole, AttemptDetail) else first
+    complete = credit.want(queue, attempt.id, config, ["all"], priority=AHEAD)
+    return complete if isinstance(complete, AttemptDetail) else first
 
 
 def pick(group: Sequence[Attempt], chosen: str | None) -> Attempt | None:
-    """The chosen attempt; else the first failed one that got feedback, else the first failed, else the first."""
+    """Pick the chosen attempt; else the first failed one with feedback, else the first failed, else the first."""
     tests: tuple[Callable[[Attempt], Any], ...] = (
         lambda attempt: attempt.id == chosen,
         lambda attempt: not attempt.passed and attempt.feedback,

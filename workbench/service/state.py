@@ -1,4 +1,4 @@
-"""Everything about the open run that pages and programs may read without waiting: one frozen value, replaced whole."""
+"""Published state of the open run, which pages and programs read without waiting: one frozen value, replaced whole."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class PublishedState:
     timeline: tuple[TimelineNode, ...] = ()  # oldest first
     head: str = ""  # id of the update in force
     alarms: tuple[str, ...] = ()  # about that update, a sentence each
-    damage: str = ""  # what of the run on disk cannot be used, in words
+    damage: str = ""  # which part of the run on disk cannot be used, in words
     held_out: Mapping[str, Mapping[str, HeldOut]] = field(default_factory=dict)  # by pack, then update id
-    pack: str = ""  # that is worked on
-    pace: float | None = None  # seconds per token that an update reads, by the last one
+    pack: str = ""  # the current one: its held-out rate is measured
+    pace: float | None = None  # seconds per token read, in the last update
     experiments: Mapping[str, Record] = field(default_factory=dict)  # by name, oldest first
     experiment: str = ""  # name of the one that runs
     tests: Mapping[str, tuple[CreditTest, ...]] = field(default_factory=dict)  # of credit, by attempt id
-    runs: tuple[RunFacts, ...] | None = None  # in the same directory, as they were listed last
+    runs: tuple[RunFacts, ...] | None = None  # in the same directory, as last listed
 
     def task(self, task_id: str) -> Task | None:
         """The task with this id, or None."""
@@ -63,7 +63,7 @@ class PublishedState:
         return next((attempt for attempt in newest_first if attempt.id == attempt_id), None)
 
     def with_group(self, attempt_id: str) -> tuple[Attempt, ...]:
-        """The attempts that were sampled together with this one, itself among them; () where it is unknown."""
+        """The attempts that were sampled together with this one, including itself; () where it is unknown."""
         attempt = self.attempt(attempt_id)
         same_task = () if attempt is None else self.attempts[attempt.task_id]
         return tuple(other for other in same_task if attempt is not None and other.group_id == attempt.group_id)

@@ -19,6 +19,6 @@ def held_out_rates(events: Iterable[Event]) -> dict[str, dict[str, HeldOut]]:
             data = event.data
             # Older runs name the house, the oldest not even that.
             pack = data.get("pack", f"{PACK}@{data.get('house', DEFAULT_HOUSE)}")
-            rate = HeldOut(data["passed"], data["total"], data.get("asked", 0))
+            rate = HeldOut(data["passed"], data["total"], data.get("requested", 0))
             packs[pack] = {**packs.pop(pack, {}), data["update_id"]: rate}
     return packs

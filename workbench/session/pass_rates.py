@@ -34,7 +34,7 @@ def held_out(session: SessionCore, pack: str | Pack | None = None, *, count: int
         judgements = judging.judge_many(session, [(completion.task, completion.text) for completion in written])
         passed = sum(judgement.passed for judgement in judgements)
         measured = HeldOut(passed, len(tasks), count if len(tasks) < count else 0)
-        counted = {"passed": passed, "total": len(tasks)} | ({"asked": count} if measured.asked else {})
+        counted = {"passed": passed, "total": len(tasks)} | ({"requested": count} if measured.requested else {})
         session.run.append(HELD_OUT, {"update_id": session.head, "pack": rate_name(chosen), **counted})
         return measured
 

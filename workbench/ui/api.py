@@ -50,20 +50,20 @@ def endpoint(action: Action[..., Any] | Immediate[..., Any], queue: JobQueue) ->
     signature = inspect.Signature(parameters, return_annotation=dict)
 
     async def answer(*args: Any, **kwargs: Any) -> Any:
-        given = signature.bind(*args, **kwargs).arguments
-        values = {argument.name: _value(argument, given) for argument in action.arguments if argument.name in given}
+        bound = signature.bind(*args, **kwargs).arguments
+        values = {argument.name: _value(argument, bound) for argument in action.arguments if argument.name in bound}
         if isinstance(action, Immediate):
             return action.reply(await asyncio.to_thread(action, queue, **values))
         return action.reply(await finished(action(queue, **values)))
 
     answer.__name__, answer.__doc__ = action.name, action.function.__doc__
     answer.__signature__ = signature  # type: ignore[attr-defined]
-    answer.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": dict}
+    answer.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters} | {"return": dict}
     return answer
 
 
 def _parameter(argument: Argument) -> inspect.Parameter:
-    """An argument as JSON has it: settings are an object or nothing, an uploaded file is an object."""
+    """Convert an argument to its JSON form: settings are an object or nothing, an uploaded file is an object."""
     kinds = _kinds(argument)
     annotation: Any = kinds[0]
     for kind in kinds[1:]:
@@ -75,7 +75,7 @@ def _parameter(argument: Argument) -> inspect.Parameter:
 
 
 def _kinds(argument: Argument) -> tuple[type, ...]:
-    """The JSON types of an argument, without what they hold: `list[str] | None` is (list, NoneType)."""
+    """The JSON types of an argument, without their items: `list[str] | None` is (list, NoneType)."""
     if is_dataclass(argument.type):
         return dict, NoneType
     options = get_args(argument.type) if isinstance(argument.type, UnionType) else (argument.type,)
@@ -83,12 +83,12 @@ def _kinds(argument: Argument) -> tuple[type, ...]:
     return tuple({Mapping: dict, Sequence: list, Path: dict}.get(origin, origin) for origin in origins)
 
 
-def _value(argument: Argument, given: Mapping[str, Any]) -> Any:
-    """The value for the action. Raises ConfigError for one of a type that the argument does not have."""
-    value, kinds = given[argument.name], _kinds(argument)
+def _value(argument: Argument, values: Mapping[str, Any]) -> Any:
+    """The value for the action. Raises ConfigError for a value of the wrong type."""
+    value, kinds = values[argument.name], _kinds(argument)
     if not _fits(value, kinds):
-        wanted = " or ".join(NAMES[kind] for kind in kinds)
-        raise ConfigError(f"The argument {argument.name!r} is {shown(value)}; it must be {wanted}.")
+        expected = " or ".join(NAMES[kind] for kind in kinds)
+        raise ConfigError(f"The argument {argument.name!r} is {shown(value)}; it must be {expected}.")
     return uploaded(value) if argument.type is Path else value
 
 
@@ -101,7 +101,7 @@ def _fits(value: object, kinds: Sequence[type]) -> bool:
 
 
 def uploaded(file: Mapping[str, Any]) -> Path:
-    """The path of a file that a program has uploaded. Raises RunError for any other file: none other is read."""
+    """The path of a file that a program has uploaded. Raises RunError for any other file: no other is read."""
     path = file.get("path")
     folder = Path(get_upload_folder()).resolve()
     if isinstance(path, str) and "\0" not in path and Path(path).resolve().is_relative_to(folder):

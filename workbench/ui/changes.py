@@ -1,4 +1,4 @@
-"""Long polling: an open page asks once, is answered when the published state has changed, and then refreshes itself.
+"""Long polling: an open page asks once, gets its answer when the published state changes, and then refreshes itself.
 
 `GET workbench/changes?after=N` is answered as soon as the version is not N; at once while a person's job runs,
 since its progress makes no new version; otherwise after `LONGEST_S`. A page that waits holds no thread of the server.
@@ -20,11 +20,11 @@ from workbench.service.job import PERSON
 from workbench.service.queue import JobQueue
 
 PATH = "/workbench/changes"
-LONGEST_S = 25.0  # proxies give up on an answer after 30 to 60 seconds
+LONGEST_S = 25.0  # proxies give up on a response after 30 to 60 seconds
 
 
 class Changes:
-    """Pages that wait for the queue's next change. All but `notify` runs in the server's event loop."""
+    """Pages that wait for the queue's next change. Everything but `notify` runs in the server's event loop."""
 
     def __init__(self, queue: JobQueue) -> None:
         self._queue = queue
@@ -47,7 +47,7 @@ class Changes:
         Returns {"version": int, "busy": bool}: the version now, and whether a person's job runs.
         """
         self._loop, changed = asyncio.get_running_loop(), asyncio.Event()
-        self._waiting.add(changed)  # before looking: what changes from here on is noticed
+        self._waiting.add(changed)  # before reading the version: any change from here on is noticed
         try:
             if self._queue.version == version and not self._busy():
                 ends = [asyncio.ensure_future(event.wait()) for event in (changed, stop)]

@@ -1,4 +1,4 @@
-"""Plotly figures from plain data. Pure functions; colours that read on a light and on a dark ground."""
+"""Plotly figures from plain data. Pure functions; colours that are legible on light and dark backgrounds."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, Protocol
 
 from workbench.records import UpdateReport
 
-INK = "#8a93a1"  # axes and labels: 3:1 or better on both grounds
+INK = "#8a93a1"  # axes and labels: 3:1 or better on both backgrounds
 LINE = GOOD = "#3f8fc9"  # the blue and the orange of the heatmap
 BAD = "#ef8a35"
-FORMER = "rgba(63,143,201,.45)"  # the blue of what is not in force
-FULL, LABELLED = 0.78, 8  # of the room to the next update: the longest bar; histograms up to which bars are counted
+FORMER = "rgba(63,143,201,.45)"  # the same blue, for policies that are not in force
+FULL, LABELLED = 0.78, 8  # longest bar, as a share of the gap between updates; most histograms with counts on bars
 HEIGHT = 260  # pixels
 LONGEST_NAME = 24  # characters of a branch in the legend
-BRANCHES = (LINE, "#a26bd0", "#2f9e83", "#c2607a", "#8a7a2f")  # each 3:1 or better on both grounds
+BRANCHES = (LINE, "#a26bd0", "#2f9e83", "#c2607a", "#8a7a2f")  # each 3:1 or better on both
 
 
 class Node(Protocol):
@@ -30,7 +30,7 @@ class Node(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A node of which nothing but its id is known."""
+    """A node that is known by its id alone."""
 
     update_id: str
     report: UpdateReport | None = None
@@ -44,7 +44,7 @@ def learning_curves(
     """Held-out pass rate along each branch from the start on, with 95 % Wilson intervals where measured.
 
     `branches`: name and nodes (`update_id`, `report`) from the root on, the one through the head first, which is drawn
-    strong; `measured`: per update id, `rate`, `low`, `high`, `passed`, `total` (rates 0 to 1); `title`: of the axis.
+    boldly; `measured`: per update id, `rate`, `low`, `high`, `passed`, `total` (rates 0 to 1); `title`: of the axis.
     None where there is no point to draw.
     """
     import plotly.graph_objects as go
@@ -52,7 +52,7 @@ def learning_curves(
     drawn = [
         (name, places)
         for name, path in branches
-        if (places := [(i, found) for i, node in enumerate(path) if (found := _rate(node, measured))])
+        if (places := [(i, rate) for i, node in enumerate(path) if (rate := _rate(node, measured))])
     ]
     if not drawn:
         return None
@@ -60,17 +60,17 @@ def learning_curves(
     for number, (name, places) in enumerate(drawn):
         colour = BRANCHES[number % len(BRANCHES)]
         error = {"type": "data", "thickness": 1.5, "width": 5, "color": colour}
-        error["array"] = [found["high"] - found["rate"] for _, found in places]
-        error["arrayminus"] = [found["rate"] - found["low"] for _, found in places]
+        error["array"] = [rate["high"] - rate["rate"] for _, rate in places]
+        error["arrayminus"] = [rate["rate"] - rate["low"] for _, rate in places]
         figure.add_scatter(
             x=[i for i, _ in places],
-            y=[found["rate"] for _, found in places],
+            y=[rate["rate"] for _, rate in places],
             name=name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…",
             mode="lines+markers",
             line={"color": colour, "width": 1.5 if number else 2.5, "dash": "dot" if number else "solid"},
             marker={"size": 7 if number else 9},
             error_y=error,
-            text=[found["says"] for _, found in places],
+            text=[rate["source"] for _, rate in places],
             hovertemplate="after %{x} updates: %{y:.0%}<br>%{text}<extra></extra>",
         )
     longest = max(len(path) for _, path in branches)
@@ -89,47 +89,50 @@ def learning_curves(
 
 
 def _rate(node: Node, measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Rate and interval at a node; what an update measured by itself has none."""
+    """Rate and interval at a node, and a note on its source; a rate that an update measured itself has no interval."""
     known = measured.get(node.update_id)
     if known:
-        return {**known, "says": f"{known['passed']} of {known['total']} held-out tasks"}
+        return {**known, "source": f"{known['passed']} of {known['total']} held-out tasks"}
     rate = None if node.report is None else node.report.side_effects.held_out_after
-    return None if rate is None else {"rate": rate, "low": rate, "high": rate, "says": "as the update measured it"}
+    return None if rate is None else {"rate": rate, "low": rate, "high": rate, "source": "as measured by the update"}
 
 
 def reward_histograms(policies: Sequence[Mapping[str, Any]], last: int) -> Any:
-    """The rewards of each policy's attempts, a histogram lying on its side for each, and their means as a line.
+    """Rewards of each policy's attempts: a sideways histogram for each, and their means as a line.
 
-    `policies`: as of `rewards.by_policy`; a full bar's length is all attempts of its policy. `last`: how many updates
-    the head has, whose histogram is drawn strong. None where there is none.
+    `policies`: from `rewards.by_policy`; a full-length bar is all attempts of its policy. `last`: how many updates
+    the head has, whose histogram is drawn boldly. None where there are no attempts.
     """
     if not policies:
         return None
     import plotly.graph_objects as go
 
-    bars = [(one, bin, count) for one in policies for bin, count in enumerate(one["counts"]) if count]
+    bars = [(policy, bin, count) for policy in policies for bin, count in enumerate(policy["counts"]) if count]
     figure = go.Figure()
     figure.add_bar(
         orientation="h",
-        base=[one["updates"] for one, _, _ in bars],
-        x=[FULL * count / len(one["rewards"]) for one, _, count in bars],
+        base=[policy["updates"] for policy, _, _ in bars],
+        x=[FULL * count / len(policy["rewards"]) for policy, _, count in bars],
         y=[bin / 10 for _, bin, _ in bars],
         width=0.085,
-        marker={"color": [LINE if one["updates"] == last else FORMER for one, _, _ in bars], "line": {"width": 0}},
+        marker={
+            "color": [LINE if policy["updates"] == last else FORMER for policy, _, _ in bars],
+            "line": {"width": 0},
+        },
         text=[str(count) if len(policies) <= LABELLED else "" for _, _, count in bars],
         textposition="outside",
         cliponaxis=False,
-        customdata=[[after(one["updates"]), count, len(one["rewards"])] for one, _, count in bars],
+        customdata=[[after(policy["updates"]), count, len(policy["rewards"])] for policy, _, count in bars],
         hovertemplate="%{customdata[0]}: reward about %{y:.1f}<br>"
         "%{customdata[1]} of %{customdata[2]} attempts<extra></extra>",
     )
     figure.add_scatter(
-        x=[one["updates"] for one in policies],
-        y=[one["mean"] for one in policies],
+        x=[policy["updates"] for policy in policies],
+        y=[policy["mean"] for policy in policies],
         mode="lines+markers",
         line={"color": INK, "width": 1.5, "dash": "dot"},
         marker={"size": 8, "symbol": "diamond", "color": INK},
-        customdata=[[after(one["updates"]), len(one["rewards"])] for one in policies],
+        customdata=[[after(policy["updates"]), len(policy["rewards"])] for policy in policies],
         hovertemplate="%{customdata[0]}: mean reward %{y:.2f}<br>of %{customdata[1]} attempts<extra></extra>",
     )
     _lay_out(
@@ -141,14 +144,14 @@ def reward_histograms(policies: Sequence[Mapping[str, Any]], last: int) -> Any:
 
 
 def after(updates: int) -> str:
-    """When a policy wrote: "after 1 update"."""
+    """Name a policy by the updates before it: "after 1 update"."""
     return f"after {updates} update{'' if updates == 1 else 's'}"
 
 
 def predicted_and_realised(report: UpdateReport | None) -> Any:
-    """Each token of the attempts that an update used: predicted push across, realised change up; None without one.
+    """Each token of the attempts that an update used: logit push across, realised change up; None without one.
 
-    What lies in the upper right or lower left quarter went where it was predicted to.
+    Tokens in the upper right or lower left quadrant moved as predicted.
     """
     if report is None:
         return None
@@ -169,14 +172,14 @@ def predicted_and_realised(report: UpdateReport | None) -> Any:
         )
     )
     cross = {"zeroline": True, "zerolinecolor": INK, "zerolinewidth": 1}
-    _lay_out(figure, x={"title": "predicted push", **cross}, y={"title": "realised change, nats", **cross})
+    _lay_out(figure, x={"title": "logit push (predicted)", **cross}, y={"title": "realised change, nats", **cross})
     return figure
 
 
 def rank_correlations(names: Sequence[str], rho: Sequence[Sequence[float | None]]) -> Any:
     """Spearman's rho of each pair of rows; "–" where one of them ranks nothing. None for fewer than two rows.
 
-    The tiles are light on both grounds, so that the same dark figures read on them.
+    The tiles are light on both backgrounds, so that the same dark digits are legible on them.
     """
     if len(names) < 2:
         return None
@@ -184,7 +187,7 @@ def rank_correlations(names: Sequence[str], rho: Sequence[Sequence[float | None]
 
     figure = go.Figure(
         go.Heatmap(
-            z=[[value or 0.0 for value in line] for line in rho],  # "–" too gets a tile on which it reads
+            z=[[value or 0.0 for value in line] for line in rho],  # "–" gets a tile too
             x=list(names),
             y=list(names),
             text=[["–" if value is None else f"{value:.2f}".replace("-", "−") for value in line] for line in rho],
@@ -206,7 +209,7 @@ def rank_correlations(names: Sequence[str], rho: Sequence[Sequence[float | None]
 
 
 def _lay_out(figure: Any, x: Mapping[str, Any], y: Mapping[str, Any]) -> None:
-    """Transparent ground, quiet axes: the same on a light and on a dark page."""
+    """Lay out a figure with a transparent background and quiet axes: the same on a light and on a dark page."""
     axis = {"gridcolor": "rgba(138,147,161,.22)", "zeroline": False, "linecolor": INK, "fixedrange": True}
     figure.update_layout(
         paper_bgcolor="rgba(0,0,0,0)",
@@ -218,5 +221,5 @@ def _lay_out(figure: Any, x: Mapping[str, Any], y: Mapping[str, Any]) -> None:
         xaxis={**axis, **x},
         yaxis={**axis, **y},
     )
-    for one in (figure.layout.xaxis, figure.layout.yaxis):
-        one.title.font.size = 13  # as everything else: Plotly would write it larger
+    for axis_layout in (figure.layout.xaxis, figure.layout.yaxis):
+        axis_layout.title.font.size = 13  # like everything else: Plotly's default is larger

@@ -1,4 +1,4 @@
-"""Losses and teachers: what there is to choose from, and in one sentence each why one would. Plain data."""
+"""Choices of losses, teachers and comparisons, each with one sentence on when to choose it. Plain data."""
 
 from __future__ import annotations
 
@@ -17,50 +17,50 @@ WHY: Mapping[str, Mapping[str, str]] = {
     },
     "distillation_mode": {
         "full_logits": "The vocabulary is small: every token of it is compared, nothing is left out.",
-        "topk_logits": "The paper's choice: the student's likeliest K tokens and one bucket for all others.",
-        "argmax_token": "To reproduce the paper's token level: only the student's likeliest token is compared.",
-        "sampled_token": "To save memory: only the token that was written, as in a policy gradient.",
-        "sequence": "To see what token-wise credit is worth: one mean advantage for the whole attempt.",
+        "topk_logits": "The paper's choice: the student's K most likely tokens and one bucket for all others.",
+        "argmax_token": "To reproduce the paper's token level: only the student's most likely token is compared.",
+        "sampled_token": "To save memory: only the sampled token, as in a policy gradient.",
+        "sequence": "To see what token-level credit is worth: one mean advantage for the whole attempt.",
     },
     "teacher": {name: facts.why for name, facts in TEACHERS.items()},
 }
 DIVERGENCES: Mapping[str, tuple[float, str]] = {
-    "reverse KL": (1.0, "The paper's choice with feedback: gives up what the teacher finds unlikely."),
+    "reverse KL": (1.0, "The paper's choice with feedback: drops what the teacher finds unlikely."),
     "JSD": (0.5, "The paper's choice without feedback: bounded, so one strange token cannot dominate."),
-    "forward KL": (0.0, "To cover all that the teacher would write, also what the student hardly tries."),
+    "forward KL": (0.0, "To cover everything the teacher would write, even what the student rarely tries."),
 }
 
 
-# What the tab "Learn" compares; label and why one would.
+# Comparisons of the tab "Learn"; label, and what each is for.
 COMPARED: Mapping[str, tuple[str, str]] = {
-    "methods": ("methods", "SDPO, GRPO and what lies between: who learns from the fewest attempts?"),
+    "methods": ("methods", "SDPO, GRPO and the methods in between: which learns from the fewest attempts?"),
     "feedback": (
-        "what the teacher is shown",
+        "teacher context",
         "Failed examples, a remark, passed attempts, the failed attempt itself (Table 6 of the paper), instead of the "
         "feedback chosen below.",
     ),
     "teacher": (
-        "who teaches",
-        "The live policy, the frozen start, the average, or between start and present (Table 4).",
+        "teacher",
+        "The current policy, the reference policy, the average, or the trust region between them (Table 4).",
     ),
-    "granularity": ("how finely credit is given", "From whole distributions to one number per attempt, and GRPO."),
-    "group": ("attempts in a group", "Equally many attempts a round, on many tasks or many at each; SDPO and GRPO."),
-    "topk": ("K of the distillation", "Of how many tokens the teacher's probabilities are used, beside the tail."),
+    "granularity": ("granularity of credit", "From whole distributions to one number per attempt, and GRPO."),
+    "group": ("group size", "The same number of attempts per round, on many tasks or on few; SDPO and GRPO."),
+    "topk": ("K of the distillation", "On how many tokens student and teacher are compared, beside the tail."),
     "stability": (
         "hundreds of rounds",
-        "The settings as they are, a learning rate three times as high, and a live teacher without a limit: who keeps "
-        "the policy, and do alarms come in time?",
+        "The settings as they are, a learning rate three times as high, and a live teacher without a limit: which "
+        "keeps the policy intact, and do alarms come in time?",
     ),
 }
-# The ways of discovering.
+# Methods of discovery.
 DISCOVERY: Mapping[str, str] = {
-    "sdpo": "Test-time SDPO: after each group an update on its own failures, so the next group knows better. Its "
-    f"learning rate is {TEST_TIME.learning_rate:g} unless Settings has another than the default.",
+    "sdpo": "Test-time SDPO: after each group an update on its own failures, so that the next group does better. Its "
+    f"learning rate is {TEST_TIME.learning_rate:g}, unless it is changed in Settings.",
     "best_of_k": "Independent attempts of the unchanged policy: what luck alone finds.",
-    "multi_turn": "Attempts so far and what was said of them stay in the prompt; the oldest are left out first.",
-    "multi_turn_feedback": "The same with what was said alone: it fits more turns, and copies no mistakes.",
+    "multi_turn": "Earlier attempts and the feedback on them stay in the prompt; the oldest are dropped first.",
+    "multi_turn_feedback": "The same with the feedback alone: more turns fit, and no mistakes are copied.",
 }
-# What the checker of house rules says; label and name.
+# Feedback of the house-rules checker; label and name.
 FEEDBACK_KINDS: tuple[tuple[str, str], ...] = (
     ("examples: inputs with the wrong and the right output", "examples"),
     ("remark: a reviewer's sentence on the convention", "remark"),

@@ -1,6 +1,6 @@
-"""Prepared rounds for a lecture: a task, attempts at it, and words for the one that failed, at one press.
+"""Prepared rounds for a lecture: a task, attempts at it, and feedback for one that failed, at the press of a button.
 
-Each shows one thing that is true of self-teaching whatever the policy's weights are; what is seen is computed live.
+Each shows one thing that is true of self-teaching whatever the policy's weights are; everything is computed live.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ PRESETS = {
         Preset(
             "words",
             "Two words are enough",
-            "A person says only “largest first”; see how much of the credit these words move, and where to.",
+            "A person says only “largest first”; see how much credit these words move, and where.",
             "house-rules/sort-take-1",
             "largest first",
         ),
         Preset(
             "nothing",
             "Words that mean nothing",
-            "The feedback has nothing to do with the task: what is left of the credit is due to being told anything.",
+            "The feedback has nothing to do with the task: the credit that remains comes from any feedback at all.",
             "house-rules/sort-take-1",
             "The meeting has been moved to Tuesday.",
         ),
@@ -76,23 +76,25 @@ class ClassroomPanel(Panel):
         then(self.rounds.select(polite(self.on_preset), [self.selection.sampling], chosen, **QUIET))
 
     def on_preset(self, sampling: dict[str, Any], event: gr.EventData) -> tuple[str, str]:
-        """Attempts first, the words as soon as they are judged."""
+        """Sample attempts first; the feedback follows once they are judged."""
         preset = PRESETS.get(chosen_id(event))
         if preset is None:
-            raise TaskError(f"There is no such prepared round; there are {', '.join(PRESETS)}.")
+            raise TaskError(f"There is no such prepared round; choose one of {', '.join(PRESETS)}.")
         start(self.queue, preset, make_config(SamplingConfig, sampling))
         return preset.task_id, ""
 
 
 def start(queue: JobQueue, preset: Preset, sampling: SamplingConfig) -> Job[list[Attempt]]:
-    """Queue the sampling; where words belong to the round, another job follows it and gives them."""
+    """Queue the sampling; where the round has feedback, another job follows and gives it."""
     job = sample(queue, preset.task_id, ATTEMPTS, sampling.temperature, sampling.max_new_tokens)
     if preset.feedback is not None:
-        job.future.add_done_callback(lambda done: None if done.exception() else _say(queue, preset, done.result()))
+        job.future.add_done_callback(
+            lambda done: None if done.exception() else _give_feedback(queue, preset, done.result())
+        )
     return job
 
 
-def _say(queue: JobQueue, preset: Preset, attempts: list[Attempt]) -> None:
+def _give_feedback(queue: JobQueue, preset: Preset, attempts: list[Attempt]) -> None:
     failed = next((attempt for attempt in attempts if not attempt.passed), None)
     if failed is not None:
         feedback(queue, failed.id, preset.feedback)

@@ -1,4 +1,4 @@
-"""What each setting means, its unit, and where it comes from. "The paper" is arXiv 2601.20802. Plain data."""
+"""Meaning, unit and source of each setting. "The paper" is arXiv 2601.20802. Plain data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class Setting:
     """One field of `SamplingConfig` or `SDPOConfig`."""
 
-    what: str
+    meaning: str
     unit: str  # "" where it has none
     source: str
 
@@ -22,14 +22,14 @@ EXPLAINED: Mapping[str, Setting] = {
         "paper, section 3: 1",
     ),
     "max_new_tokens": Setting(
-        "An attempt that reaches this is cut and says so.",
+        "An attempt that reaches this is cut off, and marked as cut.",
         "tokens",
         "this project",
     ),
     "method": Setting(
         "SDPO gives each token its own credit; GRPO gives the whole attempt its reward minus the "
         "group's mean; blend adds both; SRPO teaches failures by SDPO and the rest by GRPO; RLSD "
-        "weighs GRPO's tokens by the teacher.",
+        "weights GRPO's tokens by their credit.",
         "",
         "sdpo, grpo, blend: the paper; srpo: arXiv 2604.02288; rlsd: arXiv 2604.03128",
     ),
@@ -39,17 +39,17 @@ EXPLAINED: Mapping[str, Setting] = {
         "paper, section 3 and its granularity ablation",
     ),
     "distillation_alpha": Setting(
-        "0 is KL(teacher ‖ student), 1 is KL(student ‖ teacher) as in the paper, between is a JSD.",
+        "0 is KL(teacher ‖ student), 1 is KL(student ‖ teacher) as in the paper, in between is a JSD.",
         "0 to 1",
         "paper, Eq. 1: 1 with feedback, 0.5 without",
     ),
     "distillation_topk": Setting(
-        "K of the student's likeliest tokens.",
+        "K: how many of the student's most likely tokens are compared.",
         "tokens",
         "paper: 20 with feedback, 100 without",
     ),
     "distillation_add_tail": Setting(
-        "One bucket for the rest of the vocabulary.",
+        "Adds one bucket for the rest of the vocabulary.",
         "",
         "the paper's code",
     ),
@@ -59,7 +59,7 @@ EXPLAINED: Mapping[str, Setting] = {
         "this project",
     ),
     "advantage_clip": Setting(
-        "Limit of |log teacher - log student| per token; alpha 1 only; empty means no limit.",
+        "Limit on |log teacher - log student| per token; with alpha 1 only; empty means no limit.",
         "nats",
         "paper, at test time: 5",
     ),
@@ -69,7 +69,7 @@ EXPLAINED: Mapping[str, Setting] = {
         "paper, Eq. 3: 0.9 for small models",
     ),
     "entropy_beta": Setting(
-        "SRPO: how much less a token counts where the teacher is unsure; 0 is not at all.",
+        "SRPO: how much less a token counts where the teacher is unsure; 0 means no less.",
         "per nat",
         "arXiv 2604.02288, section 3.2: 1",
     ),
@@ -79,23 +79,23 @@ EXPLAINED: Mapping[str, Setting] = {
         "arXiv 2604.03128: 0.2",
     ),
     "teacher": Setting(
-        "Which weights re-read the attempt: the start, the current ones, their average over updates, "
-        "or a blend of start and current ones.",
+        "The weights that re-read the attempt: the reference policy, the current policy, an average over "
+        "updates, or a mixture of the first two.",
         "",
         "paper, section 3 and Table 4",
     ),
     "teacher_update_rate": Setting(
-        "The current policy's share in the teacher: rho of the trust region (0 is the start, 1 the "
-        "current weights), or how far the average moves per update. Empty: 0.5 for the trust region, "
+        "The current policy's share in the teacher: rho of the trust region (0 is the reference policy, 1 "
+        "the current one), or how far the average moves per update. Empty: 0.5 for the trust region, "
         "0.05 for the average.",
         "0 to 1",
-        "paper: 0.01 with feedback, 0.05 without, of the average",
+        "paper, for the average: 0.01 with feedback, 0.05 without",
     ),
     "learning_rate": Setting(
-        "Of AdamW on the LoRA adapter. Three times the default shows more after one update, and loses the embedded "
-        "policy after some 50.",
+        "Of AdamW on the LoRA adapter. Three times the default shows more after one update, but ruins the embedded "
+        "policy after about 50.",
         "",
-        "about ten times the paper's of full fine-tuning, as LoRA wants it; tuned on the embedded policy",
+        "about ten times the paper's for full fine-tuning, as usual for LoRA; tuned on the embedded policy",
     ),
     "weight_decay": Setting(
         "Of AdamW.",
@@ -108,17 +108,17 @@ EXPLAINED: Mapping[str, Setting] = {
         "paper: 1",
     ),
     "is_clip": Setting(
-        "Upper clip of the importance weight; empty means no weight.",
+        "Upper limit of the importance weight; empty means no importance weight.",
         "",
         "the paper's code: 2",
     ),
     "steps": Setting(
-        "Optimiser steps per update on the same attempts. More of them need fewer attempts, and take longer.",
+        "Optimiser steps per update on the same attempts. More steps need fewer attempts but take longer.",
         "steps",
         "this project; the paper takes 1",
     ),
     "kl_limit": Setting(
-        "An update that moves the policy further than this on fixed probe tokens is taken back; empty means no limit.",
+        "An update that moves the policy further than this on the probe is taken back; empty means no limit.",
         "nats per token",
         "this project",
     ),
@@ -133,22 +133,22 @@ EXPLAINED: Mapping[str, Setting] = {
         "paper, Table 6",
     ),
     "template_solution": Setting(
-        "Of the teacher's prompt: stands around a demonstration, at {}.",
+        "Part of the teacher prompt: the text around a demonstration, which goes in at {}.",
         "text",
         "the paper's code",
     ),
     "template_failed_attempt": Setting(
-        "Of the teacher's prompt: stands around the failed attempt, at {}.",
+        "Part of the teacher prompt: the text around the failed attempt, which goes in at {}.",
         "text",
         "this project",
     ),
     "template_feedback": Setting(
-        "Of the teacher's prompt: stands around the feedback, at {}.",
+        "Part of the teacher prompt: the text around the feedback, which goes in at {}.",
         "text",
         "the paper's code",
     ),
     "template_ending": Setting(
-        "Of the teacher's prompt: its last words.",
+        "Part of the teacher prompt: its last words.",
         "text",
         "the paper's code",
     ),

@@ -1,6 +1,6 @@
-"""The line at the top of the page: which run, which policy, what it is doing, and who waits for it.
+"""The line at the top of the page: the run, the policy, what is running, and what is waiting.
 
-What runs and what waits can be stopped from here, each by itself; after a failure the run is opened again from here.
+Each running or waiting job can be stopped from here; after a failure the run is reopened from here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from workbench.ui.panel import QUIET, Panel, Then, polite
 
 
 class HeaderPanel(Panel):
-    """The line above the tabs. `run`: its name until the run is open and says it itself."""
+    """The line above the tabs. `run`: the name shown until the run is open."""
 
     def __init__(self, queue: JobQueue, run: str) -> None:
         super().__init__()
@@ -27,21 +27,21 @@ class HeaderPanel(Panel):
         self.line = self.draw("header", lambda snapshot: header(snapshot, run))
 
     def connect(self, then: Then) -> None:
-        """The drawn line asks to stop a job, or to open the run again."""
+        """Let the drawn line stop a job, or reopen the run."""
         then(self.line.select(polite(self.on_press), None, None, **QUIET))
 
     def on_press(self, event: gr.EventData) -> None:
-        """Stop a job by its number, or open the run again. Raises RunError where there is nothing to do that to."""
+        """Stop a job by its number, or reopen the run. Raises RunError where there is no such job or failure."""
         if getattr(event, "id", "") == "reopen":
             self.queue.reopen()
             return
         job = getattr(event, "job", None)
         if not isinstance(job, int) or not self.queue.stop(job):
-            raise RunError("There is no such job any more: it ended before it could be stopped.")
+            raise RunError("This job no longer exists: it ended before it could be stopped.")
 
 
 def header(snapshot: Snapshot, run: str) -> dict[str, Any]:
-    """The line at the top as one tab sees it."""
+    """Data of the line at the top, as one tab sees it."""
     queue, state = snapshot.queue, snapshot.state
     policy, judges = state.policy, state.judges
     models = [str(policy.get("model", "")), *(judge["model"] for judge in judges)]
@@ -49,7 +49,7 @@ def header(snapshot: Snapshot, run: str) -> dict[str, Any]:
     busy = bool(jobs) and queue.status == "ready"
     return {
         "run": state.run or run,
-        "facts": [*map(judge_fact, judges), *policy_facts(policy)],  # what is at the end may be cut
+        "facts": [*map(judge_fact, judges), *policy_facts(policy)],  # the end may be cut off
         "directories": [model for model in models if model_name(model) != model],
         "state": "busy" if busy else queue.status,
         "jobs": jobs,
@@ -62,7 +62,7 @@ def header(snapshot: Snapshot, run: str) -> dict[str, Any]:
 
 
 def policy_facts(policy: Mapping[str, Any]) -> list[str]:
-    """The policy in a few words each: size, precision, device, adapter."""
+    """Facts about the policy, a few words each: size, precision, device, adapter."""
     names = ("parameters", "quantization", "dtype", "device", "attention")
     facts = [amount(policy[name]) for name in names if policy.get(name) not in (None, "", "none")]
     if "model" in policy:
@@ -74,14 +74,14 @@ def policy_facts(policy: Mapping[str, Any]) -> list[str]:
 
 
 def judge_fact(judge: Mapping[str, Any]) -> str:
-    """A judge that is in memory, and how much its weights take of it."""
+    """Describe a judge that is in memory, with the size of its weights."""
     size = judge["memory_bytes"]
-    taken = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.2g} MB"
-    return f"judge {model_name(judge['model'])} ({taken})"
+    amount_used = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.2g} MB"
+    return f"judge {model_name(judge['model'])} ({amount_used})"
 
 
 def amount(value: Any) -> str:
-    """A number of parameters as people say it (3.2 M); anything else as it is."""
+    """Format a number of parameters (3.2 M parameters); anything else is unchanged."""
     if not isinstance(value, int):
         return str(value)
     return f"{value / 1e9:.1f} G parameters" if value >= 1e9 else f"{value / 1e6:.1f} M parameters"

@@ -36,7 +36,7 @@ TABS: tuple[tuple[str, type[Panel]], ...] = (
 
 
 def build_ui(queue: JobQueue, run: str = "", *, replay: bool = False) -> gr.Blocks:
-    """The page. `run`: the name shown at the top until the run is open; `replay`: there is no model, only the run."""
+    """Build the page. `run`: the name shown at the top until the run is open; `replay`: without a model."""
     with gr.Blocks(title="SDPO Workbench", analytics_enabled=False, fill_width=True) as page:
         config, sampling = gr.State(asdict(SDPOConfig())), gr.State(asdict(SamplingConfig()))
         selection = Selection(gr.State(""), gr.State(""), config, sampling, gr.State({}), gr.State({}), gr.State({}))

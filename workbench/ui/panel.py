@@ -1,6 +1,6 @@
-"""What every panel of a tab is made of: components that follow what is true, and polite handlers.
+"""Base of every panel: components that follow the published state, and handlers that report errors politely.
 
-A handler acts for the tab that called it; jobs remember for whom.
+A handler acts for the tab that called it; jobs record that tab.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ QUIET: dict[str, Any] = {
     "queue": True,
     "concurrency_limit": None,
 }
-# For what is typed or chosen: Gradio drops an event while one like it is pending, but the last of a row must count.
+# For typing and choosing: Gradio drops an event while one like it is pending, but the last of a series must count.
 NEWEST = {**QUIET, "trigger_mode": "always_last"}
-Then = Callable[[Any], None]  # after this event handler, show what is true
+Then = Callable[[Any], None]  # refreshes the page after an event's handler
 
 _sequence = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What one session of the page has chosen. Only written by a person's own action."""
+    """Choices of one session of the page. Only written by a person's own action."""
 
-    task_id: gr.State  # ""  = where something is happening
+    task_id: gr.State  # "" = the one where something is happening
     chosen: gr.State  # id of an attempt, "" = the one to learn most from
     config: gr.State  # SDPOConfig as a dict
     sampling: gr.State  # SamplingConfig as a dict
@@ -51,16 +51,16 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A component that follows what is true; it is sent again only when its data differ from what was sent last."""
+    """A component that follows the published state; it is sent again only when its data have changed."""
 
     name: str
     component: Any
     read: Callable[[Snapshot], Any]  # plain data
-    render: Callable[[Any], Any]  # data -> what Gradio is told
+    render: Callable[[Any], Any]  # data -> the component's update
 
 
 class Panel:
-    """A tab, or a part of one. Its constructor lays it out where it is called; `shown` follows what is true."""
+    """A tab, or a part of one. Its constructor lays it out where it is called; `shown` follows the state."""
 
     tab: gr.Tab | None = None  # the tab that it fills, set by the page
 
@@ -68,26 +68,26 @@ class Panel:
         self.shown: list[Shown] = []
 
     def follow(self, name: str, component: Any, read: Callable[[Snapshot], Any], render: Callable[[Any], Any]) -> Any:
-        """The component, from now on kept in step."""
+        """Keep a component up to date from now on; returns it."""
         self.shown.append(Shown(name, component, read, render))
         return component
 
     def draw(self, kind: str, read: Callable[[Snapshot], dict[str, Any]]) -> gr.HTML:
-        """An area that the script's part `kind` draws from the data that `read` gives."""
-        made: gr.HTML = self.follow(kind, part(kind), read, numbered)
-        return made
+        """Add an area that the script's part `kind` draws from the data that `read` returns."""
+        area: gr.HTML = self.follow(kind, part(kind), read, numbered)
+        return area
 
     def connect(self, then: Then) -> None:
-        """Connect the handlers of the panel; `then(event)` shows what is true after an event's handler."""
+        """Connect the handlers of the panel; `then(event)` refreshes the page after an event's handler."""
 
 
 def numbered(data: dict[str, Any]) -> str:
-    """The data as JSON for the page's script, which ignores what is older than what it shows."""
+    """Serialise data for the page's script, which ignores anything older than what it shows."""
     return island({**data, "seq": next(_sequence)})
 
 
 def part(kind: str, name: str = "") -> gr.HTML:
-    """An area that the script's part `kind` draws; `name` where there is more than one such area.
+    """Build an area that the script's part `kind` draws; `name` where there is more than one such area.
 
     Its template is constant: Gradio evaluates `${...}` in interpolated data.
     """
@@ -101,9 +101,9 @@ def part(kind: str, name: str = "") -> gr.HTML:
 
 
 def polite(handler: Callable[..., Any], *, escape: bool = True) -> Callable[..., Any]:
-    """A handler, plain or async, acting for the tab that calls; its WorkbenchErrors become one sentence there.
+    """Wrap a handler, plain or async: it acts for the calling tab, and its WorkbenchErrors become one sentence there.
 
-    `escape`: for the page, where Gradio renders the sentence as HTML; a program gets it as it is.
+    `escape`: for the page, where Gradio renders the sentence as HTML; a program gets it unescaped.
     """
 
     def refusal(error: WorkbenchError) -> gr.Error:
@@ -130,7 +130,7 @@ def polite(handler: Callable[..., Any], *, escape: bool = True) -> Callable[...,
 
 
 def tab_of(request: gr.Request | None) -> str:
-    """A name for the tab or program that asks. Not its session's hash, by which others could listen in."""
+    """Name the calling tab or program. Not by its session's hash, with which others could listen in."""
     session = getattr(request, "session_hash", None)
     return hashlib.sha256(str(session).encode()).hexdigest()[:16] if session else ""
 

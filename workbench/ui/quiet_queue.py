@@ -48,7 +48,7 @@ class QuietQueue(Queue):
             self._work.set()
 
     async def process_events(self, *args: Any, **kwargs: Any) -> None:
-        """Run a request, as Gradio does, and wake the queue: a place is free."""
+        """Run a request, as Gradio does, and wake the queue: a slot is free."""
         try:
             await super().process_events(*args, **kwargs)
         finally:
@@ -60,10 +60,10 @@ class QuietQueue(Queue):
         self._wake(self._progress)
 
     async def start_processing(self) -> None:
-        """Begin requests as they join and as places become free, until the queue is closed."""
+        """Begin requests as they join and as slots become free, until the queue is closed."""
         try:
             while not self.stopped:
-                self._work.clear()  # before looking: a request that joins from here on wakes it again
+                self._work.clear()  # before reading the queue: a request that joins from here on wakes it again
                 while len(self) and None in self.active_jobs and await self._begin_next():
                     pass
                 await self._work.wait()
@@ -113,12 +113,12 @@ class QuietQueue(Queue):
 def quieten(page: gr.Blocks, max_size: int) -> None:
     """Give a page that is not launched yet a quiet queue for `max_size` waiting requests, without a default limit."""
     page.queue(max_size=max_size, default_concurrency_limit=None)
-    made = page._queue
+    default = page._queue
     page._queue = QuietQueue(
-        live_updates=made.live_updates,
-        concurrency_count=made.max_thread_count,
-        update_intervals=made.update_intervals,
-        max_size=made.max_size,
+        live_updates=default.live_updates,
+        concurrency_count=default.max_thread_count,
+        update_intervals=default.update_intervals,
+        max_size=default.max_size,
         blocks=page,
-        default_concurrency_limit=made.default_concurrency_limit,
+        default_concurrency_limit=default.default_concurrency_limit,
     )

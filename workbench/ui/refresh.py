@@ -1,7 +1,7 @@
-"""Refreshing: the one place that sends every panel what is true.
+"""Refreshing: the one place that brings every panel up to date.
 
-What a session has chosen is only ever written by a person's own action; `refresh` reads that and the published state,
-and sends what changed. So nobody's selection moves under their hands, and a reload shows what is true.
+A session's selection is only ever written by a person's own action; `refresh` reads it and the published state, and
+sends what changed. So nobody's selection moves under their hands, and a reload shows the current state.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from workbench.ui.replay import still_off
 
 
 class Refresh:
-    """Keeps all panels in step with the published state; made inside the `gr.Blocks`, behind the last panel."""
+    """Keeps all panels in step with the published state; created inside the `gr.Blocks`, after the last panel."""
 
     def __init__(self, queue: JobQueue, selection: Selection, panels: Sequence[Panel]) -> None:
         self.queue = queue
@@ -34,7 +34,7 @@ class Refresh:
             "fn": self.refresh,
             "inputs": [*(getattr(selection, item.name) for item in fields(Selection)), sent],
             "outputs": [*(shown.component for shown in self.shown), sent],
-            # One after the other: of two at once, each would leave out what the other one has not sent yet.
+            # One at a time: of two at once, each would leave out what the other has not sent yet.
             **{**QUIET, "concurrency_limit": 1, "concurrency_id": "show"},
         }
         trigger.input(**show, trigger_mode="always_last")
@@ -53,7 +53,7 @@ class Refresh:
         sent: dict[str, str],
         request: gr.Request,
     ) -> list[Any]:
-        """Everything that differs from what this session was last sent, and what was sent."""
+        """Updates of everything that differs from what this session was last sent, and a record of what was sent."""
         queue = self.queue
         stamp = f"{queue.version} {task_id} {chosen} {config} {sampling} {spans} {token} {experiments}"
         if sent.get("stamp") == stamp and queue.current is None:

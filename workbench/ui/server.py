@@ -1,4 +1,4 @@
-"""How the page is served: to whom, how much is taken from them, and what never leaves this machine.
+"""Serving the page: who may reach it, how much they may send, and what never leaves this machine.
 
 Gradio's defaults suit a demonstration; these suit a program that runs for days beside a person's files. Knows nothing
 of models and runs.
@@ -24,10 +24,10 @@ from workbench.ui import changes
 from workbench.ui.quiet_queue import quieten
 from workbench.ui.theme import head, theme
 
-LARGEST_FILE = 256 * 2**20  # bytes of an uploaded file: a run's archive; it goes to the disk as it comes
+LARGEST_FILE = 256 * 2**20  # bytes of an uploaded file: a run's archive; it goes to disk as it arrives
 LARGEST_REQUEST = 5 * 2**20  # bytes of any other request's body, which is held in memory
 LONGEST_QUEUE = 256  # requests that may wait; those for the model wait in the job queue, which is shorter
-SESSIONS = 1000  # pages whose choices are remembered, some 10 KiB each; the one unused for longest is forgotten first
+SESSIONS = 1000  # pages whose choices are kept, about 10 KiB each; the least recently used is forgotten first
 UPLOADS_LIVE_S = 3600
 
 # Whatever a text might smuggle past every escape: it loads nothing from elsewhere, and no other page frames this one
@@ -43,14 +43,14 @@ class _TooLarge(Exception):
 
 
 class Guard:
-    """Refuses what no page of ours sends, before Gradio sees it; adds the headers above to every answer.
+    """Refuses requests that no page of ours sends, before Gradio sees them; adds the headers above to every response.
 
-    - Another host's name (421): a site that lets its own name point to 127.0.0.1 must not reach us. A proxy may say
-      in X-Forwarded-Host for whom it asks, and must itself ask under a name that is answered.
+    - Another host's name (421): a site that lets its own name point to 127.0.0.1 must not reach us. A proxy may
+      name the requested host in X-Forwarded-Host, and must itself ask under a name that is answered.
     - Another site's origin (403): a page elsewhere may post to us without asking; the browser names it. Our own is
-      the scheme and host that were asked for, as the proxy forwards them, or that of `public_url`.
-    - A body over the limit (413), also one that does not say its size.
-    - An upload (403), where none are taken.
+      the scheme and host of the request, as the proxy forwards them, or that of `public_url`.
+    - A body over the limit (413), even one that does not state its size.
+    - An upload (403), where none are accepted.
 
     `hosts`: the names that are answered; empty for any, where the page is open to a network. `public_url`: where a
     proxy has the page, if it is a whole URL. `embedded_in`: origins that may show the page in a frame.
@@ -78,7 +78,7 @@ class Guard:
             return await self.app(scope, receive, send)
         is_upload = scope["path"].rstrip("/").endswith("/upload")
         if is_upload and not self.uploads:
-            return await PlainTextResponse("This page takes no files.", 403)(scope, receive, send)
+            return await PlainTextResponse("This page accepts no files.", 403)(scope, receive, send)
         largest = LARGEST_FILE if is_upload else LARGEST_REQUEST
         refusal = self._refusal(Headers(scope=scope), scope["scheme"], largest)
         if refusal is not None:
@@ -111,15 +111,15 @@ class Guard:
 
     def _refusal(self, headers: Headers, scheme: str, largest: int) -> PlainTextResponse | None:
         host = headers.get("host", "")
-        asked_for = _forwarded(headers, "host") or host
-        if self.hosts and not {_name(host), _name(asked_for)} <= self.hosts:
+        requested = _forwarded(headers, "host") or host
+        if self.hosts and not {_name(host), _name(requested)} <= self.hosts:
             return PlainTextResponse("The page is not served under this name; behind a proxy, add --name NAME.", 421)
         origin = headers.get("origin")
-        own = f"{_forwarded(headers, 'proto') or scheme}://{asked_for}"
-        if origin not in (None, own, self.public_origin):
+        own_origin = f"{_forwarded(headers, 'proto') or scheme}://{requested}"
+        if origin not in (None, own_origin, self.public_origin):
             return PlainTextResponse(
-                "Requests of other sites are not answered. Behind a proxy, let it send Host and X-Forwarded-Proto as "
-                "the browser has them, or name the page's whole URL with --root-path.",
+                "Requests from other sites are not answered. Behind a proxy, let it pass on Host and X-Forwarded-Proto "
+                "as the browser sent them, or give the page's whole URL with --root-path.",
                 403,
             )
         size = headers.get("content-length", "0")
@@ -127,12 +127,12 @@ class Guard:
 
 
 def _too_large(largest: int) -> PlainTextResponse:
-    return PlainTextResponse(f"This request may have {largest:,} bytes.", 413)
+    return PlainTextResponse(f"This request is too large; at most {largest:,} bytes are accepted.", 413)
 
 
-def _forwarded(headers: Headers, what: str) -> str:
-    """What the proxy nearest to the browser says of the request, "" where none does."""
-    return headers.get(f"x-forwarded-{what}", "").partition(",")[0].strip()
+def _forwarded(headers: Headers, name: str) -> str:
+    """The X-Forwarded-* value of the proxy nearest to the browser, "" where there is none."""
+    return headers.get(f"x-forwarded-{name}", "").partition(",")[0].strip()
 
 
 def _name(host: str) -> str:
@@ -144,11 +144,11 @@ def _name(host: str) -> str:
 
 
 class Sessions(StateHolder):
-    """What the server remembers of each page that is open.
+    """Session store: what the server keeps for each open page.
 
     Gradio would keep a description of every component for every session (0.4 MiB, a fifth of a second to make), which
-    only its deep links read, and takes each call of a program for a session of its own, for whose sake it would in time
-    forget the pages that people have open. Here a session is what was chosen in it, and a program's call leaves none.
+    only its deep links read. It would also treat each call of a program as a new session, and in time forget the pages
+    that people have open. Here a session holds only its choices, and a program's call leaves none.
     """
 
     def __getitem__(self, session_id: str) -> SessionState:
@@ -177,9 +177,9 @@ def launch(
 ) -> str:
     """Serve the page and return its address; does not block. Raises OSError where the port is taken.
 
-    `queue`: open pages hear of its changes. `names`: the host names under which it answers; empty for any. `root_path`:
-    where a proxy has it, a path or a whole URL. `embedded_in`: origins that may show it in a frame. `uploads`: whether
-    it takes files.
+    `queue`: open pages are informed of its changes. `names`: the host names that the page answers to; empty for any.
+    `root_path`: of the page behind a proxy, a path or a whole URL. `embedded_in`: origins that may show it in a frame.
+    `uploads`: True to accept files.
     """
     guard = Middleware(Guard, hosts=names, public_url=root_path, embedded_in=embedded_in, uploads=uploads)
     page.delete_cache = (UPLOADS_LIVE_S, UPLOADS_LIVE_S)
@@ -193,7 +193,7 @@ def launch(
         head=head(),
         share=False,
         quiet=True,
-        show_error=False,  # a bug's text stays in the terminal; a refusal's sentence is shown all the same
+        show_error=False,  # a bug's text stays in the terminal; WorkbenchErrors are shown anyway
         run_history=False,
         ssr_mode=False,
         mcp_server=False,
@@ -213,6 +213,6 @@ def launch(
 
 
 def _without_statistics(page: gr.Blocks) -> None:
-    """Gradio would keep ten thousand calls, and after each tabulate them all (24 ms), for a dashboard that is off."""
+    """Switch off statistics: Gradio would keep ten thousand calls, and tabulate them after each one (24 ms)."""
     page._queue.ANALYTICS_MAX_EVENTS = 1
     page._queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize

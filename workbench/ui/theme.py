@@ -1,4 +1,4 @@
-"""The look of the page: Gradio's theme made quiet, and the head that carries our style and scripts. No web fonts."""
+"""The look of the page: a quiet Gradio theme, and the head with our styles and scripts. No web fonts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MONO = ["ui-monospace", "SF Mono", "Cascadia Code", "Menlo", "Consolas", "DejaVu
 
 
 STYLES = ("page.css", "header.css", "compare.css", "experiments.css", "tour.css")
-# page.js gives the later ones their tools.
+# The scripts after page.js use its tools.
 SCRIPTS = (
     "terms.js",
     "page.js",
@@ -32,19 +32,19 @@ SCRIPTS = (
 
 
 def theme() -> gr.themes.Base:
-    """No boxes around blocks, one ink-coloured primary button, the same spacing everywhere."""
-    ground, dark = "#ffffff", "#18181b"
-    made = gr.themes.Base(
+    """Theme without boxes around blocks, with one ink-coloured primary button and the same spacing everywhere."""
+    light, dark = "#ffffff", "#18181b"
+    base = gr.themes.Base(
         primary_hue="slate", neutral_hue="slate", font=SANS, font_mono=MONO, radius_size="sm", text_size="md"
     )
-    return made.set(
-        body_background_fill=ground,
+    return base.set(
+        body_background_fill=light,
         body_background_fill_dark=dark,
         body_text_color="#111827",
         body_text_color_dark="#fafafa",
         body_text_color_subdued="#5b6472",
         body_text_color_subdued_dark="#a8adb8",
-        background_fill_primary=ground,
+        background_fill_primary=light,
         background_fill_primary_dark=dark,
         background_fill_secondary="#f6f7f9",
         background_fill_secondary_dark="#212125",
@@ -101,7 +101,7 @@ def _asset(name: str) -> str:
 
 
 def head() -> str:
-    """Style and scripts of the page, inline: nothing is loaded from anywhere."""
+    """Styles and scripts of the page, inline: nothing is loaded from anywhere."""
     style = heatmap.style() + "".join(map(_asset, STYLES))
     script = heatmap.script() + "\n".join(map(_asset, SCRIPTS))
     return f"<style>{style}</style><script>{script}</script>"

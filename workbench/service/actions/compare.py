@@ -27,7 +27,7 @@ def compare(
     feedback: Annotated[str, text("The feedback")] = "",
     demonstration: Annotated[str, text("The demonstration")] = "",
 ) -> Comparison:
-    """An attempt under several estimators, teachers or feedbacks, on one scale, with rank correlations."""
+    """Compare an attempt under several estimators, teachers or feedbacks, on one scale, with rank correlations."""
     return context.workbench.compare(
         context.attempt(attempt),
         by,  # type: ignore[arg-type]  # it checks itself
@@ -41,13 +41,13 @@ def compare(
 @action("Compare runs", job="Comparing runs", kind="compare", reply=_payload)
 def compare_runs(
     context: JobContext,
-    other: Annotated[str, chosen("Choose the other run; it must lie in the same directory as this one.", RunError)],
+    other: Annotated[str, chosen("Choose the other run; it must be in the same directory as this one.", RunError)],
 ) -> RunComparison:
-    """This run beside another one of the same directory: pass rates, learning curves, settings that differ."""
+    """Compare this run with another in the same directory: pass rates, learning curves, settings that differ."""
     return context.workbench.compare_runs(other)
 
 
-@action("Other runs", job="Looking for runs", kind="runs", endpoint=False)
+@action("Other runs", job="Listing runs", kind="runs", endpoint=False)
 def runs_beside(context: JobContext) -> list[str]:
     """The names of the other runs in the same directory."""
     return context.workbench.runs_beside()

@@ -41,20 +41,23 @@ def hard_tasks(
     name: Name = "",
     pack: Annotated[str, text("The pack")] = "",
 ) -> dict[str, Any]:
-    """Measure tasks until `count` hard ones are found; the tasks with their pass rates.
+    """Measure tasks until `count` hard ones are found; returns them with their pass rates.
 
-    pack: whose tasks are measured, with the feedback that they give. Without one: fresh houses, with `feedback`.
+    pack: the pack whose tasks are measured, with the feedback of their environment; by default fresh houses, with
+    `feedback`.
     """
-    drawn: dict[str, Any] = {"pack": pack} if pack else {"feedback": feedback}
+    source: dict[str, Any] = {"pack": pack} if pack else {"feedback": feedback}
 
-    def begin(called: str) -> Iterator[Any]:
+    def begin(experiment: str) -> Iterator[Any]:
         return context.workbench.hard_tasks(
-            count, **drawn, attempts=attempts, seed=seed, name=called, stop=context.job.stop
+            count, **source, attempts=attempts, seed=seed, name=experiment, stop=context.job.stop
         )
 
     progress = carry_out(context, "screen", name, begin)
     hard = found_hard(context.state.experiments)
-    tasks = [{"id": key, "prompt": one.task.prompt, **one.pass_rate.to_json()} for key, one in hard.items()]
+    tasks = [
+        {"id": key, "prompt": screened.task.prompt, **screened.pass_rate.to_json()} for key, screened in hard.items()
+    ]
     return {**progress, "tasks": tasks}
 
 
@@ -65,11 +68,11 @@ def found_hard(records: Mapping[str, Any]) -> dict[str, ScreenedTask]:
     from workbench.experiments.resuming import screened  # brings torch: only where there are experiments
 
     screens = [record for record in records.values() if record.settings["kind"] == "screen"]
-    return {one.task.id: one for record in screens for one in screened(record) if one.is_hard}
+    return {task.task.id: task for record in screens for task in screened(record) if task.is_hard}
 
 
 def at_test_time(config: SDPOConfig) -> SDPOConfig:
-    """The settings of test-time SDPO: these, with the recipe of test time where they are at their defaults."""
+    """Settings of test-time SDPO: these, with the test-time recipe where they are at their defaults."""
     if config.learning_rate == SDPOConfig().learning_rate:
         config = replace(config, learning_rate=TEST_TIME.learning_rate)
     limited = config.advantage_clip is not None or config.distillation_alpha != 1.0
@@ -96,12 +99,12 @@ def discover(
     name: Name = "",
     config: Config = DEFAULT_CONFIG,
 ) -> dict[str, Any]:
-    """The race of these methods on tasks (ids); returns when it is finished or stopped."""
+    """Race these methods on tasks (ids); returns when the race is finished or stopped."""
     workbench = context.workbench
 
-    def begin(called: str) -> Iterator[Any]:
+    def begin(experiment: str) -> Iterator[Any]:
         hard = found_hard(context.state.experiments)
-        chosen = [hard.get(one) or _judged_automatically(workbench.task(one)) for one in tasks]
+        chosen = [hard.get(task) or _judged_automatically(workbench.task(task)) for task in tasks]
         return workbench.discover(
             chosen,
             tuple(methods or ()),
@@ -109,7 +112,7 @@ def discover(
             group=group,
             config=at_test_time(config),
             seed=seed,
-            name=called,
+            name=experiment,
             stop=context.job.stop,
         )
 

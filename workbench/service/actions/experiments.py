@@ -1,4 +1,4 @@
-"""The actions on all experiments of a run: list them, read one, go on with one."""
+"""The actions on all experiments of a run: list them, read one, resume one."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ def _check_unfinished(state: PublishedState, name: str) -> None:
     if record is None:
         raise ConfigError(f"There is no experiment {name!r} in this run; see the list of them.")
     if progress_of(record)["finished"]:
-        raise ConfigError(f"The experiment {name!r} is finished; begin a new one to go further.")
+        raise ConfigError(f"The experiment {name!r} is finished; start a new one to go further.")
 
 
 def _resume_key(state: PublishedState, name: str) -> Hashable:
     return name
 
 
-@action("Resume", job="Going on with {name}", python="resume", check=_check_unfinished, key=_resume_key)
+@action("Resume", job="Resuming {name}", python="resume", check=_check_unfinished, key=_resume_key)
 def resume_experiment(context: JobContext, name: str) -> dict[str, Any]:
-    """An experiment from where it was stopped or killed; returns when it is finished or stopped again."""
-    return carry_out(context, "", name, lambda called: context.workbench.resume(called, stop=context.job.stop))
+    """Resume an experiment from where it was stopped or killed; returns when it is finished or stopped again."""
+    return carry_out(context, "", name, lambda experiment: context.workbench.resume(experiment, stop=context.job.stop))
 
 
 @immediate("Experiments")
 def experiments(queue: JobQueue) -> list[dict[str, Any]]:
-    """The experiments of this run: how far each is, and which one runs."""
+    """The experiments of this run: the progress of each, and which one is running."""
     state = queue.state
     return [
         {**progress_of(record), "running": name == state.experiment, "what": described(record.settings)}
@@ -42,7 +42,7 @@ def experiments(queue: JobQueue) -> list[dict[str, Any]]:
 
 @immediate("Experiment", python="experiments")
 def experiment(queue: JobQueue, name: str) -> dict[str, Any]:
-    """What one experiment has found so far: its tables, and the points that they were made of."""
+    """Results of one experiment so far: its tables, and the points they were made from."""
     from workbench.experiments.findings import make_report  # brings torch: not with the page
 
     record = queue.state.experiments.get(name)

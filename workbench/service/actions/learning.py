@@ -1,4 +1,4 @@
-"""The action that compares ways of learning, round after round, on held-out tasks."""
+"""The action that compares arms of learning, round after round, on held-out tasks."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _arms(values: Mapping[str, Any]) -> list[Arm]:
 
 @action(
     "Start",
-    job=lambda **values: f"Learning by {', '.join(arm.name for arm in _arms(values))}",
+    job=lambda **values: f"Learning with {', '.join(arm.name for arm in _arms(values))}",
     python="compare_learning",
     check=_check_arms,
 )
@@ -78,19 +78,19 @@ def learn(
     compared: str = "methods",
     config: Config = DEFAULT_CONFIG,
 ) -> dict[str, Any]:
-    """Learning runs side by side; returns when they are finished or stopped. A known name goes on with that one.
+    """Run learning arms side by side; returns when all are finished or stopped. A known name resumes that experiment.
 
-    alike: all methods with this configuration, instead of each with what it learned best with. compared: methods,
-    one of the ablations feedback, teacher, granularity, group and topk, or stability; only methods reads `methods`.
+    alike: all methods with this configuration, instead of each with its own recipe. compared: methods, one of the
+    ablations feedback, teacher, granularity, group and topk, or stability; `methods` is read only by methods.
     """
     shape = LearnSettings(rounds, questions, attempts, held_out, measure_every)
     kinds = feedback_kinds(context.workbench.open_pack(pack)) if compared == "feedback" else ()
     arms = learn_plan(tuple(methods or ()), shape, compared, alike, config, kinds)
     stem = {"methods": "learn", "stability": "stability"}.get(compared, f"ablate-{compared}")
 
-    def begin(called: str) -> Iterator[Any]:
+    def begin(experiment: str) -> Iterator[Any]:
         return context.workbench.compare_learning(
-            arms, pack, settings=shape, seed=seed, name=called, stop=context.job.stop
+            arms, pack, settings=shape, seed=seed, name=experiment, stop=context.job.stop
         )
 
     return carry_out(context, stem, name, begin)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 MEASURING = "Measuring the held-out tasks"
 MOST_ATTEMPTS = 64
 MODES = ("replace", "join")
-SOURCES = ("person", "judge")  # whose words can be given here
+SOURCES = ("person", "judge")  # of feedback that is given here
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class AttemptDetail:
     teacher_ids: tuple[int, ...]
     shortened: Any
     demonstration: str = ""  # the text that the teacher is shown as a correct solution
-    credit: TokenCredit | None = None  # for what is asked of one token
+    credit: TokenCredit | None = None  # for the token drawer
 
     def to_json(self) -> dict[str, Any]:
         """The reply to a program: the heatmap's payload, and the teacher's exact prompt."""
@@ -73,7 +73,7 @@ def sample(
     temperature: float = 1.0,
     max_new_tokens: int = 96,
 ) -> list[Attempt]:
-    """Sample and judge n attempts at a task. Stopping keeps what is there."""
+    """Sample and judge n attempts at a task. Stopping keeps what has been sampled."""
     workbench, job, queue = context.workbench, context.job, context.queue
     known_task, sampling = workbench.task(task), SamplingConfig(temperature, max_new_tokens)
     texts, lengths = [""] * n, [0] * n
@@ -105,7 +105,7 @@ def _check_feedback(
     state: PublishedState, text: str | None, reward: float | None, demonstration: str | None, **_: Any
 ) -> None:
     if text is None and reward is None and demonstration is None:
-        raise FeedbackError("There is no feedback to record: type a text, or set a reward.")
+        raise FeedbackError("There is no feedback to record: type some text, or set a reward.")
     if text is not None and (not is_text(text) or len(text) > LONGEST_TEXT):
         raise FeedbackError(f"The feedback must be text of at most {LONGEST_TEXT:,} characters.")
     if reward is not None and not (isinstance(reward, (int, float)) and math.isfinite(reward) and 0 <= reward <= 1):
@@ -122,7 +122,7 @@ def feedback(
     source: Annotated[str, one_of("The source", SOURCES, FeedbackError)] = "person",
     demonstration: str | None = None,
 ) -> Attempt:
-    """Give an attempt feedback and/or a reward; demonstration: another attempt that its teacher is shown."""
+    """Give an attempt feedback and/or a reward; demonstration: another attempt to show its teacher."""
     shown = None if demonstration is None else context.attempt(demonstration)
     changed = context.workbench.give_feedback(
         context.attempt(attempt),
@@ -138,17 +138,17 @@ def feedback(
 
 # Credit ---------------------------------------------------------------------------------------------------------------
 def judgements_of(state: PublishedState, attempt_ids: Sequence[str]) -> Hashable:
-    """What every reading of these attempts depends on: the policy, and the feedback and verdicts of their groups."""
+    """Key of every reading of these attempts: the policy, and the feedback and rewards of their groups."""
     group = {other.id: other for attempt_id in attempt_ids for other in state.with_group(attempt_id)}
-    said = tuple((other.id, other.feedback, other.reward, other.demonstration_id) for other in group.values())
-    return state.head, said
+    judgements = tuple((other.id, other.feedback, other.reward, other.demonstration_id) for other in group.values())
+    return state.head, judgements
 
 
 def _credit_key(state: PublishedState, attempt: str, config: SDPOConfig, contexts: list[str] | None) -> Hashable:
     return attempt, config, tuple(contexts or ()), judgements_of(state, [attempt])
 
 
-@action("Colour", job="Colouring", key=_credit_key, reply=AttemptDetail.to_json)
+@action("Colour", job="Scoring an attempt", key=_credit_key, reply=AttemptDetail.to_json)
 def credit(
     context: JobContext, attempt: AttemptId, config: Config = DEFAULT_CONFIG, contexts: list[str] | None = None
 ) -> AttemptDetail:
@@ -169,7 +169,7 @@ def what_if(
     demonstration: str = "",
     config: Config = DEFAULT_CONFIG,
 ) -> dict[str, Any]:
-    """The credit in force and the one under other feedback, on one scale; nothing is recorded or changed."""
+    """The credit in force beside that under other feedback, on one scale; nothing is recorded or changed."""
     workbench, known_attempt = context.workbench, context.attempt(attempt)
     shown = context.attempt(demonstration).text if demonstration else ""
     names = ("student", "teacher")
@@ -192,8 +192,9 @@ def ledger(
     config: Config = DEFAULT_CONFIG,
     spans: Spans | None = None,
 ) -> tuple[SignalReport, ...]:
-    """Which of these attempts (ids) give signal to an update, and why the others do not; spans as in `update`."""
-    return context.workbench.ledger([context.attempt(one) for one in attempts], config, spans=_of(attempts, spans))
+    """Signal report of each of these attempts (ids): whether it gives signal, and why; spans as in `update`."""
+    group = [context.attempt(attempt) for attempt in attempts]
+    return context.workbench.ledger(group, config, spans=_of(attempts, spans))
 
 
 def _of(attempts: Sequence[str], spans: Spans | None) -> dict[str, Any]:
@@ -209,9 +210,9 @@ def _of(attempts: Sequence[str], spans: Spans | None) -> dict[str, Any]:
 def update(
     context: JobContext, attempts: AttemptIds, config: Config = DEFAULT_CONFIG, spans: Spans | None = None
 ) -> UpdateReport:
-    """One update on these attempts (ids); spans: id -> [start, end], the only tokens of it that count."""
+    """Make one update on these attempts (ids); spans: id -> [start, end], the only tokens of that attempt to count."""
     workbench, job = context.workbench, context.job
-    chosen = [context.attempt(one) for one in attempts]
+    chosen = [context.attempt(attempt) for attempt in attempts]
     report = workbench.update(
         chosen,
         config,
@@ -247,7 +248,8 @@ def teacher_lift(
     config: Config = DEFAULT_CONFIG,
 ) -> TeacherLift:
     """Pass rates of the self-teacher's own attempts and of the student's, with 95 % intervals."""
-    return context.workbench.teacher_lift([context.attempt(one) for one in attempts], config, stop=context.job.stop)
+    chosen = [context.attempt(attempt) for attempt in attempts]
+    return context.workbench.teacher_lift(chosen, config, stop=context.job.stop)
 
 
 @action("Measure held-out tasks", job=MEASURING, kind="held-out")
@@ -259,7 +261,7 @@ def held_out(context: JobContext) -> HeldOut:
 
 
 def _is_cheap_to_measure(workbench: Workbench) -> bool:
-    """Whether the run's pack has held-out tasks that are judged by rules, not by a person or another model."""
+    """True where the pack has held-out tasks that are judged by rules, not by a person or another model."""
     try:
         (task,) = held_out_tasks(workbench.open_pack(workbench.pack), 1)
     except TaskError:
@@ -270,8 +272,8 @@ def _is_cheap_to_measure(workbench: Workbench) -> bool:
 def _measure_soon(context: JobContext) -> None:
     """Let the learning curve grow by itself, behind everything that a person waits for.
 
-    At most one such job waits, and it measures the update that is in force when its turn comes: while people work
-    without a pause, not every update that they pass through is measured.
+    At most one such job waits, and it measures the update in force when its turn comes: while people work without a
+    pause, not every update on their way is measured.
     """
 
     def unmeasured() -> bool:

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from workbench.session.library import RunFacts
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
-NO_ARCHIVE = "There is no archive; upload a run's archive, a file that ends in .zip."
+NO_ARCHIVE = "There is no archive; upload a run's archive, a file whose name ends in .zip."
 
 
 def _run_name(value: object) -> str:
     # No path leads out of the directory of runs.
     if not isinstance(value, str) or not NAME.fullmatch(value):
         raise RunError(
-            "A run's name has letters, digits, '.', '_' and '-', at most 60 of them, and begins with a letter or a "
-            "digit; choose such a name."
+            "A run's name has at most 60 letters, digits, '.', '_' and '-', and begins with a letter or a digit; "
+            "choose such a name."
         )
     return value
 
@@ -32,9 +32,9 @@ def _run_name(value: object) -> str:
 RunName = Annotated[str, _run_name]
 
 
-@action("Runs", job="Looking at the runs")
+@action("Runs", job="Listing the runs")
 def runs(context: JobContext) -> list[RunFacts]:
-    """The runs beside this one: name, model, counts of attempts and updates, newest event."""
+    """The runs in this run's directory: name, model, numbers of attempts and updates, newest event."""
     return _listed(context, context.workbench)
 
 
@@ -46,7 +46,7 @@ def _listed(context: JobContext, workbench: Workbench) -> list[RunFacts]:
 
 @action("Open", job="Opening the run {name}", kind="open", python="open", reply=lambda name: {"run": name})
 def open_run(context: JobContext, name: RunName) -> str:
-    """Go on with another run, or begin one of a new name with this one's model; where it fails, this one stays."""
+    """Open another run, or begin one of a new name with this run's model; if that fails, this run stays open."""
     workbench = context.workbench
     here = Path(workbench.run.path)
     path = here.parent / name
@@ -61,20 +61,20 @@ def open_run(context: JobContext, name: RunName) -> str:
 
 
 def _settings(workbench: Workbench, path: Path) -> dict[str, Any]:
-    """The settings to open a run with: its own where it exists, else those of the run that is open."""
+    """The settings to open a run with: its own if it exists, else those of the open run."""
     config = workbench.config
     settings: dict[str, Any] = {"model": config.model, "device": config.device}
     if path.exists():
         return settings
-    begun = (workbench.run.state().opened or {}).get("config", {})  # what resuming has made part of the first state
-    adapter = config.adapter or begun.get("adapter")
+    first = (workbench.run.state().opened or {}).get("config", {})  # its adapter is in the first state
+    adapter = config.adapter or first.get("adapter")
     return settings | {
         "quantization": config.quantization,
         "lora": LoraSettings() if adapter else config.lora,
         "adapter": adapter,
         "thinking": config.thinking,
         "revision": config.revision,
-        "seed": begun.get("seed", config.seed),
+        "seed": first.get("seed", config.seed),
         "gradient_checkpointing": config.gradient_checkpointing,
     }
 
@@ -98,17 +98,17 @@ def _check_name(_: PublishedState, archive: Path, name: str | None) -> None:
     reply=lambda name: {"run": name},
 )
 def import_run(context: JobContext, archive: Path, name: str | None = None) -> str:
-    """A run's archive, an uploaded ZIP file, becomes a run beside the open one, named after the file."""
+    """Import a run's archive, an uploaded ZIP file, as a run beside the open one, named after the file."""
     name = Path(archive).stem if name is None else name
     target = Path(context.workbench.run.path).parent / name
     if target.exists():
-        raise RunError(f"There is a run {name} already; give the archive's file another name.")
+        raise RunError(f"There is already a run named {name}; rename the archive's file.")
     context.workbench.import_run(archive, target)
     _listed(context, context.workbench)
     return name
 
 
-@action("Share as one HTML file", job="Writing the page to share", reply=lambda html: {"html": html})
+@action("Share as one HTML file", job="Writing a page to share", reply=lambda html: {"html": html})
 def share(context: JobContext) -> str:
-    """One self-contained HTML page of this run's newest scored attempts in colour."""
+    """Write one self-contained HTML page of this run's newest scored attempts in colour."""
     return context.workbench.share()

@@ -1,4 +1,4 @@
-"""The actions on the worker itself: what it is doing, stopping a job, opening the run again; and reads of the run."""
+"""The actions on the worker itself: its status, stopping a job, reopening the run; and the list of attempts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from workbench.service.actions.tasks import find_task
 from workbench.service.checks import TaskId, whole
 from workbench.service.queue import JobQueue
 
-MOST_LISTED = 1024  # attempts in one answer
+MOST_LISTED = 1024  # attempts in one reply
 
 
 @immediate("Status", python="")
 def status(queue: JobQueue) -> dict[str, Any]:
-    """What the workbench is doing."""
+    """Status of the workbench: what is running and waiting, the head, the policy, and any problem."""
     job, state = queue.current, queue.state
     return {
         "state": queue.status,
@@ -33,9 +33,9 @@ def status(queue: JobQueue) -> dict[str, Any]:
 
 
 def listed(queue: JobQueue) -> list[dict[str, Any]]:
-    """People's jobs in the order in which they are done: position 0 runs, 1 is next.
+    """People's jobs in the order in which they will be done: position 0 is running, 1 is next.
 
-    The running one also has `seconds` so far, `left` (seconds, None where nothing tells) and `progress`, if it counts.
+    The running one also has `seconds` so far, `left` (seconds, None if unknown) and `progress`, if it reports any.
     """
     line, running = queue.line(), queue.current
     first = 0 if line and line[0] is running else 1
@@ -52,13 +52,13 @@ def listed(queue: JobQueue) -> list[dict[str, Any]]:
 
 @immediate("Stop", python="", reply=lambda stopped: {"stopped": stopped})
 def stop(queue: JobQueue, job: int | None = None) -> bool:
-    """Stop a job by its id in the queue, also one that waits; without an id, what runs, at its next safe point."""
+    """Stop a job by its id, waiting or running; without an id, the running one. It ends at its next safe point."""
     return queue.stop(job)
 
 
 @immediate("Reopen", python="open", reply=lambda status: {"state": status})
 def reopen(queue: JobQueue) -> str:
-    """After a failure: open the run again where its log ends."""
+    """Reopen the run after a failure, where its log ends."""
     queue.reopen()
     return queue.status
 
@@ -67,5 +67,5 @@ def reopen(queue: JobQueue) -> str:
 def attempts(
     queue: JobQueue, task: TaskId, newest: Annotated[int, whole("newest", 1, MOST_LISTED)] = 64
 ) -> list[Attempt]:
-    """The newest attempts at a task with the feedback in force, newest last; `group_id`: sampled together."""
+    """The newest attempts at a task with the feedback in force, newest last; a shared `group_id`: sampled together."""
     return list(queue.state.attempts.get(find_task(queue.state, task).id, ())[-newest:])

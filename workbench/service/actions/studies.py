@@ -27,18 +27,18 @@ def study_credit(
     seed: Seed = 0,
     name: Name = "",
 ) -> dict[str, Any]:
-    """Where credit lands in programs with one wrong stage; returns when the study is finished or stopped."""
+    """Study where credit lands in programs with one wrong stage; returns when the study is finished or stopped."""
     settings = CreditStudySettings(programs, rounds, programs_per_teacher, tests, continuations)
 
-    def begin(called: str) -> Iterator[Any]:
-        return context.workbench.study_credit(settings, seed=seed, name=called, stop=context.job.stop)
+    def begin(experiment: str) -> Iterator[Any]:
+        return context.workbench.study_credit(settings, seed=seed, name=experiment, stop=context.job.stop)
 
     return carry_out(context, "study-credit", name, begin)
 
 
 def _rates(value: str) -> tuple[float, ...]:
     rates = learning_rates(value)
-    UpdateStudySettings(learning_rates=rates)  # raises for one that no update takes
+    UpdateStudySettings(learning_rates=rates)  # raises for a rate that no update accepts
     return rates
 
 
@@ -57,15 +57,15 @@ def study_update(
     name: Name = "",
     pack: Annotated[str, text("The pack")] = "",
 ) -> dict[str, Any]:
-    """What an update does, by loss and learning rate; returns when the study is finished or stopped.
+    """Study what an update does, by loss and learning rate; returns when the study is finished or stopped.
 
-    pack: whose tasks are attempted; without one, a task of a fresh house for each group.
+    pack: the pack whose tasks are attempted; without one, each group attempts a task of a fresh house.
     """
     settings = UpdateStudySettings(groups, attempts, learning_rates)  # type: ignore[arg-type]  # parsed by its check
 
-    def begin(called: str) -> Iterator[Any]:
+    def begin(experiment: str) -> Iterator[Any]:
         return context.workbench.study_update(
-            settings, pack=pack or None, seed=seed, name=called, stop=context.job.stop
+            settings, pack=pack or None, seed=seed, name=experiment, stop=context.job.stop
         )
 
     return carry_out(context, "study-update", name, begin)

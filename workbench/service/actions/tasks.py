@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from workbench.policy.catalogue import Candidate
     from workbench.policy.prompts import Prompt
 
-AD_HOC = "ad-hoc"  # pack of the tasks that people type, where they name no other
+AD_HOC = "ad-hoc"  # pack of the tasks that people type, unless they name another
 
 
 @immediate("Tasks")
@@ -35,19 +35,19 @@ def tasks(queue: JobQueue, pack: str = "") -> list[Task]:
 
 
 def find_task(state: PublishedState, task_id: str) -> Task:
-    """A task of the run, or of a built-in pack that is not in it yet. Raises TaskError."""
+    """Find a task of the run, or of a built-in pack that is not in it yet. Raises TaskError."""
     task = state.task(task_id)
     if task is None:
         pack = task_id.rpartition("/")[0]
         built_in = load_pack(pack) if is_built_in(pack) else []
-        task = next((one for one in built_in if one.id == task_id), None)
+        task = next((task for task in built_in if task.id == task_id), None)
     if task is None:
         raise TaskError(f"There is no task {shown(task_id)}; see the list of tasks, or add your own.")
     return task
 
 
 def find_split(state: PublishedState, pack: str) -> Pack:
-    """A pack to learn from and to measure on, by its name.
+    """Find a pack to learn from and to measure on, by its name.
 
     Not by a path: the machine's files are not for whoever reaches the page. Raises TaskError for an unknown pack, and
     for one without tasks on both sides of its split.
@@ -59,7 +59,7 @@ def find_split(state: PublishedState, pack: str) -> Pack:
 
 def _check_judge(value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise TaskError("Say how the task is judged: choose one of the environments.")
+        raise TaskError("Choose how the task is judged: by one of the environments.")
     return value
 
 
@@ -79,7 +79,7 @@ def add_task(
     pack: Annotated[str, name("A pack")] = AD_HOC,
     system: str = "",
 ) -> Task:
-    """A task of one's own, kept in a pack."""
+    """Add a task of one's own to a pack."""
     task = context.workbench.add_task(
         prompt=prompt, environment=environment, answer=answer or {}, system=system or None, pack=pack
     )
@@ -108,7 +108,7 @@ def import_pack(
     file_name: Annotated[str, text("The file's name")],
     text: Annotated[str, text("The pack", LONGEST_PACK)],
 ) -> tuple[Task, ...]:
-    """The tasks in the text of a .jsonl or .json file; mistakes name the line and the field."""
+    """Import the tasks in the text of a .jsonl or .json file; errors name the line and the field."""
     imported = tuple(context.workbench.import_tasks(file_name, text))
     _publish_tasks(context.queue, imported)
     return imported
@@ -116,13 +116,13 @@ def import_pack(
 
 @action("Export this pack", job="Exporting a pack", python="export_tasks")
 def export_pack(context: JobContext, pack: Annotated[str, text("The pack")]) -> dict[str, str]:
-    """A pack as JSON lines."""
+    """Export a pack as JSON Lines."""
     return {"file_name": f"{pack}.jsonl", "text": context.workbench.export_tasks(pack)}
 
 
 @action(
     "Prompt",
-    job="Writing out the prompt",
+    job="Rendering the prompt",
     key=lambda state, task: task,
     reply=lambda prompt: {"text": prompt.text, "ids": list(prompt.ids)},
 )
@@ -133,20 +133,20 @@ def prompt(context: JobContext, task: TaskId) -> Prompt:
 
 @immediate("Closest task", python="workbench.tasks.house_rules.nearest")
 def closest_task(queue: JobQueue, prompt: Annotated[str, text("The prompt")]) -> dict[str, Any]:
-    """Whether the policy speaks a prompt's language; where it does not, the closest task that it can do."""
+    """The closest task that the policy can do, where a prompt is outside its language; else `speaks` is true."""
     nearest = advice(queue, prompt).get("closest", "")
     return {"speaks": not nearest, "closest": nearest}
 
 
 def advice(queue: JobQueue, prompt: str) -> dict[str, Any]:
-    """For a prompt outside the embedded policy's language: the closest task within it, and hub models; else {}."""
+    """Advice for a prompt outside the embedded policy's language: the closest task within it, hub models; else {}."""
     if queue.state.policy.get("model") != "embedded" or not prompt.strip() or speaks(prompt):
         return {}
     models = hub_models.want(queue)
     return {"closest": closest(prompt).text, "models": models if isinstance(models, list) else None}
 
 
-@action("Hub models", job="Looking at what fits this machine", key=lambda state: "")
+@action("Hub models", job="Checking which models fit this machine", key=lambda state: "")
 def hub_models(context: JobContext) -> list[Candidate]:
     """Hub models worth trying on this machine, with their sizes and whether they fit."""
     return context.workbench.hub_models()
@@ -156,5 +156,5 @@ def _publish_tasks(queue: JobQueue, added: Sequence[Task]) -> None:
     by_pack = dict(queue.state.tasks)
     for task in added:
         pack = task.id.rpartition("/")[0]
-        by_pack[pack] = (*(old for old in by_pack.get(pack, ()) if old.id != task.id), task)
+        by_pack[pack] = (*(other for other in by_pack.get(pack, ()) if other.id != task.id), task)
     queue.publish(tasks=by_pack)

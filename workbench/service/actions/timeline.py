@@ -1,4 +1,4 @@
-"""The actions on the tree of updates: move the head, name a branch, compare two nodes, read what was reported."""
+"""The actions on the tree of updates: move the head, name a branch, compare two nodes, read the reports."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def _head(update_id: str) -> dict[str, str]:
 
 @action("Undo", job="Undoing", reply=_head)
 def undo(context: JobContext) -> str:
-    """Take the newest update back; the policy is bit for bit what it was before."""
+    """Undo the newest update; the policy is bit for bit what it was before."""
     return _moved(context, context.workbench.undo)
 
 
 @action("Redo", job="Redoing", reply=_head)
 def redo(context: JobContext) -> str:
-    """Make the update again that was undone last."""
+    """Redo the update that was undone last."""
     return _moved(context, context.workbench.redo)
 
 
@@ -41,7 +41,7 @@ def redo(context: JobContext) -> str:
 def checkout(
     context: JobContext, update_id: Annotated[str, chosen("Choose an update of the timeline first.", RunError)]
 ) -> str:
-    """Go to any node of the timeline."""
+    """Move the head to any node of the timeline."""
     return _moved(context, lambda: context.workbench.checkout(update_id))
 
 
@@ -53,13 +53,13 @@ def _moved(context: JobContext, move: Callable[[], str]) -> str:
 
 def _branch_name(value: object) -> str:
     if not isinstance(value, str) or not is_text(value) or not 0 < len(value.strip()) <= LONGEST_NAME:
-        raise RunError(f"A branch needs a name of at most {LONGEST_NAME} characters; say what is tried on it.")
+        raise RunError(f"A branch needs a name of at most {LONGEST_NAME} characters; say what you try on it.")
     return value.strip()
 
 
 @action("Branch here", job="Starting a branch", reply=lambda name: {"branch": name})
 def branch(context: JobContext, name: Annotated[str, _branch_name]) -> str:
-    """Give updates from here on this name."""
+    """Start a branch: updates from here on carry this name."""
     context.workbench.branch(name)
     publish_timeline(context.workbench, context.queue)
     return name
@@ -84,14 +84,14 @@ def compared_nodes(comparison: NodeComparison) -> dict[str, Any]:
 def compare_nodes(
     context: JobContext, first: NodeId, second: NodeId, attempt: str = "", config: Config = DEFAULT_CONFIG
 ) -> NodeComparison:
-    """Two updates side by side: pass rates, distance of the adapters, and an attempt re-scored under both."""
+    """Compare two updates: pass rates, distance of the adapters, and an attempt re-scored under both."""
     rescored = context.attempt(attempt) if attempt else None
     return context.workbench.compare_nodes(first, second, rescored, config)
 
 
 @immediate("Timeline")
 def timeline(queue: JobQueue) -> dict[str, Any]:
-    """The tree of updates with what each did and its held-out rate on the pack that is worked on."""
+    """The tree of updates, each with its report and its held-out pass rate on the current pack."""
     state = queue.state
     rates = state.held_out.get(state.pack, {})
     nodes = [
@@ -114,7 +114,7 @@ def _in_short(report: UpdateReport) -> dict[str, Any]:
 
 @immediate("Update report", python="timeline")
 def update_report(queue: JobQueue, update_id: str) -> UpdateReport:
-    """All that an update reported, predicted and realised change of every token included."""
+    """Full report of an update, including the logit push and the realised change of every token."""
     reports = (node.report for node in queue.state.timeline if node.update_id == update_id)
     report = next(reports, None)
     if report is None:
@@ -124,12 +124,12 @@ def update_report(queue: JobQueue, update_id: str) -> UpdateReport:
 
 @immediate("Alarms", reply=lambda sentences: {"alarms": list(sentences)})
 def alarms(queue: JobQueue) -> tuple[str, ...]:
-    """What is worrying about the update in force, a sentence each."""
+    """Alarms about the update in force, a sentence each."""
     return queue.state.alarms
 
 
 @immediate("Rewards")
 def rewards(queue: JobQueue, task: TaskId) -> list[dict[str, Any]]:
-    """How the attempts at a task were rewarded, policy by policy from the start to the head."""
+    """Rewards of the attempts at a task, policy by policy from the start to the head."""
     state = queue.state
     return by_policy(state.rewards.get(find_task(state, task).id, {}), state.path())

@@ -14,18 +14,18 @@ from workbench.service.queue import JobQueue
 if TYPE_CHECKING:
     from workbench.session.credit_test import CreditTest
 
-CONTINUATIONS = 16  # of each side, where a person does not say how many
+CONTINUATIONS = 16  # of each side, unless a program asks for another number
 INTERVENTIONS = ("test_credit", "force_token")
 
 
 def tested(test: CreditTest) -> dict[str, Any]:
-    """A test as JSON data, with the change of the pass rate and its 95 % interval."""
+    """A credit test as JSON data, with the change of the pass rate and its 95 % interval."""
     return {**to_json(test), "change": test.change, "interval": list(test.interval)}
 
 
 @action("Distributions", job="Reading both distributions", python="credit")
 def top(context: JobContext, attempt: AttemptId, position: int, config: Config = DEFAULT_CONFIG) -> dict[str, Any]:
-    """Both sides' likeliest tokens at a position (from 0), all others together last, and the logit push on each."""
+    """Both sides' most likely tokens at a position (from 0), all others together last, and the logit push on each."""
     scored = context.workbench.credit(context.attempt(attempt), config)
     try:
         return dict(scored.next_tokens(position, config.distillation_alpha))
@@ -48,7 +48,7 @@ def test_credit(
     n: int = CONTINUATIONS,
     config: Config = DEFAULT_CONFIG,
 ) -> CreditTest:
-    """Force another token (null: the self-teacher's) and count what passes, against the attempt's own token."""
+    """Force another token (null: the self-teacher's) and compare the pass rate with that of the attempt's own token."""
     workbench = context.workbench
     test = workbench.test_credit(context.attempt(attempt), position, token_id, n, config=config, stop=context.job.stop)
     publish_tests(workbench, context.queue)
@@ -70,15 +70,15 @@ def force_token(context: JobContext, attempt: AttemptId, position: int, token_id
     return forced
 
 
-@immediate("Tests of credit")
+@immediate("Credit tests")
 def credit_tests(queue: JobQueue, attempt: AttemptId) -> list[dict[str, Any]]:
-    """What testing credits of an attempt has found out so far; tests of the same two tokens add up."""
+    """Results of the credit tests of an attempt so far; tests of the same two tokens add up."""
     if queue.state.attempt(attempt) is None:
         raise FeedbackError(f"There is no attempt {attempt!r} in this run; sample or choose another.")
     return [tested(test) for test in queue.state.tests.get(attempt, ())]
 
 
 def interventions(queue: JobQueue, attempt: str, position: int) -> list[str]:
-    """The interventions at a token that wait or run, by the names of their actions."""
+    """The interventions on a token that are waiting or running, by the names of their actions."""
     jobs = [job for job in queue.line() if job.kind in INTERVENTIONS]
     return [job.kind for job in jobs if (job.arguments["attempt"], job.arguments["position"]) == (attempt, position)]

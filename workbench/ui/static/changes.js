@@ -1,5 +1,5 @@
-/* How this tab learns that there is something new: the server answers a question when there is (changes.py), and the tab
-   then refreshes itself. While a person's job runs it refreshes at a steady pace; while nobody looks at it, not at all. */
+/* Long polling: the server answers this tab's request when there is something new (changes.py), and the tab then refreshes
+   itself. While a person's job runs it refreshes at a steady pace; while nobody looks at it, not at all. */
 (function () {
   "use strict";
   const PACE_MS = 400, RETRY_MS = [500, 1000, 2000, 4000];
@@ -15,13 +15,13 @@
     look();
   });
 
-  /* The tabs of a browser share few connections to one server: they take turns in asking, and tell each other. */
+  /* The tabs of a browser share few connections to one server: they take turns in asking, and share the answers. */
   const others = new BroadcastChannel(address);
   const inTurn = (work) => (navigator.locks ? navigator.locks.request(address, work) : work()); // absent on plain http
 
   /* `props.value` is what the tab was last sent, with the version that it shows; `trigger("input")` asks for a refresh. */
   function follow(props, trigger) {
-    let newest = 0; // version of the board
+    let newest = 0; // version of the published state
     const shown = () => (props.value ? JSON.parse(props.value).version : 0);
     const hear = (answer) => {
       newest = answer.version;
@@ -40,7 +40,7 @@
       for (let failures = 0; ;) {
         if (document.hidden) await visible().then(() => { newest = 0; });
         try {
-          await (newest ? inTurn(ask) : ask()); // who knows nothing is answered at once
+          await (newest ? inTurn(ask) : ask()); // a tab that knows no version is answered at once
           failures = 0;
         } catch { // the server is away or asks for a login: what is shown stays
           await wait(RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]);

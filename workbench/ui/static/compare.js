@@ -16,9 +16,9 @@
   };
 
   /* One attempt ------------------------------------------------------------------------------------------------ */
-  function drawRows(root, found) {
-    const looks = found.views.map((view) => lens({ views: [view], noise_floor: view.noise_floor,
-      limits: view.unit === "nats" && found.limit > 0 ? { [view.name]: found.limit } : {} }, view.name, "linear"));
+  function drawRows(root, result) {
+    const looks = result.views.map((view) => lens({ views: [view], noise_floor: view.noise_floor,
+      limits: view.unit === "nats" && result.limit > 0 ? { [view.name]: result.limit } : {} }, view.name, "linear"));
     const area = el("div", "hm cmp-area"), live = el("p", "cmp-live"), blocks = el("div", "cmp-blocks");
     area.dataset.theme = "host";
     blocks.tabIndex = 0;
@@ -26,23 +26,23 @@
     blocks.setAttribute("aria-label", "Rows of numbers under the tokens; arrows move over the tokens");
     live.setAttribute("aria-live", "polite");
     const absent = el("ul", "wb-quiet cmp-absent");
-    for (const [name, why] of Object.entries(found.absent)) absent.append(el("li", "", `${name.replaceAll("_", " ")}: left out, ${why.replace(/\.$/, "")}.`));
-    add(area, legend(found), blocks, live);
-    root.replaceChildren(el("p", "wb-lead cmp-summary", found.summary), area, absent);
+    for (const [name, why] of Object.entries(result.absent)) absent.append(el("li", "", `${name.replaceAll("_", " ")}: left out, ${why.replace(/\.$/, "")}.`));
+    add(area, legend(result), blocks, live);
+    root.replaceChildren(el("p", "wb-lead cmp-summary", result.summary), area, absent);
 
     let at = -1;
     function point(index) {
-      if (index < 0 || index >= found.tokens.length) return;
+      if (index < 0 || index >= result.tokens.length) return;
       at = index;
       for (const node of blocks.querySelectorAll(".cmp-at")) node.classList.remove("cmp-at");
       for (const node of blocks.querySelectorAll(`[data-i="${index}"]`)) node.classList.add("cmp-at");
       blocks.querySelectorAll(".cmp-value").forEach((node) => { node.textContent = shortValue(looks[node.dataset.row], index); });
-      const said = looks.map((look) => `${look.view.title} ${valueText(look, index)}`).join("; ");
-      live.textContent = `Token ${index + 1} of ${found.tokens.length}, ${quoted(found.tokens[index].text)}: ${said}.`;
+      const readings = looks.map((look) => `${look.view.title} ${valueText(look, index)}`).join("; ");
+      live.textContent = `Token ${index + 1} of ${result.tokens.length}, ${quoted(result.tokens[index].text)}: ${readings}.`;
     }
     blocks.addEventListener("pointerover", (event) => { const i = event.target.closest("[data-i]"); if (i) point(Number(i.dataset.i)); });
     blocks.addEventListener("keydown", (event) => {
-      const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: found.tokens.length - 1 }[event.key];
+      const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: result.tokens.length - 1 }[event.key];
       if (to === undefined) return;
       event.preventDefault();
       point(Math.max(0, to));
@@ -54,7 +54,7 @@
     const lay = () => {
       if (!blocks.clientWidth || blocks.clientWidth === width) return;
       width = blocks.clientWidth;
-      blocks.replaceChildren(...packed(found.tokens, width).map((columns) => block(columns, looks)));
+      blocks.replaceChildren(...packed(result.tokens, width).map((columns) => block(columns, looks)));
       if (at >= 0) point(at);
     };
     root.watching = new ResizeObserver(lay);
@@ -62,14 +62,14 @@
     lay();
   }
 
-  function legend(found) {
-    const nats = found.views.filter((view) => view.unit === "nats").length, line = el("p", "cmp-legend");
-    if (nats && found.limit > 0) {
+  function legend(result) {
+    const nats = result.views.filter((view) => view.unit === "nats").length, line = el("p", "cmp-legend");
+    if (nats && result.limit > 0) {
       const ramp = el("i");
       ramp.setAttribute("aria-hidden", "true");
-      add(line, add(el("span", "cmp-ramp"), `−${num(found.limit)}`, ramp, `+${num(found.limit)} nats`),
-        el("span", "", `one scale for ${nats === found.views.length ? "all rows" : "all rows in nats"}, clipped at their 99th percentile`));
-      if (nats < found.views.length) line.append(el("span", "", "weights and rewards: their own whole range, printed beside them"));
+      add(line, add(el("span", "cmp-ramp"), `−${num(result.limit)}`, ramp, `+${num(result.limit)} nats`),
+        el("span", "", `one scale for ${nats === result.views.length ? "all rows" : "all rows in nats"}, clipped at their 99th percentile`));
+      if (nats < result.views.length) line.append(el("span", "", "weights and rewards: each on its own full range, printed beside it"));
     }
     line.append(el("span", "", "solid line: above the middle, dashed: below; grey: noise; point at a token, or press an arrow key, for its numbers"));
     return line;
@@ -113,16 +113,16 @@
     });
     return grid;
   }
-  const shortValue = (look, i) => valueText(look, i).split(",")[0]; // without what is said of noise
+  const shortValue = (look, i) => valueText(look, i).split(",")[0]; // without the remark on noise
   const range = (look) => (look.own === "fixed" ? `${num(look.view.signed ? look.centre - look.limit : look.centre)} to ${num(look.centre + look.limit)}` : look.own === "attempt" ? `up to ${num(look.centre + look.limit)}` : "");
 
   /* Two runs --------------------------------------------------------------------------------------------------- */
   function drawRuns(root, runs) {
     const names = runs.runs.map((run) => run.name);
     const facts = table(["run", "updates", "attempts", "compared at"], runs.runs.map((run) => [run.name, run.updates, run.attempts, run.update_id]));
-    const rate = (one) => `${one.passed} of ${one.total} (${percent(one.low)} to ${percent(one.high)})`;
+    const rate = (task) => `${task.passed} of ${task.total} (${percent(task.low)} to ${percent(task.high)})`;
     const shown = [el("p", "wb-lead cmp-summary", runs.summary), facts];
-    shown.push(heading(`Tasks that both attempted: the newest attempts of each, with 95 % intervals`));
+    shown.push(heading(`Tasks attempted in both: the newest attempts of each, with 95 % intervals`));
     shown.push(runs.tasks.length ? table(["task", ...names], runs.tasks.map((task) => [task.prompt || task.task, ...task.rates.map(rate)]))
       : el("p", "wb-empty", "None: sample the same task in both runs to see it here."));
     shown.push(heading(`${plural(Object.keys(runs.settings).length, "setting")} ${Object.keys(runs.settings).length === 1 ? "differs" : "differ"}`));

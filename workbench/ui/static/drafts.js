@@ -1,5 +1,5 @@
-/* Words that are being typed stay as they are until they are given: what others say of the same attempt meanwhile is
-   shown on its card, and does not take their place. Only the browser knows what has not been sent yet. */
+/* Feedback that is being typed stays until it is given: what others say about the same attempt meanwhile is shown on its
+   card, and does not replace it. Only the browser knows what has not been sent yet. */
 (function () {
   "use strict";
   let draft = null; // {id of the attempt, text}
@@ -12,7 +12,7 @@
   document.addEventListener("click", (event) => { // given, or the page itself is asked to change it
     if (event.isTrusted && event.target.closest("#give-feedback, #part-evidence")) draft = null;
   }, true);
-  const keep = () => { // before each picture, so that nobody sees the other words; where the cursor stood, it stays
+  const keep = () => { // before each frame, so that nobody sees the other text; the cursor stays where it was
     const now = chosen(), area = field();
     if (draft && now && now !== draft.id) draft = null;
     else if (draft && now && area && area.value !== draft.text) {

@@ -3,51 +3,51 @@
   "use strict";
   const { el, add, plural, heading, button, time } = window.SDPOPage.kit;
   const parts = window.SDPOPage.parts;
-  const far = (one) => `${one.done.toLocaleString("en-US")} of ${one.total.toLocaleString("en-US")} ${one.unit}`;
+  const amount = (progress) => `${progress.done.toLocaleString("en-US")} of ${progress.total.toLocaleString("en-US")} ${progress.unit}`;
 
   function bar(done, total, label) {
-    const made = el("progress", "ex-bar");
-    made.max = total;
-    made.value = done;
-    made.setAttribute("aria-label", label);
-    return made;
+    const progress = el("progress", "ex-bar");
+    progress.max = total;
+    progress.value = done;
+    progress.setAttribute("aria-label", label);
+    return progress;
   }
 
   function now(root, data) {
     if (data.empty !== undefined) { root.replaceChildren(...(data.empty ? [el("p", "wb-empty wb-empty-large", data.empty)] : [])); return; }
     const most = data.kind === "discover" ? "at most " : "about ";
     const left = data.state === "running" ? (data.left === null ? ", remaining time unknown until the next step" : `, ${most}${time(data.left)} left`) : "";
-    const words = { running: "running", finished: "finished", stopped: data.resume ? "stopped: Resume in the list goes on from here" : "not finished in what is on disk" };
-    const line = add(el("p", "ex-state"), bar(data.done, data.total, `Progress of ${data.name}`), el("span", "", `${far(data)}, ${words[data.state]}${left}`));
-    const shown = [el("h3", "ex-name", data.name), el("p", "wb-quiet", `${data.what}. Everything begins from ${data.start}.`), line];
+    const words = { running: "running", finished: "finished", stopped: data.resume ? "stopped: Resume in the list continues from here" : "not finished on disk" };
+    const line = add(el("p", "ex-state"), bar(data.done, data.total, `Progress of ${data.name}`), el("span", "", `${amount(data)}, ${words[data.state]}${left}`));
+    const shown = [el("h3", "ex-name", data.name), el("p", "wb-quiet", `${data.what}. All arms start from ${data.start}.`), line];
     for (const sentence of data.alarms) shown.push(el("p", "ex-alarm", sentence));
     if (data.race.length) shown.push(race(data.race));
     root.replaceChildren(...shown);
   }
 
-  /* Every method on the task that is searched now. */
+  /* Every method on the task being searched. */
   function race(rows) {
     const box = el("div", "ex-race");
     box.append(el("p", "wb-quiet", `Now: ${rows[0].prompt}`));
     for (const row of rows) {
-      const said = row.found ? `found at attempt ${row.found}` : row.done ? `not found in ${row.spent}` : row.spent ? `${plural(row.spent, "attempt")} so far` : "not yet";
-      add(box, add(el("div", "ex-lane"), el("span", "", row.method), bar(row.spent, row.budget, `Attempts of ${row.method}`), el("span", row.found ? "wb-pass" : "wb-quiet", said)));
+      const status = row.found ? `found at attempt ${row.found}` : row.done ? `not found in ${row.spent}` : row.spent ? `${plural(row.spent, "attempt")} so far` : "not yet";
+      add(box, add(el("div", "ex-lane"), el("span", "", row.method), bar(row.spent, row.budget, `Attempts of ${row.method}`), el("span", row.found ? "wb-pass" : "wb-quiet", status)));
     }
     return box;
   }
 
   function tables(root, data) {
     root.replaceChildren();
-    for (const one of data.tables) {
+    for (const report of data.tables) {
       const table = el("table", "ex-table"), line = (kind, cells) => add(el("tr"), ...cells.map((text) => el(kind, "", text)));
-      add(table, add(el("thead"), line("th", one.columns)), add(el("tbody"), ...one.rows.map((cells) => line("td", cells.map((text) => text || "–")))));
+      add(table, add(el("thead"), line("th", report.columns)), add(el("tbody"), ...report.rows.map((cells) => line("td", cells.map((text) => text || "–")))));
       table.querySelectorAll("th").forEach((cell) => { cell.scope = "col"; });
       const scroll = add(el("div", "cmp-scroll"), table);
       scroll.tabIndex = 0; // wider than a narrow screen: scrolled by the arrow keys
       scroll.setAttribute("role", "region");
-      scroll.setAttribute("aria-label", one.title);
-      root.append(heading(one.title));
-      if (one.note) root.append(el("p", "wb-quiet ex-note", one.note));
+      scroll.setAttribute("aria-label", report.title);
+      root.append(heading(report.title));
+      if (report.note) root.append(el("p", "wb-quiet ex-note", report.note));
       root.append(scroll);
     }
   }
@@ -58,11 +58,11 @@
     if (!data.rows.length) return;
     const items = el("ul", "wb-runs ex-list");
     for (const row of data.rows) {
-      const item = add(el("li"), el("strong", "", row.name), el("span", "wb-kind", row.state), el("span", "wb-quiet", `${far(row)} · ${row.what}`));
+      const item = add(el("li"), el("strong", "", row.name), el("span", "wb-kind", row.state), el("span", "wb-quiet", `${amount(row)} · ${row.what}`));
       const press = (text, verb) => {
-        const made = button("wb-small", text, () => trigger("select", { id: row.name, verb }));
-        made.setAttribute("aria-label", `${text} ${row.name}`);
-        item.append(made);
+        const node = button("wb-small", text, () => trigger("select", { id: row.name, verb }));
+        node.setAttribute("aria-label", `${text} ${row.name}`);
+        item.append(node);
       };
       if (row.shown) item.setAttribute("aria-current", "true");
       else press("Show", "show");
@@ -70,7 +70,7 @@
       items.append(item);
     }
     root.append(heading("Experiments of this run"), items);
-    const again = focused && [...root.querySelectorAll("button")].find((one) => one.getAttribute("aria-label") === focused);
+    const again = focused && [...root.querySelectorAll("button")].find((node) => node.getAttribute("aria-label") === focused);
     if (again) again.focus();
   }
 

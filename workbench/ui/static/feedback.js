@@ -1,13 +1,13 @@
-/* The panel of feedback: what the self-teacher is shown, and what another feedback would do. */
+/* The panel of feedback: the teacher context, and the credit under other feedback. */
 (function () {
   "use strict";
   const { el, add, two, heading, term, button } = window.SDPOPage.kit;
 
   window.SDPOPage.parts.evidence = (root, data, trigger) => {
     if (data.empty) { root.replaceChildren(); return; }
-    const label = data.source ? add(el("span", "wb-kind"), data.source) : el("span", "wb-quiet", "nothing said");
-    const first = add(el("p", "wb-evidence"), term("feedback"), " from ", label);
-    if (data.passed && !data.source) first.append(el("span", "wb-quiet", ": an attempt that passed has none by itself"));
+    const label = data.source ? add(el("span", "wb-kind"), data.source) : el("span", "wb-quiet", "none yet");
+    const first = add(el("p", "wb-evidence"), term("feedback"), data.source ? " from " : ": ", label);
+    if (data.passed && !data.source) first.append(el("span", "wb-quiet", "; an attempt that passed gets none by itself"));
     if (data.source) first.append(" ", button("wb-small", "Delete", () => trigger("select", { id: "delete" })));
     root.replaceChildren(heading("Feedback"), first);
     if (data.others.length) root.append(demonstrations(data, trigger));
@@ -16,14 +16,14 @@
 
   function demonstrations(data, trigger) {
     const row = add(el("div", "wb-chips"), term("demonstration"));
-    row.setAttribute("role", "group"); row.setAttribute("aria-label", "Demonstration: another attempt that the teacher is shown");
+    row.setAttribute("role", "group"); row.setAttribute("aria-label", "Demonstration: another attempt, shown to the teacher");
     const chip = (text, value, pressed) => {
       const node = button("wb-chip", text, () => trigger("select", { id: "demonstration", value }));
       node.setAttribute("aria-pressed", String(pressed));
       row.append(node);
     };
-    chip("by the settings", "", !data.chosen);
-    for (const one of data.others) chip(`${one.number} ${one.passed ? "✓" : "✗"}`, one.id, one.id === data.demonstration);
+    chip("from the settings", "", !data.chosen);
+    for (const other of data.others) chip(`${other.number} ${other.passed ? "✓" : "✗"}`, other.id, other.id === data.demonstration);
     return row;
   }
 
@@ -47,6 +47,6 @@
       sides.append(side);
       window.SDPOHeatmap.mount(side, { ...payload, title: `${name}: Σ credit ${two(sum)} nats`, view: "raw" }, { theme: "host" });
     }
-    root.replaceChildren(el("p", "wb-quiet", "The same attempt, its credit in force beside the one under the words above. Nothing was recorded."), sides);
+    root.replaceChildren(el("p", "wb-quiet", "The same attempt: its credit in force beside its credit under the feedback above. Nothing was recorded."), sides);
   };
 })();

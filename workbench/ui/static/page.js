@@ -14,7 +14,7 @@
   const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
   const time = (seconds) => (seconds < 90 ? `${seconds} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`);
   const heading = (text) => el("h2", "wb-h", text);
-  const written = (tag, cls, text) => add(el(tag, cls), ...window.SDPOHeatmap.kit.withMarks(text)); // what people, models and files say
+  const written = (tag, cls, text) => add(el(tag, cls), ...window.SDPOHeatmap.kit.withMarks(text)); // text of people, models and files
   const button = (cls, text, press) => {
     const node = el("button", cls, text);
     node.type = "button";
@@ -22,14 +22,14 @@
     return node;
   };
 
-  /* A word of the field with its one-line explanation, shown on demand beside it (Escape or a click elsewhere closes). */
+  /* A term with its one-line definition from the glossary, shown on demand beside it (Escape or a click elsewhere closes). */
   function term(name, shown) {
     const line = window.SDPOTerms[name];
     if (!line) return el("span", "", shown || name);
     const word = button("wb-term", shown || name, () => {
       let tip = document.getElementById("wb-tip");
       if (!tip) { tip = el("div"); tip.id = "wb-tip"; tip.setAttribute("popover", "auto"); tip.setAttribute("role", "status"); document.body.append(tip); }
-      tip.textContent = line;
+      tip.replaceChildren(line, " ", el("span", "wb-quiet", "Glossary: docs/glossary.md"));
       const box = word.getBoundingClientRect();
       tip.style.left = `${Math.max(8, Math.min(box.left, window.innerWidth - 340))}px`;
       tip.style.top = `${box.bottom + 6}px`;
@@ -39,7 +39,7 @@
     return word;
   }
 
-  /* A prompt to the token, folded. */
+  /* An exact prompt with its token ids, folded. */
   function exactly(title, prompt, note) {
     const box = el("details", "wb-details"), tokens = el("details", "wb-details");
     add(box, el("summary", "", title), ...(note ? [el("p", "wb-quiet", note)] : []));
@@ -47,7 +47,7 @@
     return add(box, written("pre", "wb-pre", prompt.text), tokens);
   }
 
-  /* Shows other nodes in a part; a detail that was opened stays open, also where for a while there is none. */
+  /* Replaces the nodes of a part; opened details stay open, even if for a while there are none. */
   function redraw(root, ...nodes) {
     const before = root.querySelector("details");
     if (before) root.wasOpen = before.open;
@@ -72,7 +72,7 @@
     },
     cards(root, data, trigger) {
       const focused = root.contains(document.activeElement) ? document.activeElement.dataset.id : null;
-      if (!root.order) { // made once: it may be open while the cards are drawn again
+      if (!root.order) { // created once: it may be open while the cards are drawn again
         root.order = orderOf(() => parts.cards(root, root.data, trigger));
         root.cards = el("ol", "wb-cards-list");
         root.empty = el("p", "wb-empty");
@@ -91,7 +91,7 @@
         data.shortened ? "The solution or the feedback was shortened to fit the model's context." : ""));
     },
     heat(root, data, trigger) {
-      // Marking by keyboard is a run of events: the server is told of the last.
+      // Marking by keyboard is a series of events: only the last is sent to the server.
       if (!root.listens) root.addEventListener("hm-span", (event) => {
         clearTimeout(root.spoken);
         root.spoken = setTimeout(() => trigger("input", event.detail), 150);
@@ -113,25 +113,25 @@
     },
   };
 
-  /* The heatmap with what the page can do for it: send a token's distributions, show another attempt, intervene. */
+  /* The heatmap, connected to the page: a token's distributions, another attempt, interventions. */
   let drawerTrigger = null;
   function mountHeat(root, data, trigger) {
     root.heat = window.SDPOHeatmap.mount(root, data, { theme: "host", folded: true, actions: data.continuations ? { n: data.continuations } : null });
     if (root.heard) return;
     root.heard = true;
-    let waiting = 0; // arrows that are held down open many tokens: only where they stop is asked for
+    let waiting = 0; // arrows that are held down open many tokens: only the last one is requested
     root.addEventListener("hm-open", (event) => { clearTimeout(waiting); waiting = setTimeout(() => trigger("select", { verb: "open", ...event.detail }), 120); });
     root.addEventListener("hm-attempt", (event) => trigger("select", { verb: "attempt", ...event.detail }));
     for (const verb of ["test", "force"]) root.addEventListener(`hm-${verb}`, (event) => drawerTrigger("select", { verb, ...event.detail }));
   }
 
-  /* How the cards can be ordered; each keeps its number. */
+  /* Orders of the cards; each card keeps its number. */
   const credited = (row) => row.strip.reduce((sum, value) => sum + Math.abs(value), 0);
   const ORDERS = { "as sampled": () => 0, "lowest reward": (a, b) => a.reward - b.reward, "most credit": (a, b) => credited(b) - credited(a),
     "longest": (a, b) => b.text.length - a.text.length };
   function orderOf(changed) {
     const select = el("select", "wb-order");
-    select.setAttribute("aria-label", "Cards ordered");
+    select.setAttribute("aria-label", "Order of the cards");
     for (const name of Object.keys(ORDERS)) select.append(el("option", "", name));
     select.addEventListener("change", changed);
     return select;
@@ -155,8 +155,8 @@
       }
       button.append(strip);
     }
-    const said = row.feedback ? row.feedback.split("\n")[0].slice(0, 90) : row.used === false ? row.why : "no feedback";
-    button.append(written("span", "wb-said", row.forced ? `${row.forced} · ${said}` : said));
+    const note = row.feedback ? row.feedback.split("\n")[0].slice(0, 90) : row.used === false ? row.why : "no feedback";
+    button.append(written("span", "wb-said", row.forced ? `${row.forced} · ${note}` : note));
     button.addEventListener("click", () => trigger("select", { id: row.id }));
     return add(el("li", "wb-card"), button);
   }

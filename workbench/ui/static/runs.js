@@ -5,7 +5,7 @@
 
   window.SDPOPage.parts.runs = (root, data, trigger) => {
     root.replaceChildren(heading("Runs"));
-    if (!data.runs.length) { root.append(el("p", "wb-empty", "Looking at the runs …")); return; }
+    if (!data.runs.length) { root.append(el("p", "wb-empty", "Listing the runs …")); return; }
     const list = el("ul", "wb-runs");
     for (const run of data.runs) {
       const row = el("li"), open = run.name === data.open;

@@ -50,12 +50,12 @@
     const row = (name, value, unit) => add(list, add(el("div"), add(el("dt"), term(name)), el("dd", "", value), el("dd", "wb-unit", unit)));
     row("adapter distance", two(data.distance), "relative");
     row("held-out", `${rate(first.held_out)} → ${rate(second.held_out)}`, "pass rate");
-    row("attempts there", `${passed(first)} → ${passed(second)}`, "passed");
+    row("attempts at each", `${passed(first)} → ${passed(second)}`, "passed");
     const heat = el("div", "wb-compared");
     root.replaceChildren(el("p", "wb-quiet", `From ${first.id} to ${second.id}`), list, heat);
     if (data.heat.tokens.length) window.SDPOHeatmap.mount(heat, { title: "The chosen attempt, re-scored under both", summary: "", ...data.heat }, { theme: "host" });
     else heat.append(el("p", "wb-empty", "Choose an attempt to see it re-scored under both."));
   };
   const passed = (node) => (node.written ? `${node.passed} of ${node.written}` : "none");
-  const rate = (found) => (found ? percent(found.rate) : "not measured");
+  const rate = (heldOut) => (heldOut ? percent(heldOut.rate) : "not measured");
 })();

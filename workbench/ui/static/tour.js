@@ -5,15 +5,15 @@
   const { el, add, button } = window.SDPOPage.kit;
   const SEEN = "sdpo-tour-seen";
   const STEPS = [
-    ["#task", "Choose a task", "A specification for the policy, with some of its conventions left open. Its exact text stands below."],
+    ["#task", "Choose a task", "A specification for the policy, with some conventions left open. Its exact text is shown below."],
     ["#do-sample", "Sample attempts", "The policy answers several times. Each answer is run in a sandbox and judged while you watch."],
     [".wb-cards", "Choose a failed attempt", "Each card is one attempt: verdict, reward, and a strip of its credit. Press one to look closer."],
-    ["#part-heat", "Read the colours", "Blue: having seen the feedback, the teacher wants more of this token; orange: less. Press a token for its numbers."],
-    ["#feedback", "Say what was wrong", "These words are all that the teacher knows more than the student. Change them, give them, and watch the colours move."],
-    ["#do-update", "Update, then undo", "One step of learning; what it will do is said before, what it did after. Undo below takes it back, bit for bit."],
+    ["#part-heat", "Read the colours", "Blue: with the feedback, the teacher finds this token likelier; orange: less likely. Press a token for its numbers."],
+    ["#feedback", "Say what was wrong", "These words are what the teacher knows and the student does not. Edit them, give them, and watch the colours change."],
+    ["#do-update", "Update, then undo", "The plan says beforehand what the update will do; the numbers below it show what it did. Undo takes it back, bit for bit."],
   ];
   const remembered = () => { try { return localStorage.getItem(SEEN) !== null; } catch { return true; } };
-  const remember = () => { try { localStorage.setItem(SEEN, "1"); } catch { /* private window: it is offered again */ } };
+  const remember = () => { try { localStorage.setItem(SEEN, "1"); } catch { /* private window: the tour is offered again */ } };
 
   let note = null, at = 0, marked = null;
   function leave() {
@@ -35,7 +35,7 @@
     const back = button("wb-tour-back", "Back", () => show(at - 1)), last = at === STEPS.length - 1;
     back.disabled = at === 0;
     const row = add(el("div", "wb-tour-row"), back, button("wb-tour-next", last ? "Done" : "Next", () => (last ? leave() : show(at + 1))), button("wb-tour-leave", "Leave", leave));
-    note.replaceChildren(heading, el("p", "", text), ...(marked ? [] : [el("p", "wb-quiet", "It appears here after the steps before this one.")]), row);
+    note.replaceChildren(heading, el("p", "", text), ...(marked ? [] : [el("p", "wb-quiet", "It appears here after the previous steps.")]), row);
     if (marked) { marked.classList.add("wb-toured"); marked.scrollIntoView({ block: "center" }); }
     place();
     heading.focus({ preventScroll: true });
@@ -77,7 +77,7 @@
     window.dispatchEvent(new Event("resize")); // charts and strips are laid out for their new size
   }
 
-  /* The two buttons of the header; drawn again with it. */
+  /* The header's two buttons, which are drawn with it. */
   window.SDPOPage.aids = () => {
     const tour = button("wb-aid wb-tour-open", remembered() ? "Tour" : "New here? First round in six steps", start);
     const large = button("wb-aid wb-classroom-open", "Classroom", () => { classroom(!document.body.classList.contains("wb-classroom")); mark(); });

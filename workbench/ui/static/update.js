@@ -1,4 +1,4 @@
-/* The panel of updates: the plan with its ledger, the numbers after a step, and the health strip. */
+/* The panel of updates: the plan with its signal report, the numbers after a step, and the health strip. */
 (function () {
   "use strict";
   const { el, add, plain, two, percent, plural, heading, term, button } = window.SDPOPage.kit;
@@ -15,7 +15,7 @@
   function planned(plan, open) {
     const box = el("div", "wb-plan");
     const text = plan.used
-      ? `${plan.used} of ${plural(plan.total, "attempt")} give signal: ${plural(plan.tokens, "token")} will be pushed, in ${plural(plan.steps, "step")} of ${plan.method.toUpperCase()} ` +
+      ? `${plan.used} of ${plural(plan.total, "attempt")} ${plan.used === 1 ? "gives" : "give"} signal: ${plural(plan.tokens, "token")} will be pushed, in ${plural(plan.steps, "step")} of ${plan.method.toUpperCase()} ` +
         `(${plan.divergence}) with the ${plan.teacher} teacher at learning rate ${plain(String(plan.learning_rate))}. It can be undone exactly.`
       : `None of the ${plural(plan.total, "attempt")} gives signal, so there is nothing to learn from. Give feedback on a failed one, or sample again.`;
     box.append(el("p", "wb-lead", text));
@@ -23,13 +23,13 @@
     return add(box, ledger(plan, open));
   }
 
-  /* What it costs and what the teacher is worth, before anything is done. */
+  /* The cost of the update and the teacher lift, before anything is done. */
   function before(plan) {
     const lift = plan.lift ? `${rate(plan.lift.student)} → ${rate(plan.lift.teacher)}` : "not measured";
     const cost = plan.reads ? `reads ${plan.reads.toLocaleString("en-US")} tokens${plan.seconds ? `, about ${two(plan.seconds)} s` : ""}` : "counting …";
     return add(el("p", "wb-facts-line"), term("teacher lift"), ` ${lift}`, el("span", "wb-dot", " · "), term("cost"), ` ${cost}`);
   }
-  const rate = (found) => `${two(found.rate)} (${two(found.low)} to ${two(found.high)})`;
+  const rate = (measured) => `${two(measured.rate)} (${two(measured.low)} to ${two(measured.high)})`;
 
   function ledger(plan, open) {
     const box = el("details", "wb-details"), table = el("table", "wb-table"), head = el("tr"), body = el("tbody");
@@ -39,8 +39,8 @@
       add(body, add(el("tr", row.used ? "" : "wb-off"), el("td", "", String(row.number)), el("td", row.passed ? "wb-pass" : "wb-fail", row.passed ? "✓ passed" : "✗ failed"),
         el("td", "wb-num", String(row.tokens)), el("td", "", row.used ? "yes" : "no"), el("td", "", row.reason)));
     }
-    const said = plan.used < plan.total ? `who gives signal, and why not the other ${plan.total - plan.used}` : "who gives signal, and of what kind";
-    return add(box, el("summary", "", said), add(table, add(el("thead"), head), body));
+    const title = plan.used < plan.total ? `signal report: which attempts give signal, and why ${plan.total - plan.used} ${plan.total - plan.used === 1 ? "does" : "do"} not` : "signal report: which attempts give signal, and of what kind";
+    return add(box, el("summary", "", title), add(table, add(el("thead"), head), body));
   }
 
   function outcome(after) {
@@ -48,14 +48,14 @@
       ["rank correlation", [after.rank_correlation], "", two], ["KL to before", [after.kl], "nats per token", two], ["entropy", after.entropy, "nats per token", two],
       ["gradient norm", [after.grad_norm], "", two]];
     if (after.held_out) numbers.splice(1, 0, ["held-out", after.held_out, "pass rate", (v) => (v === null ? "–" : percent(v))]);
-    if (after.kl_to_base !== null) numbers.push(["KL to base", [after.kl_to_base], "nats per token", two]);
-    if (after.teacher_error !== null) numbers.push(["teacher's average", [after.teacher_error], "off by at most, relative", two]);
+    if (after.kl_to_base !== null) numbers.push(["KL to reference", [after.kl_to_base], "nats per token", two]);
+    if (after.teacher_error !== null) numbers.push(["teacher's average", [after.teacher_error], "relative error, at most", two]);
     const list = el("dl", "wb-numbers");
     for (const [name, values, unit, show] of numbers) {
       add(list, add(el("div"), add(el("dt"), term(name)), el("dd", "", values.map(show).join(" → ")), el("dd", "wb-unit", unit)));
     }
-    const said = `Predicted against realised, and side effects on fixed probe tokens, of ${after.update} (${two(after.seconds)} s)`;
-    return add(el("div", "wb-after"), el("p", "wb-quiet", said), list);
+    const caption = `Update ${after.update} (${two(after.seconds)} s): predicted against realised, and side effects on fixed probe tokens`;
+    return add(el("div", "wb-after"), el("p", "wb-quiet", caption), list);
   }
 
   window.SDPOPage.parts.health = (root, data, trigger) => {
@@ -65,7 +65,7 @@
       alarm.setAttribute("role", "alert");
       root.append(alarm);
     }
-    if (data.empty) { root.append(el("p", "wb-empty", "After the first update: entropy, drift, length and gradient norm, update by update.")); return; }
+    if (data.empty) { root.append(el("p", "wb-empty", "After the first update: entropy, KL, length and gradient norm, update by update.")); return; }
     if (!data.alarms.length) root.append(el("p", "wb-quiet", `No alarm after ${plural(data.updates, "update")}.`));
     const list = el("dl", "wb-health");
     for (const curve of data.curves) {

@@ -17,15 +17,15 @@ from workbench.ui import charts
 from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, finished, numbered, part, polite
 
 KINDS = {
-    "estimators": "Every way of reading the credit of this attempt: which tokens does each one stress?",
+    "estimators": "Every estimator of this attempt's credit: which tokens does each one stress?",
     "teachers": "The same feedback, read by different weights: what does the choice of the self-teacher change?",
-    "feedbacks": "The same attempt, told something else or nothing: how much of the credit is due to the words?",
-    "runs": "This run beside another one: pass rates, learning curves, and the settings that differ.",
+    "feedbacks": "The same attempt with other feedback or none: how much of the credit is due to the words?",
+    "runs": "This run beside another: pass rates, learning curves, and the settings that differ.",
 }
 
 
 class ComparePanel(Panel):
-    """What is compared, and what comes of it. The attempt is the one that is chosen in the tab "Round"."""
+    """Choice of a comparison, and its result. The attempt is the one chosen in the tab "Round"."""
 
     def __init__(self, queue: JobQueue, selection: Selection) -> None:
         super().__init__()
@@ -38,35 +38,35 @@ class ComparePanel(Panel):
             self.view = gr.Dropdown(
                 [(view.title, name) for name, view in VIEWS.items()],
                 value="raw",
-                label="Read as",
+                label="View",
                 visible=False,
                 elem_id="compare-view",
             )
             self.feedback = gr.Textbox(
-                label="A feedback of your own (may stay empty)", lines=2, visible=False, elem_id="compare-feedback"
+                label="Your own feedback (optional)", lines=2, visible=False, elem_id="compare-feedback"
             )
             self.demonstration = gr.Textbox(
-                label="A demonstration (empty: a passed attempt of the group)",
+                label="Demonstration (empty: a passed attempt of the group)",
                 lines=2,
                 visible=False,
                 elem_id="compare-demonstration",
             )
-            self.other = gr.Dropdown([], label="The other run", visible=False, elem_id="compare-run")
+            self.other = gr.Dropdown([], label="Other run", visible=False, elem_id="compare-run")
         with gr.Row():
             self.button = gr.Button(compare.title, variant="primary", scale=0, min_width=160, elem_id="do-compare")
         self.result = part("compare")
         self.chart = gr.Plot(show_label=False, container=False, visible=False, elem_id="compare-chart")
 
     def connect(self, then: Then) -> None:
-        """Choosing what to compare offers what it needs; the button compares."""
+        """Connect the choice of a comparison to the fields that it needs, and the button to comparing."""
         offered = [self.view, self.feedback, self.demonstration, self.other]
         self.kind.input(polite(self.on_kind), [self.kind], [self.kind, *offered], **NEWEST)
-        asked = [self.selection.task_id, self.selection.chosen, self.selection.config, self.kind, *offered]
+        inputs = [self.selection.task_id, self.selection.chosen, self.selection.config, self.kind, *offered]
         shown = [self.result, self.chart]
-        self.button.click(polite(self.on_compare), asked, shown, **{**QUIET, "show_progress": "minimal"})
+        self.button.click(polite(self.on_compare), inputs, shown, **{**QUIET, "show_progress": "minimal"})
 
     async def on_kind(self, kind: str) -> list[Any]:
-        """What each comparison needs is shown; the list of runs is read anew."""
+        """Show the fields that a comparison needs, with a fresh list of runs."""
         names = await finished(runs_beside(self.queue)) if kind == "runs" else []
         return [
             gr.Radio(info=KINDS.get(kind, "")),
@@ -87,7 +87,7 @@ class ComparePanel(Panel):
         demonstration: str,
         other: str | None,
     ) -> tuple[str, Any]:
-        """One comparison, drawn."""
+        """Make a comparison and draw it."""
         if kind == "runs":
             runs = compare_runs.reply(await finished(compare_runs(self.queue, other or "")))
             curves = charts.learning_curves(*_curves(runs))
@@ -103,7 +103,7 @@ class ComparePanel(Panel):
 
 
 def _compared(snapshot: Snapshot) -> dict[str, Any]:
-    """Which attempt it is."""
+    """The attempt that is compared, in words."""
     number, total = snapshot.place
     if snapshot.attempt is None:
         return {"attempt": ""}
@@ -112,7 +112,7 @@ def _compared(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _curves(runs: dict[str, Any]) -> tuple[list[tuple[str, list[charts.Place]]], dict[str, dict[str, Any]]]:
-    """Two runs as `charts.learning_curves` takes branches; updates of both may carry the same ids."""
+    """Convert two runs to the branches of `charts.learning_curves`; updates of both may carry the same ids."""
     branches, measured = [], {}
     for number, run in enumerate(runs["runs"]):
         nodes = [charts.Place(f"{number} {updates}") for updates in range(run["updates"] + 1)]

@@ -1,4 +1,4 @@
-"""The tab "Discover": how many attempts until one passes, of several methods on tasks that are hardly ever solved."""
+"""The tab "Discover": attempts until one passes, by several methods, on tasks that are hardly ever solved."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from workbench.ui.panel import QUIET, Selection, Then, polite
 from workbench.ui.tabs.experiments import AFTERWARDS, ExperimentPanel, number, pack_choice, pack_of
 from workbench.ui.tabs.settings import as_code
 
-HERE = "the task of the tab Round"
+HERE = "the task in the tab Round"
 EMPTY = (
     "A discovery is the first attempt that passes at a task that the policy hardly ever solves. Find hard tasks, or "
-    "take the one of the tab Round, and race the methods: who needs the fewest attempts?"
+    "take the one in the tab Round, and race the methods: which needs the fewest attempts?"
 )
 
 
@@ -38,15 +38,15 @@ class DiscoverPanel(ExperimentPanel):
                 with gr.Row():
                     self.count = number(self.slug, "count", "Hard tasks", "Fewer than 3 % of attempts pass.", 3)
                     self.screened = number(
-                        self.slug, "screened", "Attempts each", "Measure whether a task is hard.", SCREENED
+                        self.slug, "screened", "Attempts each", "To measure whether a task is hard.", SCREENED
                     )
-                    self.screen_seed = number(self.slug, "screen-seed", "Seed", "Other tasks and houses.", 0)
+                    self.screen_seed = number(self.slug, "screen-seed", "Seed", "Of tasks and houses.", 0)
                 self.pack = pack_choice(self.slug)
                 self.feedback = gr.Dropdown(
                     FEEDBACK_KINDS,
                     value="examples",
                     label="Feedback",
-                    info="What the checker of fresh houses says of a wrong program. Default: examples.",
+                    info="What the checker of fresh houses says about a wrong program. Default: examples.",
                     elem_id="discover-feedback",
                 )
                 self.find = gr.Button(hard_tasks.title, min_width=140, elem_id="find-hard")
@@ -54,18 +54,18 @@ class DiscoverPanel(ExperimentPanel):
                 self.tasks = gr.CheckboxGroup(
                     [(HERE, HERE)],
                     label="Tasks",
-                    info="Hard tasks that were found in this run appear here.",
+                    info="Hard tasks found in this run appear here.",
                     elem_id="discover-tasks",
                 )
-                self.follow("discover tasks", self.tasks, _tasks, lambda found: gr.CheckboxGroup(found))
+                self.follow("discover tasks", self.tasks, _tasks, lambda choices: gr.CheckboxGroup(choices))
                 self.methods = gr.CheckboxGroup(
                     list(DISCOVERY),
                     value=list(DEFAULT_METHODS),
                     label="Methods",
-                    info="Each spends at most the same number of attempts. Default: the first three.",
+                    info="Each gets the same budget of attempts. Default: the first three.",
                     elem_id="discover-methods",
                 )
-                with gr.Accordion("Which method does what", open=False):
+                with gr.Accordion("What each method does", open=False):
                     gr.Markdown("\n".join(f"- **{name}**: {why}" for name, why in DISCOVERY.items()))
                 self.plan = gr.Markdown(
                     planned([], DEFAULT_METHODS, spent), elem_id="discover-plan", elem_classes="ex-plan"
@@ -76,20 +76,20 @@ class DiscoverPanel(ExperimentPanel):
                     self.group = number(
                         self.slug, "group", "Group", "Attempts between two updates of SDPO.", spent.group
                     )
-                    self.seed = number(self.slug, "seed", "Seed", "Of the race's random numbers.", 0)
+                    self.seed = number(self.slug, "seed", "Seed", "Of the race's random draws.", 0)
                 self.name_and_code()
             with gr.Column(scale=9, min_width=320):
                 self.results(charts=1)
 
     def connect(self, then: Then) -> None:
-        """Finding and racing are two buttons; what Start would do is said at once."""
+        """Connect the buttons that find and race; every change updates the plan."""
         super().connect(then)
         shown = self.selection.experiments
-        wanted = [
+        inputs = [
             *(shown, self.selection.task_id, self.pack),
             *(self.count, self.screened, self.screen_seed, self.feedback),
         ]
-        then(self.find.click(polite(self.on_find), wanted, [shown], **QUIET))
+        then(self.find.click(polite(self.on_find), inputs, [shown], **QUIET))
         self.form(then, [self.tasks, self.methods, self.budget, self.group, self.seed])
 
     def on_find(
@@ -111,7 +111,7 @@ class DiscoverPanel(ExperimentPanel):
     def on_plan(
         self, task_id: str, config: dict[str, Any], tasks: list[str], methods: list[str], *numbers: Any
     ) -> tuple[str, str]:
-        """What Start would do, in words and as code; where it cannot, why."""
+        """Plan of what Start would do, in words and as code; or why it cannot."""
         try:
             if not (tasks and methods):
                 return planned(tasks, methods, DiscoverySettings()), ""
@@ -136,28 +136,28 @@ class DiscoverPanel(ExperimentPanel):
         seed: Any,
         request: gr.Request,
     ) -> dict[str, str]:
-        """One race, also where one session presses twice."""
+        """Start a race; pressed twice by one session it is one race."""
         settings, session = make_config(SDPOConfig, config), request.session_hash
         discover.once(session, self.queue, _ids(tasks, task_id), methods, budget, group, seed, name, settings)
         return self.begun(shown)
 
 
 def _ids(tasks: Sequence[str], here: str) -> list[str]:
-    return [here if one == HERE else one for one in tasks]
+    return [here if task == HERE else task for task in tasks]
 
 
 def _tasks(snapshot: Snapshot) -> list[tuple[str, str]]:
-    """What can be raced on: the task of the tab Round, and every hard task that was found."""
-    found = found_hard(snapshot.state.experiments)
+    """Choices for a race: the task in the tab Round, and every hard task that was found."""
+    hard = found_hard(snapshot.state.experiments)
     rows = [
-        (f"{one.task.prompt} ({one.pass_rate.passed} of {one.pass_rate.total} pass)", name)
-        for name, one in found.items()
+        (f"{task.task.prompt} ({task.pass_rate.passed} of {task.pass_rate.total} pass)", name)
+        for name, task in hard.items()
     ]
     return [(HERE, HERE), *rows]
 
 
 def planned(tasks: Sequence[str], methods: Sequence[str], spent: DiscoverySettings) -> str:
-    """What Start would do, in one or two sentences."""
+    """Describe what Start would do, in one or two sentences."""
     if not tasks:
         return "Choose at least one task for the race; step 1 finds hard ones."
     if not methods:

@@ -1,4 +1,4 @@
-"""What the tabs of experiments share: the experiment that is shown, the list of them, Stop, Resume."""
+"""Common base of the experiments' tabs: the experiment that is shown, the list of all, Stop, Resume."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, chosen_id,
 
 KEPT = 16  # reports in memory
 DIGITS = 2  # significant ones in tables; the report of `workbench report` has more
-AFTERWARDS = "Afterwards the policy is again where it is now."
+AFTERWARDS = "Afterwards the policy is back where it is now."
 AXIS_SIZE = 12  # pixels, of an axis's title: the longest then fits the height of a chart in two lines
 
 
 class ExperimentPanel(Panel):
-    """A tab of experiments: what is shown stands on the right, the form of the subclass on the left."""
+    """A tab of experiments: results on the right, the subclass's form on the left."""
 
     chart_height = 300  # pixels; two rows of charts and the form's buttons fit a laptop's screen
     plan: gr.Markdown  # what Start would do
@@ -34,13 +34,13 @@ class ExperimentPanel(Panel):
     on_start: Callable[..., dict[str, str]]
 
     def __init__(self, queue: JobQueue, selection: Selection, name: str, kinds: Mapping[str, str], empty: str) -> None:
-        """`kinds`: of the tab's experiments, and the action that begins each; `empty`: shown while there is none."""
+        """Create the tab. `kinds`: experiments, and the action that starts each; `empty`: shown while there is none."""
         super().__init__()
         self.queue, self.selection = queue, selection
         self.slug, self.kinds, self.empty = name, kinds, empty
 
     def buttons(self) -> None:
-        """Start and Stop, where the form calls for them."""
+        """Add Start and Stop where the form needs them."""
         with gr.Row():
             self.start = gr.Button("Start", variant="primary", min_width=90, elem_id=f"start-{self.slug}")
             self.stop = gr.Button("Stop", interactive=False, min_width=64, elem_id=f"stop-{self.slug}")
@@ -52,10 +52,10 @@ class ExperimentPanel(Panel):
         )
 
     def name_and_code(self, code: str = "") -> None:
-        """What the experiment is called, and the plan as Python, where the form ends."""
+        """Add the experiment's name, and the plan as Python, at the end of the form."""
         self.name = gr.Textbox(
             label="Name",
-            info="By which it is found and resumed. Default: the kind and a number.",
+            info="To find and resume it by. Default: the kind and a number.",
             max_length=LONGEST_NAME,
             elem_id=f"{self.slug}-name",
         )
@@ -64,7 +64,7 @@ class ExperimentPanel(Panel):
             self.code = gr.Code(code, language="python", label="Python", interactive=False, elem_id=name)
 
     def results(self, charts: int) -> None:
-        """The shown experiment with its first so many charts, and the list of all of them."""
+        """Add the shown experiment with its first `charts` charts, and the list of all experiments."""
         self.draw(f"{self.slug}-now", self._now)
         with gr.Row():
             for number in range(charts):
@@ -75,49 +75,51 @@ class ExperimentPanel(Panel):
         self.list = self.draw(f"{self.slug}-list", self._list)
 
     def connect(self, then: Then) -> None:
-        """Stop ends what this tab of the page shows as running; the list shows and resumes."""
+        """Connect Stop to the experiment that this tab shows as running, and the list to showing and resuming."""
         self.stop.click(polite(self.on_stop), None, None, **QUIET)
         shown = self.selection.experiments
         then(self.list.select(polite(self.on_press), [shown], [shown], **QUIET))
 
     def form(self, then: Then, fields: Sequence[Any], silent: Sequence[Any] = ()) -> None:
-        """Every change of these fields plans anew, but of the `silent`; Start, or Enter in the name, begins the plan.
+        """Update the plan with every change of these fields but the `silent`; Start, or Enter in the name, starts it.
 
-        `on_plan` is given the task of the tab Round, the settings and the fields; `on_start` what is shown and the name
-        before them.
+        `on_plan` gets the task in the tab Round, the settings and the fields; `on_start` gets the shown experiments and
+        the name before them.
         """
-        shown, told = self.selection.experiments, [self.selection.task_id, self.selection.config, *fields]
-        # A text field tells of what is pasted as a change only; nothing but a person changes those of a form.
-        events = [one.change if isinstance(one, gr.Textbox) else one.input for one in fields if one not in silent]
+        shown, inputs = self.selection.experiments, [self.selection.task_id, self.selection.config, *fields]
+        # A text field reports pasted text as a change only; and nothing but a person changes a form's fields.
+        events = [
+            field.change if isinstance(field, gr.Textbox) else field.input for field in fields if field not in silent
+        ]
         gr.on(
             events,
             polite(self.on_plan),
-            told,
+            inputs,
             [self.plan, self.code],
             **NEWEST,
         )
         start = [self.start.click, self.name.submit]
-        then(gr.on(start, polite(self.on_start), [shown, self.name, *told], [shown], **QUIET))
+        then(gr.on(start, polite(self.on_start), [shown, self.name, *inputs], [shown], **QUIET))
 
     def begun(self, shown: Mapping[str, str]) -> dict[str, str]:
-        """What is shown once an experiment was asked for: the one that runs."""
+        """Selection after an experiment was started: this tab shows the one that runs."""
         return {tab: name for tab, name in shown.items() if tab != self.slug}
 
     def on_stop(self) -> None:
-        """Stop what runs at its next safe point, or what waits first; what it has made is kept."""
+        """Stop the running job at its next safe point, or the first waiting one; finished points are kept."""
         job = self._job(self.queue)
         if job is not None:
             self.queue.stop(job.number)
 
     def on_press(self, shown: Mapping[str, str], event: gr.EventData) -> dict[str, str]:
-        """An experiment of the list is shown, or goes on."""
+        """Show or resume an experiment of the list."""
         name = chosen_id(event)
         if getattr(event, "verb", "") == "resume":
             resume_experiment(self.queue, name)
         return {**shown, self.slug: name}
 
     def _records(self, snapshot: Snapshot) -> list[Any]:
-        return [one for one in snapshot.state.experiments.values() if one.settings["kind"] in self.kinds]
+        return [record for record in snapshot.state.experiments.values() if record.settings["kind"] in self.kinds]
 
     def _job(self, queue: JobQueue) -> Job[Any] | None:
         """The job of this tab that runs or is the first to wait, or None."""
@@ -139,17 +141,17 @@ class ExperimentPanel(Panel):
     def _now(self, snapshot: Snapshot) -> dict[str, Any]:
         record, job = self._record(snapshot), self._job(snapshot.queue)
         if record is None:
-            said = "Beginning: the first numbers come after the first step." if job else self.empty
-            return {"empty": said if snapshot.queue.status == "ready" else ""}
-        told = progress_of(record)
+            hint = "Starting: the first numbers appear after the first step." if job else self.empty
+            return {"empty": hint if snapshot.queue.status == "ready" else ""}
+        progress = progress_of(record)
         running = snapshot.state.experiment == record.name and snapshot.queue.current is not None
         left = snapshot.queue.current.left_s() if running and snapshot.queue.current else None
         return {
-            **{name: told[name] for name in ("name", "kind", "done", "total", "unit")},
-            "state": "running" if running else "finished" if told["finished"] else "stopped",
+            **{name: progress[name] for name in ("name", "kind", "done", "total", "unit")},
+            "state": "running" if running else "finished" if progress["finished"] else "stopped",
             "resume": not snapshot.state.read_only,
             "left": None if left is None else round(left),
-            "what": described(told["settings"]),
+            "what": described(progress["settings"]),
             "start": record.start,
             "alarms": alarms(record),
             "race": race(record) if running else [],
@@ -159,13 +161,13 @@ class ExperimentPanel(Panel):
         shown, running = self._record(snapshot), snapshot.state.experiment
         rows = []
         for record in reversed(self._records(snapshot)):
-            told = progress_of(record)
-            state = "running" if record.name == running else "finished" if told["finished"] else "stopped"
+            progress = progress_of(record)
+            state = "running" if record.name == running else "finished" if progress["finished"] else "stopped"
             rows.append(
                 {
-                    **{name: told[name] for name in ("name", "done", "total", "unit")},
+                    **{name: progress[name] for name in ("name", "done", "total", "unit")},
                     "state": state,
-                    "what": described(told["settings"]),
+                    "what": described(progress["settings"]),
                     "shown": shown is not None and record.name == shown.name,
                     "resume": state == "stopped" and not snapshot.state.read_only,
                 }
@@ -173,7 +175,7 @@ class ExperimentPanel(Panel):
         return {"rows": rows}
 
     def _mark(self, snapshot: Snapshot) -> Any:
-        """What the report depends on; its charts are drawn again when this changes."""
+        """Mark of the shown report, whose charts are drawn again when it changes."""
         record = self._record(snapshot)
         return None if record is None else Mark((snapshot.state.run, record.name, weight(record)), record)
 
@@ -182,7 +184,7 @@ class ExperimentPanel(Panel):
         return {"tables": [] if mark is None else tables(REPORTS.of(mark))}
 
     def _chart(self, number: int) -> Callable[[Any], gr.Plot]:
-        def drawn(mark: Mark | None) -> gr.Plot:
+        def draw(mark: Mark | None) -> gr.Plot:
             figures = [] if mark is None else REPORTS.of(mark).figures
             if number >= len(figures):
                 return gr.Plot(visible=False)
@@ -191,16 +193,16 @@ class ExperimentPanel(Panel):
                 axes(title_font_size=AXIS_SIZE)
             return gr.Plot(figure, visible=True)
 
-        return drawn
+        return draw
 
 
 def pack_choice(slug: str) -> gr.Radio:
-    """Whose tasks: fresh houses, or the pack of the tab Round."""
+    """Build the choice of tasks: fresh houses, or the pack in the tab Round."""
     return gr.Radio(
-        [("fresh houses", "fresh"), ("the pack of the tab Round", "round")],
+        [("fresh houses", "fresh"), ("the pack in the tab Round", "round")],
         value="fresh",
         label="Tasks",
-        info="Any pack with held-out tasks, also one of your own. Default: fresh houses.",
+        info="Any pack with held-out tasks, including your own. Default: fresh houses.",
         elem_id=f"{slug}-pack",
     )
 
@@ -210,14 +212,14 @@ def pack_of(task_id: str, source: str) -> str:
     return task_id.rpartition("/")[0] if source == "round" else ""
 
 
-def number(tab: str, name: str, label: str, what: str, default: int) -> gr.Number:
-    """A whole number of a form, with what it means and its default."""
-    info = f"{what} Default {default}."
+def number(tab: str, name: str, label: str, meaning: str, default: int) -> gr.Number:
+    """Build a form's field for a whole number, with its meaning and its default."""
+    info = f"{meaning} Default {default}."
     return gr.Number(default, label=label, info=info, precision=0, min_width=130, elem_id=f"{tab}-{name}")
 
 
 class Mark:
-    """A record and what its report depends on; its text is that alone, so that equal ones are sent once."""
+    """A record, and the key of its report; its text is the key alone, so that equal marks are sent once."""
 
     def __init__(self, key: tuple[str, str, int], record: Any) -> None:
         self.key, self.record = key, record
@@ -227,7 +229,7 @@ class Mark:
 
 
 class Reports:
-    """The reports of experiments, made once for all sessions of the page: some take a second."""
+    """Cache of experiments' reports, shared by all sessions of the page: some take a second to make."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -235,7 +237,7 @@ class Reports:
 
     def of(self, mark: Mark) -> Any:
         """The `Report` of one experiment."""
-        from workbench.experiments.findings import make_report  # brings the models: not with the page
+        from workbench.experiments.findings import make_report  # brings torch: not with the page
 
         with self._lock:
             if mark.key not in self._known:
@@ -250,13 +252,13 @@ REPORTS = Reports()
 
 
 def weight(record: Any) -> int:
-    """Grows whenever the report changes: a search counts in it only when it has ended."""
+    """Count of a record's points that its report shows: a search is one only when it has ended."""
     points = [point for points in record.arms.values() for point in points]
     return len(points) if record.settings["kind"] != "discover" else sum(bool(point.data["done"]) for point in points)
 
 
 def tables(report: Any) -> list[dict[str, Any]]:
-    """A report's tables as text."""
+    """Render a report's tables as text."""
     from workbench.experiments.report import shown
 
     return [
@@ -271,7 +273,7 @@ def tables(report: Any) -> list[dict[str, Any]]:
 
 
 def alarms(record: Any) -> list[str]:
-    """The alarms of health that a learning run raised, a sentence per arm and alarm."""
+    """The health alarms that a learning run raised, a sentence per arm and alarm."""
     raised: dict[tuple[str, str], list[int]] = {}
     for arm, points in record.arms.items():
         for point in points:
@@ -285,7 +287,7 @@ def alarms(record: Any) -> list[str]:
 
 
 def race(record: Any) -> list[dict[str, Any]]:
-    """How far each method is on the task that is searched now; nothing for other experiments."""
+    """Progress of each method on the task being searched; nothing for other experiments."""
     if record.settings["kind"] != "discover":
         return []
     ends = {arm: points[-1].data for arm, points in record.arms.items()}

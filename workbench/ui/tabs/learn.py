@@ -1,4 +1,4 @@
-"""The tab "Learn": ways of learning one pack's tasks at equal numbers of attempts, round after round."""
+"""The tab "Learn": arms that learn one pack's tasks at equal numbers of attempts, round after round."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from workbench.ui.tabs.settings import as_code
 
 NUMBERS = {
     "rounds": ("Rounds", "One update each."),
-    "questions": ("Tasks a round", "Drawn anew each round, the same ones for every method."),
-    "attempts": ("Attempts a task", "Where all methods are alike; else each has its own, with as many tasks as fit."),
+    "questions": ("Tasks per round", "Drawn anew each round, the same for every method."),
+    "attempts": ("Attempts per task", "If all methods are alike; else each has its own, with as many tasks as fit."),
     "held_out": ("Held-out tasks", "Never trained on, one attempt each: more of them narrow the interval."),
     "measure_every": ("Measure every … rounds", "0: before and after only, which is faster."),
 }
-PACKS = {"the pack of the tab Round": "round", "a fresh house, by the seed": "fresh"}
+PACKS = {"the pack in the tab Round": "round", "a fresh house, by the seed": "fresh"}
 EMPTY = (
     "A learning run shows whether feedback makes the policy better at tasks that it has never seen. Choose what to "
-    "compare and press Start: each way gets the same tasks and the same number of attempts, and its curve grows here."
+    "compare and press Start: each arm gets the same tasks and the same number of attempts, and its curve grows here."
 )
 
 
 class LearnPanel(ExperimentPanel):
-    """A form, and the learning curves that come of it."""
+    """A form, and the learning curves that result."""
 
     def __init__(self, queue: JobQueue, selection: Selection) -> None:
         super().__init__(queue, selection, "learn", {"learn": "learn"}, EMPTY)
@@ -61,19 +61,19 @@ class LearnPanel(ExperimentPanel):
                         info="Compared one after the other, each from where the policy is now. Default: SDPO and GRPO.",
                         elem_id="learn-methods",
                     )
-                    with gr.Accordion("Which method would I choose", open=False):
+                    with gr.Accordion("Which method to choose", open=False):
                         gr.Markdown("\n".join(f"- **{name}**: {why}" for name, why in WHY["method"].items()))
                     self.alike = gr.Checkbox(
                         label="All alike",
-                        info="As set in Settings, instead of each with the steps, learning rate and attempts a task "
-                        "that it learned best with. Default: no.",
+                        info="All as set in Settings, instead of each with its own recipe of steps, learning rate and "
+                        "attempts per task. Default: off.",
                         elem_id="learn-alike",
                     )
                 self.pack = gr.Radio(
                     list(PACKS.items()),
                     value="round",
                     label="Tasks",
-                    info="Any pack with held-out tasks, also one of your own. A fresh house is one that nothing was "
+                    info="Any pack with held-out tasks, including your own. A fresh house is one that nothing was "
                     "tuned on.",
                     elem_id="learn-pack",
                 )
@@ -81,7 +81,7 @@ class LearnPanel(ExperimentPanel):
                     FEEDBACK_KINDS,
                     value=DEFAULT_KIND,
                     label="Feedback",
-                    info="What the checker of house rules says of a wrong program; other packs give the feedback of "
+                    info="What the house-rules checker says about a wrong program; other packs give the feedback of "
                     f"their environment. Default: {DEFAULT_KIND}.",
                     elem_id="learn-feedback",
                 )
@@ -89,65 +89,65 @@ class LearnPanel(ExperimentPanel):
                     planned(["sdpo", "grpo"], defaults), elem_id="learn-plan", elem_classes="ex-plan"
                 )
                 self.buttons()
-                gr.Markdown("### How much")
+                gr.Markdown("### Size")
                 with gr.Row():
                     self.numbers = {
-                        name: number(self.slug, name, label, what, getattr(defaults, name))
-                        for name, (label, what) in NUMBERS.items()
+                        name: number(self.slug, name, label, meaning, getattr(defaults, name))
+                        for name, (label, meaning) in NUMBERS.items()
                     }
                     self.seed = number(
-                        self.slug, "seed", "Seed", "Of tasks and random numbers; also names a fresh house.", 0
+                        self.slug, "seed", "Seed", "Of tasks and random draws; also names a fresh house.", 0
                     )
                 self.name_and_code(as_python("methods", ["sdpo", "grpo"], False, PACK, defaults, 0, SDPOConfig()))
             with gr.Column(scale=9, min_width=320):
                 self.results(charts=4)
 
     def connect(self, then: Then) -> None:
-        """Every choice says at once what pressing Start would do."""
+        """Connect the form: every choice updates the plan at once."""
         super().connect(then)
         fields = [self.methods, self.alike, self.pack, self.feedback, *self.numbers.values(), self.seed]
         self.form(then, [self.compared, *fields], silent=[self.compared])
-        told = [self.selection.task_id, self.selection.config, self.compared, *fields]
+        inputs = [self.selection.task_id, self.selection.config, self.compared, *fields]
         changed = [self.compared, self.of_methods, *self.numbers.values()]
         chosen = self.compared.input(polite(self.on_compared), [self.compared], changed, **NEWEST)
-        chosen.then(polite(self.on_plan), told, [self.plan, self.code], **QUIET)
+        chosen.then(polite(self.on_plan), inputs, [self.plan, self.code], **QUIET)
 
     def on_compared(self, compared: str) -> list[Any]:
-        """Another comparison: why one would make it, its own fields, and how long it is to learn."""
+        """Show another comparison: its purpose, its own fields, and its usual size."""
         shown = [gr.Dropdown(info=COMPARED[compared][1]), gr.Column(visible=compared == "methods")]
         return [*shown, *astuple(usual_settings(compared))]
 
-    def on_plan(self, *told: Any) -> tuple[str, str]:
-        """What Start would do, in words and as code; where it cannot, why."""
+    def on_plan(self, *values: Any) -> tuple[str, str]:
+        """Plan of what Start would do, in words and as code; or why it cannot."""
         try:
-            asked = read(*told)
-            facts = describe(find_split(self.queue.state, asked.pack))
+            form = read(*values)
+            facts = describe(find_split(self.queue.state, form.pack))
         except WorkbenchError as error:
             return str(error), ""
-        code = as_python(asked.compared, asked.methods, asked.alike, asked.pack, asked.shape, asked.seed, asked.config)
-        return planned(asked.ways, asked.shape, facts.held_out), code
+        code = as_python(form.compared, form.methods, form.alike, form.pack, form.shape, form.seed, form.config)
+        return planned(form.arms, form.shape, facts.held_out), code
 
-    def on_start(self, shown: Mapping[str, str], name: str, request: gr.Request, *told: Any) -> dict[str, str]:
-        """One experiment, also where one session presses twice."""
-        asked = read(*told)
+    def on_start(self, shown: Mapping[str, str], name: str, request: gr.Request, *values: Any) -> dict[str, str]:
+        """Start an experiment; pressed twice by one session it is one experiment."""
+        form = read(*values)
         learn.once(
             request.session_hash,
             self.queue,
-            asked.pack,
-            asked.methods,
-            **asdict(asked.shape),
-            seed=asked.seed,
+            form.pack,
+            form.methods,
+            **asdict(form.shape),
+            seed=form.seed,
             name=name,
-            alike=asked.alike,
-            compared=asked.compared,
-            config=asked.config,
+            alike=form.alike,
+            compared=form.compared,
+            config=form.config,
         )
         return self.begun(shown)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What the form says."""
+class Form:
+    """Values of the form."""
 
     compared: str
     methods: list[str]
@@ -158,8 +158,8 @@ class Asked:
     config: SDPOConfig
 
     @property
-    def ways(self) -> list[str]:
-        """What is compared, by name."""
+    def arms(self) -> list[str]:
+        """Names of the arms that are compared."""
         return [arm.name for arm in comparison(self.compared, self.config, tuple(self.methods))]
 
 
@@ -172,16 +172,16 @@ def read(
     source: str,
     feedback: str,
     *numbers: Any,
-) -> Asked:
-    """The form's values. Raises ConfigError."""
+) -> Form:
+    """Read the form's values. Raises ConfigError."""
     values = learn.checked(PACK, None, *numbers, config=config)
     shape = LearnSettings(**{name: values[name] for name in NUMBERS})
     pack = chosen_pack(task_id, source, feedback, values["seed"])
-    return Asked(compared, methods, alike, pack, shape, values["seed"], values["config"])
+    return Form(compared, methods, alike, pack, shape, values["seed"], values["config"])
 
 
 def chosen_pack(task_id: str, source: str, feedback: str, seed: int) -> str:
-    """The pack that a form means: that of a task, where it is a house with this kind of feedback, or a fresh house."""
+    """The pack that a form chooses: a task's own, with this kind of feedback where it is a house, or a fresh house."""
     if source == "fresh":
         return pack_name(fresh_house(seed), feedback)
     pack = task_id.rpartition("/")[0] or PACK
@@ -191,17 +191,17 @@ def chosen_pack(task_id: str, source: str, feedback: str, seed: int) -> str:
     return PACK if parse_name(PACK) == (house[0], feedback) else pack_name(house[0], feedback)
 
 
-def planned(ways: Sequence[str], shape: LearnSettings, available: int | None = None) -> str:
-    """The plan in a few sentences; `available`: held-out tasks that the pack has, None where it makes any number."""
-    if not ways:
+def planned(arms: Sequence[str], shape: LearnSettings, available: int | None = None) -> str:
+    """Describe the plan in a few sentences; `available`: the pack's held-out tasks, None where it makes any number."""
+    if not arms:
         return "No method is chosen; choose at least one."
     each = shape.rounds * shape.generations
     every = shape.measure_every
     measured = 1 + sum(n == shape.rounds or bool(every and n % every == 0) for n in range(1, shape.rounds + 1))
-    count = len(ways)
+    count = len(arms)
     sizes = f"{plural(shape.rounds, 'round')} of {shape.generations} attempts"
     first = (
-        f"{', '.join(ways)}: {sizes} each, {count * each:,} attempts in all"
+        f"{', '.join(arms)}: {sizes} each, {count * each:,} attempts in all"
         if count > 1
         else f"{sizes}: {each:,} attempts"
     )
@@ -212,7 +212,7 @@ def planned(ways: Sequence[str], shape: LearnSettings, available: int | None = N
     )
     few = available is not None and available < shape.held_out
     tasks = plural(available if few and available is not None else shape.held_out, "held-out task")
-    note = f" (fewer than the {shape.held_out:,} asked for: the pack has no more)" if few else ""
+    note = f" (fewer than the {shape.held_out:,} requested: the pack has no more)" if few else ""
     return f"{first}, and {count * measured:,} measurements on {tasks}{note}. {after}"
 
 
@@ -226,14 +226,14 @@ def as_python(
     config: SDPOConfig,
 ) -> str:
     """The same experiment through the Python API."""
-    made = f"{compared!r}, {as_code(config)}"
+    arguments = f"{compared!r}, {as_code(config)}"
     if compared == "methods":  # each arm sets its own
-        made = f"{compared!r}, {as_code(replace(config, method='sdpo'))}, {tuple(methods)!r}, alike={alike}"
+        arguments = f"{compared!r}, {as_code(replace(config, method='sdpo'))}, {tuple(methods)!r}, alike={alike}"
     return (
         "from workbench.config import SDPOConfig\n"
         "from workbench.experiments.arms import comparison\n"
         "from workbench.experiments.settings import LearnSettings\n\n"
-        f"arms = comparison({made})\n"
+        f"arms = comparison({arguments})\n"
         f"for point in wb.compare_learning(arms, {pack!r}, settings={as_code(shape)}, seed={seed}):\n"
         "    print(point.arm, point.round, point.held_out)"
     )

@@ -1,4 +1,4 @@
-"""The tab "Runs": open or resume one, begin another, take one along, bring one in, share its attempts as one file."""
+"""The tab "Runs": open or resume one, begin another, export or import one, share its attempts as one file."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class RunsPanel(Panel):
         self.queue, self.selection = queue, selection
         self.list = self.draw("runs", _runs)
         with gr.Row(elem_classes="wb-sample"):
-            self.name = gr.Textbox(label="Begin a run called", max_length=60, min_width=160, elem_id="run-name")
+            self.name = gr.Textbox(label="Name of a new run", max_length=60, min_width=160, elem_id="run-name")
             self.begin = gr.Button("Begin", size="sm", min_width=80, elem_id="begin-run")
-        gr.Markdown("### Take along")
+        gr.Markdown("### Share and export")
         with gr.Row():
             self.share = gr.Button(share.title, size="sm", min_width=160, elem_id="share-run")
             self.export = gr.Button(export_run.title, size="sm", min_width=160, elem_id="export-run")
@@ -37,13 +37,13 @@ class RunsPanel(Panel):
         self.archive = gr.File(label="The archive", visible=False, elem_id="archive")
         gr.Markdown(
             "The shared file holds the newest scored attempts with their heatmaps; it needs no server and no network. "
-            "An archive holds the whole run. Larger archives than the page takes: "
+            "An archive holds the whole run. For one that is too large for the page: "
             "`python -m workbench import ARCHIVE DIRECTORY`.",
             elem_classes="wb-hint",
         )
 
     def connect(self, then: Then) -> None:
-        """A run is opened by pressing it; what was chosen belongs to the former one and is forgotten."""
+        """Connect the list and the buttons; opening a run resets the selection, which belongs to the former run."""
         task_id, chosen, spans = self.selection.task_id, self.selection.chosen, self.selection.spans
         then(self.list.select(polite(self.on_open), None, [task_id, chosen, spans], **QUIET))
         events = [self.begin.click, self.name.submit]
@@ -59,7 +59,7 @@ class RunsPanel(Panel):
         self.upload.upload(polite(self.on_import), [self.upload], None, **QUIET)
 
     def on_open(self, event: gr.EventData) -> tuple[str, str, dict[str, Any]]:
-        """Go on with the run that was pressed."""
+        """Open the run that was pressed."""
         return self.on_begin(chosen_id(event))
 
     def on_begin(self, name: str) -> tuple[str, str, dict[str, Any]]:
@@ -68,24 +68,24 @@ class RunsPanel(Panel):
         return "", "", {}
 
     def on_look(self) -> None:
-        """Look at the directory again, where nobody has to wait for that."""
+        """List the directory again, unless somebody would have to wait for that."""
         if not self.queue.line():
             runs(self.queue)
 
     def on_share(self) -> str:
-        """The page as a file that the browser saves."""
+        """Send the shared page as a file that the browser saves."""
         text = share(self.queue).result()
         name = self.queue.state.run or "run"
         return numbered({"name": f"{name}.html", "text": text, "type": "text/html"})
 
     def on_export(self) -> str:
-        """The whole run as one archive, a ZIP file."""
-        kept = Path(self.archive.GRADIO_CACHE)  # deleted there after a while, and not copied once more
-        kept.mkdir(parents=True, exist_ok=True)
-        return str(export_run(self.queue, Path(tempfile.mkdtemp(dir=kept))).result())
+        """Export the whole run as one archive, a ZIP file."""
+        cache = Path(self.archive.GRADIO_CACHE)  # deleted there after a while, and not copied once more
+        cache.mkdir(parents=True, exist_ok=True)
+        return str(export_run(self.queue, Path(tempfile.mkdtemp(dir=cache))).result())
 
     def on_import(self, archive: str) -> None:
-        """A run's archive, a ZIP file, becomes a run of its file's name beside the open one."""
+        """Import a run's archive, a ZIP file, as a run beside the open one, named after the file."""
         if not isinstance(archive, str):
             raise RunError(NO_ARCHIVE)
         import_run(self.queue, Path(archive)).result()

@@ -1,4 +1,4 @@
-"""The tab "Settings": every field of sampling and of the update, with its default and what it means."""
+"""The tab "Settings": every field of sampling and of the update, with its meaning, default and source."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ COMMANDS = {SamplingConfig: "attempt", SDPOConfig: "update"}
 
 
 class SettingsPanel(Panel):
-    """Every field of sampling and of the update; what is changed here holds for this session of the page."""
+    """Every field of sampling and of the update; changes here hold for this session of the page."""
 
     def __init__(self, _: JobQueue, selection: Selection) -> None:
         super().__init__()
@@ -49,19 +49,19 @@ class SettingsPanel(Panel):
             gr.Markdown(f"### {title}")
             with gr.Row(elem_classes="wb-settings"):
                 for item in fields(kind):
-                    made = _field(item.name, item.default)
-                    self.fields.append((kind, item.name, made, state))
-                    self.follow(f"set {item.name}", made, _value(read, item.name), lambda value: value)
+                    field = _field(item.name, item.default)
+                    self.fields.append((kind, item.name, field, state))
+                    self.follow(f"set {item.name}", field, _value(read, item.name), lambda value: value)
             code = gr.Code(label="The same in Python", interactive=False, elem_id=f"code-{title.lower()}")
             self.follow(f"code {title}", code, _code(read), lambda text: text)
             line = gr.Code(label="The same on the command line", interactive=False, elem_id=f"line-{title.lower()}")
             self.follow(f"line {title}", line, _command(read), lambda text: text)
 
     def connect(self, then: Then) -> None:
-        """A field changes its one setting: at once, or when a number is left."""
-        for kind, name, made, state in self.fields:
-            events = [made.blur] if isinstance(made, (gr.Number, gr.Textbox)) else [made.input]
-            then(gr.on(events, polite(setter(kind, name)), [state, made], [state], **QUIET))
+        """A field changes its one setting: at once, or when it loses the focus where it holds a number or text."""
+        for kind, name, field, state in self.fields:
+            events = [field.blur] if isinstance(field, (gr.Number, gr.Textbox)) else [field.input]
+            then(gr.on(events, polite(setter(kind, name)), [state, field], [state], **QUIET))
 
 
 def _value(read: Callable[[Snapshot], Any], name: str) -> Callable[[Snapshot], Any]:
@@ -77,10 +77,10 @@ def _command(read: Callable[[Snapshot], Any]) -> Callable[[Snapshot], str]:
 
 
 def _field(name: str, default: Any) -> Any:
-    said = EXPLAINED[name]
+    setting = EXPLAINED[name]
     options: dict[str, Any] = {
-        "label": f"{name} ({said.unit})" if said.unit else name,
-        "info": f"{said.what} Default: {_default(default)}. Source: {said.source}.",
+        "label": f"{name} ({setting.unit})" if setting.unit else name,
+        "info": f"{setting.meaning} Default: {_default(default)}. Source: {setting.source}.",
         "elem_id": f"set-{name}",
     }
     if name in CHOICES:
@@ -93,7 +93,7 @@ def _field(name: str, default: Any) -> Any:
 
 
 def _default(value: Any) -> str:
-    """A default as the form shows it."""
+    """Format a default as the form shows it."""
     if value is None:
         return "empty"
     if isinstance(value, bool):
@@ -102,7 +102,7 @@ def _default(value: Any) -> str:
 
 
 def as_code(config: Any) -> str:
-    """The Python that makes this configuration: its class, and what differs from the defaults."""
+    """Python code of a configuration: its class, and the fields that differ from the defaults."""
     changed = [
         f"{item.name}={getattr(config, item.name)!r}"
         for item in fields(config)
@@ -112,7 +112,7 @@ def as_code(config: Any) -> str:
 
 
 def as_command(config: Any, run: str) -> str:
-    """The command that does a step of the round with this configuration; what has no option is named after it."""
+    """Command for a step of the round with this configuration; fields without an option are named in a comment."""
     changed = {item.name: getattr(config, item.name) for item in fields(config)}
     changed = {name: value for name, value in changed.items() if value != getattr(type(config)(), name)}
     parts = ["python -m workbench", COMMANDS[type(config)], f"--run runs/{run}"]

@@ -20,36 +20,36 @@ from workbench.ui.tabs.settings import as_code
 QUESTIONS: Mapping[str, tuple[str, str]] = {
     "credit": (
         "Where does credit land?",
-        "In house-rules programs with one wrong stage the wrong tokens are known, as in no other pack: which reading "
-        "of the credit finds them, and does exchanging a blamed token help?",
+        "In house-rules programs with one wrong stage the wrong tokens are known, as in no other pack: which view "
+        "of the credit finds them, and does replacing a blamed token help?",
     ),
     "update": (
         "What does an update do?",
         "Many updates from one state: does every token move as its credit predicts, by loss and learning rate, and at "
-        "what price elsewhere?",
+        "what cost elsewhere?",
     ),
 }
 CREDIT = {
-    "programs": ("Programs", "With one wrong stage, read in every way."),
-    "rounds": ("Rounds", "That each teacher teaches before its credit is read."),
-    "programs_per_teacher": ("Programs per teacher", "Read after its rounds."),
-    "tests": ("Attempts to test", "Failed ones, of which four tokens each are exchanged."),
-    "continuations": ("Continuations", "From each of both tokens: more of them narrow the change."),
+    "programs": ("Programs", "With one wrong stage, scored under every view."),
+    "rounds": ("Rounds", "Taught by each teacher before its credit is scored."),
+    "programs_per_teacher": ("Programs per teacher", "Scored after its rounds."),
+    "tests": ("Attempts to test", "Failed ones; four tokens of each are replaced."),
+    "continuations": ("Continuations", "From each of the two tokens: more of them narrow the interval."),
 }
 UPDATE = {
     "groups": ("Groups", "Each is updated on once per loss and learning rate."),
     "attempts": ("Attempts", "Per group."),
 }
 EMPTY = (
-    "A study asks of hundreds of programs or updates what the tab Round shows of one. Choose a question and press "
-    "Start: tables and charts grow here. The policy is afterwards what it is now."
+    "A study asks of hundreds of programs or updates what the tab Round shows for one. Choose a question and press "
+    "Start: tables and charts grow here. Afterwards the policy is what it is now."
 )
 
 
 class StudiesPanel(ExperimentPanel):
     """A question with its own numbers, and the tables and charts that answer it."""
 
-    chart_height = 390  # names below the axis, and long words beside it
+    chart_height = 390  # names below the axis, and long labels beside it
 
     def __init__(self, queue: JobQueue, selection: Selection) -> None:
         super().__init__(queue, selection, "studies", {"credit": "study_credit", "update": "study_update"}, EMPTY)
@@ -65,7 +65,7 @@ class StudiesPanel(ExperimentPanel):
                 )
                 self.plan = gr.Markdown(planned(credit), elem_id="studies-plan", elem_classes="ex-plan")
                 self.buttons()
-                gr.Markdown("### How much")
+                gr.Markdown("### Size")
                 with gr.Row() as self.of_credit:
                     self.credit = self._numbers(CREDIT, credit)
                 with gr.Row(visible=False) as self.of_update:
@@ -73,18 +73,18 @@ class StudiesPanel(ExperimentPanel):
                     self.rates = gr.Textbox(
                         RATES,
                         label="Learning rates",
-                        info=f"With commas. Default {RATES}.",
+                        info=f"Separated by commas. Default {RATES}.",
                         max_length=200,
                         elem_id="studies-rates",
                     )
                     self.pack = pack_choice(self.slug)
-                self.seed = number(self.slug, "seed", "Seed", "Of programs, houses and random numbers.", 0)
+                self.seed = number(self.slug, "seed", "Seed", "Of programs, houses and random draws.", 0)
                 self.name_and_code(as_python(credit, 0))
             with gr.Column(scale=9, min_width=320):
                 self.results(charts=5)
 
     def connect(self, then: Then) -> None:
-        """Every choice says at once what pressing Start would do; a question brings its own numbers."""
+        """Connect the form: every choice updates the plan; a question shows its own numbers."""
         super().connect(then)
         fields = [self.question, *self.credit, *self.update, self.rates, self.pack, self.seed]
         self.form(then, fields)
@@ -93,13 +93,13 @@ class StudiesPanel(ExperimentPanel):
         )
 
     def on_question(self, question: str) -> list[Any]:
-        """Why one would ask it, and its own numbers."""
-        return [gr.Radio(info=QUESTIONS[question][1]), *(gr.Row(visible=question == one) for one in QUESTIONS)]
+        """Show what a question is for, and its own numbers."""
+        return [gr.Radio(info=QUESTIONS[question][1]), *(gr.Row(visible=question == name) for name in QUESTIONS)]
 
-    def on_plan(self, task_id: str, _config: dict[str, Any], *told: Any) -> tuple[str, str]:
-        """What Start would do, in words and as code; where it cannot, why."""
+    def on_plan(self, task_id: str, _config: dict[str, Any], *values: Any) -> tuple[str, str]:
+        """Plan of what Start would do, in words and as code; or why it cannot."""
         try:
-            settings, pack, seed = read(task_id, *told)
+            settings, pack, seed = read(task_id, *values)
             if pack:
                 find_split(self.queue.state, pack)
         except WorkbenchError as error:
@@ -113,26 +113,29 @@ class StudiesPanel(ExperimentPanel):
         request: gr.Request,
         task_id: str,
         _config: dict[str, Any],
-        *told: Any,
+        *values: Any,
     ) -> dict[str, str]:
-        """One study, also where one session presses twice."""
-        question, *numbers, rates, source, seed = told
+        """Start a study; pressed twice by one session it is one study."""
+        question, *numbers, rates, source, seed = values
         if question == "credit":
             counts = dict(zip(CREDIT, numbers[: len(CREDIT)], strict=True))
             study_credit.once(request.session_hash, self.queue, **counts, seed=seed, name=name)
         else:
             counts = dict(zip(UPDATE, numbers[len(CREDIT) :], strict=True))
-            given = {**counts, "learning_rates": rates, "seed": seed, "name": name, "pack": pack_of(task_id, source)}
-            study_update.once(request.session_hash, self.queue, **given)
+            arguments = {**counts, "learning_rates": rates, "seed": seed, "pack": pack_of(task_id, source)}
+            study_update.once(request.session_hash, self.queue, **arguments, name=name)
         return self.begun(shown)
 
-    def _numbers(self, told: Mapping[str, tuple[str, str]], defaults: Any) -> list[gr.Number]:
-        return [number(self.slug, name, label, what, getattr(defaults, name)) for name, (label, what) in told.items()]
+    def _numbers(self, fields: Mapping[str, tuple[str, str]], defaults: Any) -> list[gr.Number]:
+        return [
+            number(self.slug, name, label, meaning, getattr(defaults, name))
+            for name, (label, meaning) in fields.items()
+        ]
 
 
-def read(task_id: str, question: str, *told: Any) -> tuple[CreditStudySettings | UpdateStudySettings, str, int]:
-    """The form's values: how much is measured, on which pack ("": fresh houses), and the seed. Raises ConfigError."""
-    *numbers, rates, source, seed = told
+def read(task_id: str, question: str, *fields: Any) -> tuple[CreditStudySettings | UpdateStudySettings, str, int]:
+    """Read the form's values: the study's size, its pack ("": fresh houses), and the seed. Raises ConfigError."""
+    *numbers, rates, source, seed = fields
     if question == "credit":
         values = study_credit.checked(*numbers[: len(CREDIT)], seed)
         return CreditStudySettings(**{name: values[name] for name in CREDIT}), "", values["seed"]
@@ -146,15 +149,15 @@ def read(task_id: str, question: str, *told: Any) -> tuple[CreditStudySettings |
 
 
 def planned(settings: CreditStudySettings | UpdateStudySettings) -> str:
-    """What Start would do, in a few sentences."""
+    """Describe what Start would do, in a few sentences."""
     if isinstance(settings, UpdateStudySettings):
         rates = plural(len(settings.learning_rates), "learning rate")
         groups = f"{plural(settings.groups, 'group')} of {plural(settings.attempts, 'attempt')}"
         return f"{groups}, {len(LOSSES)} losses, {rates}: {settings.updates:,} updates, each undone. {AFTERWARDS}"
-    spent = 8 * settings.continuations  # four tokens, and what stands in their place
+    spent = 8 * settings.continuations  # four tokens, and their replacements
     return (
-        f"{plural(settings.programs, 'program')} read in every way; {len(TEACHERS)} teachers teach "
-        f"{plural(settings.rounds, 'round')} each, then {plural(settings.programs_per_teacher, 'program')} are read; "
+        f"{plural(settings.programs, 'program')} scored under every view; {len(TEACHERS)} teachers teach "
+        f"{plural(settings.rounds, 'round')} each, then {plural(settings.programs_per_teacher, 'program')} are scored; "
         f"{plural(settings.tests, 'failed attempt')} with {spent} continuations each. {AFTERWARDS}"
     )
 

@@ -1,4 +1,4 @@
-"""The panel of attempts: one card each, while they stream and once they are judged, and the scale that they share."""
+"""The panel of attempts: a card for each, while they stream and once they are judged, and their common scale."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AttemptsPanel(Panel):
         self.cards = self.draw("cards", _cards)
 
     def connect(self, then: Then) -> None:
-        """A card is chosen by pressing it."""
+        """Connect the cards: pressing one chooses it."""
         then(self.cards.select(chosen_id, None, [self.selection.chosen], **NEWEST))
 
 
@@ -34,10 +34,10 @@ def _cards(snapshot: Snapshot) -> dict[str, Any]:
 def pooled_limit(details: Sequence[AttemptDetail | None]) -> float | None:
     """99th percentile of |raw credit| over all attempts shown (nats); None until every attempt is scored."""
     sizes: list[float] = []
-    for one in details:
-        if one is None:
+    for detail in details:
+        if detail is None:
             return None
-        raw = next((view for view in one.payload["views"] if view["name"] == "raw"), None)
+        raw = next((view for view in detail.payload["views"] if view["name"] == "raw"), None)
         sizes += [abs(value) for value in raw["values"]] if raw else []
     if not sizes:
         return None
@@ -53,7 +53,7 @@ def cards(
     ledger: Sequence[SignalReport] | None,
     limit: float | None,
 ) -> dict[str, Any]:
-    """The list of attempts: while they are sampled their text, then verdict, reward, a strip of their credit."""
+    """Data of the cards: the text while attempts are sampled, then verdict, reward and a strip of credit."""
     if live is not None:
         rows = [{"text": text, "number": i + 1} for i, text in enumerate(live.texts)]
         return {"rows": rows, "live": True, "chosen": None}
@@ -80,7 +80,7 @@ def cards(
 
 
 def forced_from(attempt: Attempt, group: Sequence[Attempt]) -> str:
-    """Where an attempt was branched off, in words; "" for one that was sampled as a whole."""
+    """Describe where an attempt was branched off; "" for one that was sampled from the start."""
     if attempt.forced_at is None:
         return ""
     number = next((i for i, other in enumerate(group, start=1) if other.id == attempt.parent_id), None)
@@ -88,7 +88,7 @@ def forced_from(attempt: Attempt, group: Sequence[Attempt]) -> str:
 
 
 def strip(known: AttemptDetail | None, limit: float | None) -> list[float]:
-    """Raw credit per token as -1 to 1 of the scale, two digits: enough for a strip of colour."""
+    """Raw credit per token as a share of the scale, -1 to 1, with two digits: enough for a strip of colour."""
     if known is None or not limit:
         return []
     raw: list[float] = next((view["values"] for view in known.payload["views"] if view["name"] == "raw"), [])

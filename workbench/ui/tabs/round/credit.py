@@ -35,22 +35,22 @@ class CreditPanel(Panel):
         self.heat = self.draw("heat", _heat)
 
     def connect(self, then: Then) -> None:
-        """The heatmap says which tokens of which attempt are marked."""
+        """Connect the heatmap: it reports which tokens of which attempt are marked."""
         spans = self.selection.spans
         # A second span may come before the first has been answered; Gradio's other modes drop it.
         then(self.heat.input(on_marked, [spans], [spans], trigger_mode="multiple", **QUIET))
 
 
 def on_marked(event: gr.EventData, spans: Mapping[str, list[int]]) -> dict[str, list[int]]:
-    """The spans with that of one attempt replaced; an empty one takes it out."""
+    """Replace the span of one attempt; an empty span removes it."""
     attempt_id, start, end = (getattr(event, name, 0) for name in ("id", "start", "end"))
     others = {name: span for name, span in spans.items() if name != attempt_id}
-    whole = isinstance(start, int) and isinstance(end, int) and 0 <= start < end
-    return {**others, str(attempt_id): [start, end]} if whole else others
+    is_span = isinstance(start, int) and isinstance(end, int) and 0 <= start < end
+    return {**others, str(attempt_id): [start, end]} if is_span else others
 
 
 class TeacherPanel(Panel):
-    """What the self-teacher of the chosen attempt reads, to the token, and the templates that make it."""
+    """The exact teacher prompt of the chosen attempt, and the templates that it is made from."""
 
     def __init__(self, selection: Selection) -> None:
         super().__init__()
@@ -58,8 +58,8 @@ class TeacherPanel(Panel):
         self.draw("teacher", lambda m: teacher(m.detail))
         with gr.Accordion("Templates of the teacher prompt", open=False):
             gr.Markdown(
-                "After the question comes each field that is not empty, in this order, then the ending. `{}` is where "
-                "the text stands. The prompt above, its token ids and the colours follow what you write.",
+                "After the question come the parts that are not empty, in this order, then the ending. `{}` marks the "
+                "place of the text. The prompt above, its token ids and the colours follow your edits.",
                 elem_classes="wb-hint",
             )
             self.templates = {name: _template(name, title) for name, title in TEMPLATES.items()}
@@ -68,7 +68,7 @@ class TeacherPanel(Panel):
             self.follow(name, box, _setting(name), lambda value: value)
 
     def connect(self, then: Then) -> None:
-        """A template holds from the snapshot that its field is left."""
+        """Connect the templates: an edit takes effect when its field loses the focus."""
         config = self.selection.config
         for name, box in self.templates.items():
             then(box.blur(polite(setter(SDPOConfig, name)), [config, box], [config], **QUIET))
@@ -95,7 +95,7 @@ def _heat(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def group_rows(group: Sequence[Attempt], details: Sequence[AttemptDetail | None]) -> list[dict[str, Any]]:
-    """What the heatmap's map and its shared scale need of every attempt; none until all of them are scored."""
+    """Rows of every attempt for the heatmap's map and shared scale; none until all attempts are scored."""
     rows = []
     for number, (attempt, known) in enumerate(zip(group, details, strict=True), start=1):
         if known is None:
@@ -113,7 +113,7 @@ def heat(
     status: str,
     live: LiveGroup | None = None,
 ) -> dict[str, Any]:
-    """The heatmap's payload, or what to do next where there is nothing to colour."""
+    """The heatmap's payload, or a hint on what to do next where there is nothing to colour."""
     if live is not None:
         return {"title": f"Sampling {len(live.texts)} attempts", "text": live.texts[0], "empty": ""}
     if attempt is None:
@@ -135,14 +135,14 @@ def heat(
 
 
 def with_report(payload: Mapping[str, Any], attempt_id: str, report: UpdateReport) -> dict[str, Any]:
-    """The payload with two more views, what the update should do and what it did, shown one above the other."""
-    own = {view["name"] for view in payload["views"]}
+    """Add two views to the payload: the logit push of the update, and the realised change, one above the other."""
+    existing = {view["name"] for view in payload["views"]}
     predicted: dict[str, Any] = {
         "name": "predicted",
-        "title": "Predicted push",
+        "title": "Logit push",
         "unit": "",
         "signed": True,
-        "how": "Minus the gradient of the loss at each sampled token: + should become likelier, − less likely.",
+        "how": "Negative gradient of the loss at each sampled token's logit: + should become likelier, − less likely.",
         "values": list(report.predicted.get(attempt_id, ())),
     }
     realised: dict[str, Any] = {
@@ -155,14 +155,14 @@ def with_report(payload: Mapping[str, Any], attempt_id: str, report: UpdateRepor
     }
     views = list(payload["views"])
     for view in (predicted, realised):
-        if view["name"] not in own and len(view["values"]) == len(payload["tokens"]):
+        if view["name"] not in existing and len(view["values"]) == len(payload["tokens"]):
             views.append(view)
     shown = {view["name"] for view in views}
     if not {"predicted", "realised"} <= shown:
         return dict(payload)
-    said = (
-        f"The step went where it was predicted to on {100 * report.agreement:.0f} % of the tokens above the noise "
-        f"floor (rank correlation {report.rank_correlation:.2f}). All other views are scored with the new policy."
+    summary = (
+        f"The step moved {100 * report.agreement:.0f} % of the tokens above the noise floor as predicted "
+        f"(rank correlation {report.rank_correlation:.2f}). All other views are scored with the new policy."
     )
     return {
         **payload,
@@ -170,7 +170,7 @@ def with_report(payload: Mapping[str, Any], attempt_id: str, report: UpdateRepor
         "view": "predicted",
         "against": "realised",
         "view_key": report.update_id,
-        "summary": said,
+        "summary": summary,
     }
 
 

@@ -1,6 +1,6 @@
-"""The token drawer beside the heatmap: what the page's script asks for when a token is opened, tested or forced.
+"""The token drawer beside the heatmap: its data when a token is opened, and its interventions, test and force.
 
-The component draws it (`workbench/heatmap/drawer.js`); here is what it is told, and what its buttons do.
+The component draws it (`workbench/heatmap/drawer.js`); this module supplies its data and handles its buttons.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ class DrawerPanel(Panel):
         self.token = self.draw("token", token)
 
     def connect(self, then: Then) -> None:
-        """The heatmap opens tokens and asks for other attempts; the drawer's buttons intervene."""
+        """Connect the heatmap, which opens tokens and chooses attempts, and the drawer's buttons, which intervene."""
         session = self.selection
         then(self.heat.select(self.on_open, [session.token, session.chosen], [session.token, session.chosen], **NEWEST))
         inputs = [session.config, session.chosen]
         then(self.token.select(polite(self.on_intervene), inputs, [session.chosen], **QUIET))
 
     def on_open(self, token: dict[str, Any], chosen: str, event: gr.EventData) -> tuple[dict[str, Any], str]:
-        """A token was opened, or another attempt of the group was asked for."""
-        asked, index = str(getattr(event, "id", "")), getattr(event, "index", None)
+        """Open a token, or choose another attempt of the group."""
+        attempt_id, index = str(getattr(event, "id", "")), getattr(event, "index", None)
         if getattr(event, "verb", "") == "attempt":
-            return token, asked
-        return {"id": asked, "index": index}, chosen
+            return token, attempt_id
+        return {"id": attempt_id, "index": index}, chosen
 
     async def on_intervene(self, config: dict[str, Any], chosen: str, event: gr.EventData) -> str:
-        """Test the credit of a token, or force another one; the attempt that comes of it is then the chosen one."""
+        """Test the credit of a token, or force another one; the resulting attempt is then the chosen one."""
         attempt, position = str(getattr(event, "id", "")), _int(getattr(event, "index", None))
         token_id = _int(getattr(event, "token_id", None))
         if getattr(event, "verb", "") == "test":
@@ -58,7 +58,7 @@ VERBS = {"test_credit": "test", "force_token": "force"}
 
 
 def token(snapshot: Snapshot) -> dict[str, Any]:
-    """The drawer of the open token: both distributions, the results of its tests, and what is under way."""
+    """Data of the open token: both distributions, the results of its tests, and the test or attempt under way."""
     attempt_id, position = snapshot.token.get("id"), snapshot.token.get("index")
     credit = snapshot.detail.credit if isinstance(snapshot.detail, AttemptDetail) else None
     if snapshot.attempt is None or snapshot.attempt.id != attempt_id or credit is None:

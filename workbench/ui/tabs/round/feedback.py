@@ -1,7 +1,7 @@
-"""The panel of feedback: what the self-teacher is told about the chosen attempt; a person may change it, or ask first.
+"""The panel of feedback: the teacher context of the chosen attempt, which a person may change, or try first.
 
-Words, a reward, another attempt as demonstration, and the tokens that they are about. "What if?" colours the attempt
-under other words and records nothing.
+Text, a reward, another attempt as demonstration, and the tokens that they are about. "What if?" colours the attempt
+under other feedback and records nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from workbench.ui.panel import QUIET, Panel, Selection, Then, numbered, part, po
 
 
 class FeedbackPanel(Panel):
-    """Words, a reward and a demonstration for the chosen attempt."""
+    """Feedback, a reward and a demonstration for the chosen attempt."""
 
     def __init__(self, queue: JobQueue, selection: Selection) -> None:
         super().__init__()
@@ -29,38 +29,38 @@ class FeedbackPanel(Panel):
         with gr.Column(visible=False) as area:
             self.evidence = self.draw("evidence", _evidence)
             self.text = gr.Textbox(
-                label="Feedback that the teacher reads: edit it, ask what if, then give it",
+                label="Feedback that the teacher reads: edit it, try “What if?”, then give it",
                 lines=2,
                 max_lines=12,
                 elem_id="feedback",
             )
             with gr.Row(elem_classes="wb-give"):
-                self.mode = gr.Radio(list(MODES), value=MODES[0], label="The text", min_width=150, elem_id="mode")
+                self.mode = gr.Radio(list(MODES), value=MODES[0], label="Text", min_width=150, elem_id="mode")
                 self.source = gr.Dropdown(
-                    list(SOURCES), value=SOURCES[0], label="Said by", min_width=100, elem_id="source"
+                    list(SOURCES), value=SOURCES[0], label="Given by", min_width=100, elem_id="source"
                 )
                 self.reward = gr.Slider(0, 1, step=0.05, label="Reward", min_width=150, elem_id="reward")
-                self.ask = gr.Button(what_if.title, size="sm", min_width=90, elem_id="what-if")
+                self.try_out = gr.Button(what_if.title, size="sm", min_width=90, elem_id="what-if")
                 self.give = gr.Button(feedback.title, size="sm", min_width=110, elem_id="give-feedback")
-            self.answer = part("whatif")
+            self.comparison = part("whatif")
         self.follow("feedback", self.text, lambda m: _of(m, "feedback", ""), lambda value: value[1])
         self.follow("reward", self.reward, lambda m: _of(m, "reward", 0.0), lambda value: round(value[1], 2))
-        self.follow("answer", self.answer, lambda m: _of(m, "id", ""), lambda _: numbered({"empty": True}))
+        self.follow("what if", self.comparison, lambda m: _of(m, "id", ""), lambda _: numbered({"empty": True}))
         shown = lambda m: m.attempt is not None and m.live is None  # noqa: E731
-        self.follow("said", area, shown, lambda visible: gr.Column(visible=visible))
+        self.follow("feedback area", area, shown, lambda visible: gr.Column(visible=visible))
 
     def connect(self, then: Then) -> None:
-        """One button records what was changed, one only asks; the drawn part chooses demonstration and tokens."""
+        """Connect the button that records changes, the one that only tries them, and the drawn controls."""
         task_id, chosen, spans = self.selection.task_id, self.selection.chosen, self.selection.spans
-        said = [task_id, chosen, self.text, self.reward, self.mode, self.source]
-        then(self.give.click(polite(self.on_feedback), said, [chosen], **QUIET))
-        asked = [task_id, chosen, self.text, self.selection.config]
-        self.ask.click(polite(self.on_what_if), asked, [self.answer], **QUIET)
+        given = [task_id, chosen, self.text, self.reward, self.mode, self.source]
+        then(self.give.click(polite(self.on_feedback), given, [chosen], **QUIET))
+        tried = [task_id, chosen, self.text, self.selection.config]
+        self.try_out.click(polite(self.on_what_if), tried, [self.comparison], **QUIET)
         drawn = [task_id, chosen, self.text, spans]
         then(self.evidence.select(polite(self.on_evidence), drawn, [self.text, spans, chosen], **QUIET))
 
     def on_feedback(self, task_id: str, chosen: str, text: str, reward: float, mode: str, source: str) -> str:
-        """Only what differs from what is in force is recorded. From now on this attempt is the chosen one."""
+        """Record only what differs from the feedback in force. From now on this attempt is the chosen one."""
         attempt = pick(self.queue.state.group(task_id), chosen)
         new_text = text if attempt is None or mode == "join" or text != attempt.feedback else None
         new_reward = float(reward) if attempt is None or abs(reward - round(attempt.reward, 2)) > 1e-9 else None
@@ -68,7 +68,7 @@ class FeedbackPanel(Panel):
         return attempt.id if attempt else ""
 
     def on_what_if(self, task_id: str, chosen: str, text: str, config: dict[str, Any]) -> str:
-        """Before and after, side by side."""
+        """Score the attempt under the typed feedback, beside its credit in force."""
         attempt = pick(self.queue.state.group(task_id), chosen)
         demonstration = attempt.demonstration_id if attempt else None
         settings = make_config(SDPOConfig, config)
@@ -79,26 +79,26 @@ class FeedbackPanel(Panel):
     def on_evidence(
         self, event: gr.EventData, task_id: str, chosen: str, text: str, spans: dict[str, list[int]]
     ) -> tuple[str, dict[str, list[int]], str]:
-        """A demonstration was chosen or taken back, the words are deleted, or something is done with marked tokens.
+        """Choose or reset the demonstration, delete the feedback, or quote or unmark the marked tokens.
 
         From now on this attempt is the chosen one: the page would otherwise go on to one that has feedback.
         """
         attempt = pick(self.queue.state.group(task_id), chosen)
-        what, value = str(getattr(event, "id", "")), str(getattr(event, "value", ""))
-        if attempt is not None and what == "demonstration":
+        command, value = str(getattr(event, "id", "")), str(getattr(event, "value", ""))
+        if attempt is not None and command == "demonstration":
             feedback(self.queue, attempt.id, demonstration=value or attempt.id)
-        elif attempt is not None and what == "delete":
+        elif attempt is not None and command == "delete":
             feedback(self.queue, attempt.id, "")
             text = ""
-        elif attempt is not None and what == "clear":
+        elif attempt is not None and command == "clear":
             spans = {name: span for name, span in spans.items() if name != attempt.id}
-        elif what == "quote":
+        elif command == "quote":
             text = f"{text.rstrip()}\n`{value}`: ".lstrip()
         return text, spans, attempt.id if attempt else ""
 
 
-def _of(snapshot: Snapshot, name: str, otherwise: Any) -> tuple[str, Any]:
-    return (snapshot.attempt.id, getattr(snapshot.attempt, name)) if snapshot.attempt else ("", otherwise)
+def _of(snapshot: Snapshot, name: str, default: Any) -> tuple[str, Any]:
+    return (snapshot.attempt.id, getattr(snapshot.attempt, name)) if snapshot.attempt else ("", default)
 
 
 def _evidence(snapshot: Snapshot) -> dict[str, Any]:
@@ -108,11 +108,11 @@ def _evidence(snapshot: Snapshot) -> dict[str, Any]:
 def evidence(
     attempt: Attempt | None, group: Sequence[Attempt], known: Any, marked: tuple[int, int] | None
 ) -> dict[str, Any]:
-    """Whose words the teacher reads, which attempt it is shown, and the tokens that are marked."""
+    """Data of the panel: the source of the feedback, the demonstration, and the marked tokens."""
     if attempt is None:
         return {"empty": True}
     shown = known.demonstration if isinstance(known, AttemptDetail) else ""
-    automatic = next((one.id for one in group if shown and one.id != attempt.id and one.text == shown), "")
+    automatic = next((other.id for other in group if shown and other.id != attempt.id and other.text == shown), "")
     tokens = known.payload["tokens"] if isinstance(known, AttemptDetail) else []
     return {
         "source": attempt.feedback_source if attempt.feedback else "",
@@ -120,10 +120,10 @@ def evidence(
         "demonstration": attempt.demonstration_id or automatic,
         "chosen": attempt.demonstration_id is not None,
         "others": [
-            {"id": one.id, "number": number, "passed": one.passed}
-            for number, one in enumerate(group, 1)
-            if one.id != attempt.id
+            {"id": other.id, "number": number, "passed": other.passed}
+            for number, other in enumerate(group, 1)
+            if other.id != attempt.id
         ],
         "marked": marked
-        and {"start": marked[0], "end": marked[1], "text": "".join(one["text"] for one in tokens[slice(*marked)])},
+        and {"start": marked[0], "end": marked[1], "text": "".join(token["text"] for token in tokens[slice(*marked)])},
     }

@@ -1,4 +1,4 @@
-"""The health strip: what became of the policy along the path to the head, and the alarms about the newest update."""
+"""The health strip: the policy's health along the path to the head, and the alarms about the newest update."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class HealthPanel(Panel):
-    """One row of small curves; an alarm brings its own undo button."""
+    """A row of small curves; an alarm has its own undo button."""
 
     def __init__(self, queue: JobQueue) -> None:
         super().__init__()
@@ -26,11 +26,11 @@ class HealthPanel(Panel):
         self.strip = self.draw("health", _health)
 
     def connect(self, then: Then) -> None:
-        """The button beside an alarm takes the newest update back."""
+        """Connect the button beside an alarm, which undoes the newest update."""
         then(self.strip.select(polite(self.on_undo), None, None, **QUIET))
 
     def on_undo(self, event: gr.EventData) -> None:
-        """Take the newest update back."""
+        """Undo the newest update."""
         undo(self.queue)
 
 
@@ -47,19 +47,19 @@ def health(
         return {"empty": True, "alarms": list(alarms)}
     effects = [report.side_effects for report in reports]
     curves: list[tuple[str, str, list[float | None]]] = [
-        ("entropy", "nats per token", [one.entropy_after for one in effects]),
-        ("KL to base", "nats per token", [one.kl_to_base for one in effects]),
+        ("entropy", "nats per token", [effect.entropy_after for effect in effects]),
+        ("KL to reference", "nats per token", [effect.kl_to_base for effect in effects]),
         ("length", "tokens", [_mean_length(report) for report in reports]),
         ("gradient norm", "", [report.grad_norm for report in reports]),
         ("sign agreement", "", [report.agreement for report in reports]),
         ("held-out", "pass rate", [measured.get(report.update_id, {}).get("rate") for report in reports]),
     ]
-    kept = [
+    shown = [
         {"name": name, "unit": unit, "values": values}
         for name, unit, values in curves
         if any(value is not None for value in values)
     ]
-    return {"curves": kept, "alarms": list(alarms), "updates": len(reports)}
+    return {"curves": shown, "alarms": list(alarms), "updates": len(reports)}
 
 
 def _mean_length(report: UpdateReport) -> float | None:

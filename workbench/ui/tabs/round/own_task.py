@@ -1,6 +1,6 @@
-"""The panel of one's own tasks: paste a prompt, say how it is judged, keep it in a pack; packs as files.
+"""The panel of one's own tasks: paste a prompt, choose how it is judged, keep it in a pack; packs as files.
 
-Before anything is sampled it says when the policy does not speak the prompt's language, and what it could do instead.
+Before anything is sampled, it warns of a prompt outside the policy's language and suggests the closest task within it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from workbench.tasks import MODEL, find_environment, known_environments
 from workbench.tasks.house_rules.nearest import closest
 from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, finished, numbered, part, polite
 
-EXPECTED, CRITERIA = "Expected", "What makes an answer good (may stay empty)"
+EXPECTED, CRITERIA = "Expected", "What makes an answer good (optional)"
 
 
 class OwnTaskPanel(Panel):
@@ -38,9 +38,9 @@ class OwnTaskPanel(Panel):
             )
             needs = find_environment("person").needs
             self.answer = gr.Textbox(label=EXPECTED, info=needs, lines=1, max_lines=12, elem_id="own-answer")
-            self.pack = gr.Textbox(AD_HOC, label="Keep it in the pack", max_length=LONGEST_NAME, elem_id="own-pack")
+            self.pack = gr.Textbox(AD_HOC, label="Keep in pack", max_length=LONGEST_NAME, elem_id="own-pack")
             self.add = gr.Button(add_task.title, size="sm", elem_id="own-add")
-        with gr.Accordion("Packs as files (JSON lines)", open=False):
+        with gr.Accordion("Packs as files (JSON Lines)", open=False):
             with gr.Row(elem_classes="wb-sample"):
                 self.upload = gr.UploadButton(
                     import_pack.title, size="sm", min_width=90, file_types=[".jsonl", ".json"], elem_id="import-pack"
@@ -49,10 +49,10 @@ class OwnTaskPanel(Panel):
             self.download = part("download")
 
     def connect(self, then: Then) -> None:
-        """A typed task becomes the chosen one; so does the first of an imported pack."""
+        """Connect the form; a typed task becomes the chosen one, and so does the first of an imported pack."""
         task_id, chosen = self.selection.task_id, self.selection.chosen
-        own = [self.prompt, self.judge, self.answer, self.model, self.pack]
-        then(self.add.click(polite(self.on_add), own, [task_id, chosen], **QUIET))
+        fields = [self.prompt, self.judge, self.answer, self.model, self.pack]
+        then(self.add.click(polite(self.on_add), fields, [task_id, chosen], **QUIET))
         self.judge.input(self.on_judge, [self.judge], [self.answer, self.model], **NEWEST)
         self.prompt.input(self.on_typed, [self.prompt], [self.note], **NEWEST)
         then(self.note.select(polite(self.on_closest), [self.prompt], [task_id, chosen, self.prompt], **QUIET))
@@ -61,44 +61,44 @@ class OwnTaskPanel(Panel):
 
     @staticmethod
     def on_judge(judge: str) -> tuple[Any, Any]:
-        """Say what an answer must hold; another model needs a name, and criteria in the place of what is expected."""
+        """Show the fields of a judge: another model needs a name, and criteria instead of an expected answer."""
         model = judge == MODEL
         info = "" if model else find_environment(judge).needs
         return gr.Textbox(label=CRITERIA if model else EXPECTED, info=info), gr.Textbox(visible=model)
 
     def on_add(self, prompt: str, judge: str, answer: str, model: str, pack: str) -> tuple[str, str]:
-        """A typed task becomes the chosen one."""
+        """Add a typed task; it becomes the chosen one."""
         added = add_task(self.queue, prompt, judge, expected(judge, answer, model), pack or AD_HOC)
         return added.result().id, ""
 
     async def on_typed(self, prompt: str) -> str:
-        """What there is to say of the prompt before anything is sampled."""
+        """Advise on the prompt before anything is sampled."""
         if advice(self.queue, prompt) and hub_models.known(self.queue) is None:
             await finished(hub_models(self.queue))
         return numbered(advice(self.queue, prompt) or {"empty": True})
 
     def on_closest(self, prompt: str) -> tuple[str, str, str]:
-        """The closest task that the policy can do takes the place of what was typed."""
+        """Replace the typed prompt by the closest task that the policy can do."""
         text = closest(prompt).text
         return add_task(self.queue, text, "house-rules").result().id, "", text
 
     def on_import(self, path: str) -> tuple[str, str]:
-        """A pack from a file on the person's machine; the first of its tasks is chosen."""
+        """Import a pack from a file on the person's machine; the first of its tasks becomes the chosen one."""
         try:
             text = Path(path).read_text(encoding="utf-8")
         except UnicodeDecodeError:
-            raise TaskError("The file is not UTF-8 text; save it as JSON lines in UTF-8.") from None
+            raise TaskError("The file is not UTF-8 text; save it as JSON Lines in UTF-8.") from None
         return import_pack(self.queue, Path(path).name, text).result()[0].id, ""
 
     def on_export(self, task_id: str) -> str:
-        """The chosen pack as a file that the browser saves."""
+        """Send the chosen pack as a file that the browser saves."""
         pack = task_id.rpartition("/")[0]
         exported = export_pack(self.queue, pack).result()
         return numbered({"name": exported["file_name"], "text": exported["text"]})
 
 
 def expected(environment: str, text: str, model: str = "") -> dict[str, Any]:
-    """The answer of a typed task in the form that its environment reads.
+    """Convert the answer of a typed task to the form that its environment reads.
 
     Raises TaskError where it cannot be read, or where the model that judges is not named.
     """

@@ -1,4 +1,4 @@
-"""The tab "Round": one round from choosing a task to undoing an update, its panels from top to bottom."""
+"""The tab "Round": one round, from choosing a task to undoing an update, in panels from top to bottom."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RoundPanel(Panel):
         with gr.Row(elem_classes="wb-main"):
             with gr.Column(scale=3, min_width=280):
                 tasks = TaskPanel(queue, selection)
-                own = OwnTaskPanel(queue, selection)
+                own_task = OwnTaskPanel(queue, selection)
                 attempts = AttemptsPanel(selection)
             with gr.Column(scale=9, min_width=320):
                 credit = CreditPanel(selection)
@@ -37,7 +37,7 @@ class RoundPanel(Panel):
         health = HealthPanel(queue)
         with gr.Row(elem_classes="wb-rule"):
             timeline = TimelinePanel(queue, selection)
-        left, right = (tasks, own, attempts), (credit, drawer, feedback, teacher)
+        left, right = (tasks, own_task, attempts), (credit, drawer, feedback, teacher)
         self.panels: tuple[Panel, ...] = (*left, *right, update, health, timeline)
         self.shown = [shown for panel in self.panels for shown in panel.shown]
 

@@ -20,7 +20,7 @@ from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, polite
 
 
 class TaskPanel(Panel):
-    """Where a round begins."""
+    """The start of a round: a task, and attempts sampled at it."""
 
     def __init__(self, queue: JobQueue, selection: Selection) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class TaskPanel(Panel):
         self.follow("can_stop", self.stop, lambda m: m.working, lambda can: gr.Button(interactive=can))
 
     def connect(self, then: Then) -> None:
-        """Choosing, typing, sampling, stopping."""
+        """Connect the choice of a task, Sample and Stop."""
         task_id, chosen = self.selection.task_id, self.selection.chosen
         then(self.pack.input(polite(self.on_pack), [self.pack], [self.task, task_id, chosen], **NEWEST))
         then(self.task.input(self.on_task, [self.task], [task_id, chosen], **NEWEST))
@@ -51,7 +51,7 @@ class TaskPanel(Panel):
         self.stop.click(polite(self.on_stop), None, None, **QUIET)
 
     def on_pack(self, pack: str) -> tuple[Any, str, str]:
-        """Another pack, also one that is typed (house-rules@7:remark): offer its tasks and choose the first."""
+        """Choose another pack, possibly a typed one (house-rules@7:remark): offer its tasks and choose the first."""
         pack = str(pack or "")
         tasks = self.queue.state.tasks.get(pack, ()) or open_pack(self.queue, pack).result()
         names = short(tasks)
@@ -59,7 +59,7 @@ class TaskPanel(Panel):
         return gr.Dropdown(names, value=first or None), first, ""
 
     def on_task(self, task_id: str) -> tuple[str, str]:
-        """Another task; its newest attempts are shown."""
+        """Choose another task; its newest attempts are shown."""
         return task_id or "", ""
 
     def on_sample(self, task_id: str, n: Any, sampling: dict[str, Any], request: gr.Request) -> str:
@@ -69,7 +69,7 @@ class TaskPanel(Panel):
         return ""
 
     def on_stop(self) -> None:
-        """Stop what this tab asked for first; where it asked for nothing (it was reloaded), what runs."""
+        """Stop this tab's first job; where it has none (it was reloaded), the running one."""
         mine = [job.number for job in self.queue.line() if job.by == ASKED_BY.get()]
         self.queue.stop(mine[0] if mine else None)
 
@@ -93,7 +93,7 @@ def _listed(snapshot: Snapshot) -> list[tuple[str, str]]:
 
 
 def task_text(task: Task | None, queue: JobQueue) -> dict[str, Any]:
-    """The prompt of the chosen task, and how an answer is judged."""
+    """Data of the chosen task: its prompt, and its judge."""
     if task is None:
         empty = (
             "The model is loading; tasks appear here." if queue.status == "loading" else "Choose a task, or type one."
@@ -104,10 +104,10 @@ def task_text(task: Task | None, queue: JobQueue) -> dict[str, Any]:
 
 
 def judged_by(task: Task) -> str:
-    """How an answer is judged, for people: another model by its name."""
+    """Name the judge of a task, for people: an environment, or another model by its name."""
     return f"the model {model_name(task.answer['model'])}" if task.environment == MODEL else task.environment
 
 
 def short(tasks: Sequence[Task]) -> list[tuple[str, str]]:
-    """Choices of the task list: the name within the pack, and the id."""
+    """Choices of the task list: name within the pack, and id."""
     return [(task.id.rpartition("/")[2], task.id) for task in tasks]

@@ -1,4 +1,4 @@
-"""The panel of the timeline: every update a node of a tree; undo, redo, branch, go anywhere, compare two of them."""
+"""The panel of the timeline: a tree with a node for every update; undo, redo, branch, go anywhere, compare two."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class TimelinePanel(Panel):
-    """The tree of updates, the held-out pass rate along each of its branches, the rewards along that of the head."""
+    """The tree of updates, the held-out pass rate along each branch, and the rewards along the head's branch."""
 
     def __init__(self, queue: JobQueue, selection: Selection) -> None:
         super().__init__()
@@ -61,26 +61,26 @@ class TimelinePanel(Panel):
             self.follow("to", self.second, lambda m: (_labels(m), m.state.head), _choices)
 
     def connect(self, then: Then) -> None:
-        """The head moves by the buttons, and to a node that is pressed."""
+        """Connect the buttons and the nodes, which move the head."""
         then(self.undo.click(polite(self.on_undo), None, None, **QUIET))
         then(self.redo.click(polite(self.on_redo), None, None, **QUIET))
         then(self.tree.select(polite(self.on_node), None, None, **QUIET))
         then(self.measure.click(polite(self.on_measure), None, None, **QUIET))
         gr.on([self.branch.click, self.name.submit], polite(self.on_branch), [self.name], [self.name], **QUIET)
         selection = self.selection
-        asked = [self.first, self.second, selection.task_id, selection.chosen, selection.config]
-        self.compare.click(polite(self.on_compare), asked, [self.compared], **QUIET)
+        inputs = [self.first, self.second, selection.task_id, selection.chosen, selection.config]
+        self.compare.click(polite(self.on_compare), inputs, [self.compared], **QUIET)
 
     def on_undo(self) -> None:
-        """Take the newest update back."""
+        """Undo the newest update."""
         undo(self.queue)
 
     def on_redo(self) -> None:
-        """Make the update again that was undone last."""
+        """Redo the update that was undone last."""
         redo(self.queue)
 
     def on_node(self, event: gr.EventData) -> None:
-        """A node of the timeline was chosen: the head goes there."""
+        """Move the head to the node that was pressed."""
         checkout(self.queue, chosen_id(event))
 
     def on_measure(self) -> None:
@@ -88,12 +88,12 @@ class TimelinePanel(Panel):
         held_out(self.queue)
 
     def on_branch(self, name: str) -> str:
-        """Updates from the head on carry this name; the field is empty again."""
+        """Start a branch with this name; the field is then empty again."""
         branch(self.queue, name or "").result()
         return ""
 
     def on_compare(self, first: str, second: str, task_id: str, chosen: str, config: dict[str, Any]) -> str:
-        """Two nodes side by side, with the chosen attempt re-scored under both."""
+        """Compare two nodes, with the chosen attempt re-scored under both."""
         attempt = pick(self.queue.state.group(task_id), chosen)
         settings = make_config(SDPOConfig, config)
         job = compare_nodes(self.queue, first, second, attempt.id if attempt else "", settings)
@@ -101,7 +101,7 @@ class TimelinePanel(Panel):
 
 
 def _before(snapshot: Snapshot) -> str:
-    """The node before the head: what one compares it with first."""
+    """The node before the head, the default to compare it with."""
     return snapshot.path[-2].update_id if len(snapshot.path) > 1 else snapshot.state.head
 
 
@@ -124,19 +124,19 @@ def _rewards(value: tuple[list[dict[str, Any]], int]) -> gr.Plot:
 
 
 def label(node: TimelineNode) -> str:
-    """A node as people find it in a list: its branch, and its id."""
+    """Label a node in a list: its branch, and its id."""
     return "start" if node.parent_id is None else f"{node.name} · {node.update_id}"
 
 
 def branches(nodes: Sequence[TimelineNode], head: str) -> list[tuple[str, list[TimelineNode]]]:
-    """Every path from the root to a last update, with the name of its branch; that through the head comes first."""
+    """Every path from the root to a leaf, with the name of its branch; the one through the head comes first."""
     parents = {node.parent_id for node in nodes}
     paths = [(leaf.name, path_to(nodes, leaf.update_id)) for leaf in nodes if leaf.update_id not in parents]
     return sorted(paths, key=lambda branch: not any(node.update_id == head for node in branch[1]))
 
 
 def timeline(nodes: Sequence[TimelineNode], head: str) -> dict[str, Any]:
-    """The tree of updates laid out: `x` is the depth, `y` the lane; a first child continues its parent's lane."""
+    """Lay out the tree of updates: `x` is the depth, `y` the lane; a first child continues its parent's lane."""
     children: dict[str | None, list[TimelineNode]] = {}
     for node in nodes:
         children.setdefault(node.parent_id, []).append(node)

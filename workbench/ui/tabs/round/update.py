@@ -1,4 +1,4 @@
-"""The panel of updates: what the next one will do, said before it is made, and what the newest one did."""
+"""The panel of updates: the plan of the next one, stated before it is made, and the outcome of the newest one."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ LABELS = {"method": "Method", "teacher": "Teacher", "distillation_mode": "Granul
 
 
 class UpdatePanel(Panel):
-    """One button, with what it will do stated before."""
+    """The update button, with its plan before and its outcome after."""
 
     def __init__(self, queue: JobQueue, selection: Selection) -> None:
         super().__init__()
         self.queue, self.selection = queue, selection
         with gr.Column(scale=8, min_width=300):
             self.draw("update", lambda snapshot: {"plan": _plan(snapshot), "outcome": outcome(snapshot.report)})
-            with gr.Accordion("Loss and teacher: why would I choose which", open=False), gr.Row():
+            with gr.Accordion("Loss and teacher: why choose which", open=False), gr.Row():
                 self.choices = {name: _choice(name) for name in CHOICES}
                 self.divergence = gr.Dropdown(
                     [*DIVERGENCES], label="Divergence", elem_id="choose-divergence", allow_custom_value=True
@@ -51,7 +51,7 @@ class UpdatePanel(Panel):
             self.follow(name, button, _ready, lambda can: gr.Button(interactive=can))
 
     def connect(self, then: Then) -> None:
-        """One button updates on the shown group, one asks what the teacher is worth; choices change the settings."""
+        """Connect the button that updates on the shown group, the one that measures teacher lift, and the choices."""
         inputs = [self.selection.task_id, self.selection.config]
         then(self.button.click(polite(self.on_update), [*inputs, self.selection.spans], None, **QUIET))
         then(self.lift.click(polite(self.on_lift), inputs, None, **QUIET))
@@ -61,12 +61,12 @@ class UpdatePanel(Panel):
         then(self.divergence.input(polite(_with_divergence), [config, self.divergence], [config], **NEWEST))
 
     def on_update(self, task_id: str, config: dict[str, Any], spans: dict[str, list[int]], request: gr.Request) -> None:
-        """One update on the shown group, also where one session presses twice; marked tokens alone count."""
+        """Update on the shown group, once even if a session presses twice. Where tokens are marked, only they count."""
         settings = make_config(SDPOConfig, config)
         update.once(request.session_hash, self.queue, self._ids(task_id), settings, spans)
 
     def on_lift(self, task_id: str, config: dict[str, Any]) -> None:
-        """Let teacher and student write attempts at the shown task."""
+        """Measure teacher lift: teacher and student write attempts at the shown task."""
         teacher_lift(self.queue, self._ids(task_id), make_config(SDPOConfig, config))
 
     def _ids(self, task_id: str) -> list[str]:
@@ -74,7 +74,7 @@ class UpdatePanel(Panel):
 
 
 def _shown(drawn: Any) -> gr.Plot:
-    """Visible once there is something in it: Gradio's empty box has a label that screen readers may not use."""
+    """Show a plot once it has content: Gradio's empty box has a label that screen readers may not use."""
     return gr.Plot(drawn, visible=drawn is not None)
 
 
@@ -91,13 +91,13 @@ def _chosen(name: str) -> Any:
 
 
 def _divergence(name: str) -> Any:
-    own = "Between the named ones: a generalised JSD."
-    return gr.Dropdown(value=name, info=DIVERGENCES[name][1] if name in DIVERGENCES else own)
+    unnamed = "Between the named ones: a generalised JSD."
+    return gr.Dropdown(value=name, info=DIVERGENCES[name][1] if name in DIVERGENCES else unnamed)
 
 
-def _with_divergence(given: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _with_divergence(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     return changed_setting(
-        SDPOConfig, given, "distillation_alpha", DIVERGENCES[name][0] if name in DIVERGENCES else name
+        SDPOConfig, config, "distillation_alpha", DIVERGENCES[name][0] if name in DIVERGENCES else name
     )
 
 
@@ -122,10 +122,10 @@ def plan(
     lift: Mapping[str, Any] | None = None,
     spans: Spans | None = None,
 ) -> dict[str, Any]:
-    """What the update button will do, before it is pressed.
+    """Plan of what the update button will do, before it is pressed.
 
-    `details`: what is known of each attempt, for the length of its teacher's prompt; `pace`: seconds per token that
-    an update reads; `lift`: pass rates of student and teacher; `spans`: marked tokens, which alone count.
+    `details`: the credit of each attempt if known, for the length of its teacher prompt; `pace`: seconds per token
+    read; `lift`: pass rates of student and teacher; `spans`: marked tokens, the only ones of their attempts to count.
     """
     if not group:
         return {"empty": "An update needs attempts: sample some first."}
@@ -162,7 +162,7 @@ def plan(
 
 
 def counted(attempt: Attempt, spans: Spans | None) -> int:
-    """How many tokens of an attempt count in an update."""
+    """Number of tokens of an attempt that count in an update."""
     start, end = (spans or {}).get(attempt.id, (0, len(attempt.token_ids)))
     return end - start
 
@@ -172,16 +172,16 @@ def tokens_read(
 ) -> int | None:
     """Tokens that an update reads: both prompts and the attempt, once per optimiser step; None where unknown."""
     total = 0
-    for attempt, known in zip(group, details, strict=False):
+    for attempt, detail in zip(group, details, strict=False):
         if signal[attempt.id].used:
-            if known is None:
+            if detail is None:
                 return None
-            total += len(attempt.prompt_ids) + len(known.teacher_ids) + 2 * len(attempt.token_ids)
+            total += len(attempt.prompt_ids) + len(detail.teacher_ids) + 2 * len(attempt.token_ids)
     return steps * total or None
 
 
 def outcome(report: UpdateReport | None) -> dict[str, Any] | None:
-    """The numbers of an update after it was made."""
+    """Numbers of an update after it was made."""
     if report is None:
         return None
     side = report.side_effects
