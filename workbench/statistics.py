@@ -43,7 +43,9 @@ class HeldOut:
 
     def to_json(self) -> dict[str, float]:
         """Plain data, the interval spelled out; "requested" only where fewer tasks were there."""
-        counted = {"passed": self.passed, "total": self.total} | ({"requested": self.requested} if self.requested else {})
+        counted = {"passed": self.passed, "total": self.total} | (
+            {"requested": self.requested} if self.requested else {}
+        )
         return {**counted, "rate": self.rate, "low": self.low, "high": self.high}
 
     def __str__(self) -> str:
