@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -15,14 +14,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from workbench.benchmarks.programs import processes
 from workbench.errors import RunError
 from workbench.runs import Run
 from workbench.runs.failpoints import FAIL_POINTS
 from workbench.runs.schema import MIGRATIONS
 from workbench.runs.store import Store
 
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["torch", "safetensors.torch"])
 NEWER = (*MIGRATIONS, ("ALTER TABLE events ADD COLUMN author TEXT",))
 
 

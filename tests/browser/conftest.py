@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import serving
 
-from workbench.benchmarks.browser import ROOT, chromium, serving
+from workbench.benchmarks.browser import ROOT, chromium
 from workbench.errors import ConfigError
 
 PATIENCE_MS = 180_000
@@ -90,5 +91,5 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of `app.py` with the embedded policy on a fresh run."""
     if not (ROOT / "workbench" / "embedded" / "weights" / "model.safetensors").is_file():
         pytest.skip("the embedded policy's weights are not in this checkout")
-    with serving(tmp_path_factory.mktemp("runs") / "test", patience_s=PATIENCE_MS / 1000) as address:
+    with serving(tmp_path_factory.mktemp("runs") / "test") as address:
         yield address

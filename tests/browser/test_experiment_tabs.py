@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import serving
 from test_accessibility import serious
 
-from workbench.benchmarks.browser import serving
 from workbench.runs import Run
 
 pytestmark = pytest.mark.browser

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import serving
 
 from workbench import Workbench
-from workbench.benchmarks.browser import ROOT, serving
+from workbench.benchmarks.browser import ROOT
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.records import Attempt
 from workbench.runs import Run

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import serving
 
-from workbench.benchmarks.browser import serving
 from workbench.runs import Run
 
 pytestmark = pytest.mark.browser

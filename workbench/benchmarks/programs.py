@@ -19,11 +19,21 @@ from typing import Any
 from workbench.errors import WorkbenchError
 
 ROOT = Path(__file__).resolve().parents[2]
-PRELOADED = ("torch", "transformers", "peft", "safetensors.torch", "plotly.graph_objects", "gradio", "workbench.cli")
+PRELOADED = (
+    "torch",
+    "transformers",
+    "peft",
+    "safetensors.torch",
+    "plotly.graph_objects",
+    "gradio",
+    "workbench.cli",
+    "workbench.ui",
+    "workbench.workbench",
+)
 PATIENCE_S = 600.0
 
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload([*PRELOADED, __name__])
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload([*PRELOADED, __name__])
 
 
 class Program:
@@ -33,7 +43,7 @@ class Program:
         """`arguments`: as after `python`, the first being "-m" or a file; `said`: where its output goes."""
         self.said = said
         self.started = time.monotonic()
-        self._process = _processes.Process(target=_run, args=(list(arguments), said, prepare), daemon=True)
+        self._process = processes.Process(target=_run, args=(list(arguments), said, prepare), daemon=True)
         self._process.start()
 
     def lines(self) -> list[str]:
