@@ -93,3 +93,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip("the embedded policy's weights are not in this checkout")
     with serving(tmp_path_factory.mktemp("runs") / "test") as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def client(app: str) -> Any:
+    """A program's connection to the page of the module, made once: it reads the description of all endpoints."""
+    return pytest.importorskip("gradio_client").Client(app, verbose=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forked import serving
+from forked import quick_rounds, serving
 from test_accessibility import serious
 
 from workbench.runs import Run
@@ -30,13 +30,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def app(run: Path) -> Iterator[str]:
-    with serving(run) as address:
+    with serving(run, prepare=quick_rounds) as address:
         yield address
-
-
-@pytest.fixture
-def client(app: str) -> Any:
-    return pytest.importorskip("gradio_client").Client(app, verbose=False)
 
 
 def points(run: Path, name: str) -> list[tuple[str, int]]:

@@ -1,5 +1,5 @@
 /* How this tab learns that there is something new: the server answers a question when there is (changes.py), and the tab
-   then refreshes itself. While a person's job runs it refreshes at a steady pace; while nobody looks at it, not at all. */
+   then refreshes itself; while a person's job runs at least once a second, while nobody looks at it not at all. */
 (function () {
   "use strict";
   const PACE_MS = 400, RETRY_MS = [500, 1000, 2000, 4000];
