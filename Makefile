@@ -4,6 +4,7 @@
 PYTHON ?= python3
 NAME ?= round
 ARGS ?=
+WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN || echo 1); echo $$((cores < 3 ? cores + 1 : 4)))
 
 BIN := .venv/bin
 # The stamps carry a checksum of the requirements: the environment is renewed exactly when their text changes.
@@ -15,10 +16,10 @@ DEV_STAMP := .venv/.installed-dev-$(shell cat requirements.txt requirements-dev.
 app: $(RUN_STAMP)
 	$(BIN)/python app.py --run runs/demo $(ARGS)
 
-# A file of tests stays on one core: its tests share an app, or an open run. More than four apps and browsers crowd a machine.
-# Files go in their order, which begins with those that take longest, not by their number of tests.
+# A file of tests stays on one worker: its tests share an app, or an open run. One worker more than cores, since pages mostly
+# wait; more than four apps and browsers crowd a machine. Files go in the order of tests/conftest.py, the longest first.
 test: $(DEV_STAMP) system-packages
-	$(BIN)/python -m pytest -rfEs --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -rfEs --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-gpu: $(DEV_STAMP)
 	$(BIN)/python -m pytest -rs -m gpu $(ARGS)

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -18,6 +14,7 @@ from typing import Any
 import pytest
 
 from workbench import Workbench
+from workbench.benchmarks.programs import Program
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError
 from workbench.experiments import credit_study
@@ -215,19 +212,16 @@ def _comparable(point: LearnPoint) -> dict[str, Any]:
 
 def test_a_killed_experiment_has_the_points_of_one_that_was_not(tmp_path: Path) -> None:
     """SIGKILL in the middle of the second round, after an attempt of it and before its point is on disk."""
-    command = [sys.executable, "-m", "workbench", "learn", "house-rules@11:remark", "--rounds", "2", "--questions", "2"]
+    command = ["-m", "workbench", "learn", "house-rules@11:remark", "--rounds", "2", "--questions", "2"]
     command += ["--attempts", "4", "--held-out", "4", "--measure-every", "2", "--run", str(tmp_path / "run"), "--json"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    kinds = []
-    for line in process.stdout:
-        kinds.append(json.loads(line).get("kind"))
-        if kinds.count("point") == 2 and kinds[-1] == "attempt":
-            process.send_signal(signal.SIGKILL)
-            break
-    process.stdout.close()
-    assert process.wait() == -signal.SIGKILL
+    program = Program(command, tmp_path / "printed")
+
+    def in_the_second_round() -> bool:
+        kinds = [json.loads(line).get("kind") for line in program.lines()]
+        points = [place for place, kind in enumerate(kinds) if kind == "point"]
+        return len(points) >= 2 and "attempt" in kinds[points[1] :]
+
+    assert program.wait_until(in_the_second_round) and program.kill()
     with Run.open(tmp_path / "run", read_only=True) as run:
         assert len(read(run.events())["learn"].arms["sdpo"]) == 2
     with Workbench.open(tmp_path / "run") as killed:

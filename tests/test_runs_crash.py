@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -16,14 +15,13 @@ import pytest
 import torch
 from store_migration import check_migrated
 
+from workbench.benchmarks.programs import processes
 from workbench.errors import RunError
 from workbench.runs import Run
 from workbench.runs.failpoints import FAIL_POINTS
 from workbench.runs.schema import MIGRATIONS
 from workbench.runs.store import Store
 
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["torch", "safetensors.torch"])
 NEWER = (*MIGRATIONS, ("ALTER TABLE events ADD COLUMN author TEXT",))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from workbench.benchmarks.programs import processes
 from workbench.errors import FeedbackError, RunError
 from workbench.records import Attempt, SideEffects, SignalReport, Task, UpdateReport, to_json
 from workbench.runs import Event, Run, verify
@@ -374,10 +374,6 @@ def test_one_process_opens_a_run_once(path: Path, run: Run) -> None:
         for change in (looking.undo, lambda: looking.append("note", {}), lambda: put(looking, 5)):
             with pytest.raises(RunError, match="open read-only"):
                 change()
-
-
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["torch", "safetensors.torch"])
 
 
 def hold(path: Path, connection: Connection) -> None:

@@ -56,7 +56,7 @@ def app(tmp_path_factory: pytest.TempPathFactory, outside: Recorder) -> Iterator
     env |= {"NO_PROXY": "127.0.0.1,localhost", "GRADIO_SHARE": "True", "GRADIO_ALLOWED_PATHS": "/etc"}
     env |= {"GRADIO_ANALYTICS_ENABLED": "True", "GRADIO_TEMP_DIR": "/", "HF_TOKEN": "hf_secret"}
     with running(tmp_path_factory.mktemp("runs") / "test", patience_s=PATIENCE_S, env=env) as started:
-        wait_until_ready(started, PATIENCE_S)
+        wait_until_ready(started.address, PATIENCE_S)
         yield started
 
 

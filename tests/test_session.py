@@ -6,8 +6,6 @@ The policy's skill is not what is tested: tasks are chosen so that attempts sure
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 import torch
 
 from workbench import Workbench
+from workbench.benchmarks.programs import Program
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import (
     ConfigError,
@@ -153,11 +152,11 @@ print(json.dumps([[one.token_ids for one in group] for group in drawn]))
 
 def resumed(run: Path, *tasks: str) -> list[list[list[int]]]:
     """The token ids of two attempts at each task, sampled by a new process."""
-    done = subprocess.run(
-        [sys.executable, "-c", RESUME, str(run), *tasks], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    script, printed = run.with_suffix(".py"), run.with_suffix(f".{len(list(run.parent.iterdir()))}")
+    script.write_text(RESUME)
+    program = Program([str(script), str(run), *tasks], printed)
+    assert program.end() == 0, printed.read_text()
+    return json.loads(program.lines()[-1])
 
 
 def test_a_new_process_goes_on_bit_for_bit(tmp_path: Path) -> None:

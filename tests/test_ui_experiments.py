@@ -15,10 +15,12 @@ import pytest
 from workbench import Workbench
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError, TaskError, WorkbenchError
+from workbench.experiments import credit_study
 from workbench.experiments.arms import COMPARISONS
 from workbench.experiments.journal import Point, Record
 from workbench.experiments.settings import (
     DISCOVERY_METHODS,
+    LEARN_DEFAULTS,
     TEST_TIME,
     CreditStudySettings,
     DiscoverySettings,
@@ -142,8 +144,11 @@ def test_a_study_of_updates_leaves_the_policy_alone(queue: JobQueue) -> None:
     assert [row[0] for row in table["rows"]] == [one["loss"] for one in updates]
 
 
-def test_a_study_of_credit_is_counted_stopped_and_resumed_as_it_was_begun(queue: JobQueue) -> None:
+def test_a_study_of_credit_is_counted_stopped_and_resumed_as_it_was_begun(
+    queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Stopped at the first round of a teacher: the programs that were read before are kept."""
+    monkeypatch.setattr(credit_study, "LEARN_DEFAULTS", replace(LEARN_DEFAULTS, questions=2))  # a round that is quick
     reached, go_on = threading.Event(), threading.Event()
     home = queue.state.head
 

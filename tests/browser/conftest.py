@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import serving
 
-from workbench.benchmarks.browser import ROOT, chromium, serving
+from workbench.benchmarks.browser import ROOT, chromium
 from workbench.errors import ConfigError
 
 PATIENCE_MS = 180_000
@@ -90,5 +91,11 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of `app.py` with the embedded policy on a fresh run."""
     if not (ROOT / "workbench" / "embedded" / "weights" / "model.safetensors").is_file():
         pytest.skip("the embedded policy's weights are not in this checkout")
-    with serving(tmp_path_factory.mktemp("runs") / "test", patience_s=PATIENCE_MS / 1000) as address:
+    with serving(tmp_path_factory.mktemp("runs") / "test") as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def client(app: str) -> Any:
+    """A program's connection to the page of the module, made once: it reads the description of all endpoints."""
+    return pytest.importorskip("gradio_client").Client(app, verbose=False)

@@ -110,7 +110,7 @@ def test_what_a_job_counts_is_shown_while_it_runs(new_page: Callable[..., Any], 
             job.report(done, 1000, "steps")
 
     job = served.queue.submit("count", "Counting", run)
-    page.wait_for_function("/[3-9] of 1000 steps/.test(document.querySelector('#part-header').textContent)")
+    page.wait_for_function("/[1-9] of 1000 steps/.test(document.querySelector('#part-header').textContent)")
     page.wait_for_function("/[1-9][0-9] of 1000 steps/.test(document.querySelector('#part-header').textContent)")
     served.queue.stop(job.number)
     page.wait_for_selector(".wb-state[data-state='ready']:has-text('idle')")

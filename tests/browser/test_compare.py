@@ -15,9 +15,8 @@ HOSTILE = "<img src=x onerror=alert(1)> ${alert(2)} </script>"
 
 
 @pytest.fixture(scope="module")
-def attempt(app: str) -> dict[str, Any]:
+def attempt(client: Any) -> dict[str, Any]:
     """An attempt that the page of the module shows first."""
-    client = pytest.importorskip("gradio_client").Client(app, verbose=False)
     attempts = client.predict(api_name="/sample", task="house-rules/sort-take-1", n=3)["attempts"]
     return dict(client.predict(api_name="/feedback", attempt=attempts[0]["id"], text="largest first", reward=0.0))
 
@@ -88,9 +87,9 @@ def test_a_typed_feedback_is_compared_with_what_the_attempt_was_told(
     page.wait_for_selector("text=Choose the other run; it must be in the same directory as this one.")
 
 
-def test_the_endpoints_compare(app: str, attempt: dict[str, Any]) -> None:
-    gradio_client = pytest.importorskip("gradio_client")
-    client = gradio_client.Client(app, verbose=False)
+def test_the_endpoints_compare(client: Any, attempt: dict[str, Any]) -> None:
+    from gradio_client.exceptions import AppError
+
     found = client.predict(api_name="/compare", attempt=attempt["id"], by="teachers", view="control")
     assert [row["name"] for row in found["views"]] == ["frozen", "live", "trust_region"]
     assert len(found["correlations"]) == 3 and found["limit"] > 0
@@ -99,7 +98,7 @@ def test_the_endpoints_compare(app: str, attempt: dict[str, Any]) -> None:
         ({"attempt": "a-none"}, "no attempt"),
         ({"attempt": attempt["id"], "by": "teachers", "view": "mood"}, "no view named"),
     ):
-        with pytest.raises(gradio_client.exceptions.AppError, match=sentence):
+        with pytest.raises(AppError, match=sentence):
             client.predict(api_name="/compare", **values)
-    with pytest.raises(gradio_client.exceptions.AppError, match="no run"):
+    with pytest.raises(AppError, match="no run"):
         client.predict(api_name="/compare_runs", other="../elsewhere")

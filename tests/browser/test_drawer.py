@@ -96,8 +96,7 @@ def test_the_map_leads_to_another_attempt(new_page: Callable[..., Any], app: str
     picture(page, "map")
 
 
-def test_the_endpoints_intervene(app: str) -> None:
-    client = pytest.importorskip("gradio_client").Client(app, verbose=False)
+def test_the_endpoints_intervene(client: Any) -> None:
 
     def call(name: str, **values: Any) -> Any:
         return client.predict(api_name=f"/{name}", **values)
@@ -128,9 +127,9 @@ def test_the_endpoints_intervene(app: str) -> None:
         ("force_token", {"attempt": "a-none", "position": 0, "token_id": 1.5}, "must be a whole number"),
     ],
 )
-def test_mistakes_get_one_sentence(app: str, name: str, values: dict[str, Any], sentence: str) -> None:
-    gradio_client = pytest.importorskip("gradio_client")
-    client = gradio_client.Client(app, verbose=False)
-    with pytest.raises(gradio_client.exceptions.AppError) as caught:
+def test_mistakes_get_one_sentence(client: Any, name: str, values: dict[str, Any], sentence: str) -> None:
+    from gradio_client.exceptions import AppError
+
+    with pytest.raises(AppError) as caught:
         client.predict(api_name=f"/{name}", **values)
     assert sentence in str(caught.value).replace("&#x27;", "'") and "Traceback" not in str(caught.value)

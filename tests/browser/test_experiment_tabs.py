@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import quick_rounds, serving
 from test_accessibility import serious
 
-from workbench.benchmarks.browser import serving
 from workbench.runs import Run
 
 pytestmark = pytest.mark.browser
@@ -30,13 +30,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def app(run: Path) -> Iterator[str]:
-    with serving(run) as address:
+    with serving(run, prepare=quick_rounds) as address:
         yield address
-
-
-@pytest.fixture
-def client(app: str) -> Any:
-    return pytest.importorskip("gradio_client").Client(app, verbose=False)
 
 
 def points(run: Path, name: str) -> list[tuple[str, int]]:

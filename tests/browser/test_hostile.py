@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import serving
 
 from workbench import Workbench
-from workbench.benchmarks.browser import running
 from workbench.benchmarks.client import Page
 from workbench.benchmarks.load import wait_until_ready
 from workbench.config import SamplingConfig
@@ -56,9 +56,9 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seeded]:
             workbench.run.append("attempt", to_json(attempt))
         workbench.branch(NAME)
         specials = frozenset(tokenizer.all_special_ids)
-    with running(run, patience_s=PATIENCE_S) as app:
-        wait_until_ready(app, PATIENCE_S)
-        yield Seeded(app.address, ["a-hostile", "a-long", sampled.id], specials)
+    with serving(run) as address:
+        wait_until_ready(address, PATIENCE_S)
+        yield Seeded(address, ["a-hostile", "a-long", sampled.id], specials)
 
 
 def assert_harmless(page: Any) -> None:

@@ -202,9 +202,8 @@ def test_a_typed_task_can_be_judged_by_another_model(new_page: Callable[..., Any
     assert not page.locator(".wb-problem").count()
 
 
-def test_the_endpoints_make_a_round(app: str) -> None:
+def test_the_endpoints_make_a_round(client: Any) -> None:
     """The named endpoints with gradio_client: values come back, undo restores the credit bit for bit."""
-    client = pytest.importorskip("gradio_client").Client(app, verbose=False)
 
     def call(name: str, **values: Any) -> Any:
         return client.predict(api_name=f"/{name}", **values)
@@ -292,10 +291,10 @@ def test_a_run_is_taken_along_and_brought_in_by_a_program(app: str, tmp_path: Pa
         ("closest_task", {"prompt": "x" * 20_001}, "at most 20,000 are accepted"),
     ],
 )
-def test_mistakes_get_one_sentence(app: str, name: str, values: dict[str, Any], sentence: str) -> None:
-    gradio_client = pytest.importorskip("gradio_client")
-    client = gradio_client.Client(app, verbose=False)
-    with pytest.raises(gradio_client.exceptions.AppError) as caught:
+def test_mistakes_get_one_sentence(client: Any, name: str, values: dict[str, Any], sentence: str) -> None:
+    from gradio_client.exceptions import AppError
+
+    with pytest.raises(AppError) as caught:
         client.predict(api_name=f"/{name}", **values)
     said = str(caught.value)  # as it is: a program renders no HTML
     assert sentence in said and "Traceback" not in said

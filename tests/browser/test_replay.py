@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import serving
 from replayed_run import remarked_group
 
 from workbench import Workbench
-from workbench.benchmarks.browser import ROOT, serving
+from workbench.benchmarks.browser import ROOT
 from workbench.config import SDPOConfig
 from workbench.records import Attempt
 from workbench.runs import Run

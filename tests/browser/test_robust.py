@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import serving
 
-from workbench.benchmarks.browser import serving
 from workbench.runs import Run
 
 pytestmark = pytest.mark.browser
@@ -125,12 +125,13 @@ def test_nobodys_selection_or_typing_moves_under_their_hands(new_page: Callable[
     assert mine.locator(".hm-title:has-text('Attempt 2 of')").count() == 1
 
 
-def test_a_slow_client_sees_the_queue_and_the_newest_state(new_page: Callable[..., Any], app: str, run: Path) -> None:
+def test_a_slow_client_sees_the_queue_and_the_newest_state(
+    new_page: Callable[..., Any], app: str, client: Any, run: Path
+) -> None:
     page = opened(new_page, app)
     network = page.context.new_cdp_session(page)
     network.send("Network.enable")
     network.send("Network.emulateNetworkConditions", SLOW)
-    client = pytest.importorskip("gradio_client").Client(app, verbose=False)
     before, measured = counted(run, "attempt"), counted(run, "held-out")
     jobs = [client.submit(api_name="/held_out") for _ in range(6)]  # long enough to be seen over a slow line
     page.wait_for_selector(".wb-state:has-text('waiting')")

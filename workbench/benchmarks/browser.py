@@ -70,7 +70,7 @@ def running(
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **(env or {})})
         try:
             deadline = time.monotonic() + patience_s
-            while not _listens(port):
+            while not listens(port):
                 if process.poll() is not None or time.monotonic() > deadline:
                     output = Path(log.name).read_text(encoding="utf-8", errors="replace").strip()
                     raise WorkbenchError(f"The page did not start; its output: {output or 'none'}")
@@ -93,6 +93,7 @@ def serving(run: Path, flags: Sequence[str] = (), *, patience_s: float = 420.0) 
         yield app.address
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether a loopback port accepts connections."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -59,7 +59,7 @@ def fuzz(count: int, seed: int = 0) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         path = Path(folder) / "run"
         with running(path) as app, Page(app.address, LONGEST_WAIT_S) as page:
-            wait_until_ready(app)
+            wait_until_ready(app.address)
             group = page.ask("sample", task=TASK, n=2, max_new_tokens=8)["attempts"]
             target = _Target(app, page, path, group)
 

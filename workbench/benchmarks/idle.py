@@ -25,7 +25,7 @@ def measure_idle(seconds: float) -> dict[str, Any]:
     Returns {"nobody": {"core_share", "wakes_per_s"}, "one_tab": {the same, "requests_per_s"}}.
     """
     with tempfile.TemporaryDirectory() as folder, running(Path(folder) / "run") as app, chromium() as browser:
-        wait_until_ready(app)
+        wait_until_ready(app.address)
         time.sleep(SETTLES_S)
         nobody = spent(app.process.pid, seconds, time.sleep)
         page = browser.new_page()

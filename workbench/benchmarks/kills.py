@@ -13,7 +13,6 @@ import json
 import os
 import random
 import signal
-import socket
 import tempfile
 import threading
 import time
@@ -23,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workbench.benchmarks.browser import free_port
+from workbench.benchmarks.browser import free_port, listens
 from workbench.benchmarks.programs import Program
 from workbench.config import PolicyConfig, SamplingConfig, SDPOConfig
 from workbench.errors import RunError, WorkbenchError
@@ -133,7 +132,7 @@ class Harness:
         port = free_port()
         arguments = ["-m", "workbench", "app", "--run", str(path), "--port", str(port), "--device", "cpu"]
         program = Program(arguments, self.folder / f"output-{next(self._numbers)}")
-        if not program.wait_until(lambda: _listens(port)):
+        if not program.wait_until(lambda: listens(port)):
             raise RuntimeError(f"The page ended: {program.lines()[-3:]}")
         client = Client(f"http://127.0.0.1:{port}/", verbose=False)
         answered: list[tuple[str, str]] = []
@@ -284,11 +283,6 @@ def _equal(first: dict[str, Any], second: dict[str, Any]) -> bool:
         torch.equal(first[name].reshape(-1).view(torch.uint8), second[name].reshape(-1).view(torch.uint8))
         for name in first
     )
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _arm(moment: str, occurrence: int) -> None:

@@ -163,7 +163,7 @@ def load(clients: int, seconds: float, tell: Callable[[str], None]) -> dict[str,
     with tempfile.TemporaryDirectory(prefix="load-") as folder:
         run = Path(folder) / "run"
         with running(run) as app:
-            wait_until_ready(app)
+            wait_until_ready(app.address)
             with Page(app.address) as page:
                 not_asked = sorted({name.strip("/") for name in page.endpoints()} - set(WEIGHTS))
             answers, memory = _work(app, clients, seconds, tell)
@@ -180,10 +180,10 @@ def load(clients: int, seconds: float, tell: Callable[[str], None]) -> dict[str,
     }
 
 
-def wait_until_ready(app: App, patience_s: float = 420.0) -> None:
+def wait_until_ready(address: str, patience_s: float = 420.0) -> None:
     """Return once the policy of a page is loaded. Raises Broken when that fails or takes longer."""
     deadline = time.monotonic() + patience_s
-    with Page(app.address) as page:
+    with Page(address) as page:
         while (state := page.ask("status")["state"]) == "loading" and time.monotonic() < deadline:
             time.sleep(0.5)
     if state != "ready":

@@ -18,11 +18,14 @@ from typing import Any
 
 from workbench.errors import WorkbenchError
 
-PRELOADED = ("torch", "transformers", "peft", "safetensors.torch", "plotly.graph_objects", "gradio", "workbench.cli")
+PRELOADED = (
+    *("torch", "transformers", "peft", "safetensors.torch", "plotly.graph_objects", "gradio"),
+    *("workbench.cli", "workbench.ui", "workbench.workbench"),
+)
 PATIENCE_S = 600.0
 
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload([*PRELOADED, __name__])
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload([*PRELOADED, __name__])
 
 
 class Program:
@@ -32,7 +35,7 @@ class Program:
         """`arguments`: as after `python`, beginning with "-m" and a module; `output`: the file for its output."""
         self.output = output
         self.started = time.monotonic()
-        self._process = _processes.Process(target=_run, args=(list(arguments), output, prepare), daemon=True)
+        self._process = processes.Process(target=_run, args=(list(arguments), output, prepare), daemon=True)
         self._process.start()
 
     def lines(self) -> list[str]:

@@ -1,7 +1,7 @@
 """Long polling: an open page asks once, gets its answer when the published state changes, and then refreshes itself.
 
-`GET workbench/changes?after=N` is answered as soon as the version is not N; at once while a person's job runs,
-since its progress makes no new version; otherwise after `LONGEST_S`. A page that waits holds no thread of the server.
+`GET workbench/changes?after=N` is answered as soon as the version is not N, otherwise after `LONGEST_S`, or `BUSY_S`
+while a person's job runs: its progress and its time make no new version. A page that waits holds no thread.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from workbench.service.queue import JobQueue
 
 PATH = "/workbench/changes"
 LONGEST_S = 25.0  # proxies give up on a response after 30 to 60 seconds
+BUSY_S = 0.6  # with the pace of the page's script, one refresh a second of what counts whole seconds
 
 
 class Changes:
@@ -42,17 +43,19 @@ class Changes:
             waiting.set()
 
     async def after(self, version: int, stop: asyncio.Event) -> dict[str, Any]:
-        """Wait until the version differs from `version`, a person's job runs, `stop` is set or time is up.
+        """Wait until the version differs from `version`, `stop` is set or time is up.
 
         Returns {"version": int, "busy": bool}: the version now, and whether a person's job runs.
         """
         self._loop, changed = asyncio.get_running_loop(), asyncio.Event()
         self._waiting.add(changed)  # before reading the version: any change from here on is noticed
         try:
-            if self._queue.version == version and not self._busy():
+            if self._queue.version == version:
                 ends = [asyncio.ensure_future(event.wait()) for event in (changed, stop)]
                 try:
-                    await asyncio.wait(ends, timeout=LONGEST_S, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait(
+                        ends, timeout=BUSY_S if self._busy() else LONGEST_S, return_when=asyncio.FIRST_COMPLETED
+                    )
                 finally:
                     for end in ends:
                         end.cancel()

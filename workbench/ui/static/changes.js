@@ -1,5 +1,5 @@
 /* Long polling: the server answers this tab's request when there is something new (changes.py), and the tab then refreshes
-   itself. While a person's job runs it refreshes at a steady pace; while nobody looks at it, not at all. */
+   itself; while a person's job runs at least once a second, while nobody looks at it not at all. */
 (function () {
   "use strict";
   const PACE_MS = 400, RETRY_MS = [500, 1000, 2000, 4000];
