@@ -49,10 +49,10 @@ class Closable:
 
 @pytest.fixture
 def queue() -> Iterator[JobQueue]:
-    made = JobQueue(Closable).start()
-    assert made.settled.wait(WAIT_S)
-    yield made
-    made.close()
+    queue = JobQueue(Closable).start()
+    assert queue.settled.wait(WAIT_S)
+    yield queue
+    queue.close()
 
 
 def held(queue: JobQueue) -> tuple[threading.Event, Future[Any]]:
@@ -70,9 +70,11 @@ def held(queue: JobQueue) -> tuple[threading.Event, Future[Any]]:
 
 
 def test_the_page_is_told_what_is_true_by_one_refresh_at_a_time(queue: JobQueue) -> None:
-    """Of two at once, each leaves out what the other one has not sent yet; a button then stays as it was."""
+    """Two at once would each leave out what the other has not sent yet; a button would then stay as it was."""
     refreshing = [event for event in build_ui(queue).fns.values() if event.name == "refresh"]
-    assert len(refreshing) > 1 and {(one.concurrency_id, one.concurrency_limit) for one in refreshing} == {("show", 1)}
+    assert len(refreshing) > 1 and {(handler.concurrency_id, handler.concurrency_limit) for handler in refreshing} == {
+        ("show", 1)
+    }
 
 
 def test_jobs_run_one_at_a_time_and_people_come_first(queue: JobQueue) -> None:
@@ -170,8 +172,8 @@ def test_impossible_settings_are_refused(kind: type, values: dict[str, Any], sen
 
 
 def test_numbers_of_a_form_become_settings() -> None:
-    made = make_config(SDPOConfig, {"steps": 2.0, "is_clip": None, "teacher": "frozen"})
-    assert made == SDPOConfig(steps=2, is_clip=None, teacher="frozen") and type(made.steps) is int
+    config = make_config(SDPOConfig, {"steps": 2.0, "is_clip": None, "teacher": "frozen"})
+    assert config == SDPOConfig(steps=2, is_clip=None, teacher="frozen") and type(config.steps) is int
     assert make_config(SDPOConfig, {"advantage_clip": 5}) == SDPOConfig(advantage_clip=5.0)
     assert make_config(SDPOConfig, {"advantage_clip": None, "teacher_update_rate": None}) == SDPOConfig()
     assert make_config(SDPOConfig, {"teacher_update_rate": 0}) == SDPOConfig(teacher_update_rate=0.0)
@@ -271,16 +273,16 @@ def node(name: str, parent: str | None, branch: str = "main") -> TimelineNode:
 
 def test_branches_get_lanes_of_their_own() -> None:
     tree = [node("root", None), node("a", "root"), node("b", "a"), node("c", "a"), node("d", "b")]
-    placed = {one["id"]: (one["x"], one["y"]) for one in timeline(tree, "c")["nodes"]}
+    placed = {entry["id"]: (entry["x"], entry["y"]) for entry in timeline(tree, "c")["nodes"]}
     assert placed == {"root": (0, 0), "a": (1, 0), "b": (2, 0), "d": (3, 0), "c": (2, 1)}
-    assert [one.update_id for one in path_to(tree, "c")] == ["root", "a", "c"]
+    assert [entry.update_id for entry in path_to(tree, "c")] == ["root", "a", "c"]
 
 
 def test_every_branch_is_a_path_and_that_of_the_head_comes_first() -> None:
     tree = [node("root", None), node("a", "root"), node("b", "a"), node("c", "a", "JSD")]
-    found = [(name, [one.update_id for one in path]) for name, path in branches(tree, "c")]
-    assert found == [("JSD", ["root", "a", "c"]), ("main", ["root", "a", "b"])]
-    assert [one["id"] for one in timeline(tree, "c")["nodes"] if one["begins"]] == ["c"]
+    paths = [(name, [entry.update_id for entry in path]) for name, path in branches(tree, "c")]
+    assert paths == [("JSD", ["root", "a", "c"]), ("main", ["root", "a", "b"])]
+    assert [entry["id"] for entry in timeline(tree, "c")["nodes"] if entry["begins"]] == ["c"]
     measured = {key: {"passed": 6, "total": 10, "rate": 0.6, "low": 0.31, "high": 0.83} for key in "bc"}
     drawn = charts.learning_curves(branches(tree, "c"), measured)
     assert [(trace.name, list(trace.x)) for trace in drawn.data] == [("JSD", [2]), ("main", [2])]
@@ -302,7 +304,10 @@ def test_every_policy_on_the_branch_has_a_histogram_of_its_rewards() -> None:
     path = [node("root", None), node("a", "root"), node("b", "a")]
     assert charts.reward_histograms(by_policy({"elsewhere": [1.0]}, path), 2) is None
     shown = by_policy({"root": [0.0, 0.04, 1.0, 0.25], "b": [0.95], "elsewhere": [0.5]}, path)
-    assert [(one["updates"], one["update_id"], one["mean"]) for one in shown] == [(0, "root", 0.3225), (2, "b", 0.95)]
+    assert [(entry["updates"], entry["update_id"], entry["mean"]) for entry in shown] == [
+        (0, "root", 0.3225),
+        (2, "b", 0.95),
+    ]
     assert shown[0]["counts"] == [2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1] and shown[1]["counts"][10] == 1
     bars, means = charts.reward_histograms(shown, 2).data
     assert list(zip(bars.base, bars.y, bars.text, strict=True)) == [
@@ -340,10 +345,10 @@ def test_the_first_colours_are_cheap_and_the_shown_attempt_then_gets_every_view(
         shown, other = sample(queue, task.id, 2, max_new_tokens=4).result(WAIT_S)
 
         def waited(one: Attempt, *, shown: bool) -> set[str]:
-            found = wanted_credit(queue, one, config, shown=shown)
+            credit = wanted_credit(queue, one, config, shown=shown)
             queue.submit("wait", "", lambda w, j: None, priority=AHEAD + 1).result(WAIT_S)
-            assert found is None or isinstance(found, AttemptDetail)
-            return set() if found is None else {view["name"] for view in found.payload["views"]}
+            assert credit is None or isinstance(credit, AttemptDetail)
+            return set() if credit is None else {view["name"] for view in credit.payload["views"]}
 
         steps = [waited(shown, shown=True) for _ in range(3)]
         assert steps[0] == set() and {"raw", "grpo"} <= steps[1] and "control" not in steps[1]

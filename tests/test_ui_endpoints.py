@@ -26,7 +26,7 @@ def page() -> gr.Blocks:
 
 @pytest.fixture(scope="module")
 def table() -> list[list[set[str]]]:
-    """Of each row, the names in its three cells."""
+    """The names in the three cells of each row."""
     text = DOCUMENT.read_text(encoding="utf-8").partition("## Every control from a program")[2].partition("\n## ")[0]
     rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| ")][1:]
     return [[set(re.findall(r"`([^`]+)`", cell)) for cell in row] for row in rows]
@@ -38,8 +38,8 @@ def test_every_control_is_in_the_table_and_no_other(page: gr.Blocks, table: list
     ids = [block.elem_id for block in blocks]
     assert len(ids) == len(set(ids)) > 100
     named = set().union(*(controls for controls, _, _ in table))
-    assert {one for one in ids if not any(fnmatch(one, name) for name in named)} == set()
-    assert {name for name in named if not any(fnmatch(one, name) for one in ids)} == set()
+    assert {control for control in ids if not any(fnmatch(control, name) for name in named)} == set()
+    assert {name for name in named if not any(fnmatch(control, name) for control in ids)} == set()
 
 
 def test_every_endpoint_is_in_the_table_and_no_other(page: gr.Blocks, table: list[list[set[str]]]) -> None:

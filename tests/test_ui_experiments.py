@@ -67,9 +67,9 @@ def learnt(queue: JobQueue, methods: list[str], **options: Any) -> dict[str, Any
 
 def test_methods_are_compared_and_the_policy_is_afterwards_where_it_was(queue: JobQueue) -> None:
     head = queue.state.head
-    made = learnt(queue, ["sdpo", "grpo"], name=" both ")
-    assert (made["name"], made["done"], made["total"], made["finished"]) == ("both", 2, 2, True)
-    assert [arm["config"]["steps"] for arm in made["settings"]["arms"]] == [1, 1]
+    progress = learnt(queue, ["sdpo", "grpo"], name=" both ")
+    assert (progress["name"], progress["done"], progress["total"], progress["finished"]) == ("both", 2, 2, True)
+    assert [arm["config"]["steps"] for arm in progress["settings"]["arms"]] == [1, 1]
     state = queue.state
     assert state.head == head == queue.workbench.head and state.experiment == ""
     assert PACK in state.tasks and len(state.timeline) > 1  # as after opening the run again
@@ -110,10 +110,10 @@ def test_one_way_of_learning_stays_in_force_and_a_stopped_one_goes_on(queue: Job
 
 def test_an_ablation_has_arms_and_a_name_of_its_own(queue: JobQueue) -> None:
     job = learn(queue, PACK, [], **{**SHAPE, "attempts": 2}, config=SDPOConfig(steps=1), compared="topk")
-    made = job.result(WAIT_S)
-    assert made["finished"] and made["name"] == "ablate-topk-1"
-    ks = [arm["config"]["distillation_topk"] for arm in made["settings"]["arms"]]
-    assert ks == [1, 5, 20, 100] and {arm["config"]["steps"] for arm in made["settings"]["arms"]} == {1}
+    progress = job.result(WAIT_S)
+    assert progress["finished"] and progress["name"] == "ablate-topk-1"
+    ks = [arm["config"]["distillation_topk"] for arm in progress["settings"]["arms"]]
+    assert ks == [1, 5, 20, 100] and {arm["config"]["steps"] for arm in progress["settings"]["arms"]} == {1}
 
 
 def test_an_imported_pack_is_learned_and_a_file_of_the_machine_is_not(queue: JobQueue, tmp_path: Path) -> None:
@@ -123,8 +123,8 @@ def test_an_imported_pack_is_learned_and_a_file_of_the_machine_is_not(queue: Job
         with pytest.raises(TaskError, match="There is no pack"):
             learn(queue, secret, ["sdpo"], **few, config=config)
     import_pack(queue, "mine.jsonl", path.read_text()).result(WAIT_S)
-    made = learn(queue, "mine", ["sdpo"], **few, config=config, alike=True).result(WAIT_S)
-    assert made["finished"] and made["settings"]["pack"] == queue.state.pack == "mine"
+    progress = learn(queue, "mine", ["sdpo"], **few, config=config, alike=True).result(WAIT_S)
+    assert progress["finished"] and progress["settings"]["pack"] == queue.state.pack == "mine"
     assert {rate.total for rate in queue.state.held_out["mine"].values()} == {1}
     add_task(queue, "Say yes.", "exact", {"text": "yes"}, "plain").result(WAIT_S)
     add_task(queue, "Say no.", "exact", {"text": "no"}, "plain").result(WAIT_S)
@@ -135,13 +135,18 @@ def test_an_imported_pack_is_learned_and_a_file_of_the_machine_is_not(queue: Job
 def test_a_study_of_updates_leaves_the_policy_alone(queue: JobQueue) -> None:
     home = queue.state.head
     settings = UpdateStudySettings(1, 2, (2e-3,))
-    made = study_update(queue, 1, 2, "0.002").result(WAIT_S)
-    assert (made["name"], made["done"], made["total"], made["unit"]) == ("study-update-1", 1, 1, "groups")
+    progress = study_update(queue, 1, 2, "0.002").result(WAIT_S)
+    assert (progress["name"], progress["done"], progress["total"], progress["unit"]) == (
+        "study-update-1",
+        1,
+        1,
+        "groups",
+    )
     record = queue.state.experiments["study-update-1"]
     (updates,) = (point.data["updates"] for points in record.arms.values() for point in points)
     assert len(updates) == settings.updates == 10 and queue.state.head == home
     (table,) = tables(REPORTS.of(Mark(("run", record.name, 1), record)))
-    assert [row[0] for row in table["rows"]] == [one["loss"] for one in updates]
+    assert [row[0] for row in table["rows"]] == [update["loss"] for update in updates]
 
 
 def test_a_study_of_credit_is_counted_stopped_and_resumed_as_it_was_begun(
@@ -175,27 +180,27 @@ def test_a_study_of_credit_is_counted_stopped_and_resumed_as_it_was_begun(
 
 def test_hard_tasks_are_found_and_raced_on(queue: JobQueue) -> None:
     home = queue.state.head
-    found = hard_tasks(queue, 1, attempts=24).result(WAIT_S)
-    assert (found["kind"], found["done"], found["total"]) == ("screen", 1, 1)
+    search = hard_tasks(queue, 1, attempts=24).result(WAIT_S)
+    assert (search["kind"], search["done"], search["total"]) == ("screen", 1, 1)
     records = queue.state.experiments
     (task_id, screened), *_ = found_hard(records).items()
     assert screened.pass_rate.total == 24 and screened.is_hard
-    (table,) = tables(REPORTS.of(Mark(("run", found["name"], 1), records[found["name"]])))
+    (table,) = tables(REPORTS.of(Mark(("run", search["name"], 1), records[search["name"]])))
     assert [row[-1] for row in table["rows"]].count("yes") == 1
     raced = discover(queue, [task_id], ["sdpo", "best_of_k"], budget=4, group=2)
-    made = raced.result(WAIT_S)
-    assert made["finished"] and made["settings"]["config"] == json.loads(json.dumps(asdict(TEST_TIME)))
-    assert made["settings"]["tasks"][0]["total"] == 24 and queue.state.head == home
-    record = queue.state.experiments[made["name"]]
+    progress = raced.result(WAIT_S)
+    assert progress["finished"] and progress["settings"]["config"] == json.loads(json.dumps(asdict(TEST_TIME)))
+    assert progress["settings"]["tasks"][0]["total"] == 24 and queue.state.head == home
+    record = queue.state.experiments[progress["name"]]
     assert weight(record) == 2 and race(record) == []
-    shares, each = tables(REPORTS.of(Mark(("run", made["name"], 2), record)))
+    shares, each = tables(REPORTS.of(Mark(("run", progress["name"], 2), record)))
     assert [row[0] for row in shares["rows"]] == ["sdpo", "best_of_k"] and each["rows"][0][0] == screened.task.prompt
 
 
 def test_a_race_follows_the_recipe_of_test_time_where_settings_are_the_defaults() -> None:
     assert at_test_time(SDPOConfig()) == TEST_TIME
-    own = SDPOConfig(learning_rate=2e-3, advantage_clip=1.0)
-    assert at_test_time(own) == own
+    chosen = SDPOConfig(learning_rate=2e-3, advantage_clip=1.0)
+    assert at_test_time(chosen) == chosen
     forward = SDPOConfig(distillation_alpha=0.0)  # for which there is no limit of the credit
     assert at_test_time(forward) == replace(forward, learning_rate=TEST_TIME.learning_rate)
 
@@ -330,7 +335,10 @@ def test_held_out_tasks_are_measured_once_for_all_that_was_done_without_a_pause(
     before = len(measured())
     jobs = [sample(queue, task, 2, max_new_tokens=24) for _ in range(3)]
     first = jobs[0].result(WAIT_S)
-    jobs += [update(queue, [one.id for one in first], SDPOConfig(steps=1)), sample(queue, task, 2, max_new_tokens=24)]
+    jobs += [
+        update(queue, [attempt.id for attempt in first], SDPOConfig(steps=1)),
+        sample(queue, task, 2, max_new_tokens=24),
+    ]
     for job in jobs:
         job.result(WAIT_S)
     queue.submit("wait", "", lambda w, j: None, priority=AHEAD + 1).result(WAIT_S)

@@ -41,12 +41,12 @@ def test_another_run_is_opened_and_the_former_one_keeps_everything(queue: JobQue
     assert open_run(queue, "second").result(WAIT_S) == "second"
     assert queue.state.run == "second" and queue.state.group(task.id) == ()
     assert import_run(queue, archive, "copy").result(WAIT_S) == "copy"
-    found = {run.name: run for run in runs(queue).result(WAIT_S)}
-    assert {name: run.attempts for name, run in found.items()} == {"copy": 1, "first": 1, "second": 0}
-    assert found["first"].model == "embedded" and not found["first"].problem
+    listed = {run.name: run for run in runs(queue).result(WAIT_S)}
+    assert {name: run.attempts for name, run in listed.items()} == {"copy": 1, "first": 1, "second": 0}
+    assert listed["first"].model == "embedded" and not listed["first"].problem
 
     open_run(queue, "first").result(WAIT_S)
-    assert [one.id for one in queue.state.group(task.id)] == [attempt.id]
+    assert [other.id for other in queue.state.group(task.id)] == [attempt.id]
     (tmp_path / "runs" / "broken").mkdir()
     (tmp_path / "runs" / "broken" / "run.sqlite").write_text("no database")
     with pytest.raises(RunError):

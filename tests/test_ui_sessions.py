@@ -1,4 +1,4 @@
-"""What the server remembers of those who talk to it: each page's choices, and nothing of a program's calls."""
+"""The server's memory of its clients: each page's choices, and nothing of a program's calls."""
 
 from __future__ import annotations
 

@@ -70,11 +70,13 @@ def test_a_mistake_in_a_pack_names_the_line_and_the_field(text: str, sentence: s
 def test_the_catalogue_has_the_sizes_of_the_real_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parameters as the hub's model cards count them; what fits depends on what is free, and on nothing else."""
     monkeypatch.setattr(catalogue, "free_bytes", lambda device: 8 * 10**9)
-    found = {one.model: one for one in catalogue.candidates(torch.device("cpu"), LoraSettings())}
-    assert found["HuggingFaceTB/SmolLM2-135M-Instruct"].parameters == 134_515_008
-    assert found["Qwen/Qwen3-0.6B"].parameters == 596_049_920
-    assert found["Qwen/Qwen3-8B"].parameters == 8_190_735_360
-    needed = [one.needed_bytes for one in found.values()]
+    candidates = {candidate.model: candidate for candidate in catalogue.candidates(torch.device("cpu"), LoraSettings())}
+    assert candidates["HuggingFaceTB/SmolLM2-135M-Instruct"].parameters == 134_515_008
+    assert candidates["Qwen/Qwen3-0.6B"].parameters == 596_049_920
+    assert candidates["Qwen/Qwen3-8B"].parameters == 8_190_735_360
+    needed = [candidate.needed_bytes for candidate in candidates.values()]
     assert needed == sorted(needed)
-    assert found["Qwen/Qwen3-0.6B"].fits and not found["Qwen/Qwen3-8B"].fits
-    assert all(one.needed_bytes > 4 * one.parameters for one in found.values())  # float32 on a CPU, and more
+    assert candidates["Qwen/Qwen3-0.6B"].fits and not candidates["Qwen/Qwen3-8B"].fits
+    assert all(
+        candidate.needed_bytes > 4 * candidate.parameters for candidate in candidates.values()
+    )  # float32 on a CPU, and more

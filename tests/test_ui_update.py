@@ -1,4 +1,4 @@
-"""What the update panel and the health strip say, from records alone. No browser, no model."""
+"""Data of the update panel and the health strip, from records alone. No browser, no model."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ DETAIL = AttemptDetail({}, "prompt", (1, 2, 3), ())
 def test_the_plan_counts_signal_tokens_and_cost_before_anything_is_done() -> None:
     group = (attempt("a", 5), attempt("b", 7))
     ledger = (SignalReport("a", True, "feedback"), SignalReport("b", False, "all rewards are equal"))
-    said = plan(group, ledger, SDPOConfig(steps=4), [DETAIL, DETAIL], pace=0.01)
-    assert (said["used"], said["total"], said["tokens"]) == (1, 2, 5)
-    assert said["reads"] == 4 * (2 + 3 + 2 * 5)  # both prompts, the attempt under each, in each step
-    assert said["seconds"] == pytest.approx(0.6)
-    assert [(row["number"], row["used"], row["reason"]) for row in said["rows"]] == [
+    stated = plan(group, ledger, SDPOConfig(steps=4), [DETAIL, DETAIL], pace=0.01)
+    assert (stated["used"], stated["total"], stated["tokens"]) == (1, 2, 5)
+    assert stated["reads"] == 4 * (2 + 3 + 2 * 5)  # both prompts, the attempt under each, in each step
+    assert stated["seconds"] == pytest.approx(0.6)
+    assert [(row["number"], row["used"], row["reason"]) for row in stated["rows"]] == [
         (1, True, "feedback"),
         (2, False, "all rewards are equal"),
     ]
@@ -80,10 +80,10 @@ def test_a_choice_changes_one_setting_or_none() -> None:
 
 def test_the_health_strip_follows_the_path_and_shows_what_was_measured() -> None:
     path = [node("root", None), node("u1", "root"), node("u2", "u1")]
-    said = health(path, {"u2": {"rate": 0.5}}, ["Entropy fell."])
-    curves = {curve["name"]: curve["values"] for curve in said["curves"]}
+    strip = health(path, {"u2": {"rate": 0.5}}, ["Entropy fell."])
+    curves = {curve["name"]: curve["values"] for curve in strip["curves"]}
     assert curves["entropy"] == [0.3, 0.3] and curves["length"] == [2.0, 2.0] and curves["held-out"] == [None, 0.5]
-    assert said["alarms"] == ["Entropy fell."] and said["updates"] == 2
+    assert strip["alarms"] == ["Entropy fell."] and strip["updates"] == 2
     earlier = replace(report("u", "r"), side_effects=SideEffects(0.02, 0.4, 0.3))
     path[1:] = [replace(node, report=earlier) for node in path[1:]]
     names = {curve["name"] for curve in health(path, {}, ())["curves"]}

@@ -12,13 +12,13 @@ pytestmark = pytest.mark.browser
 
 
 def serious(page: Any) -> list[str]:
-    """What axe-core calls serious or critical, one line each."""
+    """Findings that axe-core calls serious or critical, one line each."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    found = axe.run(page).response["violations"]
+    violations = axe.run(page).response["violations"]
     return [
-        f"{one['id']}: {one['help']} ({len(one['nodes'])}×, {one['nodes'][0]['html'][:160]})"
-        for one in found
-        if one["impact"] in ("serious", "critical")
+        f"{violation['id']}: {violation['help']} ({len(violation['nodes'])}×, {violation['nodes'][0]['html'][:160]})"
+        for violation in violations
+        if violation["impact"] in ("serious", "critical")
     ]
 
 

@@ -79,7 +79,7 @@ def named(page: Any, run: str) -> None:
 
 
 def hide(page: Any, hidden: bool) -> None:
-    """What a browser does when another tab is chosen; the window of a test is always shown."""
+    """Hide or show the page, as a browser does when tabs are changed; the window of a test is always shown."""
     page.evaluate(
         "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
         " document.dispatchEvent(new Event('visibilitychange')); }",
@@ -89,13 +89,13 @@ def hide(page: Any, hidden: bool) -> None:
 
 def test_an_idle_tab_asks_for_nothing_and_hears_of_a_change(new_page: Callable[..., Any], served: Served) -> None:
     page = new_page()
-    asked = opened(page, served.address)
+    requests = opened(page, served.address)
     page.wait_for_timeout(CALM_MS)
-    assert len(asked) <= 1 and all("workbench/changes" in path for path in asked)
+    assert len(requests) <= 1 and all("workbench/changes" in path for path in requests)
     served.queue.publish(run="renamed")
     named(page, "renamed")
     page.wait_for_timeout(CALM_MS)
-    assert sum("queue/join" in path for path in asked) == 1
+    assert sum("queue/join" in path for path in requests) == 1
 
 
 def test_what_a_job_counts_is_shown_while_it_runs(new_page: Callable[..., Any], served: Served) -> None:
@@ -118,14 +118,14 @@ def test_what_a_job_counts_is_shown_while_it_runs(new_page: Callable[..., Any], 
 
 def test_a_hidden_tab_asks_for_nothing_and_catches_up(new_page: Callable[..., Any], served: Served) -> None:
     page = new_page()
-    asked = opened(page, served.address)
+    requests = opened(page, served.address)
     hide(page, True)
     served.queue.publish(run="while hidden")  # answers what it still asks
     page.wait_for_timeout(CALM_MS)
-    asked.clear()
+    requests.clear()
     served.queue.publish(run="while hidden still")
     page.wait_for_timeout(CALM_MS)
-    assert asked == [] and page.locator("#part-header :text-is('run while hidden still')").count() == 0
+    assert requests == [] and page.locator("#part-header :text-is('run while hidden still')").count() == 0
     hide(page, False)
     named(page, "while hidden still")
 
@@ -133,16 +133,16 @@ def test_a_hidden_tab_asks_for_nothing_and_catches_up(new_page: Callable[..., An
 def test_two_tabs_take_turns_and_both_hear(new_page: Callable[..., Any], served: Served) -> None:
     """A browser keeps few connections to one server: each tab that waits on one of its own would block others."""
     first = new_page()
-    asked = opened(first, served.address)
+    requests = opened(first, served.address)
     second = first.context.new_page()
     asked_too = opened(second, served.address)
-    asked.clear()
+    requests.clear()
     for name in ("one", "two", "three"):
         served.queue.publish(run=name)
         named(first, name)
         named(second, name)
         first.wait_for_timeout(1000)
-    waits = [path for path in asked + asked_too if "workbench/changes" in path]
+    waits = [path for path in requests + asked_too if "workbench/changes" in path]
     assert 3 <= len(waits) <= 5
     first.close()
     served.queue.publish(run="four")

@@ -62,8 +62,8 @@ def test_estimators_are_rows_under_the_same_tokens(
     picture(page, f"compare-{scheme}")
     page.focus(".cmp-blocks")
     page.keyboard.press("End")
-    said = page.locator(".cmp-live").text_content()
-    assert said.startswith(f"Token {len(attempt['token_ids'])} of") and "Raw credit" in said
+    announcement = page.locator(".cmp-live").text_content()
+    assert announcement.startswith(f"Token {len(attempt['token_ids'])} of") and "Raw credit" in announcement
     page.keyboard.press("ArrowLeft")
     assert page.locator(".cmp-token.cmp-at").count() == 1
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -90,9 +90,9 @@ def test_a_typed_feedback_is_compared_with_what_the_attempt_was_told(
 def test_the_endpoints_compare(client: Any, attempt: dict[str, Any]) -> None:
     from gradio_client.exceptions import AppError
 
-    found = client.predict(api_name="/compare", attempt=attempt["id"], by="teachers", view="control")
-    assert [row["name"] for row in found["views"]] == ["frozen", "live", "trust_region"]
-    assert len(found["correlations"]) == 3 and found["limit"] > 0
+    comparison = client.predict(api_name="/compare", attempt=attempt["id"], by="teachers", view="control")
+    assert [row["name"] for row in comparison["views"]] == ["frozen", "live", "trust_region"]
+    assert len(comparison["correlations"]) == 3 and comparison["limit"] > 0
     for values, sentence in (
         ({"attempt": attempt["id"], "by": "mood"}, "no comparison by"),
         ({"attempt": "a-none"}, "no attempt"),

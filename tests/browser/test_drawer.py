@@ -57,8 +57,8 @@ def test_a_credit_is_tested_and_a_token_forced_by_keyboard(
     page.keyboard.press("Enter")
     page.wait_for_selector(".hm-test")
     page.wait_for_selector("[data-key='test'][aria-disabled='false']")
-    said = page.locator(".hm-test").first.inner_text()
-    assert re.search(r"passes \d+ of \d+, .* \d+ of \d+: pass rate .* points, 95 % interval", said)
+    result = page.locator(".hm-test").first.inner_text()
+    assert re.search(r"passes \d+ of \d+, .* \d+ of \d+: pass rate .* points, 95 % interval", result)
     assert page.evaluate("document.activeElement.dataset.key") == "test"  # the focus stays where it was
     picture(page, f"drawer-{scheme}", at=".hm-title")
 
@@ -107,10 +107,10 @@ def test_the_endpoints_intervene(client: Any) -> None:
     assert len(top["ids"]) + 1 == len(top["student"]) == len(top["push"])
     assert sum(top["student"]) == pytest.approx(1.0, abs=1e-4) and sum(top["push"]) == pytest.approx(0.0, abs=1e-4)
     other = next(token for token in top["ids"] if token != attempt["token_ids"][3])
-    found = call("test_credit", attempt=attempt["id"], position=3, token_id=other, n=3)
-    assert (found["n"], found["forced_id"]) == (3, other)
-    assert found["interval"][0] <= found["change"] == (found["passed_forced"] - found["passed"]) / 3
-    assert call("credit_tests", attempt=attempt["id"]) == [found]
+    test = call("test_credit", attempt=attempt["id"], position=3, token_id=other, n=3)
+    assert (test["n"], test["forced_id"]) == (3, other)
+    assert test["interval"][0] <= test["change"] == (test["passed_forced"] - test["passed"]) / 3
+    assert call("credit_tests", attempt=attempt["id"]) == [test]
     forced = call("force_token", attempt=attempt["id"], position=3, token_id=other)
     assert forced["token_ids"][:4] == [*attempt["token_ids"][:3], other]
     assert (forced["parent_id"], forced["forced_at"]) == (attempt["id"], 3)

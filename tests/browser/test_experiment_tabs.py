@@ -37,8 +37,8 @@ def app(run: Path) -> Iterator[str]:
 def points(run: Path, name: str) -> list[tuple[str, int]]:
     """(arm, step) of each point of an experiment, in the order in which they came to be."""
     with Run.open(run, read_only=True) as log:
-        found = [event.data for event in log.events("point") if event.data["experiment"] == name]
-    return [(point["arm"], point["step"]) for point in found]
+        events = [event.data for event in log.events("point") if event.data["experiment"] == name]
+    return [(point["arm"], point["step"]) for point in events]
 
 
 def opened(new_page: Callable[..., Any], app: str, tab: str, **options: Any) -> Any:
@@ -77,16 +77,16 @@ def test_learning_is_watched_from_two_tabs_stopped_reloaded_and_resumed(
     assert "back where it is now" in page.locator("#learn-plan").inner_text()
     page.fill("#learn-name input, #learn-name textarea", HOSTILE)
     page.click("#start-learn")
-    said = state(page, "learn", "running")
-    assert re.match(r"\d of 4 rounds, running, (about \d|remaining time unknown)", said)
+    line = state(page, "learn", "running")
+    assert re.match(r"\d of 4 rounds, running, (about \d|remaining time unknown)", line)
     page.focus("#stop-learn:not([disabled])")
     page.keyboard.press("Enter")
     other = opened(new_page, app, "Learn")
     other.wait_for_selector(".ex-name")
     assert other.locator(".ex-name").inner_text() == HOSTILE
     assert "Resume in the list" in state(page, "learn", "stopped") and "stopped" in state(other, "learn", "stopped")
-    made = points(run, HOSTILE)
-    assert 0 < len(made) < 6
+    before = points(run, HOSTILE)
+    assert 0 < len(before) < 6
 
     page.reload()
     turned(page, "Learn")
@@ -95,7 +95,7 @@ def test_learning_is_watched_from_two_tabs_stopped_reloaded_and_resumed(
     assert state(page, "learn", "finished").startswith("4 of 4 rounds")
     state(other, "learn", "finished")
     arms = [(arm, step) for arm in ("sdpo", "grpo") for step in range(3)]
-    assert points(run, HOSTILE) == arms and arms[: len(made)] == made  # each once, in order
+    assert points(run, HOSTILE) == arms and arms[: len(before)] == before  # each once, in order
     page.wait_for_selector("#learn-chart-0 .legendtext >> nth=1")
     assert page.locator("#learn-chart-0 .legendtext").all_text_contents() == ["sdpo", "grpo"]
     for number in range(4):
@@ -233,12 +233,12 @@ def test_a_hard_task_is_found_and_raced_on_and_the_race_goes_on_after_a_reload(
 
 def test_the_endpoints_make_experiments(client: Any) -> None:
     small = {"rounds": 1, "questions": 1, "attempts": 2, "held_out": 2, "alike": True}
-    made = client.predict(api_name="/learn", pack="house-rules@7:remark", methods=["rlsd"], name="program", **small)
-    assert (made["name"], made["done"], made["total"], made["finished"]) == ("program", 1, 1, True)
-    listed = {one["name"]: one for one in client.predict(api_name="/experiments")}
+    progress = client.predict(api_name="/learn", pack="house-rules@7:remark", methods=["rlsd"], name="program", **small)
+    assert (progress["name"], progress["done"], progress["total"], progress["finished"]) == ("program", 1, 1, True)
+    listed = {experiment["name"]: experiment for experiment in client.predict(api_name="/experiments")}
     assert listed["program"]["what"].startswith("rlsd on house-rules@7:remark") and not listed["program"]["running"]
-    found = client.predict(api_name="/experiment", name="program")
-    assert [point["held_out"]["total"] for point in found["points"]["0"]["rlsd"]] == [2, 2]
+    report = client.predict(api_name="/experiment", name="program")
+    assert [point["held_out"]["total"] for point in report["points"]["0"]["rlsd"]] == [2, 2]
     hard = client.predict(api_name="/hard_tasks", count=1, attempts=4, seed=5)
     raced = client.predict(
         api_name="/discover", tasks=[hard["tasks"][-1]["id"]], methods=["best_of_k", "multi_turn_feedback"], budget=2

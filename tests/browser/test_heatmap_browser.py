@@ -114,8 +114,8 @@ def test_code_is_shown_as_code(show: Callable[..., Any]) -> None:
 def test_hovering_shows_exact_numbers(show: Callable[..., Any]) -> None:
     page = show(payload(TEXTS, CREDIT))
     page.hover("[data-i='9']")
-    said = page.locator(".hm-tip").inner_text()
-    assert "`reverse`" in said and "token 10 of 12, id 9" in said and "−6.560 nats" in said and "−0.3400 nats" in said
+    tip = page.locator(".hm-tip").inner_text()
+    assert "`reverse`" in tip and "token 10 of 12, id 9" in tip and "−6.560 nats" in tip and "−0.3400 nats" in tip
     page.mouse.move(5, 5)
     assert page.locator(".hm-tip").is_hidden()
 

@@ -49,8 +49,8 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seeded]:
         tokenizer = workbench.policy.tokenizer
         words = f"{NAME} {INVISIBLE} {TURNS}"
         ids = tuple(tokenizer.encode(words, add_special_tokens=False, split_special_tokens=True))
-        said = {"text": words, "token_ids": ids, "sampling_logps": (-1.0,) * len(ids)}
-        hostile = replace(sampled, id="a-hostile", feedback=INVISIBLE + SCRIPTS + TURNS, **said)
+        fields = {"text": words, "token_ids": ids, "sampling_logps": (-1.0,) * len(ids)}
+        hostile = replace(sampled, id="a-hostile", feedback=INVISIBLE + SCRIPTS + TURNS, **fields)
         long = replace(sampled, id="a-long", text=SCRIPTS + LONG_LINE, feedback=LONG_LINE[:19_000])
         for attempt in (hostile, long):
             workbench.run.append("attempt", to_json(attempt))
@@ -132,7 +132,7 @@ def test_nothing_breaks_out_of_its_turn_in_the_teacher_s_prompt(seeded: Seeded) 
 
     def turns(attempt: str) -> list[int]:
         ids = client.ask("credit", attempt=attempt)["teacher_ids"]
-        return [one for one in ids if one in seeded.specials]
+        return [token for token in ids if token in seeded.specials]
 
     with Page(seeded.address, PATIENCE_S) as client:
         plain = seeded.attempts[2]

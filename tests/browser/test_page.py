@@ -193,9 +193,9 @@ def test_a_typed_task_can_be_judged_by_another_model(new_page: Callable[..., Any
     replaced(page, "", 2)
     page.wait_for_selector(".wb-evidence .wb-kind:has-text('judge')")
     assert page.locator(".wb-cards .wb-fail").count() == 2
-    assert all(0 < float(one.removeprefix("reward ")) < 0.5 for one in page.locator(".wb-reward").all_inner_texts())
-    said = page.locator("#feedback textarea").input_value()
-    assert said.startswith("strict says that the answer does not meet the task") and said.endswith("It sorts.")
+    assert all(0 < float(text.removeprefix("reward ")) < 0.5 for text in page.locator(".wb-reward").all_inner_texts())
+    feedback = page.locator("#feedback textarea").input_value()
+    assert feedback.startswith("strict says that the answer does not meet the task") and feedback.endswith("It sorts.")
     page.wait_for_selector(".wb-facts:has-text('judge strict (')")
     assert strict in page.locator(".wb-facts").get_attribute("title")
     idle(page)
@@ -217,16 +217,16 @@ def test_the_endpoints_make_a_round(client: Any) -> None:
     given = call("rewards", task=task["id"])[-1]
     assert given["rewards"][-4:] == [attempt["reward"] for attempt in attempts]
     assert sum(given["counts"]) == len(given["rewards"]) and given["update_id"] == attempts[0]["update_id"]
-    said = call("feedback", attempt=failed[0]["id"], text="sort descending.", mode="join")
-    assert said["feedback"].endswith("sort descending.") and said["feedback_source"] == "person"
+    changed = call("feedback", attempt=failed[0]["id"], text="sort descending.", mode="join")
+    assert changed["feedback"].endswith("sort descending.") and changed["feedback_source"] == "person"
     before = call("credit", attempt=failed[0]["id"])
     assert [token["id"] for token in before["tokens"]] == failed[0]["token_ids"]
     assert "sort descending." in before["teacher_prompt"]
     ids = [attempt["id"] for attempt in attempts]
     listed = call("attempts", task=task["id"], newest=4)
-    assert [one["id"] for one in listed] == ids and said in listed
-    told = {entry["attempt_id"]: entry["used"] for entry in call("ledger", attempts=ids)}
-    assert list(told) == ids and told[failed[0]["id"]]
+    assert [one["id"] for one in listed] == ids and changed in listed
+    signal = {entry["attempt_id"]: entry["used"] for entry in call("ledger", attempts=ids)}
+    assert list(signal) == ids and signal[failed[0]["id"]]
     assert not call("ledger", attempts=ids, spans={failed[0]["id"]: []})[ids.index(failed[0]["id"])]["used"]
     report = call("update", attempts=ids)
     tree = call("timeline")

@@ -21,7 +21,7 @@ def test_the_update_is_explained_before_and_checked_after(new_page: Callable[...
     assert page.locator(".wb-table tbody tr").count() == 4
     page.click("#do-lift:not([disabled])")
     page.wait_for_selector(".wb-facts-line:has-text(' to ')")
-    page.get_by_text("Loss and teacher: why").click()
+    page.get_by_text("Loss and teacher: what to choose").click()
     page.get_by_label("Teacher", exact=True).click()
     page.get_by_role("option", name="frozen").click()
     page.wait_for_selector("text=To be safe over many updates")

@@ -54,12 +54,12 @@ def opened(new_page: Callable[..., Any], served: Served, **options: Any) -> Any:
 
 
 def rows(page: Any) -> list[str]:
-    """What the open queue says, one line a job."""
+    """Texts of the open queue, one line per job."""
     return [row.replace("\n", " ") for row in page.locator(".wb-queue li").all_inner_texts()]
 
 
 def held_out(served: Served) -> int:
-    """How often the held-out tasks were measured."""
+    """Count the measurements of the held-out tasks."""
     return sum(event.kind == "held-out" for event in served.queue.workbench.events())
 
 

@@ -37,7 +37,7 @@ def app(run: Path) -> Iterator[str]:
 
 
 def counted(run: Path, kind: str) -> int:
-    """How many events of this kind the log holds."""
+    """Count the events of this kind in the log."""
     with Run.open(run, read_only=True) as log:
         return len(log.events(kind))
 

@@ -30,7 +30,7 @@ class UpdatePanel(Panel):
         self.queue, self.selection = queue, selection
         with gr.Column(scale=8, min_width=300):
             self.draw("update", lambda snapshot: {"plan": _plan(snapshot), "outcome": outcome(snapshot.report)})
-            with gr.Accordion("Loss and teacher: why choose which", open=False), gr.Row():
+            with gr.Accordion("Loss and teacher: what to choose, and why", open=False), gr.Row():
                 self.choices = {name: _choice(name) for name in CHOICES}
                 self.divergence = gr.Dropdown(
                     [*DIVERGENCES], label="Divergence", elem_id="choose-divergence", allow_custom_value=True
