@@ -53,6 +53,7 @@ class Replay(OpenRun):
 
     # Tasks
     packs = task_book.packs
+    open_pack = task_book.open_pack
     tasks = task_book.tasks
     tasks_by_pack = task_book.tasks_by_pack
     task = task_book.task
