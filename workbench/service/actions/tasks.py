@@ -143,7 +143,8 @@ def advice(queue: JobQueue, prompt: str) -> dict[str, Any]:
     if queue.state.policy.get("model") != "embedded" or not prompt.strip() or speaks(prompt):
         return {}
     models = hub_models.want(queue)
-    return {"closest": closest(prompt).text, "models": models if isinstance(models, list) else None}
+    known = hub_models.reply(models) if isinstance(models, list) else None
+    return {"closest": closest(prompt).text, "models": known}
 
 
 @action("Hub models", job="Checking which models fit this machine", key=lambda state: "")
