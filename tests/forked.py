@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from workbench.benchmarks.browser import ROOT, free_port, listens
+from workbench.benchmarks.browser import free_port, listens
 from workbench.benchmarks.programs import Program
 from workbench.errors import WorkbenchError
 from workbench.experiments import credit_study
@@ -20,14 +20,15 @@ from workbench.experiments.settings import LEARN_DEFAULTS
 
 @contextmanager
 def serving(run: Path, flags: Sequence[str] = (), prepare: Callable[[], None] | None = None) -> Iterator[str]:
-    """The address of `app.py` on this run, once it listens; it is killed with the block. `prepare` as in `Program`.
+    """The address of the command `app` on this run, once it listens; it is killed with the block. `prepare` as in `Program`.
 
     Raises WorkbenchError, with what it printed, when it ends before it listens.
     """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="app-") as folder:
         printed = Path(folder) / "printed"
-        program = Program([str(ROOT / "app.py"), "--run", str(run), "--port", str(port), *flags], printed, prepare)
+        arguments = ["-m", "workbench", "app", "--run", str(run), "--port", str(port), *flags]
+        program = Program(arguments, printed, prepare)
         try:
             if not program.wait_until(lambda: listens(port)):
                 raise WorkbenchError(f"The page did not start; it printed: {printed.read_text(encoding='utf-8')}")

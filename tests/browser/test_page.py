@@ -257,7 +257,7 @@ def test_a_run_is_taken_along_and_brought_in_by_a_program(app: str, tmp_path: Pa
     assert runs["brought"]["attempts"] == runs["test"]["attempts"] and not runs["brought"]["problem"]
     (tmp_path / "bad.zip").write_text("no archive", encoding="utf-8")
     for file, sentence in (
-        ("brought.zip", "There is a run brought already"),
+        ("brought.zip", "There is already a run named brought"),
         ("bad.zip", "bad.zip is not an exported run"),
     ):
         with pytest.raises(gradio_client.exceptions.AppError, match=f"^{sentence}"):

@@ -36,6 +36,8 @@ class Refresh:
             "outputs": [*(shown.component for shown in self.shown), sent],
             # One at a time: of two at once, each would leave out what the other has not sent yet.
             **{**QUIET, "concurrency_limit": 1, "concurrency_id": "show"},
+            # Gradio would run a clock for each output, frame by frame, also where it shows none.
+            "show_progress_on": trigger,
         }
         trigger.input(**show, trigger_mode="always_last")
         for panel in panels:
