@@ -20,7 +20,9 @@ from workbench.experiments.settings import LEARN_DEFAULTS
 
 @contextmanager
 def serving(run: Path, flags: Sequence[str] = (), prepare: Callable[[], None] | None = None) -> Iterator[str]:
-    """The address of the command `app` on this run, once it listens; it is killed with the block. `prepare` as in `Program`.
+    """The address of the command `app` on this run, once it listens; it is killed with the block.
+
+    `prepare` as in `Program`.
 
     Raises WorkbenchError, with what it printed, when it ends before it listens.
     """
