@@ -67,6 +67,8 @@ class Round:
             "outputs": [*components, sent],
             # One after the other: of two at once, each would leave out what the other one has not sent yet.
             **{**QUIET, "concurrency_limit": 1, "concurrency_id": "show"},
+            # Gradio would run a clock for each output, frame by frame, also where it shows none.
+            "show_progress_on": self.trigger,
         }
         self.trigger.input(**show, trigger_mode="always_last")
         for panel in self.panels:
