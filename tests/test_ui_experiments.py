@@ -232,7 +232,7 @@ def test_what_is_impossible_is_refused_before_it_is_queued(queue: JobQueue) -> N
         (lambda: hard_tasks(queue, 0), ConfigError, "count is 0"),
         (lambda: hard_tasks(queue, 1, feedback="gossip"), TaskError, "no feedback 'gossip'"),
         (lambda: discover(queue, [], ["sdpo"], config=config), ConfigError, "No task is chosen"),
-        (lambda: discover(queue, ["a"], ["luck"], config=config), ConfigError, "called 'luck'"),
+        (lambda: discover(queue, ["a"], ["luck"], config=config), ConfigError, "no discovery method 'luck'"),
         (lambda: discover(queue, ["a"], ["sdpo"], 1.5, config=config), ConfigError, "budget is 1.5"),
         (lambda: resume_experiment(queue, "<img>"), ConfigError, "no experiment"),
     ]

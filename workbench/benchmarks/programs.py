@@ -32,7 +32,7 @@ class Program:
     """One running program; `prepare` (a plain function of a module) is called in its process before it begins."""
 
     def __init__(self, arguments: Sequence[str], output: Path, prepare: Callable[[], None] | None = None) -> None:
-        """`arguments`: as after `python`, beginning with "-m" and a module; `output`: the file for its output."""
+        """`arguments`: as after `python`, "-m" and a module or a script first; `output`: the file for its output."""
         self.output = output
         self.started = time.monotonic()
         self._process = processes.Process(target=_run, args=(list(arguments), output, prepare), daemon=True)
@@ -76,5 +76,9 @@ def _run(arguments: list[str], output: Path, prepare: Callable[[], None] | None)
     tempfile.tempdir = None
     if prepare is not None:
         prepare()
-    sys.argv = arguments[1:]
-    runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    if arguments[0] == "-m":
+        sys.argv = arguments[1:]
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = arguments
+        runpy.run_path(arguments[0], run_name="__main__")
