@@ -94,6 +94,6 @@ def serving(run: Path, flags: Sequence[str] = (), *, patience_s: float = 420.0) 
 
 
 def listens(port: int) -> bool:
-    """Whether a loopback port accepts connections."""
+    """True where a loopback port accepts connections."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
