@@ -11,7 +11,7 @@ import pytest
 
 from workbench.config import PolicyConfig
 from workbench.embedded.corpus import PHASES, Corpus, Example
-from workbench.embedded.evaluate import KINDS, by_text, draw_cases, evaluate, evidence
+from workbench.embedded.evaluate import KINDS, by_text, draw_cases, evaluate, teacher_fields
 from workbench.policy import load_policy
 from workbench.policy.prompts import teacher_text
 from workbench.records import Judgement, Task
@@ -107,7 +107,7 @@ def test_cases_are_held_out_and_in_fresh_houses() -> None:
 def test_evidence_tells_of_the_right_program_and_only_in_its_own_way() -> None:
     case = draw_cases(2, 1)[0]
     failed = Judgement(0.0, False, "f([1]) returned [1], expected [2]")
-    fields = {kind: evidence(kind, case, "its attempt", failed) for kind in KINDS}
+    fields = {kind: teacher_fields(kind, case, failed) for kind in KINDS}
     assert fields["demonstration"] == {"feedback": "", "demonstration": case.program}
     assert fields["examples"] == {"feedback": failed.feedback}
     assert fields["examples and remark"]["feedback"] == f"{failed.feedback}\n{fields['remark']['feedback']}"

@@ -161,12 +161,12 @@ def _serve(site: Site, run: Path, policy: PolicyConfig, *, replay: bool, unsafe:
             uploads=not replay,
         )
         print(f"SDPO Workbench is at {address}", flush=True)
-        queue.start()  # not before: importing torch holds up every other thread, and so the page
+        queue.start()  # not earlier: importing torch holds up every other thread, and with them the page
         queue.settled.wait()
         if queue.failure is not None:
             raise queue.failure
         with suppress(KeyboardInterrupt):
-            threading.Event().wait()  # for a signal, asleep
+            threading.Event().wait()  # asleep until a signal comes
     finally:
         page.close()
         queue.close()

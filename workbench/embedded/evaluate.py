@@ -44,6 +44,7 @@ class Case:
 
     @property
     def program(self) -> str:
+        """The program that follows the house's conventions."""
         return self.specification.program(self.right)
 
 
@@ -59,7 +60,7 @@ def draw_cases(stages: int, count: int, seed: int = 0) -> list[Case]:
     return cases
 
 
-def evidence(kind: str, case: Case, attempt: str, judged: Judgement) -> dict[str, str]:
+def teacher_fields(kind: str, case: Case, verdict: Judgement) -> dict[str, str]:
     """The fields of the self-teacher's prompt for one kind of feedback on a failed attempt."""
     if kind == "demonstration":
         return {"feedback": "", "demonstration": case.program}
@@ -68,12 +69,10 @@ def evidence(kind: str, case: Case, attempt: str, judged: Judgement) -> dict[str
     if kind == "own words":
         return {"feedback": own_words(case.specification, case.right, case.generator, held_out=True)}
     if kind == "examples":
-        return {"feedback": judged.feedback}
+        return {"feedback": verdict.feedback}
     if kind == "examples and remark":
-        return {"feedback": judged.feedback + "\n" + remark(case.specification, case.right)}
-    if kind == "irrelevant":
-        return {"feedback": case.generator.choice(IRRELEVANT)}
-    raise ValueError(f"unknown kind of evidence {kind!r}")
+        return {"feedback": verdict.feedback + "\n" + remark(case.specification, case.right)}
+    raise ValueError(f"unknown kind of feedback {kind!r}")
 
 
 KINDS = ("demonstration", "remark", "own words", "examples", "examples and remark")
@@ -117,14 +116,14 @@ def evaluate_stages(
     yield "student", passed, attempts
     failures = failures[:count]
     for kind in KINDS:
-        fields = [evidence(kind, case, text, verdict) for case, text, verdict in failures]
+        fields = [teacher_fields(kind, case, verdict) for case, _, verdict in failures]
         prompts = [_teach(policy, case.task, shown) for (case, _, _), shown in zip(failures, fields, strict=True)]
         texts = _generate(policy, prompts)
         verdicts = judge([(case.task, text) for (case, _, _), text in zip(failures, texts, strict=True)])
         yield kind, sum(verdict.passed for verdict in verdicts), len(failures)
     yield "error gone", _without_error(policy, cases, judge), count
     # With irrelevant feedback the teacher should be the student (same cases); a wrong remark it should follow.
-    prompts = [_teach(policy, case.task, evidence("irrelevant", case, "", Judgement(0, False, ""))) for case in cases]
+    prompts = [_teach(policy, case.task, {"feedback": case.generator.choice(IRRELEVANT)}) for case in cases]
     verdicts = judge([(case.task, text) for case, text in zip(cases, _generate(policy, prompts), strict=True)])
     yield "irrelevant feedback", sum(verdict.passed for verdict in verdicts), count
     yield "wrong remark followed", _following(policy, cases), count
