@@ -55,7 +55,7 @@ def before(runs: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def app(runs: Path, before: dict[str, str]) -> Iterator[App]:
     with running(runs / "shown", ["--host", "0.0.0.0", "--replay", str(runs / "shown")], patience_s=PATIENCE_S) as app:
-        wait_until_ready(app, PATIENCE_S)
+        wait_until_ready(app.address, PATIENCE_S)
         yield app
 
 

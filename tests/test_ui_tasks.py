@@ -43,7 +43,7 @@ def test_a_pack_survives_its_file(tmp_path: Path) -> None:
         assert [task.id for task in workbench.import_tasks("others.jsonl", text)] == ["others/one", "others/task-2"]
         assert workbench.export_tasks("others") == text
         for name in ("house-rules", " ", "a/b"):
-            with pytest.raises(TaskError, match="name of its own"):
+            with pytest.raises(TaskError, match="choose another name for the pack"):
                 workbench.add_task(prompt="x", pack=name)
     with Workbench.open(tmp_path / "run") as workbench:
         assert "others" in workbench.packs() and len(workbench.tasks("others")) == 2

@@ -77,7 +77,7 @@ def test_a_typed_feedback_is_compared_with_what_the_attempt_was_told(
     page.wait_for_selector("#compare-feedback textarea")
     page.fill("#compare-feedback textarea", HOSTILE)
     page.click("#do-compare")
-    page.wait_for_selector(".cmp-summary:has-text('what you typed')")
+    page.wait_for_selector(".cmp-summary:has-text('your feedback')")
     names = page.locator(".cmp-block").first.locator(".cmp-name").all_inner_texts()
     assert names[:4] == ["Teacher context in force", "Your feedback", "No feedback", "Irrelevant feedback"]
     assert page.locator(".wb-part img").count() == 0
