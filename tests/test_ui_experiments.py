@@ -224,7 +224,7 @@ def test_what_is_impossible_is_refused_before_it_is_queued(queue: JobQueue) -> N
         ),
         (lambda: learn(queue, PACK, ["sdpo"], **SHAPE, config=config, seed=-1), ConfigError, "seed is -1"),
         (lambda: learn(queue, PACK, ["sdpo"], **SHAPE, config=config, name="x" * 61), TaskError, "60 char"),
-        (lambda: learn(queue, PACK, ["grpo"], **SHAPE, config=config), ConfigError, "in groups of 8"),
+        (lambda: learn(queue, PACK, ["grpo"], **SHAPE, config=config), ConfigError, "into groups of 8"),
         (lambda: learn(queue, PACK, [], **SHAPE, config=config, compared="luck"), ConfigError, "no comparison"),
         (lambda: study_credit(queue, tests=0), ConfigError, "tests is 0"),
         (lambda: study_update(queue, 1, learning_rates="fast"), ConfigError, "rates must be numbers"),
