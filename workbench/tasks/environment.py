@@ -36,10 +36,12 @@ class Environment:
     judged_by: ClassVar[Literal["environment", "person", "judge"]] = "environment"  # judge: another model
 
     def check(self, task: Task) -> None:
-        """Raise TaskError where a task cannot be judged; see `require`. Here every task can.
+        """Raise TaskError where a task cannot be judged; see `require`. Here: where `answer_field` is no text.
 
         Any other exception means that the answer lacks what is needed.
         """
+        if self.answer_field:
+            self.require(is_text(task.answer, self.answer_field))
 
     def program(self, task: Task, text: str) -> Program | None:
         """Give the code that the sandbox runs for an attempt, and the calls to make on it; None where nothing is run.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.records import Judgement, Task
-from workbench.tasks.environment import Environment, Program, is_text
+from workbench.tasks.environment import Environment, Program
 from workbench.tasks.sandbox import SandboxResult
 
 _MATCHER = "import re\ndef matches(pattern, text):\n    return re.search(pattern, text) is not None\n"
@@ -16,10 +16,6 @@ class RegularExpression(Environment):
     label = "regular expression"
     needs = 'pattern: a regular expression, as {"pattern": ...}'
     answer_field = "pattern"
-
-    def check(self, task: Task) -> None:
-        """Require a pattern."""
-        self.require(is_text(task.answer, "pattern"))
 
     def program(self, task: Task, text: str) -> Program:
         """Give code that searches for the pattern; the attempt's text is only an argument."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.records import Judgement, Task
-from workbench.tasks.environment import Environment, is_text
+from workbench.tasks.environment import Environment
 from workbench.tasks.sandbox import SandboxResult
 
 
@@ -14,10 +14,6 @@ class Exact(Environment):
     label = "exact text"
     needs = 'text: the whole answer, as {"text": ...}'
     answer_field = "text"
-
-    def check(self, task: Task) -> None:
-        """Require a text."""
-        self.require(is_text(task.answer, "text"))
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
         """Pass exactly this text."""
@@ -31,10 +27,6 @@ class Contains(Environment):
     label = "contains a text"
     needs = 'text: what must occur, as {"text": ...}'
     answer_field = "text"
-
-    def check(self, task: Task) -> None:
-        """Require a text."""
-        self.require(is_text(task.answer, "text"))
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
         """Pass an answer that contains the text; upper and lower case differ."""
