@@ -12,6 +12,18 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 FeedbackSource = Literal["environment", "person", "demonstration", "judge"]  # judge: another model
+FeedbackKind = Literal[
+    "format",  # what was wrong with the form of the answer; never the answer
+    "outcome",  # that it is wrong, without the answer
+    "example",  # an input, the output, what was expected
+    "error",  # an exception's type and message, its line, the last input
+    "timeout",
+    "diff",  # of tool calls: which call, which argument differs
+    "answer",  # discloses the right answer
+    "judge",  # a critique in words
+    "person",
+    "demonstration",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +39,23 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedbackPart:
+    """One piece of feedback, of one kind: the kinds are mixed, shown and switched off one by one."""
+
+    kind: FeedbackKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """Verdict of an environment on one attempt's text."""
 
     reward: float  # 0 to 1
     passed: bool
     feedback: str  # "" where there is none
-    details: Mapping[str, Any] = field(default_factory=dict)  # e.g. {"tier": "bubblewrap", "examples": [...]}
+    # e.g. {"tier": "bubblewrap", "examples": [...]}; "read_as": for people, what was read as the answer, e.g. "B"
+    details: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[FeedbackPart, ...] = ()  # the feedback by kind, where the environment tells them apart
 
 
 @dataclass(frozen=True, slots=True)

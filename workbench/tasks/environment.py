@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from workbench.errors import TaskError
-from workbench.records import Judgement, Task
+from workbench.records import FeedbackPart, Judgement, Task
 from workbench.tasks.sandbox import SandboxResult
 
 Program = tuple[str, list[dict[str, Any]]]  # code, and the calls to make on it, as `sandbox.run_python` takes them
@@ -78,9 +78,11 @@ class Environment:
         except ValueError as error:  # RecursionError of deep nesting is a bug's, not a person's
             raise TaskError(f"The answer is not JSON ({error}); {self.name!r} needs {self.needs}.") from None
 
-    def judgement(self, passed: bool, feedback: str = "", **details: Any) -> Judgement:
+    def judgement(self, passed: bool, feedback: str | Sequence[FeedbackPart] = "", **details: Any) -> Judgement:
         """Make a verdict with reward 1 or 0; a pass has no feedback."""
-        return Judgement(float(passed), passed, "" if passed else feedback, details)
+        parts = () if isinstance(feedback, str) or passed else tuple(feedback)
+        text = feedback if isinstance(feedback, str) else "\n".join(part.text for part in parts)
+        return Judgement(float(passed), passed, "" if passed else text, details, parts)
 
     def feedback(self, task: Task, **texts: str) -> str:
         """Join those of the texts (kind of feedback = text) that the task asks for, one below the other."""

@@ -83,7 +83,7 @@ def _checked(environment: Environment, task: Task, verdict: Judgement) -> Judgem
     """Check that a judgement can be stored. Raises TaskError."""
     try:
         reward = float(verdict.reward)  # also of numbers that are not Python's own
-        judgement = Judgement(reward, bool(verdict.passed), verdict.feedback, verdict.details)
+        judgement = Judgement(reward, bool(verdict.passed), verdict.feedback, verdict.details, tuple(verdict.parts))
         json.dumps(dict(judgement.details))
         problem = "" if isinstance(judgement.feedback, str) else "its feedback is not text"
         if not (math.isfinite(reward) and 0.0 <= reward <= 1.0):
