@@ -26,6 +26,11 @@ class PluginError(WorkbenchError, ValueError):
 class FeedbackError(WorkbenchError, ValueError):
     """Feedback cannot be attached (no such attempt, or no content)."""
 
+    @classmethod
+    def no_attempt(cls, attempt_id: object) -> FeedbackError:
+        """Say that a run has no attempt with this id."""
+        return cls(f"There is no attempt {attempt_id!r} in this run; sample or choose another.")
+
 
 class PolicyError(WorkbenchError, RuntimeError):
     """A model, tokenizer or adapter cannot be loaded or used."""

@@ -95,8 +95,8 @@ def explain(
         return SignalReport(attempt.id, False, "none of its tokens is selected")
     rewards = [other.reward for other in given if other.group_id == attempt.group_id]
     informed, rewarded = bool(context.kind), max(rewards) > min(rewards)
-    way = _ways(attempt, config)
-    taken = way(informed=informed, rewarded=rewarded)
+    routed = _routed(attempt, config)
+    taken = routed(informed=informed, rewarded=rewarded)
     if taken.used:
         parts = [context.kind] if taken.distillation > 0.0 else []
         if taken.reinforcement > 0.0:
@@ -104,21 +104,21 @@ def explain(
             parts.append(f"reward above or below the group's mean{weighed}")
         return SignalReport(attempt.id, True, "; ".join(parts))
     missing = []  # what alone would have made it count
-    if way(informed=True, rewarded=rewarded).used:
+    if routed(informed=True, rewarded=rewarded).used:
         missing.append(
             "it passed, and no other attempt of its group did"
             if attempt.passed
             else "it failed without feedback, and no attempt of its group passed"
         )
-    if way(informed=informed, rewarded=True).used:
+    if routed(informed=informed, rewarded=True).used:
         missing.append("all rewards of its group are equal, so no attempt stands out")
     return SignalReport(attempt.id, False, "; ".join(missing))
 
 
 def is_taught(attempt: Attempt, context: TeacherContext, config: SDPOConfig) -> bool:
     """True where an update that uses the attempt asks the self-teacher about it."""
-    return bool(context.kind) and _ways(attempt, config)(informed=True, rewarded=True).taught
+    return bool(context.kind) and _routed(attempt, config)(informed=True, rewarded=True).taught
 
 
-def _ways(attempt: Attempt, config: SDPOConfig) -> Callable[..., Route]:
+def _routed(attempt: Attempt, config: SDPOConfig) -> Callable[..., Route]:
     return partial(route, config.method, passed=attempt.passed, grpo_weight=config.grpo_weight)

@@ -296,7 +296,7 @@ def test_the_evidence_is_a_curve(show: Callable[..., Any]) -> None:
     evidence = [sum(CREDIT[: i + 1]) for i in range(len(CREDIT))]
     data["views"].append({**data["views"][0], "name": "evidence", "title": "Evidence curve", "values": evidence})
     page = show(data)
-    assert "Σ A −6.6 nats" in page.locator(".hm-evidence").inner_text()
+    assert "Σ A −6.6 nats" in page.locator(".hm-cumulative").inner_text()
     assert page.locator(".hm-curve").get_attribute("d").count("L") == 11
 
 

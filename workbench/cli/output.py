@@ -97,7 +97,7 @@ def find_attempt(workbench: Workbench, attempt_id: str) -> Attempt:
     for attempt in attempts:
         if attempt.id == attempt_id:
             return attempt
-    raise FeedbackError(f"There is no attempt {attempt_id!r} in this run; sample one, or see the list of events.")
+    raise FeedbackError.no_attempt(attempt_id)
 
 
 def whole_numbers(text: str, option: str) -> list[int]:

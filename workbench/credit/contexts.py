@@ -50,10 +50,10 @@ def chosen(contexts: Contexts) -> tuple[str, ...]:
 
     Raises ConfigError for a name that is no context.
     """
-    asked = {contexts} if isinstance(contexts, str) else set(contexts)
-    if "all" in asked:
-        asked = asked - {"all"} | CONTEXTS.keys()
-    unknown = sorted(asked - CONTEXTS.keys())
+    requested = {contexts} if isinstance(contexts, str) else set(contexts)
+    if "all" in requested:
+        requested = requested - {"all"} | CONTEXTS.keys()
+    unknown = sorted(requested - CONTEXTS.keys())
     if unknown:
         raise ConfigError(f"There is no context named {unknown[0]!r}; there are {', '.join(CONTEXTS)}, or 'all'.")
-    return tuple(name for name in CONTEXTS if name in asked or name in REQUIRED_CONTEXTS)
+    return tuple(name for name in CONTEXTS if name in requested or name in REQUIRED_CONTEXTS)

@@ -266,9 +266,9 @@ def _bucket_push(buckets: Buckets, sampled: Tensor, ids: Tensor, distillation: D
         buckets.student_logps, buckets.teacher_logps, distillation.alpha, distillation.advantage_clip
     )  # (N, B)
     head = buckets.ids.shape[-1]
-    own = (push[:, :head] * (buckets.ids == ids)).sum(-1)
+    direct = (push[:, :head] * (buckets.ids == ids)).sum(-1)
     if not buckets.has_tail:
-        return own  # ids outside the K have no gradient at all
+        return direct  # ids outside the K have no gradient at all
     outside = ~(buckets.ids == ids).any(-1)
     share = (sampled.squeeze(-1) - buckets.student_logps[:, -1]).exp().clamp(max=1.0)
-    return own + torch.where(outside, push[:, -1] * share, 0.0)
+    return direct + torch.where(outside, push[:, -1] * share, 0.0)

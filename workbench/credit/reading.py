@@ -62,14 +62,14 @@ def pivots(credit: Scores, share: float = PIVOT_SHARE) -> list[Pivot]:
     total = sum(abs(value) for value in values if abs(value) > credit.noise_floor)
     strong = []
     for place in strongest(values, share, noise_floor=credit.noise_floor):
-        wanted = favourite(credit, place)
-        text, token_id = ("", -1) if wanted is None else (wanted.text, wanted.id)
+        preferred = favourite(credit, place)
+        text, token_id = ("", -1) if preferred is None else (preferred.text, preferred.id)
         strong.append(Pivot(place, credit.tokens[place], values[place], abs(values[place]) / total, text, token_id))
     return strong
 
 
 def concentration(credit: Scores) -> Concentration:
-    """Of the raw credit."""
+    """Concentration of the raw credit: the share of the top tokens, their number, and the Gini coefficient."""
     values = credit.credit_under("teacher")
     share, count = top_share(values)
     return Concentration(share, count, gini(values))
@@ -115,12 +115,12 @@ def _strongest(credit: Scores, place: int) -> str:
         f"The teacher disagrees most at token {place + 1} ({_quoted(credit.tokens[place])}): "
         f"it gives {_probability(teacher)} where the student gave {_probability(student)}"
     )
-    wanted = favourite(credit, place)
-    if wanted is None:
+    preferred = favourite(credit, place)
+    if preferred is None:
         return f"{sentence}."
-    if wanted.id == credit.token_ids[place]:
+    if preferred.id == credit.token_ids[place]:
         return f"{sentence}, and would write it too."
-    return f"{sentence}, and would write {_quoted(wanted.text)}."
+    return f"{sentence}, and would write {_quoted(preferred.text)}."
 
 
 def _quoted(text: str) -> str:

@@ -15,7 +15,7 @@ TOP_SHARE = 0.05  # "the top 5 % of the tokens"
 
 
 def sign_agreement(predicted: Sequence[float], realised: Sequence[float], *, noise_floor: float) -> float:
-    """Share, 0 to 1, of the tokens whose predicted push and realised change (nats) have the same sign.
+    """Share, 0 to 1, of the tokens whose logit push and realised change (nats) have the same sign.
 
     Counted are tokens whose realised change is above the noise floor (nats) and whose prediction is not 0.
     """
@@ -80,10 +80,10 @@ def strongest(values: Sequence[float], share: float, *, noise_floor: float) -> l
     """
     above = [place for place, value in enumerate(values) if abs(value) > noise_floor]
     above.sort(key=lambda place: -abs(values[place]))
-    wanted = share * sum(abs(values[place]) for place in above)
+    threshold = share * sum(abs(values[place]) for place in above)
     held, chosen = 0.0, []
     for place in above:
-        if held >= wanted:
+        if held >= threshold:
             break
         held += abs(values[place])
         chosen.append(place)

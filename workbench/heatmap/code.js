@@ -114,8 +114,8 @@ function codeArea(uid) {
   return area;
 }
 
-/* The evidence for the feedback as it grows over the attempt: a line from its first token to its last. */
-function evidenceCurve(payload) {
+/* Cumulative credit: a line from the first token of the attempt to its last. */
+function cumulativeCurve(payload) {
   const view = viewOf(payload, "evidence");
   if (!view || view.values.length < 2) return null;
   const values = view.values.map((value) => value || 0), low = Math.min(0, ...values), high = Math.max(0, ...values);
@@ -129,5 +129,5 @@ function evidenceCurve(payload) {
   };
   draw("hm-zero", `M0 ${y(0)}H${W}`);
   draw("hm-curve", "M" + values.map((value, i) => `${(i * W / (values.length - 1)).toFixed(1)} ${y(value).toFixed(1)}`).join("L"));
-  return add(el("div", "hm-evidence"), el("span", "", "evidence"), svg, el("span", "", `Σ A ${signed(values.at(-1))} nats`));
+  return add(el("div", "hm-cumulative"), el("span", "", "cumulative credit"), svg, el("span", "", `Σ A ${signed(values.at(-1))} nats`));
 }

@@ -32,7 +32,7 @@ function mount(element, payload, options) {
   for (const name of SCALES) { const one = button("", name); one.dataset.scale = name; scales.append(one); }
   const bar = add(el("div", "hm-bar"), add(el("label"), "view", views), add(el("label"), "against", against), scales, add(el("label"), "token", place), help);
   const legend = el("div", "hm-legend"), how = el("p", "hm-how"), body = el("div", "hm-body"), main = el("div", "hm-main");
-  const area = codeArea(uid), code = area.node, summary = el("p", "hm-summary"), evidence = el("div");
+  const area = codeArea(uid), code = area.node, summary = el("p", "hm-summary"), cumulative = el("div");
   const live = el("p", "hm-sr hm-live"), tip = el("div", "hm-tip"), keys = el("div", "hm-keys"), keyList = el("dl");
   live.setAttribute("aria-live", "polite"); tip.hidden = true; keys.hidden = true; tip.setAttribute("role", "tooltip");
   for (const [key, what] of KEYS) add(keyList, el("dt", "", key), el("dd", "", what));
@@ -48,7 +48,7 @@ function mount(element, payload, options) {
     point: (row, look, i, x, box) => showTip(state.payload.group[row], look, i, x, box, `attempt ${row + 1}, `),
     leave: () => { tip.hidden = true; },
   }, !(options && options.folded));
-  add(root, title, bar, legend, how, map.node, add(body, add(main, code, evidence, summary), drawer.node), keys, live, tip);
+  add(root, title, bar, legend, how, map.node, add(body, add(main, code, cumulative, summary), drawer.node), keys, live, tip);
   element.replaceChildren(root);
 
   function paint() {
@@ -191,7 +191,7 @@ function mount(element, payload, options) {
     if (!same) Object.assign(state, { cursor: 0, open: false, span: null });
     if (!same) { extreme.used = false; area.draw(next); }
     summary.textContent = next.summary || "";
-    evidence.replaceChildren(...[evidenceCurve(next)].filter(Boolean));
+    cumulative.replaceChildren(...[cumulativeCurve(next)].filter(Boolean));
     bar.hidden = !next.views.length || !count();
     if (bar.hidden) { legend.replaceChildren(); how.textContent = ""; drawer.node.hidden = true; map.node.hidden = true; return; }
     pressed(); paint(); move(state.cursor, { speak: false });

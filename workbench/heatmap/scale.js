@@ -52,7 +52,7 @@ const shortText = (look, i) => plus(look, look.values[i]) + num(look.values[i]);
 const valueText = (look, i, show = num) => withUnit(look.view, plus(look, look.values[i]) + show(look.values[i])) +
   (look.quiet(i) && look.floor ? ", below the noise floor" : "");
 
-/* Sums are only of views that add up over tokens: not of weights, and not of the evidence, which is a sum already. */
+/* Sums are only of views that add up over tokens: not of weights, and not of cumulative credit, which is a sum already. */
 const addsUp = (view) => view.unit === "nats" && view.name !== "evidence";
 /* What stands above the noise floor, added up. */
 const total = (look, positions) => positions.reduce((sum, i) => sum + (look.quiet(i) ? 0 : look.values[i]), 0);

@@ -40,7 +40,7 @@ _SHARES: Mapping[Teacher, Callable[[float], dict[Weights, float]]] = MappingProx
 
 
 def teacher_weights(teacher: Teacher, rate: float) -> Mapping[Weights, float]:
-    """Which weights the teacher reads with, and the share of each in the exponent: they sum to 1.
+    """Give the weights that the teacher reads with, and the share of each in the exponent: they sum to 1.
 
     Weights without a share are left out: the ends of the trust region are exactly frozen and live.
     """
@@ -50,7 +50,7 @@ def teacher_weights(teacher: Teacher, rate: float) -> Mapping[Weights, float]:
 def mixed_side(
     policy: Policy, parts: Mapping[Weights, Tensor], shares: Mapping[Weights, float], temperature: float
 ) -> Side:
-    """What the weights read, (N, H) for each, as one side: alone, or the geometric mixture of two by their shares."""
+    """Make one side of the hidden states that weights read, (N, H) each: alone, or the geometric mixture of two."""
     *first, last = shares
     if not first:
         return Side(policy.head, parts[last], temperature)

@@ -114,7 +114,7 @@ def in_force(attempt: Attempt, feedback: Iterable[Mapping[str, Any]]) -> Attempt
 def check_feedback(known: bool, data: Mapping[str, Any]) -> None:
     """Raise FeedbackError if feedback about to be committed names no attempt, is empty, or is malformed."""
     if not known:
-        raise FeedbackError(f"There is no attempt {data.get('attempt_id')!r} in this run; choose one from its log.")
+        raise FeedbackError.no_attempt(data.get("attempt_id"))
     if data.get("mode", "replace") not in ("replace", "join"):
         raise FeedbackError(f"Feedback cannot be given in mode {data['mode']!r}; use 'replace' or 'join'.")
     if all(data.get(key) is None for key in ("text", "reward", "passed", "demonstration_id")):

@@ -52,7 +52,7 @@ class JobContext:
         for attempt in reversed(self.workbench.attempts()):
             if attempt.id == attempt_id:
                 return attempt
-        raise FeedbackError(f"There is no attempt {attempt_id!r} in this run; sample or choose another.")
+        raise FeedbackError.no_attempt(attempt_id)
 
 
 @dataclass(frozen=True, slots=True)

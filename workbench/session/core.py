@@ -63,7 +63,7 @@ class OpenRun:
     def current(self, attempt: Attempt) -> Attempt:
         """Find an attempt with the feedback in force. Raises FeedbackError where this run has no such attempt."""
         if attempt.id not in self.attempts_by_id:
-            raise FeedbackError(f"There is no attempt {attempt.id!r} in this run; sample or choose another.")
+            raise FeedbackError.no_attempt(attempt.id)
         return self.attempts_by_id[attempt.id]
 
     def group_of(self, attempt: Attempt) -> list[Attempt]:

@@ -58,7 +58,7 @@ _END_COLUMNS = (
     "tokens, first round",
     "tokens, last round",
     "entropy, last",
-    "KL to base, last",
+    "KL to reference, last",
     "seconds a round",
 )
 

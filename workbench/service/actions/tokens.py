@@ -74,7 +74,7 @@ def force_token(context: JobContext, attempt: AttemptId, position: int, token_id
 def credit_tests(queue: JobQueue, attempt: AttemptId) -> list[dict[str, Any]]:
     """Results of the credit tests of an attempt so far; tests of the same two tokens add up."""
     if queue.state.attempt(attempt) is None:
-        raise FeedbackError(f"There is no attempt {attempt!r} in this run; sample or choose another.")
+        raise FeedbackError.no_attempt(attempt)
     return [tested(test) for test in queue.state.tests.get(attempt, ())]
 
 
