@@ -59,7 +59,10 @@ def run(script: str, folder: Path, *, package: Path = ROOT) -> str:
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=folder,
-        env={"PYTHONPATH": f"{package}:{folder}", "PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1", "HOME": str(folder)},
+        env={
+            **{"PYTHONPATH": f"{package}:{folder}", "PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1"},
+            **{"HOME": str(folder), "OMP_NUM_THREADS": "1"},
+        },
         capture_output=True,
         text=True,
         timeout=300,
