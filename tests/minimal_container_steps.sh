@@ -10,7 +10,7 @@ python3 --version
 echo "== make app"
 make app >page.log 2>&1 &
 page=$!
-trap 'kill $page 2>/dev/null; cat page.log' EXIT
+trap 'kill $page 2>/dev/null || true; cat page.log' EXIT
 # Everything is installed first, so this may take minutes.
 until grep -q "SDPO Workbench is at" page.log; do kill -0 $page; sleep 1; done
 cat page.log
