@@ -91,7 +91,7 @@ def _pack_of(task: Task) -> str:
 
 
 def load_pack(name_or_path: str) -> list[Task]:
-    """Load the tasks of a pack that is built in (`house-rules`, `house-rules@7:remark`) or registered, or of a file.
+    """Load the tasks of a pack that is built in (`house-rules`, `house-rules@7:judge`) or registered, or of a file.
 
     Of a pack that generates its tasks, some are loaded. A row of a .jsonl or .json file is {"prompt",
     "environment", "answer", "name"?, "system"?, "split"?}. Raises TaskError, naming the line and the field, for an
