@@ -128,10 +128,10 @@ def parse_kinds(setting: str, known: Sequence[str], of: str) -> tuple[str, ...]:
     """Parse "none", or known kinds of feedback joined by "+"; `of`: who gives them. Raises TaskError for others."""
     kinds: list[str] = []
     for name in () if setting == NO_FEEDBACK else setting.split(JOIN):
-        meant = [name] if name in known else _OLD_NAMES.get(name, name).split(JOIN)
-        if not set(meant) <= set(known):
+        expanded = [name] if name in known else _OLD_NAMES.get(name, name).split(JOIN)
+        if not set(expanded) <= set(known):
             raise TaskError(f"{of!r} has no feedback {name!r}; it has {', '.join((*known, NO_FEEDBACK))}.")
-        kinds += meant
+        kinds += expanded
     return tuple(dict.fromkeys(kinds))
 
 

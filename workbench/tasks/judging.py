@@ -93,11 +93,11 @@ def _checked(environment: Environment, task: Task, verdict: Judgement) -> Judgem
             f"The environment {environment.name!r} returned no valid judgement for an attempt at {task.id!r} "
             f"({problem}); this is a mistake in its code."
         )
-    wanted = environment.wanted_feedback(task)
-    unwanted = set(environment.feedback_kinds) - set(wanted)
+    kinds = environment.wanted_feedback(task)
+    unwanted = set(environment.feedback_kinds) - set(kinds)
     if unwanted and not (verdict.feedback and not verdict.parts):
         # What cannot be chosen, such as an error in house rules, is left out only where nothing is asked for.
-        parts = tuple(part for part in parts if wanted and part.kind not in unwanted)
+        parts = tuple(part for part in parts if kinds and part.kind not in unwanted)
         feedback = joined(parts)
     return Judgement(reward, bool(verdict.passed), feedback, verdict.details, parts)
 

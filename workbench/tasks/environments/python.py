@@ -38,7 +38,7 @@ class PythonTests(Environment):
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
         """Pass where every test does; the first two that fail are the feedback."""
         assert result is not None
-        details = {"tier": result.tier, "outputs": list(result.outputs)}
+        details: dict[str, Any] = {"tier": result.tier, "outputs": list(result.outputs)}
         if result.error is not None:
             return self.judgement(False, self.feedback(task, error=result.error), **details)
         lines = [
