@@ -15,7 +15,10 @@ from workbench.tasks.drawing import browsed_tasks, with_feedback
 from workbench.tasks.house_rules.house_pack import HouseRules
 from workbench.tasks.house_rules.pack import PACK, load_house_pack, parse_name
 from workbench.tasks.judging import check_task
+from workbench.tasks.own_packs import OwnPack
 from workbench.tasks.pack import Pack
+from workbench.tasks.paper import check_grading
+from workbench.tasks.published import graded_row
 from workbench.tasks.registry import registered_packs
 from workbench.tasks.task_pack import TaskPack
 
@@ -28,7 +31,7 @@ SPLITS: Mapping[str, Literal["train", "held_out"]] = MappingProxyType(
 
 
 def pack_names() -> list[str]:
-    """Names of the built-in packs, and of those that Python code or other packages registered."""
+    """Names of the packs that come with the workbench, and of those that Python code or other packages registered."""
     return [*BUILT_IN, *registered_packs()]
 
 
@@ -90,17 +93,23 @@ def _pack_of(task: Task) -> str:
     return task.id.rpartition("/")[0]
 
 
-def load_pack(name_or_path: str) -> list[Task]:
+def load_pack(name_or_path: str, *, grading: str = "sound") -> list[Task]:
     """Load the tasks of a pack that is built in (`house-rules`, `house-rules@7:remark`) or registered, or of a file.
 
     Of a pack that generates its tasks, some are loaded. A row of a .jsonl or .json file is {"prompt",
-    "environment", "answer", "name"?, "system"?, "split"?}. Raises TaskError, naming the line and the field, for an
-    unknown pack, an unreadable file or a row that cannot be judged.
+    "environment", "answer", "name"?, "system"?, "split"?}, or in a format of `workbench.tasks.published`, which is
+    graded as `grading` says: "sound", or "paper". Raises TaskError, naming the line and the field, for an unknown
+    pack, an unreadable file or a row that cannot be judged.
     """
+    pack = registered_packs().get(name_or_path)
+    if isinstance(pack, OwnPack):
+        return pack.tasks(grading)
+    if (pack or parse_name(name_or_path)) and check_grading(grading) != "sound":
+        raise TaskError(f"The paper has no grader for {name_or_path!r}; load it without a grading.")
+    if pack:
+        return browsed_tasks(pack)
     if parse_name(name_or_path):
         return load_house_pack(name_or_path)
-    if name_or_path in registered_packs():
-        return browsed_tasks(registered_packs()[name_or_path])
     path = Path(name_or_path)
     if path.suffix not in FILES:
         raise TaskError(
@@ -111,7 +120,7 @@ def load_pack(name_or_path: str) -> list[Task]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"The pack {name_or_path!r} cannot be read ({error}); check the path.") from error
-    return parse_pack(path.name, text)
+    return parse_pack(path.name, text, grading=grading)
 
 
 def load_packs() -> tuple[dict[str, list[Task]], list[str]]:
@@ -126,14 +135,15 @@ def load_packs() -> tuple[dict[str, list[Task]], list[str]]:
     return loaded, problems
 
 
-def parse_pack(file_name: str, text: str) -> list[Task]:
+def parse_pack(file_name: str, text: str, *, grading: str = "sound") -> list[Task]:
     """Parse the tasks in the text of a .jsonl or .json file, after which the pack is named. Errors as `load_pack`."""
     path = Path(file_name)
     if path.suffix not in FILES or not path.stem.strip() or is_built_in(path.stem):
         raise TaskError(
             f"A pack cannot be read from {file_name!r}; name the file NAME.jsonl or NAME.json, after no built-in pack."
         )
-    tasks = [_task(path, line, row) for line, row in _rows(path, text)]
+    check_grading(grading)
+    tasks = [_task(path, line, row, grading) for line, row in _rows(path, text)]
     if not tasks:
         raise TaskError(f"{path.name} has no tasks; add at least one row.")
     repeated = [task_id for task_id, count in Counter(task.id for task in tasks).items() if count > 1]
@@ -171,8 +181,12 @@ def _parsed(path: Path, number: int, text: str) -> Any:
         raise TaskError(f"{path.name}, line {line}: this line is not valid JSON ({error.msg}); fix it.") from error
 
 
-def _task(path: Path, number: int, row: Any) -> Task:
+def _task(path: Path, number: int, row: Any, grading: str) -> Task:
     where = f"{path.name}, row {number}"
+    try:
+        row = graded_row(row, grading)
+    except TaskError as error:
+        raise TaskError(f"{where}: {error}") from error
     if not isinstance(row, dict):
         raise TaskError(f"{where}: a task is an object with 'prompt', 'environment' and 'answer'.")
     for field, kind in (("prompt", str), ("environment", str)):

@@ -64,7 +64,7 @@ class ToolCalls(Environment):
             return self.judgement(not feedback, self._parts(task, answer=feedback))
         tools = {tool.name: tool for tool in map(Tool, task.answer.get("tools", ()))}
         expected = [Expected(call, tools.get(call["name"])) for call in calls]
-        reading = read_calls(text, {*tools, *(wanted.name for wanted in expected)})
+        reading = read_calls(text, {*tools, *(target.name for target in expected)})
         read_as = "\n".join(call.shown() for call in reading.calls[:MOST_CALLS]) or "no call"
         answer = "Expected: " + ("; ".join(_shown(call) for call in calls) or "no call") + "."
         if reading.problem or (not reading.calls and expected and not reading.empty):
@@ -101,7 +101,7 @@ def _outcome(reading: Reading) -> str:
 def _differences(expected: Sequence[Expected], reading: Reading) -> str:
     """Name the calls and arguments that differ, without what would be right."""
     calls = reading.calls[:MOST_CALLS]
-    fits = [[wanted.names(call) and wanted.differing(call) == [] for wanted in expected] for call in calls]
+    fits = [[target.names(call) and target.differing(call) == [] for target in expected] for call in calls]
     pairs = largest_pairing(fits)
     left = [index for index in range(len(expected)) if index not in pairs.values()]
     lines = []
@@ -110,7 +110,7 @@ def _differences(expected: Sequence[Expected], reading: Reading) -> str:
             continue
         near = [index for index in left if expected[index].names(call)]
         if not near:
-            known = any(wanted.names(call) for wanted in expected)
+            known = any(target.names(call) for target in expected)
             extra = "it is called too often" if known else "this tool should not be called here"
             lines.append(f"Call {number + 1}, {call.name}: {extra}.")
             continue
@@ -126,24 +126,24 @@ def _differences(expected: Sequence[Expected], reading: Reading) -> str:
     return "\n".join(lines[:LINES_SHOWN] + ([f"… and {more} more differences."] if more > 0 else []))
 
 
-def _argument_lines(wanted: Expected, call: Call) -> list[str]:
-    given = named_arguments(call, wanted.tool)
-    differing = wanted.differing(call)
+def _argument_lines(target: Expected, call: Call) -> list[str]:
+    given = named_arguments(call, target.tool)
+    differing = target.differing(call)
     if given is None or differing is None:
         return ["its arguments cannot be told apart by name; name them."]
     lines = []
     for name in differing:
         if name not in given:
             lines.append(f"the argument {name!r} is missing.")
-        elif name not in wanted.arguments:
+        elif name not in target.arguments:
             lines.append(f"the argument {name!r} should not be given.")
         else:
-            lines.append(f"the argument {name!r} is not right{_wrong_type(wanted, name, given[name])}.")
+            lines.append(f"the argument {name!r} is not right{_wrong_type(target, name, given[name])}.")
     return lines
 
 
-def _wrong_type(wanted: Expected, name: str, value: object) -> str:
-    schema = wanted.tool.schemas.get(name) if wanted.tool else None
+def _wrong_type(target: Expected, name: str, value: object) -> str:
+    schema = target.tool.schemas.get(name) if target.tool else None
     return "" if fits_type(value, schema) else f"; it must be of the type {' or '.join(sorted(types_of(schema)))}"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.tasks.reading.values import Unreadable, decode_all, parse, value_of
+from workbench.tasks.reading.values import RESERVED, Unreadable, decode_all, parse, value_of
 
 LONGEST_NAME = 100  # characters of a tool's name
 LONGEST_SHOWN = 300  # characters of a call, where it is shown
@@ -127,7 +127,7 @@ def _expression_call(node: ast.expr) -> Call:
         raise Unreadable("it is no call")
     if any(keyword.arg is None for keyword in node.keywords):
         raise Unreadable("arguments are unpacked")
-    arguments = {str(keyword.arg): value_of(keyword.value) for keyword in node.keywords}
+    arguments = {str(keyword.arg).removesuffix(RESERVED): value_of(keyword.value) for keyword in node.keywords}
     positional = tuple(value_of(argument) for argument in node.args)
     if len(positional) == 1 and isinstance(positional[0], dict) and not arguments:
         return Call(_dotted(node.func), positional[0])  # f({"a": 1})

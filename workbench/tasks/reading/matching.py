@@ -158,8 +158,8 @@ def pair(expected: Sequence[Expected], calls: Sequence[Call], *, ordered: bool) 
 
     In any order, or in the given one; expected calls that may be left out need no call.
     """
-    fits = [[wanted.names(call) and wanted.differing(call) == [] for wanted in expected] for call in calls]
-    required = [index for index, wanted in enumerate(expected) if not wanted.may_be_left_out]
+    fits = [[target.names(call) and target.differing(call) == [] for target in expected] for call in calls]
+    required = [index for index, target in enumerate(expected) if not target.may_be_left_out]
     if ordered:
         return _in_order(fits, expected)
     pairs = largest_pairing(fits)
@@ -170,8 +170,8 @@ def pair(expected: Sequence[Expected], calls: Sequence[Call], *, ordered: bool) 
 
 def _in_order(fits: Sequence[Sequence[bool]], expected: Sequence[Expected]) -> dict[int, int] | None:
     reached: dict[int, dict[int, int]] = {0: {}}  # number of calls that are paired: how
-    for index, wanted in enumerate(expected):
-        after = dict(reached) if wanted.may_be_left_out else {}
+    for index, target in enumerate(expected):
+        after = dict(reached) if target.may_be_left_out else {}
         for count, pairs in reached.items():
             if count < len(fits) and fits[count][index]:
                 after.setdefault(count + 1, {**pairs, count: index})

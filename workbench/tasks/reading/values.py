@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
+import keyword
+import re
+import tokenize
 from typing import Any, NoReturn
 
 LONGEST_LITERAL = 20_000  # characters of a Python literal; JSON has no limit of its own
+RESERVED = "__reserved"  # behind the name of an argument that is a keyword of Python
+_NAMED_LIKE_KEYWORD = re.compile(rf"\b(?:{'|'.join(keyword.kwlist)})\s{{0,9}}=(?!=)")
 _CLOSING = {"{": "}", "[": "]", "(": ")"}
 _NAMES = {"true": True, "false": False, "null": None, "none": None}  # words of JSON inside a Python literal
 
@@ -49,16 +55,30 @@ def literal(source: str) -> Any:
 
 
 def parse(source: str) -> list[ast.expr]:
-    """Parse Python expressions, one a line, which are not run. Raises Unreadable for other text, and long text."""
+    """Parse Python expressions, one a line, which are not run; an argument may have the name of a keyword, as `from`.
+
+    Such a name gets the suffix `RESERVED`. Raises Unreadable for other text, and for long text.
+    """
     if len(source) > LONGEST_LITERAL:
         raise Unreadable("the literal is too long")
     try:
-        body = ast.parse(source.strip()).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        body = ast.parse(_without_keywords(source.strip())).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:
         raise Unreadable(type(error).__name__) from None
     if not all(isinstance(statement, ast.Expr) for statement in body):
         raise Unreadable("it is a statement")
     return [statement.value for statement in body if isinstance(statement, ast.Expr)]
+
+
+def _without_keywords(source: str) -> str:
+    if not _NAMED_LIKE_KEYWORD.search(source):
+        return source
+    tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    renamed = [
+        (token.type, token.string + RESERVED * (keyword.iskeyword(token.string) and following.string == "="))
+        for token, following in zip(tokens, [*tokens[1:], tokens[-1]], strict=True)
+    ]
+    return tokenize.untokenize(renamed).strip()
 
 
 def value_of(node: ast.expr) -> Any:
