@@ -168,6 +168,23 @@ def test_every_tool_use_row_passes_its_own_answer_in_every_form_and_fails_each_m
 
 
 @published
+def test_the_paper_s_grader_does_not_see_which_call_an_argument_belongs_to() -> None:
+    """All arguments given to the second of two calls: right for the paper in 12 of 13 rows, wrong in each."""
+    pairs = passed_by_paper = 0
+    for task, papers in zip(split("tooluse"), split("tooluse", "paper"), strict=True):
+        calls = papers.answer["calls"]
+        if len(calls) != 2:
+            continue
+        pairs += 1
+        inputs = [{}, calls[0]["arguments"] | calls[1]["arguments"]]
+        named = zip(calls, inputs, strict=True)
+        text = as_labels([{"Action": call["name"], "Action_Input": json.dumps(given)} for call, given in named])
+        passed_by_paper += judge(papers, text).passed
+        assert not judge(task, text).passed, task.id
+    assert (pairs, passed_by_paper) == (13, 12)
+
+
+@published
 def test_where_the_gradings_differ_on_the_published_responses() -> None:
     """The table of docs/graders.md: who passes what."""
     cases = [case for case in json.loads(GOLDEN.read_text(encoding="utf-8"))["cases"] if case["kind"] == "tooluse"]

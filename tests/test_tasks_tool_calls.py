@@ -41,6 +41,8 @@ FORMS = {
     "action with its input": f"Action: find({KEYWORDS})",
     "action as JSON": f"Action:\n```json\n{json.dumps({'action': 'find', 'action_input': ARGUMENTS})}\n```",
     "another call mentioned in the thought": f"Thought: not Action: other, but\nAction: find\nAction Input: {JSON}",
+    "after the form, repeated": "Action: the action to take, one of the tools\nAction Input: its input, as JSON\n"
+    f"Action: find\nAction Input: {JSON}",
     "object": CALL,
     "list": f"[{CALL}]",
     "fenced list": f"I call it.\n```json\n[{CALL}]\n```\nDone.",

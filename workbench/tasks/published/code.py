@@ -43,10 +43,10 @@ def _authors_row(row: Mapping[str, Any], grading: str) -> dict[str, Any]:
     tests += _tests(private, function, "private_test_cases", hidden=grading != "paper")
     if not tests:
         raise TaskError("the field 'private_test_cases' has no tests.")
-    asked = f"{_FUNCTION}\n```python\n{starter.rstrip()}\n```" if starter.strip() else _STDIN
+    ending = f"{_FUNCTION}\n```python\n{starter.rstrip()}\n```" if starter.strip() else _STDIN
     name = row.get("question_id")
     return {
-        "prompt": f"{_TASK}{question.strip()}\n\n{asked}",
+        "prompt": f"{_TASK}{question.strip()}\n\n{ending}",
         "environment": "python",
         "answer": _answer(tests, CPU_S),
         "name": None if name is None else str(name),

@@ -69,7 +69,7 @@ def _unpickled(data: bytes) -> str:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
             if opcode.name not in _TEXT_OPCODES or count > _MOST_OPCODES:
                 _refuse("they are a pickle of something other than text, which is never loaded")
-            if "PUT" in opcode.name and argument > _MOST_OPCODES:  # each such number is memory
+            if "PUT" in opcode.name and int(argument or 0) > _MOST_OPCODES:  # each such number is memory
                 _refuse("they are a pickle that asks for memory without need")
         value = _NoGlobals(io.BytesIO(data)).load()
     except TaskError:

@@ -48,17 +48,17 @@ def own_row(row: Mapping[str, Any], grading: str = "sound") -> dict[str, Any]:
     """
     check_grading(grading)
     makers = {"mcq": _choice_row, "tooluse": _tool_row}
-    made = makers.get(str(row.get("kind")), code_row)(row, grading)
-    if not isinstance(made["prompt"], str):
+    task_row = makers.get(str(row.get("kind")), code_row)(row, grading)
+    if not isinstance(task_row["prompt"], str):
         raise TaskError("the field 'prompt' is missing or is not text.")
     system, index = row.get("system"), row.get("idx")
     if not isinstance(system, str | None):
         raise TaskError("the field 'system' is not text.")
     if isinstance(index, bool) or not isinstance(index, int | str | None):
         raise TaskError("the field 'idx' is neither a number nor text.")
-    name = made.get("name") if index is None else str(index)
+    name = task_row.get("name") if index is None else str(index)
     paper = {"grading": "paper"} if grading == "paper" else {}
-    return {**made, "answer": {**made["answer"], **paper}, "name": name, "system": system or None}
+    return {**task_row, "answer": {**task_row["answer"], **paper}, "name": name, "system": system or None}
 
 
 def _choice_row(row: Mapping[str, Any], grading: str) -> dict[str, Any]:
@@ -110,10 +110,10 @@ def _call(call: Mapping[str, Any], number: int, grading: str, required: Mapping[
     tool = name[optional_call.end() :].strip() if optional_call else name.strip()
     # An empty text stands for an argument that the question leaves open.
     open_ones = [key for key, value in arguments.items() if value == "" and key not in required.get(tool, ())]
-    made: dict[str, Any] = {"name": tool, "arguments": arguments}
+    expected: dict[str, Any] = {"name": tool, "arguments": arguments}
     if optional_call:
-        return made | {"optional": True}
-    return made | ({"optional": open_ones} if open_ones else {})
+        return expected | {"optional": True}
+    return expected | ({"optional": open_ones} if open_ones else {})
 
 
 def _json(value: object) -> object:

@@ -70,7 +70,10 @@ def _calls(text: str, known: Collection[str]) -> Iterator[Call]:
         position = label.end()
         if _kind(label) == "actioninput" and waiting is not None:
             arguments, position = _input(text, position)
-            yield Call.of(waiting, arguments)
+            call = Call.of(waiting, arguments)
+            # A sentence with a sentence for its input is the form, repeated from the prompt.
+            if call.arguments is not None or call.name in known or not re.search(r"\s", call.name):
+                yield call
             waiting = None
         elif _kind(label) == "action":
             written, position = _action(text, position)

@@ -52,8 +52,8 @@ def read_calls(text: str, known: Collection[str] = ()) -> Reading:
     labelled = react.read(text, known)
     if labelled is not None:
         return labelled
-    found = _json_calls(rest, known)
-    return found if found.calls or found.problem or found.empty else _python_calls(rest, known)
+    as_json = _json_calls(rest, known)
+    return as_json if as_json.calls or as_json.problem or as_json.empty else _python_calls(rest, known)
 
 
 def _joined(readings: list[Reading]) -> Reading:
@@ -181,10 +181,10 @@ def _python_calls(text: str, known: Collection[str]) -> Reading:
 
 def _listed_in_prose(text: str, known: Collection[str]) -> list[Call]:
     """Read the last `[f(a=1)]` of known tools behind other words on its line."""
-    found: list[Call] = []
+    listed: list[Call] = []
     for match in list(re.finditer(r"\[\s{0,9}[A-Za-z_][\w.]{0,199}\(", text))[:MOST_TRIES]:
         try:
-            found = expression_calls(text[match.start() : closing(text, match.start())], known) or found
+            listed = expression_calls(text[match.start() : closing(text, match.start())], known) or listed
         except Unreadable:
             continue
-    return found
+    return listed
