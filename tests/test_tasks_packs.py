@@ -270,3 +270,23 @@ def test_a_pack_that_fails_is_left_out_of_the_list_of_packs(monkeypatch: pytest.
     register_pack(Fails)
     loaded, problems = load_packs()
     assert list(loaded) == ["house-rules"] and problems == ["The pack 'fails' failed (OSError: no disk)."]
+
+
+def test_names_with_slashes_are_one_pack(tmp_path: Path) -> None:
+    names = ["HumanEval/0", "HumanEval/1", "Mbpp/0", "a/b/c", "/", "plain"]
+    rows = [{**GOOD, "name": name, "prompt": name} for name in names]
+    path = write(tmp_path / "code.jsonl", *rows)
+    pack = open_pack(path)
+    assert pack.describe().summary.startswith("6 tasks")
+    assert train_tasks(find_pack("code", load_pack(path)), 99) == train_tasks(pack, 99)
+    changed = train_tasks(with_feedback(open_pack(write(tmp_path / "p.jsonl", *slashed_programs())), "none"), 9)
+    assert {task.id for task in changed} <= {"p:none/HumanEval/0", "p:none/HumanEval/1", "p:none/Mbpp/0"}
+    again = parse_pack("code.jsonl", dump_pack(load_pack(path)))
+    assert again == load_pack(path) and [task.id for task in again] == [f"code/{name}" for name in names]
+
+
+def slashed_programs() -> list[dict]:
+    return [
+        {**PYTHON, "prompt": f"Write f for {name}.", "name": name, "answer": {"tests": TESTS}}
+        for name in ("HumanEval/0", "HumanEval/1", "Mbpp/0")
+    ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench.errors import TaskError
-from workbench.records import Task, to_json
+from workbench.records import Task, pack_of, to_json
 from workbench.session.core import OpenRun
 from workbench.tasks import (
     Pack,
@@ -27,7 +27,7 @@ AD_HOC = "ad-hoc"  # pack of the tasks that people type
 
 def packs(session: OpenRun) -> list[str]:
     """List the built-in and registered packs and those in use, by name."""
-    used = {task.id.rpartition("/")[0] for task in session.tasks_by_id.values()}
+    used = {pack_of(task.id) for task in session.tasks_by_id.values()}
     return [*pack_names(), *sorted(used - set(pack_names()))]
 
 
@@ -65,7 +65,7 @@ def task(session: OpenRun, task_id: str) -> Task:
     """Find a task by "pack/name". Raises TaskError where there is none."""
     if task_id in session.tasks_by_id:
         return session.tasks_by_id[task_id]
-    pack = task_id.rpartition("/")[0]
+    pack = pack_of(task_id)
     if is_built_in(pack):
         for built_in in load_pack(pack):
             if built_in.id == task_id:
@@ -131,4 +131,4 @@ def keep_all(session: OpenRun, tasks: Sequence[Task]) -> list[Task]:
 
 
 def _tasks_of(session: OpenRun, pack: str) -> dict[str, Task]:
-    return {task.id: task for task in session.tasks_by_id.values() if task.id.rpartition("/")[0] == pack}
+    return {task.id: task for task in session.tasks_by_id.values() if pack_of(task.id) == pack}

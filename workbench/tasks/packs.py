@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from workbench.errors import TaskError
-from workbench.records import Task
+from workbench.records import Task, name_in_pack, pack_of
 from workbench.tasks.drawing import browsed_tasks, with_feedback
 from workbench.tasks.house_rules.house_pack import HouseRules
 from workbench.tasks.house_rules.pack import PACK, load_house_pack, parse_name
@@ -46,7 +46,7 @@ def find_pack(name: str, tasks: Iterable[Task] = ()) -> Pack:
     listed = list(tasks)
     pack = _of_name(name, listed)
     if pack is None:
-        known = dict.fromkeys([*pack_names(), *(_pack_of(task) for task in listed)])
+        known = dict.fromkeys([*pack_names(), *(pack_of(task.id) for task in listed)])
         raise TaskError(
             f"There is no pack {name!r}; choose one of {', '.join(known)}, {PACK}@SEED or {PACK}@SEED:KIND, or "
             "import a .jsonl or .json file."
@@ -82,12 +82,8 @@ def _of_name(name: str, tasks: list[Task]) -> Pack | None:
 
 
 def _without_kind(name: str, tasks: list[Task]) -> Pack | None:
-    listed = [task for task in tasks if _pack_of(task) == name]
+    listed = [task for task in tasks if pack_of(task.id) == name]
     return registered_packs().get(name) or (TaskPack(name, listed) if listed else None)
-
-
-def _pack_of(task: Task) -> str:
-    return task.id.rpartition("/")[0]
 
 
 def load_pack(name_or_path: str) -> list[Task]:
@@ -146,7 +142,7 @@ def dump_pack(tasks: Iterable[Task]) -> str:
     """Write tasks as JSON lines that `parse_pack` reads back."""
     rows = []
     for task in tasks:
-        row: dict[str, Any] = {"name": task.id.rpartition("/")[2], "prompt": task.prompt}
+        row: dict[str, Any] = {"name": name_in_pack(task.id), "prompt": task.prompt}
         row |= {"environment": task.environment, "answer": dict(task.answer)}
         row |= {} if task.system is None else {"system": task.system}
         rows.append(row if task.split is None else {**row, "split": task.split})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from workbench.errors import TaskError
-from workbench.records import Task
+from workbench.records import Task, pack_of
 from workbench.service.action import JobContext, action, immediate
 from workbench.service.checks import LONGEST_PACK, TaskId, name, text
 from workbench.service.queue import JobQueue
@@ -38,7 +38,7 @@ def find_task(state: PublishedState, task_id: str) -> Task:
     """Find a task of the run, or of a built-in pack that is not in it yet. Raises TaskError."""
     task = state.task(task_id)
     if task is None:
-        pack = task_id.rpartition("/")[0]
+        pack = pack_of(task_id)
         built_in = load_pack(pack) if is_built_in(pack) else []
         task = next((task for task in built_in if task.id == task_id), None)
     if task is None:
@@ -156,6 +156,6 @@ def hub_models(context: JobContext) -> list[Candidate]:
 def _publish_tasks(queue: JobQueue, added: Sequence[Task]) -> None:
     by_pack = dict(queue.state.tasks)
     for task in added:
-        pack = task.id.rpartition("/")[0]
+        pack = pack_of(task.id)
         by_pack[pack] = (*(other for other in by_pack.get(pack, ()) if other.id != task.id), task)
     queue.publish(tasks=by_pack)

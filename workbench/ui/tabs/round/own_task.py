@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.errors import TaskError
+from workbench.records import pack_of
 from workbench.service.actions.tasks import AD_HOC, add_task, advice, export_pack, hub_models, import_pack
 from workbench.service.checks import LONGEST_NAME
 from workbench.service.queue import JobQueue
@@ -92,8 +93,7 @@ class OwnTaskPanel(Panel):
 
     def on_export(self, task_id: str) -> str:
         """Send the chosen pack as a file that the browser saves."""
-        pack = task_id.rpartition("/")[0]
-        exported = export_pack(self.queue, pack).result()
+        exported = export_pack(self.queue, pack_of(task_id)).result()
         return numbered({"name": exported["file_name"], "text": exported["text"]})
 
 
