@@ -54,7 +54,7 @@ def test_a_pack_survives_its_file(tmp_path: Path) -> None:
     [
         ('{"prompt": "a", "environment": "person"}\n{"prompt": ', "sums.jsonl, line 2: this line is not valid JSON"),
         ('{"prompt": "a"}', "row 1: the field 'environment' is missing"),
-        ('{"prompt": "a", "environment": "exact", "answer": {}}', "row 1: Judging by 'exact' needs"),
+        ('{"prompt": "a", "environment": "exact", "answer": {}}', "row 1, field 'answer': Judging by 'exact' needs"),
         ("", "has no tasks"),
     ],
 )
