@@ -139,9 +139,9 @@ def add_task(
             raise TaskError(f"A task cannot be saved to a pack named {pack!r}; choose another name for the pack.")
         number = sum(key.startswith(f"{pack}/") for key in session.tasks_by_id) + 1
         task_id = f"{pack}/{name or f'task-{number}'}"
-        found = problem(answer or {}, "answer")
-        if found is not None:
-            raise TaskError(f"The task cannot be stored: in {found[0]!r}, {found[1]}.")
+        unfit = problem(answer or {}, "answer")
+        if unfit is not None:
+            raise TaskError(f"The task cannot be stored: in {unfit[0]!r}, {unfit[1]}.")
         return keep(session, check_task(Task(task_id, prompt.strip(), environment, dict(answer or {}), system)))
 
 
