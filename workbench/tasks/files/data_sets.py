@@ -10,7 +10,7 @@ from pathlib import Path
 
 from workbench.errors import TaskError
 from workbench.tasks.files.layout import Files, choose
-from workbench.tasks.files.table import Row, Table, read_rows
+from workbench.tasks.files.table import Row, Table, read_rows, stem_of, suffix_of
 from workbench.tasks.files.text import check_rows, check_size, read_bytes
 
 HUB = "hub:"  # hub:OWNER/NAME[/PART][@REVISION]
@@ -84,7 +84,7 @@ def read_hub(source: str) -> Table:
             f"The data set {repository!r} cannot be fetched from the hub ({reason}); try again, or download it and "
             "name the directory."
         ) from None
-    pack = "-".join(filter(None, ((name or owner), Path(part).name if part else "")))
+    pack = "-".join(filter(None, ((name or owner), stem_of(part) if suffix_of(part) else Path(part).name)))
     return _table(pack, source.partition("@")[0], rows, digest, commit)
 
 
