@@ -34,6 +34,15 @@ def test_rows_of_every_format_become_tasks_in_the_order_of_the_file(tmp_path: Pa
     assert parse_pack("mixed.jsonl", dump_pack(tasks)) == tasks  # what is exported is of the workbench's own format
 
 
+def test_lines_in_a_json_file_are_read_as_the_paper_names_its_files(tmp_path: Path) -> None:
+    assert [task.id for task in load_pack(write(tmp_path / "test.json", CHOICE, TOOLS))] == ["test/7", "test/4046"]
+    (tmp_path / "one.json").write_text(json.dumps(CHOICE, indent=1))
+    assert [task.id for task in load_pack(str(tmp_path / "one.json"))] == ["one/7"]
+    (tmp_path / "bad.json").write_text(f"{json.dumps(CHOICE)}\noops\n")
+    with pytest.raises(TaskError, match="bad.json.*2"):
+        load_pack(str(tmp_path / "bad.json"))
+
+
 def test_a_choice_is_judged_among_the_options_of_its_prompt() -> None:
     (task,) = parse_pack("x.jsonl", json.dumps(CHOICE))
     assert task.answer == {"choice": "B"} and judge(task, "<answer>\nB\n</answer>").passed
