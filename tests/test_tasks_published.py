@@ -39,7 +39,7 @@ def test_lines_in_a_json_file_are_read_as_the_paper_names_its_files(tmp_path: Pa
     (tmp_path / "one.json").write_text(json.dumps(CHOICE, indent=1))
     assert [task.id for task in load_pack(str(tmp_path / "one.json"))] == ["one/7"]
     (tmp_path / "bad.json").write_text(f"{json.dumps(CHOICE)}\noops\n")
-    with pytest.raises(TaskError, match="bad.json.*2"):
+    with pytest.raises(TaskError, match=r"bad.json.*2"):
         load_pack(str(tmp_path / "bad.json"))
 
 
