@@ -37,12 +37,24 @@ KIND_OF_SOURCE: Mapping[FeedbackSource, FeedbackKind] = {
 class Task:
     """One question, and how answers to it are judged."""
 
-    id: str  # "pack/name", unique within a run
+    id: str  # "pack/name", unique within a run; see `pack_of`
     prompt: str  # the user's turn, as text
     environment: str  # how it is judged: "python", "exact", "person" or another of `workbench.tasks.known_environments`
     answer: Mapping[str, Any] = field(default_factory=dict)  # what the judge needs; JSON-serialisable
     system: str | None = None  # system turn, if any
     split: Literal["train", "held_out"] | None = None  # the side of its pack that it says to be on; None: the pack says
+
+
+def pack_of(task_id: str) -> str:
+    """Name the pack of a task: its id up to the first "/", as a task's name within its pack may hold slashes too."""
+    pack, slash, _ = task_id.partition("/")
+    return pack if slash else ""
+
+
+def name_in_pack(task_id: str) -> str:
+    """Name a task within its pack: its id after the first "/"."""
+    _, slash, name = task_id.partition("/")
+    return name if slash else task_id
 
 
 @dataclass(frozen=True, slots=True)

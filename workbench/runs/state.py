@@ -3,6 +3,7 @@
 Pure functions; the events' data is plain JSON:
     opened    {"config": {...}, "policy": {...}, "versions": {...}, "seed": int}
     task      `to_json(Task)`
+    pack      `to_json(PackSource)`: file, mapping and revision that the tasks committed with it came from
     attempt   `to_json(Attempt)`
     feedback  {"attempt_id", "text"?, "reward"?, "passed"?, "demonstration_id"?, "source", "mode": "replace"|"join"}
     update    {"update_id", "parent_id", "state", "report": `to_json(UpdateReport)`, "config": {...}}

@@ -17,7 +17,7 @@ from workbench.tasks.sandbox import shown
 
 LONGEST_TEXT = 20_000  # characters of a prompt or a feedback
 LONGEST_NAME = 60  # characters of a branch or a pack
-LONGEST_PACK = 2_000_000  # characters of a pack's file
+LONGEST_PACK = 64 * 2**20  # characters of a pack's file; a program's request holds fewer
 # Numbers for which "none" means something.
 MAY_BE_EMPTY = ("is_clip", "advantage_clip", "teacher_update_rate", "kl_limit")
 
