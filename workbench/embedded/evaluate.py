@@ -55,7 +55,7 @@ def draw_cases(stages: int, count: int, seed: int = 0) -> list[Case]:
         generator = random.Random(f"evaluate {seed} {stages} {number}")
         house = House(FIRST_HOUSE + 1000 * stages + number + 10_000 * seed)
         specification, checks = draw_valid(stages, generator, held_out=True)
-        task = make_task(f"{PACK}@{house.seed}/case", specification, checks, house, "examples")
+        task = make_task(f"{PACK}@{house.seed}/case", specification, checks, house, "example")
         cases.append(Case(task, specification, house.choices(specification), generator))
     return cases
 

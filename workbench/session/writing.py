@@ -119,6 +119,7 @@ def judged(
             feedback=judgement.feedback,
             feedback_source="judge" if completion.task.environment == MODEL else "environment",
             details=judgement.details,
+            parts=judgement.parts,
         )
         for completion, judgement in zip(written, judgements, strict=True)
     ]

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from workbench.errors import TaskError, WorkbenchError
-from workbench.records import Judgement, Task
-from workbench.tasks.environment import Environment
+from workbench.records import FeedbackKind, FeedbackPart, Judgement, Task
+from workbench.tasks.environment import Environment, joined
 from workbench.tasks.registry import find_environment
 from workbench.tasks.sandbox import run_many
 
@@ -80,14 +80,12 @@ def _ask(environment: Environment, task: Task, ask: Callable[..., T], *arguments
 
 
 def _checked(environment: Environment, task: Task, verdict: Judgement) -> Judgement:
-    """Check that a judgement can be stored. Raises TaskError."""
+    """Check that a judgement can be stored, and keep of its feedback what the task asks for. Raises TaskError."""
     try:
         reward = float(verdict.reward)  # also of numbers that are not Python's own
-        judgement = Judgement(reward, bool(verdict.passed), verdict.feedback, verdict.details, tuple(verdict.parts))
-        json.dumps(dict(judgement.details))
-        problem = "" if isinstance(judgement.feedback, str) else "its feedback is not text"
-        if not (math.isfinite(reward) and 0.0 <= reward <= 1.0):
-            problem = f"its reward is {reward}, and must be from 0 to 1"
+        feedback, parts = _feedback(verdict)
+        json.dumps(dict(verdict.details))
+        problem = _problem(reward, feedback, parts)
     except (AttributeError, TypeError, ValueError) as error:
         problem = f"{type(error).__name__}: {error}"
     if problem:
@@ -95,4 +93,32 @@ def _checked(environment: Environment, task: Task, verdict: Judgement) -> Judgem
             f"The environment {environment.name!r} returned no valid judgement for an attempt at {task.id!r} "
             f"({problem}); this is a mistake in its code."
         )
-    return judgement
+    kinds = environment.wanted_feedback(task)
+    unwanted = set(environment.feedback_kinds) - set(kinds)
+    if unwanted and not (verdict.feedback and not verdict.parts):
+        # What cannot be chosen, such as an error in house rules, is left out only where nothing is asked for.
+        parts = tuple(part for part in parts if kinds and part.kind not in unwanted)
+        feedback = joined(parts)
+    return Judgement(reward, bool(verdict.passed), feedback, verdict.details, parts)
+
+
+def _feedback(verdict: Judgement) -> tuple[str, tuple[FeedbackPart, ...]]:
+    """Feedback as text and as parts, however an environment gives it: text alone, parts, or parts in place of text."""
+    text: Any = verdict.feedback
+    instead = isinstance(text, list | tuple)
+    parts = tuple(part for part in (text if instead else verdict.parts) if part.text)
+    if instead or (parts and not text):
+        return joined(parts), parts
+    return text, parts or ((FeedbackPart("outcome", text),) if text else ())
+
+
+def _problem(reward: float, feedback: object, parts: tuple[FeedbackPart, ...]) -> str:
+    """Describe why this cannot be stored; "" where it can."""
+    if not (math.isfinite(reward) and 0.0 <= reward <= 1.0):
+        return f"its reward is {reward}, and must be from 0 to 1"
+    if not isinstance(feedback, str) or not all(isinstance(part.text, str) for part in parts):
+        return "its feedback is not text"
+    for part in parts:
+        if part.kind not in get_args(FeedbackKind):
+            return f"its feedback is of the kind {part.kind!r}, and must be of {', '.join(get_args(FeedbackKind))}"
+    return "" if feedback == joined(parts) else "its feedback is not that of its parts, one below the other"
