@@ -32,8 +32,9 @@ DESCRIPTIONS: dict[Tier, str] = {  # for people, with how to reach a better tier
 
 
 @lru_cache(maxsize=1)
-def _child_source() -> str:
-    return Path(__file__).with_name("child.py").read_text(encoding="utf-8")
+def _sources() -> list[str]:
+    """The harness, and its argument: what runs one call in every tier."""
+    return [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("child.py", "program.py")]
 
 
 def _system_folders() -> list[str]:
@@ -46,7 +47,7 @@ def _system_folders() -> list[str]:
 def python_command() -> list[str]:
     """A bare interpreter that runs the harness: no site packages, nothing from the working directory."""
     # Not -I: it would ignore PYTHONHASHSEED, and a verdict must not depend on the order of a set.
-    return [os.path.realpath(sys.executable), "-P", "-s", "-S", "-B", "-X", "utf8", "-c", _child_source()]
+    return [os.path.realpath(sys.executable), "-P", "-s", "-S", "-B", "-X", "utf8", "-c", *_sources()]
 
 
 def bubblewrap_command() -> list[str]:
