@@ -15,7 +15,7 @@ from policy_factory import nudge
 from workbench.cli import main
 from workbench.config import PolicyConfig
 from workbench.errors import PolicyError
-from workbench.policy import load_policy, loading
+from workbench.policy import devices, load_policy, loading
 from workbench.policy.selfcheck import brute_force, gradient_check
 
 
@@ -97,7 +97,7 @@ def test_trap_16_in_half_precision_a_small_change_is_rounded_away(
     quantization: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The policy itself rounds a small change of the adapter away: its own slope was half of the gradient's."""
-    monkeypatch.setattr(loading, "_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr(devices, "dtype_on", lambda device: torch.bfloat16)
     policy = load_policy(PolicyConfig("embedded", quantization, "cpu"))
     found = gradient_check(policy)
     assert policy.facts["dtype"] == "bfloat16" and found.ok and found.slope == pytest.approx(1.0, abs=0.1)

@@ -104,8 +104,8 @@ class PolicyConfig:
     """The model, its device, and the precision of its weights."""
 
     model: str = "embedded"  # "embedded", a local directory, or a hub id
-    quantization: Quantization = "auto"  # auto: NF4 on CUDA, none on CPU
-    device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1"
+    quantization: Quantization = "auto"  # auto: NF4 on CUDA, none elsewhere
+    device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1", "mps"
     lora: LoraSettings = field(default_factory=LoraSettings)
     revision: str | None = None  # hub revision, pinned and recorded
     seed: int = 0  # of the adapter's initialisation and of sampling

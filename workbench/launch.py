@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import tempfile
-import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -85,7 +85,9 @@ class Site:
                 raise ConfigError(f"--embedded-in is {origin!r}; give an origin such as https://huggingface.co.")
         try:
             with socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                # Elsewhere SO_REUSEADDR passes over connections that are still closing; on Windows, over listeners.
+                exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR if exclusive is None else exclusive, 1)
                 probe.bind((self.host, self.port))
         except (OSError, OverflowError) as error:
             raise ConfigError(
@@ -122,7 +124,8 @@ def serve(site: Site, run: Path, policy: PolicyConfig, *, replay: bool = False, 
     """
     site.check(replay=replay, unsafe=unsafe)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with tempfile.TemporaryDirectory(prefix="workbench-") as private:
+    # Windows keeps what is still open, such as the last upload; its own clean-up takes it later.
+    with tempfile.TemporaryDirectory(prefix="workbench-", ignore_cleanup_errors=True) as private:
         _set_private_environment(private)
         _serve(site, run, policy, replay=replay, unsafe=unsafe)
 
@@ -162,11 +165,13 @@ def _serve(site: Site, run: Path, policy: PolicyConfig, *, replay: bool, unsafe:
         )
         print(f"SDPO Workbench is at {address}", flush=True)
         queue.start()  # not earlier: importing torch holds up every other thread, and with them the page
-        queue.settled.wait()
+        while not queue.settled.wait(1.0):  # on Windows, Ctrl-C does not end a wait without a limit
+            pass
         if queue.failure is not None:
             raise queue.failure
         with suppress(KeyboardInterrupt):
-            threading.Event().wait()  # asleep until a signal comes
+            while True:
+                time.sleep(3600.0)  # until a signal comes; unlike a lock's wait, it ends by Ctrl-C on Windows too
     finally:
         page.close()
         queue.close()

@@ -65,17 +65,19 @@ def running(
     """
     port = free_port()
     command = [sys.executable, "-m", "workbench", "app", "--run", str(run), "--port", str(port), *flags]
-    with tempfile.NamedTemporaryFile(prefix="app-", suffix=".log") as log:
+    with tempfile.TemporaryDirectory(prefix="app-", ignore_cleanup_errors=True) as folder:
         # Into a file: nobody reads it meanwhile, and a full pipe would stop the program.
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **(env or {})})
+        output = Path(folder) / "output.log"
+        with output.open("wb") as log:
+            process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, **(env or {})})
         try:
             deadline = time.monotonic() + patience_s
             while not listens(port):
                 if process.poll() is not None or time.monotonic() > deadline:
-                    output = Path(log.name).read_text(encoding="utf-8", errors="replace").strip()
-                    raise WorkbenchError(f"The page did not start; its output: {output or 'none'}")
+                    printed = output.read_text(encoding="utf-8", errors="replace").strip()
+                    raise WorkbenchError(f"The page did not start; its output: {printed or 'none'}")
                 time.sleep(0.05)
-            yield App(f"http://127.0.0.1:{port}/", process, Path(log.name))
+            yield App(f"http://127.0.0.1:{port}/", process, output)
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)

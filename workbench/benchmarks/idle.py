@@ -14,6 +14,7 @@ from typing import Any
 
 from workbench.benchmarks.browser import chromium, running
 from workbench.benchmarks.load import wait_until_ready
+from workbench.errors import ConfigError
 
 SETTLES_S = 20.0  # after the policy is loaded, and after the tab has drawn itself
 PATIENCE_MS = 420_000
@@ -22,8 +23,11 @@ PATIENCE_MS = 420_000
 def measure_idle(seconds: float) -> dict[str, Any]:
     """Measure the share of a core over `seconds` with nobody looking, and with one idle tab.
 
-    Returns {"nobody": {"core_share", "wakes_per_s"}, "one_tab": {the same, "requests_per_s"}}.
+    Returns {"nobody": {"core_share", "wakes_per_s"}, "one_tab": {the same, "requests_per_s"}}. Raises ConfigError
+    where the system does not count.
     """
+    if not Path("/proc/self/task").is_dir():
+        raise ConfigError("Only Linux counts how often the threads of a process wake; run this measurement there.")
     with tempfile.TemporaryDirectory() as folder, running(Path(folder) / "run") as app, chromium() as browser:
         wait_until_ready(app.address)
         time.sleep(SETTLES_S)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gc
 import math
-import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import torch
 
 from workbench.allocator import trim
@@ -51,8 +51,10 @@ def _run(work: Callable[[], object], device: torch.device) -> tuple[float, int |
         torch.cuda.synchronize(device)
     seconds = time.perf_counter() - started
     del result
+    if held is None:
+        return seconds, None
     peak = torch.cuda.max_memory_allocated(device) if cuda else _resident("VmHWM")
-    return seconds, None if held is None or peak is None else max(0, peak - held)
+    return seconds, None if peak is None else max(0, peak - held)
 
 
 def _start_on_cuda(device: torch.device) -> int:
@@ -81,8 +83,16 @@ def _resident(field: str) -> int | None:
 
 def resident_bytes(pid: int) -> int:
     """Memory that a process holds now. Raises OSError when it is gone."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error as error:
+        raise OSError(f"The memory of process {pid} cannot be read ({error}).") from error
+
+
+def open_handles() -> int:
+    """Files, sockets and the like that this process has open: descriptors, or handles on Windows."""
+    process = psutil.Process()
+    return int(process.num_handles() if psutil.WINDOWS else process.num_fds())
 
 
 def slope(xs: Sequence[float], ys: Sequence[float], blocks: int = 20) -> dict[str, float]:

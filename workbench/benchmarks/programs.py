@@ -13,10 +13,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import WorkbenchError
+from workbench.errors import ConfigError, WorkbenchError
 
 PRELOADED = (
     *("torch", "transformers", "peft", "safetensors.torch", "plotly.graph_objects", "gradio"),
@@ -24,8 +25,15 @@ PRELOADED = (
 )
 PATIENCE_S = 600.0
 
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload([*PRELOADED, __name__])
+
+@lru_cache(maxsize=1)
+def _processes() -> Any:
+    """Processes that are forked from one that has imported the libraries. Raises ConfigError where there are none."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        raise ConfigError("This measurement forks processes, which Windows cannot; run it on Linux or macOS.")
+    forked = multiprocessing.get_context("forkserver")
+    forked.set_forkserver_preload([*PRELOADED, __name__])
+    return forked
 
 
 class Program:
@@ -35,7 +43,7 @@ class Program:
         """`arguments`: as after `python`, "-m" and a module or a script first; `output`: the file for its output."""
         self.output = output
         self.started = time.monotonic()
-        self._process = processes.Process(target=_run, args=(list(arguments), output, prepare), daemon=True)
+        self._process = _processes().Process(target=_run, args=(list(arguments), output, prepare), daemon=True)
         self._process.start()
 
     def lines(self) -> list[str]:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from workbench.benchmarks.measure import resident_bytes, slope
+from workbench.benchmarks.measure import open_handles, resident_bytes, slope
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import UpdateError
 from workbench.runs import Run, verify
@@ -107,7 +107,7 @@ def _held() -> dict[str, float]:
     """Resources that this process holds now."""
     return {
         "resident_kib": resident_bytes(os.getpid()) / 1024,
-        "handles": len(os.listdir("/proc/self/fd")),
+        "handles": open_handles(),
         "threads": threading.active_count(),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -65,6 +66,9 @@ def _program(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command (None: the process's arguments) and return its exit status; unexpected exceptions propagate."""
     options = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal or a pipe of an older encoding has no "≤"
     command = typer.main.get_command(build_app())
     try:
         status = command.main(args=options, standalone_mode=False)

@@ -19,9 +19,9 @@ POLICY_OPTIONS: Mapping[str, Any] = MappingProxyType(
         "model": Annotated[str, typer.Option(help="'embedded', a local directory, or a hub id.")],
         "revision": Annotated[str | None, typer.Option(help="Branch, tag or commit of the hub model.")],
         "quantization": Annotated[
-            str, typer.Option(help=f"One of {names(Quantization)}; auto is nf4 on a GPU and none on a CPU.")
+            str, typer.Option(help=f"One of {names(Quantization)}; auto is nf4 on CUDA and none elsewhere.")
         ],
-        "device": Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")],
+        "device": Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")],
         "seed": Annotated[int, typer.Option(help="Seed of a new run's adapter and sampling.")],
         "adapter": Annotated[
             str | None, typer.Option(help="Directory of a PEFT adapter to start from; it brings its own LoRA settings.")

@@ -49,17 +49,21 @@ def write_report(output: Output, directory: Path, into: Path | None = None) -> d
     files = {"json": directory / "report.json", "html": directory / "report.html"}
     data, name = json.dumps(document.to_json()) + "\n", directory.resolve().name
     try:
-        files["json"].write_text(data, encoding="utf-8")
-        files["html"].write_text(document.to_html(), encoding="utf-8")
+        _write(files["json"], data)
+        _write(files["html"], document.to_html())
         if into is not None:
             page = into.read_text(encoding="utf-8")
-            into.write_text(_filled(page, name, document.to_markdown(f"{into.stem}/{name}")), encoding="utf-8")
+            _write(into, _filled(page, name, document.to_markdown(f"{into.stem}/{name}")))
             into.with_suffix("").mkdir(exist_ok=True)
-            (into.with_suffix("") / f"{name}.json").write_text(data, encoding="utf-8")
+            _write(into.with_suffix("") / f"{name}.json", data)
     except OSError as error:
         raise RunError(f"The report of {directory} cannot be written: {error}.") from error
     output.say(f"Report: {files['html']}")
     return {name: str(path) for name, path in files.items()}
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")  # the same bytes on every system
 
 
 def _filled(page: str, name: str, tables: str) -> str:

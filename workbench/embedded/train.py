@@ -238,7 +238,7 @@ def main() -> None:
             speed = round(tokens / (time.monotonic() - started))
             line = {"step": step, "nats_per_answer": means, "tokens_per_s": speed}
             print(json.dumps(line), flush=True)
-            with (options.out / "log.jsonl").open("a") as log:
+            with (options.out / "log.jsonl").open("a", encoding="utf-8", newline="\n") as log:
                 log.write(json.dumps(line) + "\n")
             save(checkpoint, model, optimizers, step)
             nats, tokens, started = {}, 0, time.monotonic()

@@ -135,7 +135,7 @@ def to_html(credits: Sequence[HasPayload], path: str | Path | None = None, theme
     """The page (see `render_page`) of the credits of a group, or of one; also written to `path` (UTF-8)."""
     page = render_page(*(credit.payload() for credit in credits), theme=theme)
     if path is not None:
-        Path(path).write_text(page, encoding="utf-8")
+        Path(path).write_text(page, encoding="utf-8", newline="\n")
     return page
 
 

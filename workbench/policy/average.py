@@ -28,6 +28,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from workbench.policy.devices import wide
+
 RANKS = 2  # the average's rank as a multiple of the adapter's; the first update of an average is then exact
 
 
@@ -52,10 +54,10 @@ class Average:
         tensors = {name: torch.lerp(self.tensors[name], adapter[name], rate) for name in _others(adapter)}
         lost = 0.0
         for a, b in factor_pairs(adapter):
-            left = torch.cat([(1.0 - rate) * self.tensors[b].double(), rate * adapter[b].double()], dim=1)
-            right = torch.cat([self.tensors[a].double(), adapter[a].double()], dim=0)
+            left = torch.cat([(1.0 - rate) * wide(self.tensors[b]), rate * wide(adapter[b])], dim=1)
+            right = torch.cat([wide(self.tensors[a]), wide(adapter[a])], dim=0)
             narrow_b, narrow_a, missing = _narrowed(left, right, RANKS * adapter[a].shape[0], adapter[a].dtype)
-            tensors |= {b: narrow_b, a: narrow_a}
+            tensors |= {b: narrow_b.to(adapter[b].device), a: narrow_a.to(adapter[a].device)}
             lost += missing**2
         return Average({name: tensors[name] for name in adapter}, (1.0 - rate) * self.error + lost**0.5)
 
@@ -75,7 +77,7 @@ class Average:
         """`error` over the norm of the average's BA, all layers together; 0 where both are 0."""
         squares = 0.0
         for a, b in factor_pairs(self.tensors):
-            left, right = self.tensors[b].double(), self.tensors[a].double()
+            left, right = wide(self.tensors[b]), wide(self.tensors[a])
             squares += float(((left.T @ left) * (right @ right.T)).sum())  # squared norm of BA, without forming it
         return self.error / squares**0.5 if self.error else 0.0
 

@@ -84,7 +84,7 @@ class Float64Model:
         for name, base in self._base.items():
             keys = {part: f"{_PREFIX}{name}.{part}.default.weight" for part in ("lora_A", "lora_B")}
             keys["magnitude"] = f"{_PREFIX}{name}.lora_magnitude_vector.default.weight"
-            parts = {part: adapter[key].double().cpu() for part, key in keys.items() if key in adapter}
+            parts = {part: adapter[key].cpu().double() for part, key in keys.items() if key in adapter}
             used |= keys.values() & adapter.keys()
             weight = base
             if "lora_A" in parts:
@@ -236,7 +236,7 @@ def _weight(model: Any, name: str) -> Tensor:
 
         scales = module.state.SCB if module.state.SCB is not None else value.SCB
         value = int8_vectorwise_dequant(value.data, scales)
-    return value.detach().double().cpu()
+    return value.detach().cpu().double()
 
 
 class _Float64Mode(TorchFunctionMode):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from workbench.policy.average import factor_pairs
+from workbench.policy.devices import wide
 
 
 def adapter_distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float:
@@ -18,7 +19,7 @@ def adapter_distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) 
     """
     squared_distance = squared_first = squared_second = 0.0
     for a, b in factor_pairs(first):
-        left, right = (first[b].double(), second[b].double()), (first[a].double(), second[a].double())
+        left, right = (wide(first[b]), wide(second[b])), (wide(first[a]), wide(second[a]))
         squared_distance += _squared_norm(torch.cat([left[0], -left[1]], dim=1), torch.cat(right, dim=0))
         squared_first += _squared_norm(left[0], right[0])
         squared_second += _squared_norm(left[1], right[1])

@@ -15,6 +15,7 @@ from workbench.errors import PolicyError, PromptError
 from workbench.kernels.projection import Side
 from workbench.kernels.two_sided import sampled_logps
 from workbench.policy.chat import Chat
+from workbench.policy.devices import wide
 from workbench.policy.loading import load_policy
 from workbench.policy.policy import Policy
 from workbench.policy.prompts import render, shorten
@@ -71,7 +72,7 @@ class ModelJudge:
             places = completion_places(self.policy, [ids], [self._yes[:1]])
             side = student_side(self.policy, places, 1.0)  # (1, H): the place of the reply's first token
             yes, no = (
-                torch.logsumexp(torch.stack([self._logp(side, token) for token in tokens]).double(), 0)
+                torch.logsumexp(wide(torch.stack([self._logp(side, token) for token in tokens])), 0)
                 for tokens in (self._yes, self._no)
             )
         return Opinion(float(torch.sigmoid(yes - no)), shortened)

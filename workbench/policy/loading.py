@@ -12,29 +12,58 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 import torch
 
 from workbench.config import LoraSettings, PolicyConfig
 from workbench.errors import PolicyError
-from workbench.policy import memory
+from workbench.policy import devices, memory
 from workbench.policy.adapter import AdapterFile, add_adapter, read_adapter
 from workbench.policy.chat import Chat
 from workbench.policy.checkpointing import install
 from workbench.policy.policy import Policy
+from workbench.policy.selfcheck import brute_force, gradient_check, null_test
 from workbench.policy.source import Source, as_policy_error, check_headers, find, skeleton
 
 
 def load_policy(config: PolicyConfig) -> Policy:
     """Load the model named by `config` with an adapter: a fresh, seeded one that changes nothing yet, or a given one.
 
+    The device "auto" is CUDA where there is any, else Apple's GPU where it is trusted (`mps_problem`), else the CPU.
     Raises PolicyError: unknown model, missing files, no internet, no chat template, broken weights, a wrong adapter,
     no such device, too little memory.
     """
-    device = _device(config.device)
-    quantization = _quantization(config.quantization, device)
-    dtype = _dtype(device)
+    return _load(config, auto_device() if config.device == "auto" else devices.named(config.device))
+
+
+def auto_device() -> torch.device:
+    """The device that "auto" stands for on this machine."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if devices.has_mps() and mps_problem() is None else "cpu")
+
+
+@lru_cache(maxsize=1)
+def mps_problem() -> str | None:
+    """Why Apple's GPU is not trusted here, or None: the embedded policy is checked on it, once per process.
+
+    The checks compare its scores with float64 on the CPU, its gradient with a measured slope, and two passes of the
+    same prompt with each other.
+    """
+    try:
+        policy = _load(PolicyConfig("embedded", "none", "mps"), torch.device("mps"))
+        checks = {"null test": null_test, "gradient check": gradient_check, "float64 check": brute_force}
+        failed = [name for name, check in checks.items() if not check(policy).ok]
+    except Exception as error:  # whatever the device does with it is what is reported
+        return f"the embedded policy does not run on it ({' '.join(str(error).split())[:200]})"
+    return f"failed on the embedded policy: {', '.join(failed)}" if failed else None
+
+
+def _load(config: PolicyConfig, device: torch.device) -> Policy:
+    quantization = devices.quantization_on(device, config.quantization)
+    dtype = devices.dtype_on(device)
     with _quiet():
         source = find(config)
         attention = _attention(source)
@@ -46,7 +75,7 @@ def load_policy(config: PolicyConfig) -> Policy:
         # PEFT 0.21 moves an int8 layer's weights to read their norm and loses their scales on the way back.
         raise PolicyError("DoRA cannot be put on int8 layers on the CPU; choose quantization 'nf4' or 'none'.")
     need = memory.check_fits(
-        config.model, shape, quantization, dtype, lora, memory.free_bytes(device), _device_name(device)
+        config.model, shape, quantization, dtype, lora, memory.free_bytes(device), devices.described(device)
     )
     check_headers(source, outline)
     tokenizer = _load_tokenizer(config, source)
@@ -96,35 +125,6 @@ def end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
     ):
         ids.update(value if isinstance(value, (list, tuple)) else [] if value is None else [value])
     return tuple(sorted(int(i) for i in ids))
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise PolicyError(f"There is no device {name!r}; choose auto, cpu or cuda.") from error
-    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
-        raise PolicyError(f"Device {name!r} is not available on this machine; choose auto or cpu.")
-    return device
-
-
-def _device_name(device: torch.device) -> str:
-    return "this machine" if device.type == "cpu" else f"{torch.cuda.get_device_name(device)} ({device})"
-
-
-def _quantization(choice: str, device: torch.device) -> str:
-    if choice == "auto":
-        return "nf4" if device.type == "cuda" else "none"
-    return choice
-
-
-def _dtype(device: torch.device) -> torch.dtype:
-    """fp32 on the CPU (where bf16 is slow and coarse); bf16 on CUDA, or fp16 on cards that only emulate bf16."""
-    if device.type == "cpu":
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 def _attention(source: Source) -> str | None:

@@ -6,11 +6,10 @@ constants (tests/test_policy_memory.py compares it with what autograd really kee
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from workbench.config import LoraSettings
@@ -183,17 +182,12 @@ def check_fits(
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Memory that is free on a device now; None where the system does not tell."""
+    """Memory that is free on a device now; None where the system does not tell. Apple's GPU shares the machine's."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError, IndexError):
-        pass
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
+        return int(psutil.virtual_memory().available)
+    except (psutil.Error, OSError, ValueError, KeyError):  # a container without /proc, for example
         return None
 
 

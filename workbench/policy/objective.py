@@ -29,6 +29,7 @@ from workbench.errors import NoSignalError
 from workbench.kernels.learning import RowLoss
 from workbench.kernels.projection import Side
 from workbench.kernels.two_sided import entropies, sampled_logps
+from workbench.policy.devices import placed
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ class MicroBatch:
 
     def _per_token(self, values: Tensor) -> Tensor:
         """Repeat a value of each item for its tokens: (B,) -> (N,)."""
-        return values.to(self.attempts.device)[self.attempts]
+        return placed(values, self.attempts.device)[self.attempts]
 
     def targets(self, logps: Tensor, *, first_weights: bool = False) -> Targets:
         """Targets of the tokens, given the student's log-probabilities of them in this pass (N,), nats.
@@ -186,7 +187,7 @@ class MicroBatch:
         self._log_ratios = logps - self._old_logps
         if self.config.method == "rlsd" and self.advantages is not None and self.teacher_logps is not None:
             weights = torch.ones_like(self.advantages)  # 1 for tokens that are not taught
-            credit = (self.teacher_logps - logps[self.taught]).double()
+            credit = (self.teacher_logps - logps[self.taught]).to(self.advantages)
             weights[self.taught] = evidence_weights(credit, self.advantages[self.taught], self.config.evidence_clip)
             self.advantages = self.advantages * weights
 

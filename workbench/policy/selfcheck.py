@@ -16,6 +16,7 @@ from workbench.credit.divergence import sampled_logps
 from workbench.errors import PolicyError
 from workbench.kernels.learning import learn
 from workbench.policy.bruteforce import BOUNDS, Float64Model, precision_of
+from workbench.policy.devices import wide
 from workbench.policy.memory import free_bytes, gigabytes
 from workbench.policy.policy import Policy
 from workbench.policy.sampling import sample
@@ -96,8 +97,9 @@ def _slope(policy: Policy, direction: Tensor, step: float) -> float:
     try:
         for sign in (1.0, -1.0):
             for parameter, original, part in zip(parameters, originals, parts, strict=True):
-                parameter.copy_(original + sign * step * part.view_as(original))
-            values.append(float(completion_logps(policy, [prompt], [completion], 1.0).double().sum()))
+                moved = wide(original) + sign * step * part.view_as(original)
+                parameter.copy_(moved.to(original.dtype))
+            values.append(float(wide(completion_logps(policy, [prompt], [completion], 1.0)).sum()))
     finally:
         for parameter, original in zip(parameters, originals, strict=True):
             parameter.copy_(original)
@@ -107,7 +109,7 @@ def _slope(policy: Policy, direction: Tensor, step: float) -> float:
 def _float64_slope(policy: Policy, direction: Tensor, step: float) -> float:
     """The same central difference, by a float64 copy of the model."""
     model = _float64_model(policy)
-    adapter = {name: value.detach().double() for name, value in policy.adapter.items()}
+    adapter = {name: wide(value.detach()) for name, value in policy.adapter.items()}
     parts = dict(zip(adapter, direction.split([value.numel() for value in adapter.values()]), strict=True))
     values = []
     for sign in (1.0, -1.0):
@@ -134,7 +136,7 @@ def brute_force(policy: Policy) -> BruteForce:
     (prompt, completion), model = _ids(policy), _float64_model(policy)
     logps = completion_logps(policy, [prompt], [completion], 1.0)
     model.write(policy.adapter)
-    difference = logps.double().cpu() - _float64_logps(policy, model)
+    difference = logps.cpu().double() - _float64_logps(policy, model)
     return BruteForce(float(difference.abs().max()), BOUNDS[precision_of(policy)])
 
 
@@ -243,4 +245,4 @@ def _gradient(policy: Policy) -> Tensor:
 
     learned = learn(student_side(policy, places, 1.0), None, ids, minus_logps)
     gradients = torch.autograd.grad(rows, policy.parameters(), grad_outputs=-learned.grad_hidden)
-    return torch.cat([gradient.flatten() for gradient in gradients]).double()
+    return wide(torch.cat([gradient.flatten() for gradient in gradients]))

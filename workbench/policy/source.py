@@ -121,7 +121,8 @@ def tensor_headers(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 def content_hash(directory: Path) -> str:
     """SHA-256 over the names and contents of the files that decide how a model answers."""
-    files = sorted({path for pattern in _HASHED for path in directory.glob(pattern) if path.is_file()})
+    matching = {path for pattern in _HASHED for path in directory.glob(pattern) if path.is_file()}
+    files = sorted(matching, key=lambda path: path.name)  # paths themselves sort without case on Windows
     combined = hashlib.sha256()
     with ThreadPoolExecutor() as pool:  # hashing releases Python's lock, and large models come in many files
         for path, digest in zip(files, pool.map(_file_hash, files), strict=True):
@@ -138,7 +139,7 @@ def _directory(model: str) -> Path | None:
     """The directory to load from, checked for the files it must hold; None for a hub id."""
     if model == "embedded":
         directory = EMBEDDED_WEIGHTS
-    elif Path(model).expanduser().exists() or model.startswith((".", "/", "~")):
+    elif Path(model).expanduser().exists() or model.startswith((".", "/", "~")) or "\\" in model:
         directory = Path(model).expanduser()
     else:
         return None

@@ -18,6 +18,7 @@ from workbench.errors import UpdateError
 from workbench.kernels.learning import learn, losses_of
 from workbench.kernels.projection import Side
 from workbench.kernels.two_sided import sampled_logps
+from workbench.policy.devices import ran_out_of_memory, release, wide
 from workbench.policy.memory import free_bytes, gigabytes
 from workbench.policy.objective import (
     MicroBatch,
@@ -87,13 +88,13 @@ def sdpo_step(
         try:
             gate = _Gate(cancel, on_progress, -(-len(used) // size) * (config.steps + 2))
             return _update(policy, items, plan, config, temperature, size, gate)
-        except torch.OutOfMemoryError:
+        except BaseException as error:
+            if not ran_out_of_memory(error):
+                policy.load_state(snapshot)
+                raise
             policy.optimizer.zero_grad(set_to_none=True)
-        except BaseException:
-            policy.load_state(snapshot)
-            raise
         # Outside the handler, where the traceback no longer holds the failed pass's tensors.
-        torch.cuda.empty_cache()
+        release(policy.device)
         policy.load_state(snapshot)
         if size == 1:
             longest = max(len(items[i].token_ids) + len(items[i].teacher_prompt_ids or ()) for i in used)
@@ -161,7 +162,7 @@ class _Pass:
         self.pushes: list[Tensor] = []
 
     def add(self, batch: MicroBatch, losses: Tensor, logps: Tensor) -> None:
-        self.loss += float(losses.double().sum())
+        self.loss += float(wide(losses).sum())
         self.logps += _by_item(batch, logps)
 
 

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from workbench.errors import RunError
 from workbench.runs import state, timeline
-from workbench.runs.files import disk_error, sync_directory
+from workbench.runs.files import disk_error, put_in_place, sync_directory, sync_file
 from workbench.runs.run import BLOBS_NAME, LOG_NAME, Run
 from workbench.runs.store import Event, Store
 
@@ -47,9 +47,8 @@ def export_run(run: Run, target: Path) -> Path:
             for sha256 in names:
                 if run.blobs.problem(sha256) is None:
                     archive.write(run.blobs.path(sha256), f"{BLOBS_NAME}/{sha256}.safetensors")
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
+        sync_file(temporary)
+        put_in_place(temporary, target)
         sync_directory(target.absolute().parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -74,7 +73,7 @@ def import_run(archive: Path, target: Path) -> Path:
     try:
         _unpack(archive, building)
         building.chmod(0o755)  # mkdtemp's 0700 is for the time of building only
-        building.rename(target)
+        put_in_place(building, target)
         sync_directory(target.absolute().parent)
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         raise RunError(

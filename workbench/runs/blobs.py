@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.errors import RunError
 from workbench.runs.failpoints import FailPoint, no_fail_point
-from workbench.runs.files import disk_error, read_only_error, sync_directory
+from workbench.runs.files import disk_error, put_in_place, read_only_error, sync_directory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,7 +121,7 @@ class BlobStore:
                 self._fail_point("blob.written")
                 os.fsync(file.fileno())
             self._fail_point("blob.synced")
-            temporary.replace(path)
+            put_in_place(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

@@ -1,17 +1,20 @@
-"""One writer per run: `flock` on `.lock`, which holds the owner's process id for the error that a second one gets.
+"""One writer per run: a lock on the file `.lock`, which holds the owner's process id for the error a second one gets.
 
-The kernel drops the lock with the process, however it ends, so a stale file never blocks anyone. The file itself
+The system drops the lock with the process, however it ends, so a stale file never blocks anyone. The file itself
 stays: removing it would let two processes lock two different files of the same name.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 
+from filelock import lock_descriptor
+
 from workbench.errors import RunError
 from workbench.runs.files import disk_error
+
+_OWNER = 1  # offset of the process id: where the lock is one of Windows, nobody else can read the first byte
 
 
 class RunLock:
@@ -22,22 +25,23 @@ class RunLock:
 
     def __init__(self, path: Path) -> None:
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise disk_error(path, error) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not lock_descriptor(descriptor, blocking=False):
+                raise RunError(
+                    f"This run is open in process {_owner(descriptor)}; close it there, or open it here read-only "
+                    f"({path.parent})."
+                )
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        except BlockingIOError as error:
-            owner = _owner(descriptor)
-            os.close(descriptor)
-            raise RunError(
-                f"This run is open in process {owner}; close it there, or open it here read-only ({path.parent})."
-            ) from error
+            os.write(descriptor, b" " * _OWNER + str(os.getpid()).encode())
         except OSError as error:
             os.close(descriptor)
             raise disk_error(path, error) from error
+        except RunError:
+            os.close(descriptor)
+            raise
         self._descriptor: int | None = descriptor
 
     def release(self) -> None:
@@ -48,6 +52,7 @@ class RunLock:
 
 
 def _owner(descriptor: int) -> str:
-    text = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-    # Between another process's flock and its write, the file is empty or names its predecessor.
+    os.lseek(descriptor, _OWNER, os.SEEK_SET)
+    text = os.read(descriptor, 32).decode("ascii", "replace").strip()
+    # Between another process's lock and its write, the file is empty or names its predecessor.
     return text if text.isdigit() else "(unknown)"

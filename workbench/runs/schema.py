@@ -14,7 +14,7 @@ from pathlib import Path
 
 from workbench.errors import RunError
 from workbench.runs.failpoints import FailPoint, no_fail_point
-from workbench.runs.files import disk_error, sync_directory
+from workbench.runs.files import disk_error, put_in_place, sync_directory, sync_file
 
 APPLICATION_ID = 0x5344504F  # "SDPO", in the file's header: tells a run from any other SQLite file
 BUSY_TIMEOUT_S = 30.0  # a reader of another process holds its lock for one query at most
@@ -224,7 +224,6 @@ def _back_up(connection: sqlite3.Connection, target: Path) -> None:
         copy.execute("PRAGMA journal_mode = DELETE")  # a copy is one file
     finally:
         copy.close()
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(target)
+    sync_file(temporary)
+    put_in_place(temporary, target)
     sync_directory(target.parent)

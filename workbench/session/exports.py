@@ -33,7 +33,7 @@ def share(session: OpenRun, path: str | Path | None = None, *, theme: Theme = "a
         shared = list(newest.values())[-MOST_SHARED:]
         page = render_page(*(credit.payload(_title(session, credit.attempt_id)) for credit in shared), theme=theme)
     if path is not None:
-        Path(path).write_text(page, encoding="utf-8")
+        Path(path).write_text(page, encoding="utf-8", newline="\n")
     return page
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 from workbench.errors import RunError, UpdateError
 from workbench.policy import Policy
+from workbench.policy.devices import ran_out_of_memory
 from workbench.policy.memory import free_bytes, gigabytes
 from workbench.runs import Run
 
@@ -26,7 +25,7 @@ def transaction(policy: Policy, run: Run) -> Iterator[None]:
     except BaseException as error:
         if not _has_moved(run, head):
             policy.load_state(before)
-        if isinstance(error, torch.OutOfMemoryError):
+        if ran_out_of_memory(error):
             free = free_bytes(policy.device)
             left = "" if free is None else f" ({gigabytes(free)} are free now)"
             raise UpdateError(

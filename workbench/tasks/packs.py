@@ -133,6 +133,7 @@ def parse_pack(file_name: str, text: str) -> list[Task]:
         raise TaskError(
             f"A pack cannot be read from {file_name!r}; name the file NAME.jsonl or NAME.json, after no built-in pack."
         )
+    text = text.removeprefix("\ufeff")  # the mark with which some editors on Windows begin a file
     tasks = [_task(path, line, row) for line, row in _rows(path, text)]
     if not tasks:
         raise TaskError(f"{path.name} has no tasks; add at least one row.")
