@@ -11,16 +11,18 @@ import typer
 from workbench import __version__
 from workbench.cli.output import JsonOption, Output
 from workbench.cli.policy import takes_policy
+from workbench.cli.sandbox import takes_sandbox
 from workbench.config import PolicyConfig
 from workbench.errors import PolicyError, SandboxError
 
 if TYPE_CHECKING:
     from workbench.policy import Policy
 
-PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "gradio", "safetensors", "typer")
+PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "gradio", "safetensors", "typer", "wasmtime")
 SHOWN = ("model", "architecture", "commit", "content_sha256", "dtype", "quantization", "attention", "context_length")
 
 
+@takes_sandbox
 @takes_policy()
 def doctor(
     policy: PolicyConfig,
