@@ -37,6 +37,10 @@ trap - EXIT
 kill $page  # make ends what it started
 wait $page || true
 
+echo "== The first notebook, cell by cell"
+.venv/bin/jupyter execute notebooks/01_first_round.ipynb
+.venv/bin/python -m workbench verify --run runs/first-round
+
 echo "== The replay, with neither model nor sandbox"
 .venv/bin/python -m workbench export run.zip --run runs/demo
 .venv/bin/python -m workbench import run.zip runs/replayed

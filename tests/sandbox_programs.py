@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from workbench.tasks.sandbox import Limits, SandboxResult, run_python
 from workbench.tasks.sandbox.run import DEFAULT_LIMITS, open_doors
-from workbench.tasks.sandbox.tiers import Tier, is_possible
+from workbench.tasks.sandbox.tiers import Tier, why_not
 
 
 def call(*args: object) -> dict[str, object]:
@@ -17,5 +19,7 @@ def value_of(body: str, *args: object, limits: Limits = DEFAULT_LIMITS) -> Sandb
     return run_python(f"def f(*args):\n{lines}\n", [call(*args)], limits=limits)
 
 
+@lru_cache
 def has(tier: Tier) -> bool:
-    return is_possible(tier) and not open_doors(tier)
+    """True where a tier holds on this machine."""
+    return why_not(tier) is None and not open_doors(tier)

@@ -135,7 +135,9 @@ def _serve(site: Site, run: Path, policy: PolicyConfig, *, replay: bool, unsafe:
 
     if unsafe:
         sandbox.allow_unsafe()
-    print(sandbox.confinement(), flush=True)
+    if replay:
+        sandbox.forbid()
+    sandbox.prepare(lambda sentence: print(sentence, flush=True))
     sys.meta_path.insert(0, WithoutStubs())
     from workbench.service import make_queue
     from workbench.ui import build_ui, launch  # Gradio takes seconds to import

@@ -10,10 +10,12 @@ import typer
 
 from workbench.cli.output import DEFAULT_RUN, RunOption
 from workbench.cli.policy import takes_policy
+from workbench.cli.sandbox import takes_sandbox
 from workbench.config import PolicyConfig
 from workbench.launch import AUTH, Site, serve
 
 
+@takes_sandbox
 @takes_policy()
 def app(
     policy: PolicyConfig,

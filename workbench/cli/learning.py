@@ -12,6 +12,7 @@ import typer
 from workbench.cli.output import JsonOption, Output
 from workbench.cli.place import PackArgument, Place, existing_pack, fewer_held_out, fresh_pack, takes_place
 from workbench.cli.reports import write_report
+from workbench.cli.sandbox import takes_sandbox
 from workbench.cli.settings import Command, takes, takes_config
 from workbench.config import SDPOConfig
 from workbench.experiments.settings import ABLATION_SETTINGS, LEARN_DEFAULTS, LearnSettings
@@ -37,6 +38,7 @@ def takes_rounds(defaults: LearnSettings = LEARN_DEFAULTS) -> Callable[[Command]
     return takes("settings", ROUNDS_OPTIONS, asdict(defaults), LearnSettings)
 
 
+@takes_sandbox
 @takes_place("learn")
 @takes_config()
 @takes_rounds()
@@ -62,6 +64,7 @@ def learn(
     compare(Output(as_json), where, "learn", pack, chosen, settings)
 
 
+@takes_sandbox
 @takes_place("ablate")
 @takes_config()
 @takes_rounds(ABLATION_SETTINGS)

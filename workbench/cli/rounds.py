@@ -18,6 +18,7 @@ from workbench.cli.output import (
     opened,
 )
 from workbench.cli.policy import takes_policy
+from workbench.cli.sandbox import takes_sandbox
 from workbench.cli.settings import SpanOption, parsed_spans, takes_config
 from workbench.config import PolicyConfig, SamplingConfig, SDPOConfig
 from workbench.errors import NoSignalError, TaskError
@@ -72,6 +73,7 @@ def tasks(
     output.summary({"tasks": [{"id": t.id, "prompt": t.prompt, "environment": t.environment} for t in listed.values()]})
 
 
+@takes_sandbox
 @takes_policy()
 def attempt(
     policy: PolicyConfig,
@@ -192,6 +194,7 @@ def feedback(
     output.summary({"attempt": _attempt_data(changed)})
 
 
+@takes_sandbox
 @takes_policy()
 @takes_config()
 def update(

@@ -13,6 +13,7 @@ from workbench.cli.learning import compare, takes_rounds
 from workbench.cli.output import JsonOption, Output
 from workbench.cli.place import PackArgument, PackOption, Place, existing_pack, takes_place
 from workbench.cli.reports import write_report
+from workbench.cli.sandbox import takes_sandbox
 from workbench.cli.settings import takes, takes_config
 from workbench.config import SDPOConfig
 from workbench.experiments.settings import (
@@ -47,6 +48,7 @@ def build() -> typer.Typer:
     return app
 
 
+@takes_sandbox
 @takes_place("study-credit")
 @takes("settings", CREDIT_OPTIONS, asdict(CreditStudySettings()), CreditStudySettings)
 def credit(settings: CreditStudySettings, where: Place, pack: PackOption = None, as_json: JsonOption = False) -> None:
@@ -59,6 +61,7 @@ def credit(settings: CreditStudySettings, where: Place, pack: PackOption = None,
     _study(Output(as_json), where, name, lambda wb, seed: wb.study_credit(settings, seed=seed, name=name))
 
 
+@takes_sandbox
 @takes_place("study-update")
 def update(
     where: Place,
@@ -80,6 +83,7 @@ def update(
     _study(Output(as_json), where, name, lambda wb, seed: wb.study_update(settings, seed=seed, name=name, pack=pack))
 
 
+@takes_sandbox
 @takes_place("study-stability")
 @takes_config()
 @takes_rounds(STABILITY_SETTINGS)

@@ -62,6 +62,10 @@ def judge_many(pairs: Sequence[tuple[Task, str]]) -> list[Judgement]:
     judgements = []
     for index, (environment, (task, text)) in enumerate(zip(environments, pairs, strict=True)):
         result = results[repr(programs[index])] if index in programs else None
+        if result is not None and result.refused is not None:
+            # Nothing was learned about the attempt, so there is nothing to teach: no pass, and no feedback.
+            judgements.append(Judgement(0.0, False, "", {"tier": result.tier, "refused": result.refused}))
+            continue
         verdict = _ask(environment, task, environment.verdict, task, text, result)
         judgements.append(_checked(environment, task, verdict))
     return judgements

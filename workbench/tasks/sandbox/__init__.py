@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from workbench.tasks.sandbox.results import CallError, Limits, SandboxResult, Tier, shown
-from workbench.tasks.sandbox.run import allow_unsafe, choose_tier, confinement, run_many, run_python
+from workbench.tasks.sandbox.run import (
+    allow_unsafe,
+    choose_tier,
+    confinement,
+    forbid,
+    prepare,
+    run_many,
+    run_python,
+    use_tier,
+)
 
 __all__ = [
     "CallError",
@@ -13,7 +22,10 @@ __all__ = [
     "allow_unsafe",
     "choose_tier",
     "confinement",
+    "forbid",
+    "prepare",
     "run_many",
     "run_python",
     "shown",
+    "use_tier",
 ]

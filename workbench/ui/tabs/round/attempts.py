@@ -74,7 +74,7 @@ def cards(
             "finished": attempt.finished,
             "read_as": str(attempt.details.get("read_as") or ""),
             "forced": forced_from(attempt, group),
-            "feedback": attempt.feedback_of(kinds) or str(attempt.details.get("waiting", "")),
+            "feedback": attempt.feedback_of(kinds) or _without_verdict(attempt),
             "strip": strip(known, limit),
             "floor": known.payload["noise_floor"] / limit if known and limit else 0,
         }
@@ -83,6 +83,11 @@ def cards(
         rows.append(row)
     empty = "" if rows else "No attempts yet. Choose a task and press Sample: the policy answers it several times."
     return {"rows": rows, "live": False, "chosen": chosen, "empty": empty}
+
+
+def _without_verdict(attempt: Attempt) -> str:
+    """Say why an attempt has no verdict: a person has yet to judge it, or its program could not be run; else ""."""
+    return str(attempt.details.get("waiting") or attempt.details.get("refused", ""))
 
 
 def forced_from(attempt: Attempt, group: Sequence[Attempt]) -> str:

@@ -1,0 +1,38 @@
+"""What programs need and the WebAssembly tier does not have: there the tier gives up; the program has not failed."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+
+from workbench.tasks.sandbox.results import REFUSED, CallError, SandboxResult
+
+_NO_MODULE = re.compile(r"No module named '(\w+)(?:\.\w+)*'(?:; .*)?")
+_NO_THREAD = "can't start new thread"
+
+
+def give_up_where_due(result: SandboxResult) -> SandboxResult:
+    """Turn the first error into a refusal, where a program needs what only the other tiers could have.
+
+    A program may feign such an error: then it gets no verdict, which is no pass.
+    """
+    first = next((error for error in result.errors if error is not None), None)
+    lack = None if first is None else _lack(first)
+    if first is None or lack is None:
+        return result
+    sentence = f"not judged: the program {lack}, and the WebAssembly tier cannot do that"
+    refusal = CallError(REFUSED, sentence, first.line)
+    errors = tuple(refusal if error is first else error for error in result.errors)
+    return replace(result, errors=errors, error=str(refusal), refused=sentence)
+
+
+def _lack(error: CallError) -> str | None:
+    if error.type == "ModuleNotFoundError" and (match := _NO_MODULE.fullmatch(error.message)):
+        name = match.group(1)
+        if name.isidentifier() and (name in sys.stdlib_module_names or find_spec(name) is not None):
+            return f"imports {name}"
+    if error.type == "RuntimeError" and error.message == _NO_THREAD:
+        return "starts a thread"
+    return None
