@@ -28,19 +28,17 @@ else:
 
 CHANNEL = 2  # in a check's instance, descriptor to ask the program that it checks, and to get its answers
 # Imported once instead of by each call, where it would take longer than all the rest.
-for _name in [
-    "bisect",
-    "collections",
-    "dataclasses",
-    "functools",
-    "heapq",
-    "itertools",
-    "math",
-    "re",
-    "string",
+_COMMON = (
+    *("asyncio", "bisect", "collections", "dataclasses", "functools", "heapq", "itertools", "math", "re", "string"),
     "typing",
-]:
+)
+for _name in _COMMON:
     __import__(_name)
+
+# An event loop makes itself a pair of sockets, so that other threads can wake it; there are neither here.
+_loop: Any = sys.modules["asyncio.selector_events"].BaseSelectorEventLoop
+_loop._make_self_pipe = _loop._close_self_pipe = lambda self: None
+_loop._ssock = _loop._csock = None
 
 letter = array.array("I", [0, 0])  # address and length of the report, for the host to read
 report = array.array("B")
