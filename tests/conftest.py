@@ -7,11 +7,14 @@ import os
 # For small models threads cost more than they give, and programs that the tests start share the machine with them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import settings
 from sandbox_programs import has
 
-from workbench.tasks.sandbox.tiers import TIERS, Tier
+from workbench.tasks.sandbox import use_tier
+from workbench.tasks.sandbox.tiers import BOUNDARIES, TIERS, Tier
 
 # What begins last decides when everything ends: with several workers, each of which takes a file at a time, these
 # files go first, in this order. Pages and bare arithmetic alternate, since pages mostly wait.
@@ -56,3 +59,13 @@ def tier(request: pytest.FixtureRequest) -> Tier:
     if not has(request.param):
         pytest.skip(f"this machine has no {request.param} tier")
     return request.param
+
+
+@pytest.fixture(params=BOUNDARIES)
+def boundary(request: pytest.FixtureRequest) -> Iterator[Tier]:
+    """Each tier of this machine that confines; it is the one in which code runs during the test."""
+    if not has(request.param):
+        pytest.skip(f"this machine has no {request.param} tier")
+    use_tier(request.param)
+    yield request.param
+    use_tier("auto")

@@ -31,14 +31,14 @@ def test_endless_loop_runs_out_of_time(tier: Tier) -> None:
     assert result.error is not None and result.error.startswith("TimeoutError: ")
 
 
-def test_sleeping_runs_out_of_wall_clock_and_keeps_what_was_done() -> None:
+def test_sleeping_runs_out_of_wall_clock_and_keeps_what_was_done(boundary: Tier) -> None:
     code = "import time\ndef f(s):\n    time.sleep(s)\n    return s\n"
     result = run_python(code, [call(0), call(60), call(0)], limits=Limits(wall_s=2.0))
     assert result.outputs == (0, None, None)
     assert result.timed_out and result.error == "TimeoutError: did not finish within 2 s"
 
 
-def test_processor_time_is_limited_before_the_wall_clock() -> None:
+def test_processor_time_is_limited_before_the_wall_clock(boundary: Tier) -> None:
     result = run_python("def f():\n    return 10 ** 10 ** 8\n", [call(), call()], limits=Limits(wall_s=90.0, cpu_s=1))
     assert result.timed_out
     assert [str(error) for error in result.errors] == [
@@ -47,7 +47,7 @@ def test_processor_time_is_limited_before_the_wall_clock() -> None:
     ]
 
 
-def test_ignored_signals_do_not_help() -> None:
+def test_ignored_signals_do_not_help(boundary: Tier) -> None:
     body = (
         "import signal\nfor n in range(1, 32):\n    try: signal.signal(n, signal.SIG_IGN)\n    except OSError: pass\n"
     )
@@ -57,7 +57,7 @@ def test_ignored_signals_do_not_help() -> None:
 
 
 @pytest.mark.parametrize("body", ["return len(bytearray(10 ** 10))", "x = []\nwhile True: x.append(bytes(10 ** 6))"])
-def test_memory_is_limited(body: str) -> None:
+def test_memory_is_limited(boundary: Tier, body: str) -> None:
     result = value_of(body)
     assert result.errors[0] is not None and result.errors[0].type == "MemoryError"
 
@@ -66,13 +66,13 @@ def test_memory_is_limited(body: str) -> None:
     "body",
     ["while True: print('x' * 1000)", "print('x' * 10 ** 8)", "open(1, 'w', closefd=False).write('x' * 10 ** 8)"],
 )
-def test_output_is_limited(body: str) -> None:
+def test_output_is_limited(boundary: Tier, body: str) -> None:
     result = value_of(body)
     assert result.error == "OutputLimitExceeded: wrote more than 1048576 bytes (line 2)"
     assert len(result.printed[0]) <= DEFAULT_LIMITS.printed_bytes
 
 
-def test_a_flooded_report_is_cut() -> None:
+def test_a_flooded_report_is_cut(boundary: Tier) -> None:
     body = "import os\nwhile True:\n    for n in range(3, 32):\n"
     body += "        try: os.write(n, b'x' * 10 ** 6)\n        except OSError: pass"
     result = value_of(body)
@@ -80,7 +80,7 @@ def test_a_flooded_report_is_cut() -> None:
     assert result.error == "OutputLimitExceeded: reported more than 1048576 bytes"
 
 
-def test_deep_recursion() -> None:
+def test_deep_recursion(boundary: Tier) -> None:
     assert str(value_of("return f()").errors[0]).startswith("RecursionError: maximum recursion depth exceeded")
     body = "import sys\nsys.setrecursionlimit(10 ** 9)\nreturn [f() for _ in range(1)]"
     assert value_of(body, limits=Limits(cpu_s=1)).outputs == (None,)
