@@ -1,0 +1,1 @@
+"""Reading an answer: reasoning taken off, and what is judged found in the rest."""
