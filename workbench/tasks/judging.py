@@ -14,7 +14,7 @@ from workbench.errors import TaskError, WorkbenchError
 from workbench.records import Judgement, Task
 from workbench.tasks.environment import Environment
 from workbench.tasks.registry import find_environment
-from workbench.tasks.sandbox import run_many
+from workbench.tasks.sandbox import packed, run_many
 
 T = TypeVar("T")
 
@@ -57,11 +57,11 @@ def judge_many(pairs: Sequence[tuple[Task, str]]) -> list[Judgement]:
         if program is not None:
             programs[index] = program
     # Attempts of a group repeat each other: each different program runs once.
-    distinct = {repr(program): program for program in programs.values()}
+    distinct = {repr(packed(program)): program for program in programs.values()}
     results = dict(zip(distinct, run_many(list(distinct.values())), strict=True))
     judgements = []
     for index, (environment, (task, text)) in enumerate(zip(environments, pairs, strict=True)):
-        result = results[repr(programs[index])] if index in programs else None
+        result = results[repr(packed(programs[index]))] if index in programs else None
         verdict = _ask(environment, task, environment.verdict, task, text, result)
         judgements.append(_checked(environment, task, verdict))
     return judgements

@@ -70,7 +70,7 @@ def fenced_blocks(text: str) -> list[Block]:
             continue
         inner = "\n".join(lines) + ("\n" if lines else "")
         nested = [] if _PYTHON.fullmatch(language) or not _has_fence(inner) else fenced_blocks(inner)
-        blocks += [block for block in nested if block.text.strip()] or [Block(language, textwrap.dedent(inner) if _is_indented(inner) else inner)]
+        blocks += [block for block in nested if block.text.strip()] or [Block(language, _outdented(inner))]
     return blocks
 
 
@@ -129,9 +129,9 @@ def _unindented(line: str, indent: int) -> str:
     return line if indent == 0 else " " * max(0, width - indent) + rest
 
 
-def _is_indented(code: str) -> bool:
+def _outdented(code: str) -> str:
     first = next((line for line in code.split("\n") if line.strip()), "")
-    return first[:1] in (" ", "\t")
+    return textwrap.dedent(code) if first[:1] in (" ", "\t") else code
 
 
 def _outside(text: str) -> str:
