@@ -98,16 +98,16 @@ def split_reasoning(text: str) -> Split:
 
 def _ranges(text: str) -> list[Range]:
     """Find the reasoning between marks."""
-    found = list(_marks(text))
-    if not found:
+    marks = list(_marks(text))
+    if not marks:
         return []
     blocks, quotes = _fenced(text), [match.span() for match in _QUOTED.finditer(text)]
-    outside = [mark for mark in found if not _within(mark, blocks) and not _is_quoted(text, mark, quotes)]
+    outside = [mark for mark in marks if not _within(mark, blocks) and not _is_quoted(text, mark, quotes)]
     opened = next((mark for mark in outside if mark.opens), None)
     if not any(not mark.opens and (opened is None or mark.start >= opened.end) for mark in outside):
         # A thought may leave a block of code open, so that its own end seems to stand in it.
-        first = opened or next((mark for mark in found if mark.opens), None)
-        alone = [mark for mark in found if not mark.opens and mark not in outside and _is_line(text, mark)]
+        first = opened or next((mark for mark in marks if mark.opens), None)
+        alone = [mark for mark in marks if not mark.opens and mark not in outside and _is_line(text, mark)]
         if opened is not None:
             outside += [mark for mark in alone if mark.start >= opened.end][:1]
         elif first is None and _has_open_block(text):
