@@ -224,8 +224,8 @@ def _called_right(text: str, options: Options) -> Letter | None:
     places: list[tuple[int, Letter]] = []
     for match in _RIGHT.finditer(text):
         letter = (match["big"] or match["small"]).upper()
-        asked = re.match(r"\s*\?", text[match.end() : match.end() + _NEAR])
-        if not asked and not _DENIED_BEFORE.search(_before(text, match.start())):
+        is_question = re.match(r"\s*\?", text[match.end() : match.end() + _NEAR])
+        if not is_question and not _DENIED_BEFORE.search(_before(text, match.start())):
             places.append((match.start(), Letter(letter, letter)))
     for match in _CHOSEN.finditer(text):
         chosen = _leading(text[match.end() : match.end() + _NEAR], options, linked=False)
