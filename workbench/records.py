@@ -68,7 +68,7 @@ class Attempt:
     update_id: str  # the policy's state that wrote it (the head at the time)
     prompt_ids: tuple[int, ...]  # the student's prompt
     token_ids: tuple[int, ...]  # the completion; a sampled end-of-turn token is kept
-    text: str  # decoded completion without special tokens
+    text: str  # decoded completion without its end token; of older runs, without any special token
     sampling_logps: tuple[float, ...]  # nats, one per token, as sampled (temperature applied)
     finished: bool  # False: cut at the token limit, no end-of-turn token was sampled
     temperature: float
