@@ -171,16 +171,19 @@ def test_what_is_said_of_a_failure_is_true_and_of_the_chosen_kind(kind: str) -> 
     right = house.choices(specification)
     wrong = (1 - right[0], 1 - right[1])
     checks = ((5, 1, 9, 2), (8, 3, 0, 4, 7))
-    feedback = judge(make_task("t/t", specification, checks, house, kind), specification.program(wrong)).feedback
+    judged = judge(make_task("t/t", specification, checks, house, kind), specification.program(wrong))
     examples = [
         f"f({list(xs)}) returned {executed(specification.program(wrong), xs)}, "
         f"expected {executed(specification.program(right), xs)}"
         for xs in checks
     ]
     words = remark(specification, right)
-    assert feedback == "\n".join(
+    assert judged.feedback == "\n".join(
         {"examples": examples, "remark": [words], "both": [*examples, words], "none": []}[kind]
     )
+    kinds = {"examples": ["example"] * 2, "remark": ["judge"], "both": ["example"] * 2 + ["judge"], "none": []}[kind]
+    assert [part.kind for part in judged.parts] == kinds
+    assert "\n".join(part.text for part in judged.parts) == judged.feedback
 
 
 def test_truth_values_and_fractions_are_not_the_numbers_they_equal() -> None:
@@ -228,6 +231,7 @@ def test_a_slip_fails_with_its_error_as_feedback() -> None:
     task = load_house_pack(PACK)[0]
     judged = judge(task, "def f(xs)\n    return xs")
     assert (judged.passed, judged.feedback) == (False, "SyntaxError: expected ':' (line 1)")
+    assert [part.kind for part in judged.parts] == ["error"]
 
 
 def test_a_typed_task_gets_checks_that_tell_its_conventions_apart() -> None:

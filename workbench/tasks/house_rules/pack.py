@@ -11,9 +11,10 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from workbench.errors import TaskError
-from workbench.records import Judgement, Task
+from workbench.records import FeedbackPart, Judgement, Task
 from workbench.tasks.house_rules.checks import choose_checks, draw_valid, example_line
 from workbench.tasks.house_rules.remarks import remark
 from workbench.tasks.house_rules.world import House, Specification, parse_specification
@@ -147,7 +148,7 @@ def verdict(task: Task, result: SandboxResult) -> Judgement:
     details = {"tier": result.tier, "outputs": list(result.outputs), "expected": expected}
     kind = task.answer.get("feedback", DEFAULT_KIND)
     if result.error is not None:
-        return Judgement(0.0, False, "" if kind == "none" else result.error, details)
+        return _failed([] if kind == "none" else [FeedbackPart("error", result.error)], details)
     wrong = [
         example_line(tuple(xs), returned, right_value)
         for xs, returned, right_value in zip(_checks(task), result.outputs, expected, strict=True)
@@ -155,10 +156,15 @@ def verdict(task: Task, result: SandboxResult) -> Judgement:
     ]
     if not wrong:
         return Judgement(1.0, True, "", details)
-    lines = wrong[:EXAMPLES_SHOWN] if "examples" in FEEDBACK_PARTS[kind] else []
+    shown = wrong[:EXAMPLES_SHOWN] if "examples" in FEEDBACK_PARTS[kind] else []
+    parts = [FeedbackPart("example", line) for line in shown]
     if "remark" in FEEDBACK_PARTS[kind]:
-        lines.append(remark(specification, right))
-    return Judgement(0.0, False, "\n".join(lines), details)
+        parts.append(FeedbackPart("judge", remark(specification, right)))
+    return _failed(parts, details)
+
+
+def _failed(parts: Sequence[FeedbackPart], details: Mapping[str, Any]) -> Judgement:
+    return Judgement(0.0, False, "\n".join(part.text for part in parts), details, tuple(parts))
 
 
 def _checks(task: Task) -> list[list[int]]:
