@@ -239,6 +239,7 @@ def test_a_slip_fails_with_its_error_as_feedback() -> None:
     task = load_house_pack(PACK)[0]
     judged = judge(task, "def f(xs)\n    return xs")
     assert (judged.passed, judged.feedback) == (False, "SyntaxError: expected ':' (line 1)")
+    assert [part.kind for part in judged.parts] == ["error"]
 
 
 def test_a_typed_task_gets_checks_that_tell_its_conventions_apart() -> None:
