@@ -51,15 +51,9 @@ def test_they_print_what_their_environments_say(printed: list[str]) -> None:
 
 @pytest.mark.usefixtures("printed")
 def test_the_kinds_of_feedback_are_chosen_by_the_task() -> None:
-    feedback = {
-        kind: [
-            part.text
-            for part in judge(
-                Task("mine/one", "Q", "word-count", {"words": [2, 4], "feedback": kind}), "a b c d e"
-            ).parts
-        ]
-        for kind in ("outcome", "answer", "outcome+answer", "none")
-    }
+    kinds = ("outcome", "answer", "outcome+answer", "none")
+    tasks = {kind: Task("mine/one", "Q", "word-count", {"words": [2, 4], "feedback": kind}) for kind in kinds}
+    feedback = {kind: [part.text for part in judge(task, "a b c d e").parts] for kind, task in tasks.items()}
     assert feedback == {
         "outcome": ["Write less."],
         "answer": ["Write 2 to 4 words."],
