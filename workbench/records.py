@@ -101,9 +101,7 @@ class Attempt:
     parent_id: str | None = None
     forced_at: int | None = None
     demonstration_id: str | None = None  # another attempt at the task that a person chose to show to its self-teacher
-    parts: tuple[
-        FeedbackPart, ...
-    ] = ()  # the feedback in force by kind, with the answer; of the text if none are given
+    parts: tuple[FeedbackPart, ...] = ()  # the feedback in force by kind; where none are given, made of the text
 
     def __post_init__(self) -> None:
         # None are given for an attempt of an earlier version; those of another text, where it was replaced.
