@@ -26,7 +26,7 @@ def indented(text: str, by: str) -> str:
         f"`````python\n{PROGRAM}`````",
         f"```python3\n{PROGRAM}```\nDone.",
         f"```py\n{PROGRAM}```",
-        f"``` Python title=\"f.py\"\n{PROGRAM}```",
+        f'``` Python title="f.py"\n{PROGRAM}```',
         f"```{{.python .numberLines}}\n{PROGRAM}```",
         f"```python\n{PROGRAM}",  # cut at the limit
         f"```python\n{PROGRAM}``",  # cut within the fence

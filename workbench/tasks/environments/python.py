@@ -10,7 +10,7 @@ from typing import Any
 from workbench.records import FeedbackPart, Judgement, Task
 from workbench.tasks.environment import Environment, Program
 from workbench.tasks.programs import paper
-from workbench.tasks.programs.results import feedback, judge_tests
+from workbench.tasks.programs.results import feedback, judge_tests, outcome
 from workbench.tasks.programs.rows import NEEDS, calls, check_row, functions, limits
 from workbench.tasks.reading.programs import read_program
 from workbench.tasks.sandbox import Program as SandboxProgram
@@ -52,20 +52,21 @@ class PythonTests(Environment):
         code = read_program(text, functions(task))
         if code is None or result is None:
             return self.judgement(False, [FeedbackPart("format", NO_PROGRAM)], read_as="")
-        results = judge_tests(task, result)
-        passed = all(one.passed for one in results)
-        details = {
+        tests = judge_tests(task, result)
+        outputs = zip(tests, result.outputs, strict=True)
+        details: dict[str, Any] = {
             "tier": result.tier,
             "read_as": code if len(code) <= _STORED else code[:_STORED] + "…",
-            "tests": [one.stored for one in results],
-            "outputs": [
-                None if one.hidden else _stored(output) for one, output in zip(results, result.outputs, strict=True)
-            ],
+            "tests": [test.stored for test in tests],
+            "outputs": [None if test.hidden else _stored(output) for test, output in outputs],
         }
+        if all(test.passed for test in tests):
+            return self.judgement(True, **details)
         broken = _syntax_error(code)
-        if broken is not None and not passed:
-            return self.judgement(False, [FeedbackPart("error", broken)], **details)
-        return self.judgement(passed, feedback(results), **details)
+        parts = feedback(tests) if broken is None else [FeedbackPart("error", broken)]
+        if not any(part.kind in self.wanted_feedback(task) for part in parts):
+            parts.append(FeedbackPart("outcome", outcome(tests)))
+        return self.judgement(False, parts, **details)
 
 
 def _syntax_error(code: str) -> str | None:

@@ -36,7 +36,7 @@ def same_value(returned: Any, expected: Any, tolerance: float = TOLERANCE) -> bo
         return (
             isinstance(returned, list)
             and len(returned) == len(expected)
-            and all(same_value(one, other, tolerance) for one, other in zip(returned, expected, strict=True))
+            and all(same_value(*pair, tolerance) for pair in zip(returned, expected, strict=True))
         )
     return isinstance(returned, int | float) and bool(returned == expected)
 
@@ -55,8 +55,8 @@ def _same_elements(returned: Sequence[Any], expected: Sequence[Any], tolerance: 
     left = list(expected)
     if len(returned) != len(left):
         return False
-    for one in returned:
-        place = next((index for index, other in enumerate(left) if same_value(one, other, tolerance)), None)
+    for value in returned:
+        place = next((index for index, other in enumerate(left) if same_value(value, other, tolerance)), None)
         if place is None:
             return False
         left.pop(place)
@@ -71,7 +71,7 @@ def same_output(printed: str, expected: str, tolerance: float = TOLERANCE) -> bo
     """
     ours, theirs = _lines(printed), _lines(expected)
     return len(ours) == len(theirs) and all(
-        one == other or _same_line(one, other, tolerance) for one, other in zip(ours, theirs, strict=True)
+        mine == other or _same_line(mine, other, tolerance) for mine, other in zip(ours, theirs, strict=True)
     )
 
 
@@ -90,7 +90,7 @@ def _same_line(printed: str, expected: str, tolerance: float) -> bool:
     ours, theirs = _NUMBER.findall(printed), _NUMBER.findall(expected)
     if len(ours) != len(theirs) or _NUMBER.split(printed) != _NUMBER.split(expected):
         return False
-    return all(one == other or _near_text(one, other, tolerance) for one, other in zip(ours, theirs, strict=True))
+    return all(mine == other or _near_text(mine, other, tolerance) for mine, other in zip(ours, theirs, strict=True))
 
 
 def _near_text(printed: str, expected: str, tolerance: float) -> bool:

@@ -56,40 +56,42 @@ def program(task: Task, text: str) -> Program | None:
     code = read_block(text)
     if code is None:
         return None
-    asked = [
+    inputs = [
         {"function": "run", "args": [code, test.get("function"), test.get("stdin", test.get("args"))]}
         for test in task.answer["tests"]
     ]
-    return Program(_harness(), asked, limits(task, _LIMITS), tuple(task.answer.get("packages", ())))
+    return Program(_harness(), inputs, limits(task, _LIMITS), tuple(task.answer.get("packages", ())))
 
 
 def verdict(task: Task, text: str, result: SandboxResult | None) -> Judgement:
     """Judge the harness's results."""
     if result is None:
         return Judgement(0.0, False, _NO_PROGRAM, {"read_as": ""}, (FeedbackPart("format", _NO_PROGRAM),))
-    found = zip(task.answer["tests"], result.outputs, result.errors, strict=True)
-    records = [_record(number, *one) for number, one in enumerate(found, start=1)]
+    ran = zip(task.answer["tests"], result.outputs, result.errors, strict=True)
+    records = [_record(number, *outcome) for number, outcome in enumerate(ran, start=1)]
     passed = all(record.passed for record in records)
     share = sum(record.passed for record in records) / len(records)
     parts = () if passed else tuple(_feedback(records))
     details = {
         "tier": result.tier,
         "read_as": read_block(text),
-        "tests": [{"passed": one.passed, "hidden": bool(one.test.get("hidden")), "says": ""} for one in records],
+        "tests": [
+            {"passed": record.passed, "hidden": bool(record.test.get("hidden")), "says": ""} for record in records
+        ],
     }
-    told = "\n".join(part.text for part in parts)
-    return Judgement(float(passed) if task.split == "held_out" else share, passed, told, details, parts)
+    joined = "\n".join(part.text for part in parts)
+    return Judgement(float(passed) if task.split == "held_out" else share, passed, joined, details, parts)
 
 
-def _record(number: int, test: Mapping[str, Any], said: Any, error: CallError | None) -> _Record:
+def _record(number: int, test: Mapping[str, Any], report: Any, error: CallError | None) -> _Record:
     if error is not None and error.type == "TimeoutError" and error.line is None:
         return _Record(number, test, False, "timeout", "", "")
-    if error is not None or not isinstance(said, dict):  # a process that ends without a word counts as a wrong answer
+    if error is not None or not isinstance(report, dict):  # a process that ends without a word counts as a wrong answer
         return _Record(number, test, False, "example", "Process Error: EOFError: ", "")
-    debug = str(said.get("debug", ""))
-    if "error" in said:
-        return _Record(number, test, False, "error", str(said["error"]), debug)
-    value = said.get("value")
+    debug = str(report.get("debug", ""))
+    if "error" in report:
+        return _Record(number, test, False, "error", str(report["error"]), debug)
+    value = report.get("value")
     if "stdin" in test:
         passed = _flat(str(value)) == _flat(_expected(str(test["expected"])))
         actual = str(value).strip()
@@ -123,10 +125,10 @@ def _feedback(records: list[_Record]) -> list[FeedbackPart]:
     parts: list[FeedbackPart] = []
     left = _TEXT
     for record in failing[:_EXAMPLES]:
-        told = ("\n" if parts else "") + "\n".join(_told(record)).rstrip()  # an empty line between two
+        text = ("\n" if parts else "") + "\n".join(_told(record)).rstrip()  # an empty line between two
         if left > 1:
-            parts.append(FeedbackPart(record.kind, told[:left]))
-        left -= len(told) + 1
+            parts.append(FeedbackPart(record.kind, text[:left]))
+        left -= len(text) + 1
     return parts
 
 

@@ -1,4 +1,4 @@
-"""How the paper's harness runs a program, faults included; source that the sandbox runs, never the workbench itself.
+"""Runs of a program as the paper's harness makes them, faults included; source for the sandbox alone.
 
 A program finds few of Python's built-in names, a short list of modules, and text streams in memory; docs/graders.md
 says what follows from that. `run` says what happened, and never what was expected.
@@ -122,7 +122,6 @@ def _plain(value: Any) -> Any:
 
 
 def _trace(exc: BaseException) -> str:
-    frames = [frame for frame in traceback.extract_tb(exc.__traceback__) if frame.filename == _FILE][-3:]
-    return "\n".join(
-        [f"{type(exc).__name__}: {exc}", *(f"Line {one.lineno} in {one.name} ({_FILE})" for one in frames)]
-    )
+    frames = [frame for frame in traceback.extract_tb(exc.__traceback__) if frame.filename == _FILE]
+    places = [f"Line {frame.lineno} in {frame.name} ({_FILE})" for frame in frames[-3:]]
+    return "\n".join([f"{type(exc).__name__}: {exc}", *places])

@@ -19,7 +19,7 @@ from workbench.tasks.sandbox import CallError, Limits, Program, SandboxResult, r
 EXAMPLES_SHOWN = 2
 _ALONE: tuple[FeedbackKind, ...] = ("error", "timeout")  # kinds of which the first says enough
 _SANDBOX_ERRORS = frozenset({"ExitedEarly", "OutputLimitExceeded", "ReturnError"})
-_Found = tuple[Mapping[str, Any], Any, CallError | None]  # a test, the program's value, its error
+_Ran = tuple[Mapping[str, Any], Any, CallError | None]  # a test, the program's value, its error
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,12 @@ def judge_tests(task: Task, result: SandboxResult) -> list[TestResult]:
 
     Raises TaskError where the row's check cannot be run.
     """
-    found: list[_Found] = list(zip(task.answer.get("tests", ()), result.outputs, result.errors, strict=False))
+    pairs: list[_Ran] = list(zip(task.answer.get("tests", ()), result.outputs, result.errors, strict=False))
     if "checker" in task.answer:
-        verdicts = _checked(task, found)
+        verdicts = _checked(task, pairs)
     else:
-        verdicts = [(error is None and _matches(task, test, output), "") for test, output, error in found]
-    results = [_judged(one, *verdict) for one, verdict in zip(found, verdicts, strict=True)]
+        verdicts = [(error is None and _matches(task, test, output), "") for test, output, error in pairs]
+    results = [_judged(pair, *verdict) for pair, verdict in zip(pairs, verdicts, strict=True)]
     return [*results, _check_result(task, result.errors[-1])] if task.answer.get("check") else results
 
 
@@ -59,8 +59,8 @@ def _matches(task: Task, test: Mapping[str, Any], output: Any) -> bool:
     return same_value(output, test["expected"], tolerance)
 
 
-def _judged(found: _Found, passed: bool, reason: str) -> TestResult:
-    test, output, error = found
+def _judged(ran: _Ran, passed: bool, reason: str) -> TestResult:
+    test, output, error = ran
     hidden = bool(test.get("hidden"))
     if passed:
         return TestResult(True, hidden)
@@ -101,22 +101,22 @@ def _called(test: Mapping[str, Any]) -> str:
 
 
 # Code of the row ---------------------------------------------------------------------------------------------------
-def _checked(task: Task, found: Sequence[_Found]) -> list[tuple[bool, str]]:
+def _checked(task: Task, ran: Sequence[_Ran]) -> list[tuple[bool, str]]:
     """(passed, reason) of each test by the task's checker, which sees outputs as plain values in a sandbox of its own.
 
     It returns True, or False, or [False, reason]. One that fails on an output does not accept it.
     """
-    asked = [
+    inputs = [
         {"function": "check", "args": [test.get("stdin", test.get("args")), output, test.get("expected")]}
-        for test, output, error in found
+        for test, output, error in ran
         if error is None
     ]
     verdicts: Iterator[tuple[bool, str]] = iter(())
-    if asked:
+    if inputs:
         packages = tuple(task.answer.get("packages", ()))
-        result = run_many([Program(task.answer["checker"], asked, Limits(), packages)])[0]
+        result = run_many([Program(task.answer["checker"], inputs, Limits(), packages)])[0]
         verdicts = map(_read_verdict, result.outputs, result.errors)
-    return [(False, "") if error is not None else next(verdicts) for _, _, error in found]
+    return [(False, "") if error is not None else next(verdicts) for _, _, error in ran]
 
 
 def _read_verdict(value: Any, error: CallError | None) -> tuple[bool, str]:
@@ -145,16 +145,19 @@ def _check_result(task: Task, error: CallError | None) -> TestResult:
 def feedback(results: Sequence[TestResult]) -> list[FeedbackPart]:
     """Say what went wrong: the first error, the first test that took too long, the two shortest wrong examples.
 
-    Public tests before hidden ones. Where there is nothing to tell of any, that they fail is the whole of it.
+    Public tests before hidden ones; nothing where hidden tests are just wrong.
     """
-    failing = sorted((one for one in results if not one.passed), key=lambda one: one.hidden)
-    parts = [
-        FeedbackPart(kind, one.says) for kind in _ALONE for one in [one for one in failing if one.kind == kind][:1]
-    ]
-    examples = sorted((one for one in failing if one.kind == "example"), key=lambda one: one.length)
-    parts += [FeedbackPart("example", one.says) for one in examples[:EXAMPLES_SHOWN]]
-    if failing and not parts:
-        public = any(not one.hidden for one in results)
-        text = "The public tests pass, and a hidden test does not." if public else "A hidden test does not pass."
-        parts.append(FeedbackPart("outcome", text))
-    return parts
+    failing = sorted((test for test in results if not test.passed), key=lambda test: test.hidden)
+    parts = []
+    for kind in _ALONE:
+        parts += [FeedbackPart(kind, test.says) for test in failing if test.kind == kind][:1]
+    examples = sorted((test for test in failing if test.kind == "example"), key=lambda test: test.length)
+    return parts + [FeedbackPart("example", test.says) for test in examples[:EXAMPLES_SHOWN]]
+
+
+def outcome(results: Sequence[TestResult]) -> str:
+    """Say that tests fail, and no more: neither how many, nor which."""
+    if any(not (test.passed or test.hidden) for test in results):
+        return "The program does not pass its tests."
+    public = any(not test.hidden for test in results)
+    return "The public tests pass, and a hidden test does not." if public else "A hidden test does not pass."

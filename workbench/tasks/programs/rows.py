@@ -1,4 +1,4 @@
-"""What a row of the environment `python` may hold: its tests, checks, limits; all refused that cannot be judged."""
+"""Rows of the environment `python`: tests, checks, limits. One that cannot be judged is refused, with the field."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def check_row(task: Task) -> None:
 
 def calls(task: Task) -> list[dict[str, Any]]:
     """The calls of the sandbox for a task's tests, then for its check: inputs only, but for the check itself."""
-    asked = [{key: test[key] for key in _CALL_FIELDS if key in test} for test in task.answer.get("tests", ())]
+    listed = [{key: test[key] for key in _CALL_FIELDS if key in test} for test in task.answer.get("tests", ())]
     if task.answer.get("check"):
-        asked.append({key: task.answer[key] for key in ("check", "setup", "function") if key in task.answer})
-    return asked
+        listed.append({key: task.answer[key] for key in ("check", "setup", "function") if key in task.answer})
+    return listed
 
 
 def functions(task: Task) -> list[str]:
@@ -108,5 +108,5 @@ def _defines_check(code: Any, arguments: int) -> bool:
         tree = ast.parse(code)
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         return False
-    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "check"]
-    return bool(found) and len(found[-1].args.args) >= arguments
+    defined = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "check"]
+    return bool(defined) and len(defined[-1].args.args) >= arguments
