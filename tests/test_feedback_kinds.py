@@ -47,7 +47,7 @@ ATTEMPT = Attempt(
     temperature=1.0,
     reward=0.0,
     passed=False,
-    feedback="\n".join(part.text for part in PARTS),
+    feedback="\n".join(part.text for part in PARTS[:3]),
     parts=PARTS,
 )
 ALL, DEFAULT = SDPOConfig(feedback_kinds=FEEDBACK_KINDS), SDPOConfig()
@@ -59,13 +59,14 @@ def test_parts_are_stored_and_text_alone_has_the_kind_of_its_source() -> None:
         old = {key: value for key, value in to_json(ATTEMPT).items() if key != "parts"} | {"feedback_source": source}
         assert attempt_from_json(old).parts == (FeedbackPart(kind, ATTEMPT.feedback),)  # type: ignore[arg-type]
     assert replace(ATTEMPT, feedback="").parts == ()
+    assert replace(ATTEMPT, feedback="", parts=PARTS[3:]).parts == PARTS[3:]  # nothing but the answer was told
     assert replace(ATTEMPT, feedback="other").parts == (FeedbackPart("outcome", "other"),)  # not those of the old text
 
 
 def test_what_people_say_is_a_part_of_its_own() -> None:
     joined = in_force(ATTEMPT, [{"text": "sort!", "mode": "join", "source": "judge"}])
     assert joined.parts == (*PARTS, FeedbackPart("judge", "sort!"))
-    assert joined.feedback_of(FEEDBACK_KINDS) == f"{ATTEMPT.feedback}\n\nsort!" == joined.feedback
+    assert joined.feedback_of(DEFAULT.feedback_kinds) == f"{ATTEMPT.feedback}\n\nsort!" == joined.feedback
     assert joined.feedback_of(("judge", "format")) == "close the block.\nsort!"
     replaced = in_force(ATTEMPT, [{"text": "sort!", "mode": "join"}, {"text": "shown.", "source": "demonstration"}])
     assert replaced.parts == (FeedbackPart("demonstration", "shown."),)
@@ -74,7 +75,7 @@ def test_what_people_say_is_a_part_of_its_own() -> None:
 
 
 def test_the_teacher_sees_the_kinds_that_are_chosen_and_answers_only_when_asked_for() -> None:
-    assert gather(ATTEMPT, [], ALL).feedback == ATTEMPT.feedback
+    assert gather(ATTEMPT, [], ALL).feedback == f"{ATTEMPT.feedback}\n{SECRET}"
     assert gather(ATTEMPT, [], DEFAULT).feedback == "\n".join(part.text for part in PARTS[:3])
     assert gather(ATTEMPT, [], SDPOConfig(feedback_kinds=("answer", "format"))).feedback == f"{PARTS[0].text}\n{SECRET}"
     other = replace(ATTEMPT, id="b", passed=True, reward=1.0, feedback="", text="y")
@@ -130,7 +131,7 @@ def oracle() -> Iterator[None]:
 )
 def test_a_task_narrows_what_its_environment_gives(asked: str | None, kept: tuple[FeedbackPart, ...]) -> None:
     verdict = judge(Task("p/t", "Q", "oracle", {} if asked is None else {"feedback": asked}), "x")
-    assert verdict.parts == kept and verdict.feedback == "\n".join(part.text for part in kept)
+    assert verdict.parts == kept and verdict.feedback == "\n".join(part.text for part in kept if part.text != SECRET)
 
 
 @pytest.mark.parametrize(

@@ -125,8 +125,8 @@ def _uninformed(attempt: Attempt, config: SDPOConfig) -> str:
     if attempt.passed:
         return "it passed, and no other attempt of its group did"
     given = "demonstration" in config.feedback_kinds and "no attempt of its group passed"
-    silenced = attempt.feedback.strip() and not heard(attempt, config.feedback_kinds)
-    why = "its feedback is of kinds that are switched off" if silenced else "it failed without feedback"
+    spoken = any(part.text.strip() for part in attempt.parts)  # and it is not heard, or it would inform
+    why = "its feedback is of kinds that are switched off" if spoken else "it failed without feedback"
     return f"{why}, and {given or 'demonstrations are switched off'}"
 
 

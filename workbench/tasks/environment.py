@@ -13,9 +13,11 @@ from typing import Any, ClassVar, Literal, cast, get_args
 
 from workbench.errors import TaskError
 from workbench.records import FeedbackKind, FeedbackPart, Judgement, Task
+from workbench.tasks.sandbox import Program as SandboxProgram
 from workbench.tasks.sandbox import SandboxResult
 
-Program = tuple[str, list[dict[str, Any]]]  # code, and the calls to make on it, as `sandbox.run_python` takes them
+# Code, and the calls to make on it, as `sandbox.run_python` takes them; `sandbox.Program` has limits and packages too.
+Program = SandboxProgram | tuple[str, list[dict[str, Any]]]
 NO_FEEDBACK = "none"  # the reward is all that is given
 JOIN = "+"  # between kinds of feedback that are given together
 # Names of earlier versions, in tasks and in names of packs.
@@ -45,6 +47,13 @@ class Environment:
         """
         if self.answer_field:
             self.require(is_text(task.answer, self.answer_field))
+
+    def reads_reasoning(self, task: Task) -> bool:
+        """True where an attempt's reasoning is judged with its answer; else both methods below see the answer alone.
+
+        Here: where a task asks to be graded as the paper's graders do, which read everything.
+        """
+        return task.answer.get("grading") == "paper"
 
     def program(self, task: Task, text: str) -> Program | None:
         """Give the code that the sandbox runs for an attempt, and the calls to make on it; None where nothing is run.
@@ -136,8 +145,8 @@ def parse_kinds(setting: str, known: Sequence[str], of: str) -> tuple[str, ...]:
 
 
 def joined(parts: Sequence[FeedbackPart]) -> str:
-    """Join feedback to one text, part below part."""
-    return "\n".join(part.text for part in parts)
+    """Join feedback to one text, part below part; what discloses the answer stays a part."""
+    return "\n".join(part.text for part in parts if part.kind != "answer")
 
 
 def is_text(answer: Mapping[str, Any], key: str) -> bool:

@@ -140,7 +140,7 @@ def evidence(
     automatic = next((other.id for other in group if shown and other.id != attempt.id and other.text == shown), "")
     tokens = known.payload["tokens"] if isinstance(known, AttemptDetail) else []
     return {
-        "source": attempt.feedback_source if attempt.feedback else "",
+        "source": attempt.feedback_source if attempt.parts else "",
         "passed": attempt.passed,
         "read_as": str(attempt.details.get("read_as") or ""),
         "tests": results(attempt.details.get("tests")),
