@@ -16,6 +16,7 @@ from workbench.tasks.files.table import FILES, Table, suffix_of
 from workbench.tasks.house_rules.house_pack import HouseRules
 from workbench.tasks.house_rules.pack import PACK, load_house_pack, parse_name
 from workbench.tasks.pack import Pack
+from workbench.tasks.packages import missing_package, package_packs, package_tasks
 from workbench.tasks.registry import registered_packs
 from workbench.tasks.task_pack import TaskPack
 
@@ -27,9 +28,14 @@ def pack_names() -> list[str]:
     return [*BUILT_IN, *registered_packs()]
 
 
+def offered_packs() -> list[str]:
+    """Names of `pack_names`, and of the packs that installed packages hold, which are made when they are asked for."""
+    return [*pack_names(), *(name for name in package_packs() if name not in registered_packs())]
+
+
 def is_built_in(name: str) -> bool:
-    """True where a name is that of a pack that needs no file: house rules, or a registered one."""
-    return parse_name(name) is not None or name in registered_packs()
+    """True where a name is that of a pack that needs no file: house rules, a registered one, or a package's."""
+    return parse_name(name) is not None or name in registered_packs() or name in package_packs()
 
 
 def find_pack(name: str, tasks: Iterable[Task] = ()) -> Pack:
@@ -41,7 +47,9 @@ def find_pack(name: str, tasks: Iterable[Task] = ()) -> Pack:
     listed = list(tasks)
     pack = _of_name(name, listed)
     if pack is None:
-        known = dict.fromkeys([*pack_names(), *(pack_of(task.id) for task in listed)])
+        if missing_package(name):
+            package_tasks(name)  # raises: it names the package
+        known = dict.fromkeys([*offered_packs(), *(pack_of(task.id) for task in listed)])
         raise TaskError(
             f"There is no pack {name!r}; choose one of {', '.join(known)}, {PACK}@SEED or {PACK}@SEED:KIND, or "
             "import a file."
@@ -80,12 +88,15 @@ def _of_name(name: str, tasks: list[Task]) -> Pack | None:
 
 
 def _without_kind(name: str, tasks: list[Task]) -> Pack | None:
-    listed = [task for task in tasks if pack_of(task.id) == name]
-    return registered_packs().get(name) or (TaskPack(name, listed) if listed else None)
+    if name in registered_packs():
+        return registered_packs()[name]
+    listed = package_tasks(name) if name in package_packs() else [task for task in tasks if pack_of(task.id) == name]
+    return TaskPack(name, listed) if listed else None
 
 
 def load_pack(name_or_path: str, *, mapping: Mapping[str, str] | None = None) -> list[Task]:
-    """Load the tasks of a pack that is built in (`house-rules`, `house-rules@7:remark`) or registered, or of a file.
+    """Load the tasks of a pack that is built in (`house-rules`, `house-rules@7:remark`), registered or a package's, or
+    of a file.
 
     Of a pack that generates its tasks, some are loaded. Files, data set directories and hub ids as `read_source`
     takes them; a row is {"prompt", "environment", "answer", "name"?, "system"?, "split"?}, or `mapping` says which
@@ -96,6 +107,8 @@ def load_pack(name_or_path: str, *, mapping: Mapping[str, str] | None = None) ->
         return load_house_pack(name_or_path)
     if name_or_path in registered_packs():
         return browsed_tasks(registered_packs()[name_or_path])
+    if name_or_path in package_packs() or missing_package(name_or_path):
+        return list(package_tasks(name_or_path))
     return tasks_of(read_source(name_or_path), mapping)
 
 
@@ -111,7 +124,7 @@ def read_source(path: str) -> Table:
     if path and "\0" not in path and Path(path).is_dir():
         return _own_name(read_directory(Path(path)))
     raise TaskError(
-        f"There is no pack {path!r}; use {', '.join(pack_names())}, {PACK}@SEED, or the path of a file "
+        f"There is no pack {path!r}; use {', '.join(offered_packs())}, {PACK}@SEED, or the path of a file "
         f"({', '.join(FILES)}) or of a data set's directory."
     )
 

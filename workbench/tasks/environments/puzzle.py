@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.records import FeedbackPart, Judgement, Task
 from workbench.tasks.environment import Environment
-from workbench.tasks.puzzles import VERIFIERS
+from workbench.tasks.puzzles import FIELDS, VERIFIERS
 from workbench.tasks.puzzles.fault import answer_in
 from workbench.tasks.sandbox import SandboxResult
 
@@ -24,10 +24,11 @@ class Puzzle(Environment):
 
     def check(self, task: Task) -> None:
         """Require a known puzzle whose fields its verifier can read."""
-        verifier = VERIFIERS.get(str(task.answer.get("puzzle")))
-        self.require(verifier is not None)
-        assert verifier is not None
-        self.require(verifier(task.answer, "0") is not None)  # an exception says that a field is missing
+        name = str(task.answer.get("puzzle"))
+        self.require(name in VERIFIERS and all(field in task.answer for field in FIELDS[name]))
+        # No puzzle is solved by this, and reading it takes every field that is not only compared: one of the wrong
+        # type is an exception.
+        self.require(VERIFIERS[name](task.answer, "0") is not None)
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
         """Pass an answer that breaks no rule."""

@@ -28,4 +28,21 @@ VERIFIERS: Mapping[str, Verifier] = MappingProxyType(
     }
 )
 
-__all__ = ["VERIFIERS", "Fault"]
+# Fields of each puzzle that its verifier reads.
+FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "countdown": ("numbers", "target"),
+        "graph_color": ("vertices", "edges", "color_options"),
+        "jugs": ("jug_capacities", "target"),
+        "mini_sudoku": ("grid",),
+        "number_sorting": ("original_numbers", "direction"),
+        "prime_factorization": ("number",),
+        "shortest_path": ("matrix",),
+        "sudoku": ("grid",),
+        "tower_of_hanoi": ("num_disks", "num_pegs", "start_peg", "target_peg", "solution_length"),
+        "word_ladder": ("start_word", "end_word"),
+        "word_sorting": ("original_words", "direction"),
+    }
+)
+
+__all__ = ["FIELDS", "VERIFIERS", "Fault"]

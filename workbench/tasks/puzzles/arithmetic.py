@@ -14,6 +14,8 @@ from typing import Any
 from workbench.tasks.puzzles.fault import Fault, parsed, quoted, unreadable, wrong
 
 _EXPRESSION = re.compile(r"[0-9+\-*/() \t\n]{1,300}")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,12})?")  # no exponents: 1e999999999 would take all memory
+_MOST_FACTORS = 64
 _LARGEST = 10**12  # of a number that is typed
 _SIGNS = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "[": "(", "]": ")"})
 
@@ -77,10 +79,9 @@ def number_sorting(puzzle: Mapping[str, Any], answer: str) -> Fault | None:
     listed = parsed(answer.replace("'", '"'))
     if not isinstance(listed, list) or not all(isinstance(item, str | int | float) for item in listed):
         return unreadable("Write a list of the numbers as texts, such as ['-1', '2'].")
-    try:
-        given = [Fraction(str(item)) for item in listed]
-    except (ValueError, ZeroDivisionError):
-        return unreadable("The list contains something other than numbers.")
+    if not all(_NUMBER.fullmatch(str(item)) for item in listed):
+        return unreadable("The list contains something other than decimal numbers of up to 12 digits.")
+    given = [Fraction(str(item)) for item in listed]
     right = [Fraction(str(item)) for item in puzzle["original_numbers"]]
     for missing in (Counter(right) - Counter(given)).elements():
         return wrong(f"The number {_decimal(missing)} is missing from the list.")
@@ -99,13 +100,13 @@ def number_sorting(puzzle: Mapping[str, Any], answer: str) -> Fault | None:
 def prime_factorization(puzzle: Mapping[str, Any], answer: str) -> Fault | None:
     """The prime factors of `number`, separated by ×."""
     pieces = [piece.strip() for piece in re.split(r"[×x*·]", answer)]
-    if not all(re.fullmatch("[0-9]{1,12}", piece) for piece in pieces):
+    if len(pieces) > _MOST_FACTORS or not all(re.fullmatch("[0-9]{1,9}", piece) for piece in pieces):
         return unreadable("Write the factors alone, separated by ×, such as 2 × 2 × 3.")
     factors = [int(piece) for piece in pieces]
     for factor in factors:
         if not _is_prime(factor):
             return wrong(f"{factor} is not a prime number.")
-    product = math.prod(factors[:64])
+    product = math.prod(factors)
     return (
         None
         if product == puzzle["number"]
@@ -114,4 +115,4 @@ def prime_factorization(puzzle: Mapping[str, Any], answer: str) -> Fault | None:
 
 
 def _is_prime(number: int) -> bool:
-    return number > 1 and all(number % divisor for divisor in range(2, math.isqrt(min(number, _LARGEST)) + 1))
+    return number > 1 and all(number % divisor for divisor in range(2, math.isqrt(number) + 1))

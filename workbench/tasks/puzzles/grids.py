@@ -15,10 +15,10 @@ _MOST_STEPS = 10_000
 
 
 def sudoku(puzzle: Mapping[str, Any], answer: str) -> Fault | None:
-    """The grid `puzzle`, in which 0 is empty, filled by the rules. Signs between the numbers do not count."""
-    given = puzzle["puzzle"]
+    """The `grid`, in which 0 is empty, filled by the rules. Signs between the numbers do not count."""
+    given = puzzle["grid"]
     size = len(given)
-    rows = [[int(number) for number in re.findall(r"\d+", line)] for line in answer.splitlines()]
+    rows = [[int(number[:4]) for number in re.findall("[0-9]+", line)] for line in answer.splitlines()]
     rows = [row for row in rows if row]
     if len(rows) != size or any(len(row) != size for row in rows):
         return unreadable(f"Write {size} lines of {size} numbers, separated by spaces, and nothing else.")
