@@ -107,7 +107,7 @@ def test_set_order_is_the_same_every_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "expression", ["{1, 2}", "object()", "b'x'", "float('nan')", "float('inf')", "lambda: 1", "10 ** 5000", "{(1,): 2}"]
+    "expression", ["object()", "b'x'", "float('nan')", "[float('inf')]", "lambda: 1", "2j", "int", "{(1,): 2}"]
 )
 def test_values_that_are_not_json_are_errors(expression: str) -> None:
     result = value_of(f"return {expression}")

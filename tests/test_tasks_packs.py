@@ -190,7 +190,7 @@ def test_a_run_s_own_tasks_are_packs_too(tmp_path: Path) -> None:
     tasks = [*load_pack(write(tmp_path / "sums.jsonl", *numbered(10))), Task("ad-hoc/task-1", "Q", "person")]
     assert find_pack("sums", tasks).describe().held_out == 2
     assert open_pack("sums", tasks).train(99) == find_pack("sums", tasks).train(99)
-    with pytest.raises(TaskError, match=r"no pack 'nonsense'; choose one of house-rules, sums, ad-hoc"):
+    with pytest.raises(TaskError, match=r"no pack 'nonsense'; choose one of house-rules, science, tools, sums, ad-hoc"):
         find_pack("nonsense", tasks)
     with pytest.raises(TaskError, match="There is no pack"):
         find_pack(str(tmp_path / "sums.jsonl"))  # a name never reads a file
@@ -205,8 +205,8 @@ def test_house_rules_are_a_pack_like_another() -> None:
     assert rate_name(pack) == rate_name(find_pack("house-rules@11")) == "house-rules@11"
     assert rate_name(find_pack("house-rules")) == "house-rules@3"
     assert with_feedback(pack, "none").name == "house-rules@11:none"
-    assert feedback_kinds(pack) == ("examples", "remark")
-    for kind in ("gossip", "examples+gossip"):
+    assert feedback_kinds(pack) == ("example", "judge")
+    for kind in ("gossip", "example+gossip"):
         with pytest.raises(TaskError, match="no feedback"):
             with_feedback(pack, kind)
 
@@ -219,9 +219,9 @@ def test_a_kind_of_feedback_makes_another_pack_of_the_same_tasks(tmp_path: Path)
     rows = [{**PYTHON, "prompt": f"Write f, {n}.", "answer": {"tests": TESTS}} for n in range(5)]
     path = write(tmp_path / "code.jsonl", *rows)
     pack = open_pack(path)
-    assert feedback_kinds(pack) == ("error", "examples")
+    assert feedback_kinds(pack) == ("error", "example")
     feedback_by_pack = {}
-    for kind in ("error", "examples", "error+examples", "none"):
+    for kind in ("error", "example", "error+example", "error+examples", "none"):
         changed = open_pack(f"{path}:{kind}")
         assert (changed.name, rate_name(changed)) == (f"code:{kind}", "code")
         assert [task.prompt for task in changed.held_out(9)] == [task.prompt for task in pack.held_out(9)]
@@ -232,11 +232,12 @@ def test_a_kind_of_feedback_makes_another_pack_of_the_same_tasks(tmp_path: Path)
         ]
     assert feedback_by_pack == {
         "error": [False, True],
-        "examples": [True, False],
+        "example": [True, False],
+        "error+example": [True, True],
         "error+examples": [True, True],
         "none": [False, False],
     }
-    with pytest.raises(TaskError, match="'python' has no feedback 'praise'; it has error, examples, none"):
+    with pytest.raises(TaskError, match="'python' has no feedback 'praise'; it has error, example, none"):
         open_pack(f"{path}:praise")
     with pytest.raises(TaskError, match="row 1, field 'answer': 'python' has no feedback 'praise'"):
         load_pack(write(tmp_path / "bad.jsonl", {**PYTHON, "answer": {"tests": TESTS, "feedback": "praise"}}))

@@ -103,7 +103,7 @@ def attempt(
     with opened(output, run, policy) as workbench:
         chosen = _task(workbench, task, prompt, environment, parsed, pack, mapping)
         group = workbench.attempt(chosen, number, sampling=sampling)
-    rows = [(a.id, a.passed, a.reward, a.text, a.feedback) for a in group]
+    rows = [(a.id, a.passed, a.reward, a.text, _without_answers(a)) for a in group]
     output.table(chosen.prompt, ("attempt", "passed", "reward", "text", "feedback"), rows)
     output.summary(
         {
@@ -162,9 +162,14 @@ def _task(
     return workbench.task(task_id or (loaded[0].id if loaded else FIRST_TASK))
 
 
+def _without_answers(attempt: Attempt) -> str:
+    return attempt.feedback_of(SDPOConfig().feedback_kinds)
+
+
 def _attempt_data(attempt: Attempt) -> dict[str, Any]:
     fields = ("id", "text", "reward", "passed", "feedback", "feedback_source", "finished")
-    return {name: getattr(attempt, name) for name in fields} | {"tokens": len(attempt.token_ids)}
+    parts = [asdict(part) for part in attempt.parts]
+    return {name: getattr(attempt, name) for name in fields} | {"parts": parts, "tokens": len(attempt.token_ids)}
 
 
 @takes_policy()
@@ -183,7 +188,7 @@ def feedback(
         changed = workbench.give_feedback(
             find_attempt(workbench, attempt), text, reward, mode="join" if join else "replace"
         )
-    output.say(f"{changed.id} now has reward {changed.reward:g} and this feedback: {changed.feedback}")
+    output.say(f"{changed.id} now has reward {changed.reward:g} and this feedback: {_without_answers(changed)}")
     output.summary({"attempt": _attempt_data(changed)})
 
 

@@ -147,7 +147,7 @@ def setter(kind: type, name: str) -> Callable[[Mapping[str, Any], Any], dict[str
 
 
 def _as(kind: type, name: str, value: Any) -> Any:
-    """Convert a form's or a program's value to `kind` (bool, int, float or str). Raises ConfigError."""
+    """Convert a form's or a program's value to `kind` (bool, int, float, str or tuple). Raises ConfigError."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind is int and number and float(value).is_integer():
         return int(value)
@@ -155,7 +155,9 @@ def _as(kind: type, name: str, value: Any) -> Any:
         return float(value)
     if kind in (bool, str) and isinstance(value, kind):
         return value
-    expected = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
+    if kind is tuple and isinstance(value, (list, tuple)):
+        return tuple(value)
+    expected = {int: "a whole number", float: "a number", bool: "true or false", str: "text", tuple: "a list"}[kind]
     raise ConfigError(f"{name} is {value!r}; it must be {expected}.")
 
 

@@ -138,7 +138,8 @@ def _control_prompt(
         return render_teacher_prompt(session, attempt, TeacherContext(), config)
     if name == "wrong_feedback":
         others = teacher_context.nearest_first(attempt, list(session.attempts_by_id.values()))
-        return render_teacher_prompt(session, attempt, teacher_context.with_wrong_feedback(shown, others), config)
+        wrong = teacher_context.with_wrong_feedback(shown, others, config.feedback_kinds)
+        return render_teacher_prompt(session, attempt, wrong, config)
     if name == "mismatched_question":
         task = task_book.task(session, attempt.task_id)
         tasks = [*task_book.tasks(session, pack_of(task.id)), *session.tasks_by_id.values()]

@@ -11,12 +11,14 @@ from workbench.errors import TaskError
 from workbench.records import Task, name_in_pack, pack_of
 from workbench.tasks.drawing import browsed_tasks, with_feedback
 from workbench.tasks.files.data_sets import is_hub, read_directory, read_hub
-from workbench.tasks.files.imports import read_file, read_table, tasks_of
+from workbench.tasks.files.imports import graded, read_file, read_table, tasks_of
 from workbench.tasks.files.table import FILES, Table, suffix_of
 from workbench.tasks.house_rules.house_pack import HouseRules
 from workbench.tasks.house_rules.pack import PACK, load_house_pack, parse_name
+from workbench.tasks.own_packs import OwnPack
 from workbench.tasks.pack import Pack
 from workbench.tasks.packages import missing_package, package_packs, package_tasks
+from workbench.tasks.paper import check_grading
 from workbench.tasks.registry import registered_packs
 from workbench.tasks.task_pack import TaskPack
 
@@ -24,7 +26,7 @@ BUILT_IN = (PACK,)
 
 
 def pack_names() -> list[str]:
-    """Names of the built-in packs, and of those that Python code or other packages registered."""
+    """Names of the packs that come with the workbench, and of those that Python code or other packages registered."""
     return [*BUILT_IN, *registered_packs()]
 
 
@@ -94,47 +96,53 @@ def _without_kind(name: str, tasks: list[Task]) -> Pack | None:
     return TaskPack(name, listed) if listed else None
 
 
-def load_pack(name_or_path: str, *, mapping: Mapping[str, str] | None = None) -> list[Task]:
-    """Load the tasks of a pack that is built in (`house-rules`, `house-rules@7:remark`), registered or a package's, or
+def load_pack(name_or_path: str, *, mapping: Mapping[str, str] | None = None, grading: str = "sound") -> list[Task]:
+    """Load the tasks of a pack that is built in (`house-rules`, `house-rules@7:judge`), registered or a package's, or
     of a file.
 
     Of a pack that generates its tasks, some are loaded. Files, data set directories and hub ids as `read_source`
     takes them; a row is {"prompt", "environment", "answer", "name"?, "system"?, "split"?}, or `mapping` says which
-    columns these are (`workbench.tasks.files.mapping`). Raises TaskError, naming file, row and field, for an unknown
+    columns these are (`workbench.tasks.files.mapping`). A row in a format of `workbench.tasks.published` needs none,
+    and is graded as `grading` says: "sound", or "paper". Raises TaskError, naming file, row and field, for an unknown
     pack, an unreadable file or a row that cannot be judged.
     """
+    pack = registered_packs().get(name_or_path)
+    if isinstance(pack, OwnPack):
+        return pack.tasks(grading)
+    if (pack or parse_name(name_or_path)) and check_grading(grading) != "sound":
+        raise TaskError(f"The paper has no grader for {name_or_path!r}; load it without a grading.")
+    if pack:
+        return browsed_tasks(pack)
     if parse_name(name_or_path):
         return load_house_pack(name_or_path)
-    if name_or_path in registered_packs():
-        return browsed_tasks(registered_packs()[name_or_path])
     if name_or_path in package_packs() or missing_package(name_or_path):
         return list(package_tasks(name_or_path))
-    return tasks_of(read_source(name_or_path), mapping)
+    return tasks_of(read_source(name_or_path, grading=grading), mapping)
 
 
-def read_source(path: str) -> Table:
-    """Read the rows of a file, of a data set's directory, or of a data set on the hub.
+def read_source(path: str, *, grading: str = "sound") -> Table:
+    """Read the rows of a file, of a data set's directory, or of a data set on the hub; published rows become own ones.
 
     The last is named hub:OWNER/NAME[/PART][@REVISION]. Raises TaskError for what is none of these, or cannot be read.
     """
     if is_hub(path):
-        return _own_name(read_hub(path))
+        return _own(read_hub(path), grading)
     if suffix_of(path):
-        return _own_name(read_file(Path(path)))
+        return _own(read_file(Path(path)), grading)
     if path and "\0" not in path and Path(path).is_dir():
-        return _own_name(read_directory(Path(path)))
+        return _own(read_directory(Path(path)), grading)
     raise TaskError(
         f"There is no pack {path!r}; use {', '.join(offered_packs())}, {PACK}@SEED, or the path of a file "
         f"({', '.join(FILES)}) or of a data set's directory."
     )
 
 
-def _own_name(table: Table) -> Table:
+def _own(table: Table, grading: str) -> Table:
     if is_built_in(table.name):
         raise TaskError(
             f"A pack cannot be read from {table.origin!r}, which has the name of a built-in pack; rename it."
         )
-    return table
+    return graded(table, grading)
 
 
 def load_packs() -> tuple[dict[str, list[Task]], list[str]]:
@@ -149,14 +157,16 @@ def load_packs() -> tuple[dict[str, list[Task]], list[str]]:
     return loaded, problems
 
 
-def parse_pack(file_name: str, text: str | bytes, mapping: Mapping[str, str] | None = None) -> list[Task]:
+def parse_pack(
+    file_name: str, text: str | bytes, mapping: Mapping[str, str] | None = None, *, grading: str = "sound"
+) -> list[Task]:
     """Parse the tasks in a file's text or bytes; the pack is named after the file. Errors as `load_pack`."""
-    return tasks_of(parse_table(file_name, text), mapping)
+    return tasks_of(parse_table(file_name, text, grading=grading), mapping)
 
 
-def parse_table(file_name: str, text: str | bytes) -> Table:
+def parse_table(file_name: str, text: str | bytes, *, grading: str = "sound") -> Table:
     """Parse the rows in a file's text or bytes. Raises TaskError, also for the name of a built-in pack."""
-    return _own_name(read_table(file_name, text))
+    return _own(read_table(file_name, text), grading)
 
 
 def dump_pack(tasks: Iterable[Task]) -> str:

@@ -93,7 +93,7 @@ def add_task(
 def _built_in(value: object) -> str:
     # Not the path of a file: whoever can reach the page could read the machine's files by their paths.
     if not is_built_in(text("The pack")(value)):
-        raise TaskError("Name a built-in pack, such as house-rules or house-rules@7:remark.")
+        raise TaskError("Name a built-in pack, such as house-rules or house-rules@7:judge.")
     return str(value)
 
 

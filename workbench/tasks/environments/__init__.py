@@ -10,6 +10,7 @@ from workbench.tasks.environments.puzzle import Puzzle
 from workbench.tasks.environments.python import PythonTests
 from workbench.tasks.environments.regex import RegularExpression
 from workbench.tasks.environments.text import Contains, Exact
+from workbench.tasks.environments.tool_calls import ToolCalls
 
 BUILT_IN: tuple[Environment, ...] = (
     HouseRulesEnvironment(),
@@ -18,6 +19,7 @@ BUILT_IN: tuple[Environment, ...] = (
     Contains(),
     RegularExpression(),
     Choice(),
+    ToolCalls(),
     Puzzle(),
     Model(),
     Person(),

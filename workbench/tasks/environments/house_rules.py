@@ -15,7 +15,7 @@ class HouseRulesEnvironment(Environment):
     name = house_rules.PACK
     label = "house rules (Write f(xs): …)"
     needs = "a house and checks"
-    feedback_kinds = house_rules.ATOMIC_KINDS
+    feedback_kinds = house_rules.KINDS
 
     def check(self, task: Task) -> None:
         """Require a house and checks, and a prompt that can be parsed."""
@@ -36,8 +36,3 @@ class HouseRulesEnvironment(Environment):
         """Pass where the program follows the house's conventions."""
         assert result is not None
         return house_rules.verdict(task, result)
-
-    def wanted_feedback(self, task: Task) -> tuple[str, ...]:
-        """List the kinds of feedback as packs name them: "both" stands for examples and remark."""
-        house_rules.check_kind(kind := str(task.answer.get("feedback", house_rules.DEFAULT_KIND)))
-        return house_rules.FEEDBACK_PARTS[kind]

@@ -19,7 +19,7 @@ class PythonTests(Environment):
     name = "python"
     label = "Python tests"
     needs = 'tests: [{"function": "f", "args": [1], "expected": 2}] or [{"stdin": "1", "expected": "2"}]'
-    feedback_kinds = ("error", "examples")  # why it did not run; what it returned, and what was expected
+    feedback_kinds = ("error", "example")  # why it did not run; what it returned, and what was expected
 
     def typed_answer(self, text: str) -> dict[str, Any]:
         """The list of tests alone."""
@@ -38,7 +38,7 @@ class PythonTests(Environment):
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
         """Pass where every test does; the first two that fail are the feedback."""
         assert result is not None
-        details = {"tier": result.tier, "outputs": list(result.outputs)}
+        details: dict[str, Any] = {"tier": result.tier, "outputs": list(result.outputs)}
         if result.error is not None:
             return self.judgement(False, self.feedback(task, error=result.error), **details)
         lines = [
@@ -47,7 +47,7 @@ class PythonTests(Environment):
             if not _matches(test, returned)
         ]
         examples = "\n".join(lines[:EXAMPLES_SHOWN])
-        return self.judgement(not lines, self.feedback(task, examples=examples), **details)
+        return self.judgement(not lines, self.feedback(task, example=examples), **details)
 
 
 def _is_test(test: object) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from workbench.records import Task
 from workbench.tasks.files.mapping import check_mapping, guess_mapping
 from workbench.tasks.files.plain import HugeNumber, problem
 from workbench.tasks.files.rows import task_of
-from workbench.tasks.files.table import FILES, Table, read_rows, stem_of, suffix_of
+from workbench.tasks.files.table import FILES, Row, Table, read_rows, stem_of, suffix_of
 from workbench.tasks.files.text import read_bytes
+from workbench.tasks.published import graded_row
 
 PREVIEWED = 5  # rows
 LONGEST_CELL = 200  # characters of a value in a preview
@@ -64,6 +65,21 @@ def read_table(file_name: str, data: bytes | str) -> Table:
 def read_file(path: Path) -> Table:
     """Read the table in a file on this machine. Raises TaskError."""
     return read_table(path.name, read_bytes(path))
+
+
+def graded(table: Table, grading: str) -> Table:
+    """Turn rows of a published format into the workbench's own, graded as asked; others stay as they are.
+
+    Raises TaskError, naming file, row and field.
+    """
+    return replace(table, rows=[_graded(row, grading) for row in table.rows])
+
+
+def _graded(row: Row, grading: str) -> Row:
+    try:
+        return replace(row, values=graded_row(row.values, grading))
+    except TaskError as error:
+        raise TaskError(f"{row.where}: {error}") from error
 
 
 def tasks_of(table: Table, mapping: Mapping[str, str] | None = None) -> list[Task]:

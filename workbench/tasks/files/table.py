@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,8 +117,19 @@ def _json(name: str, data: bytes | str) -> Iterator[Row]:
     text = _text(name, data)
     if not text.strip():
         return iter(())
+    if _is_lines(text):
+        return _json_lines(name, text)
     parsed = parse_json(name, text)
     return _objects(name, enumerate(parsed if isinstance(parsed, list) else [parsed], start=1))
+
+
+def _is_lines(text: str) -> bool:
+    """True for JSON Lines in a file that is named .json, as the paper's data sets are: the first line is an object."""
+    first, _, rest = text.strip().partition("\n")
+    try:
+        return bool(rest) and isinstance(json.loads(first), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _objects(name: str, numbered: Iterable[tuple[int, Any]]) -> Iterator[Row]:

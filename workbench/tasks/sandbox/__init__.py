@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from workbench.tasks.sandbox.results import CallError, Limits, SandboxResult, Tier, shown
+from workbench.tasks.sandbox.results import CallError, Limits, Program, SandboxResult, Tier, shown
 from workbench.tasks.sandbox.run import allow_unsafe, choose_tier, confinement, run_many, run_python
 
 __all__ = [
     "CallError",
     "Limits",
+    "Program",
     "SandboxResult",
     "Tier",
     "allow_unsafe",

@@ -51,7 +51,7 @@ class TaskPanel(Panel):
         self.stop.click(polite(self.on_stop), None, None, **QUIET)
 
     def on_pack(self, pack: str) -> tuple[Any, str, str]:
-        """Choose another pack, possibly a typed one (house-rules@7:remark): offer its tasks and choose the first."""
+        """Choose another pack, possibly a typed one (house-rules@7:judge): offer its tasks and choose the first."""
         pack = str(pack or "")
         tasks = self.queue.state.tasks.get(pack, ()) or open_pack(self.queue, pack).result()
         names = short(tasks)
