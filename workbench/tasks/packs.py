@@ -51,10 +51,10 @@ def find_pack(name: str, tasks: Iterable[Task] = ()) -> Pack:
     if pack is None:
         if missing_package(name):
             package_tasks(name)  # raises: it names the package
-        known = dict.fromkeys([*offered_packs(), *(pack_of(task.id) for task in listed)])
+        known = dict.fromkeys([*pack_names(), *(pack_of(task.id) for task in listed)])
         raise TaskError(
-            f"There is no pack {name!r}; choose one of {', '.join(known)}, {PACK}@SEED or {PACK}@SEED:KIND, or "
-            "import a file."
+            f"There is no pack {name!r}; choose one of {', '.join(known)}, {PACK}@SEED or {PACK}@SEED:KIND, or one "
+            "that an installed package holds, or import a file."
         )
     return pack
 
@@ -132,8 +132,8 @@ def read_source(path: str, *, grading: str = "sound") -> Table:
     if path and "\0" not in path and Path(path).is_dir():
         return _own(read_directory(Path(path)), grading)
     raise TaskError(
-        f"There is no pack {path!r}; use {', '.join(offered_packs())}, {PACK}@SEED, or the path of a file "
-        f"({', '.join(FILES)}) or of a data set's directory."
+        f"There is no pack {path!r}; use {', '.join(pack_names())}, {PACK}@SEED, one that an installed package "
+        f"holds, or the path of a file ({', '.join(FILES)}) or of a data set's directory."
     )
 
 

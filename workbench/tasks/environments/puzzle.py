@@ -37,5 +37,5 @@ class Puzzle(Environment):
         read_as = answer if len(answer) <= LONGEST_SHOWN else f"{answer[:LONGEST_SHOWN]} …"
         if fault is None:
             return self.judgement(True, read_as=read_as)
-        wanted = fault.kind in self.wanted_feedback(task)
-        return self.judgement(False, [FeedbackPart(fault.kind, fault.sentence)] if wanted else "", read_as=read_as)
+        parts = [FeedbackPart(fault.kind, fault.sentence)] if fault.kind in self.wanted_feedback(task) else []
+        return self.judgement(False, parts, read_as=read_as)

@@ -73,7 +73,7 @@ def _schema(schema: Any) -> Any:
         return [_schema(item) for item in schema]
     if not isinstance(schema, Mapping):
         return schema
-    changed = {}
+    changed: dict[str, Any] = {}
     for key, value in schema.items():
         if key == "type" and isinstance(value, str):
             if value != "any":

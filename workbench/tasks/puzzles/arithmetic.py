@@ -36,7 +36,7 @@ def countdown(puzzle: Mapping[str, Any], answer: str) -> Fault | None:
         return wrong("The expression divides by zero.")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return unreadable("The expression cannot be read; check its parentheses and operators.")
-    used = Counter(node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    used = Counter(node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and type(node.value) is int)
     given = Counter(puzzle["numbers"])
     for number in used - given:
         if not given[number]:
