@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from workbench import Workbench
+from workbench.cli.rounds import parsed_mapping
 from workbench.errors import RunError, TaskError
 from workbench.tasks import dump_pack, load_pack, open_pack, parse_pack, parse_table
 from workbench.tasks.files import text as limits
@@ -367,3 +369,18 @@ def test_an_import_is_all_or_nothing_and_its_source_is_kept(tmp_path: Path) -> N
     assert replayed.pack_sources()["sums"] == source and replayed.tasks("sums") == tasks
     with pytest.raises(RunError, match="read-only"):
         replayed.import_tasks("more.jsonl", LINE)
+
+
+def examples_of_the_documents() -> list[tuple[str, list[str], str]]:
+    text = (Path(__file__).parents[1] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    return [
+        (kind, re.findall("--map (\\S+)", options), body)
+        for kind, options, body in re.findall(r"```(jsonl|json|csv)([^\n]*)\n(.*?)```", text, re.DOTALL)
+    ]
+
+
+@pytest.mark.parametrize(("kind", "mapped", "body"), examples_of_the_documents())
+def test_each_example_of_the_documents_can_be_imported(kind: str, mapped: list[str], body: str) -> None:
+    tasks = parse_pack(f"example.{kind}", body, parsed_mapping(mapped))
+    assert parse_pack("example.jsonl", dump_pack(tasks)) == tasks
+    assert len(examples_of_the_documents()) == 4 and len(tasks) >= 1

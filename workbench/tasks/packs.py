@@ -17,6 +17,7 @@ from workbench.tasks.house_rules.house_pack import HouseRules
 from workbench.tasks.house_rules.pack import PACK, load_house_pack, parse_name
 from workbench.tasks.own_packs import OwnPack
 from workbench.tasks.pack import Pack
+from workbench.tasks.packages import missing_package, package_packs, package_tasks
 from workbench.tasks.paper import check_grading
 from workbench.tasks.registry import registered_packs
 from workbench.tasks.task_pack import TaskPack
@@ -29,9 +30,14 @@ def pack_names() -> list[str]:
     return [*BUILT_IN, *registered_packs()]
 
 
+def offered_packs() -> list[str]:
+    """Names of `pack_names`, and of the packs that installed packages hold, which are made when they are asked for."""
+    return [*pack_names(), *(name for name in package_packs() if name not in registered_packs())]
+
+
 def is_built_in(name: str) -> bool:
-    """True where a name is that of a pack that needs no file: house rules, or a registered one."""
-    return parse_name(name) is not None or name in registered_packs()
+    """True where a name is that of a pack that needs no file: house rules, a registered one, or a package's."""
+    return parse_name(name) is not None or name in registered_packs() or name in package_packs()
 
 
 def find_pack(name: str, tasks: Iterable[Task] = ()) -> Pack:
@@ -43,10 +49,12 @@ def find_pack(name: str, tasks: Iterable[Task] = ()) -> Pack:
     listed = list(tasks)
     pack = _of_name(name, listed)
     if pack is None:
+        if missing_package(name):
+            package_tasks(name)  # raises: it names the package
         known = dict.fromkeys([*pack_names(), *(pack_of(task.id) for task in listed)])
         raise TaskError(
-            f"There is no pack {name!r}; choose one of {', '.join(known)}, {PACK}@SEED or {PACK}@SEED:KIND, or "
-            "import a file."
+            f"There is no pack {name!r}; choose one of {', '.join(known)}, {PACK}@SEED or {PACK}@SEED:KIND, or one "
+            "that an installed package holds, or import a file."
         )
     return pack
 
@@ -82,12 +90,15 @@ def _of_name(name: str, tasks: list[Task]) -> Pack | None:
 
 
 def _without_kind(name: str, tasks: list[Task]) -> Pack | None:
-    listed = [task for task in tasks if pack_of(task.id) == name]
-    return registered_packs().get(name) or (TaskPack(name, listed) if listed else None)
+    if name in registered_packs():
+        return registered_packs()[name]
+    listed = package_tasks(name) if name in package_packs() else [task for task in tasks if pack_of(task.id) == name]
+    return TaskPack(name, listed) if listed else None
 
 
 def load_pack(name_or_path: str, *, mapping: Mapping[str, str] | None = None, grading: str = "sound") -> list[Task]:
-    """Load the tasks of a pack that is built in (`house-rules`, `house-rules@7:judge`) or registered, or of a file.
+    """Load the tasks of a pack that is built in (`house-rules`, `house-rules@7:judge`), registered or a package's, or
+    of a file.
 
     Of a pack that generates its tasks, some are loaded. Files, data set directories and hub ids as `read_source`
     takes them; a row is {"prompt", "environment", "answer", "name"?, "system"?, "split"?}, or `mapping` says which
@@ -104,6 +115,8 @@ def load_pack(name_or_path: str, *, mapping: Mapping[str, str] | None = None, gr
         return browsed_tasks(pack)
     if parse_name(name_or_path):
         return load_house_pack(name_or_path)
+    if name_or_path in package_packs() or missing_package(name_or_path):
+        return list(package_tasks(name_or_path))
     return tasks_of(read_source(name_or_path, grading=grading), mapping)
 
 
@@ -119,8 +132,8 @@ def read_source(path: str, *, grading: str = "sound") -> Table:
     if path and "\0" not in path and Path(path).is_dir():
         return _own(read_directory(Path(path)), grading)
     raise TaskError(
-        f"There is no pack {path!r}; use {', '.join(pack_names())}, {PACK}@SEED, or the path of a file "
-        f"({', '.join(FILES)}) or of a data set's directory."
+        f"There is no pack {path!r}; use {', '.join(pack_names())}, {PACK}@SEED, one that an installed package "
+        f"holds, or the path of a file ({', '.join(FILES)}) or of a data set's directory."
     )
 
 

@@ -6,6 +6,7 @@ from workbench.tasks.environment import Environment
 from workbench.tasks.environments.choice import Choice
 from workbench.tasks.environments.house_rules import HouseRulesEnvironment
 from workbench.tasks.environments.others import MODEL, Model, Person
+from workbench.tasks.environments.puzzle import Puzzle
 from workbench.tasks.environments.python import PythonTests
 from workbench.tasks.environments.regex import RegularExpression
 from workbench.tasks.environments.text import Contains, Exact
@@ -19,6 +20,7 @@ BUILT_IN: tuple[Environment, ...] = (
     RegularExpression(),
     Choice(),
     ToolCalls(),
+    Puzzle(),
     Model(),
     Person(),
 )

@@ -52,7 +52,7 @@ def problem(value: Any, path: str) -> tuple[str, str] | None:
                 return path, "an object has a key that is not text"
             keys = [_text_problem(key) for key in value]
             why = next((found for found in keys if found), "")
-            waiting += [(item, f"{path}.{key}", depth + 1) for key, item in reversed(value.items())]
+            waiting += [(item, f"{path}.{key}", depth + 1) for key, item in reversed(list(value.items()))]
         elif isinstance(value, list | tuple):
             waiting += [(item, f"{path}[{index}]", depth + 1) for index, item in reversed(list(enumerate(value)))]
         elif isinstance(value, str):

@@ -185,6 +185,7 @@ def _turn(message: Any) -> tuple[str | None, str]:
         return None, ""
     role, content = message.get("role"), message.get("content")
     if isinstance(content, list):  # parts: [{"type": "text", "text": ...}]
-        texts = [part.get("text") if isinstance(part, Mapping) else None for part in content]
-        content = "\n".join(texts) if texts and all(isinstance(text, str) for text in texts) else None
+        texts = [part.get("text") for part in content if isinstance(part, Mapping)]
+        spoken = [text for text in texts if isinstance(text, str)]
+        content = "\n".join(spoken) if content and len(spoken) == len(content) else None
     return (role, content) if isinstance(role, str) and isinstance(content, str) else (None, "")

@@ -15,7 +15,7 @@ from workbench.service.checks import make_config
 from workbench.service.job import ASKED_BY
 from workbench.service.queue import JobQueue
 from workbench.service.snapshot import Snapshot
-from workbench.tasks import MODEL
+from workbench.tasks import MODEL, offered_packs
 from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, polite
 
 
@@ -36,7 +36,7 @@ class TaskPanel(Panel):
             self.sample = gr.Button(sample.title, variant="primary", min_width=90, elem_id="do-sample")
             self.stop = gr.Button("Stop", interactive=False, min_width=64, elem_id="do-stop")
         choices = lambda value: gr.Dropdown(value[0], value=value[1] or None)  # noqa: E731
-        self.follow("packs", self.pack, lambda m: (list(m.state.tasks), pack_of(m.task_id)), choices)
+        self.follow("packs", self.pack, lambda m: (_packs(m), pack_of(m.task_id)), choices)
         self.follow("tasks", self.task, lambda m: (_listed(m), m.task_id), choices)
         self.follow("task_id", selection.task_id, lambda m: m.task_id, lambda value: value)
         self.follow("can_stop", self.stop, lambda m: m.working, lambda can: gr.Button(interactive=can))
@@ -81,6 +81,11 @@ def _task(snapshot: Snapshot) -> dict[str, Any]:
     exact = None if snapshot.state.read_only else prompt.want(snapshot.queue, snapshot.task_id)
     text["exact"] = None if exact is None or isinstance(exact, Exception) else prompt.reply(exact)
     return {**text, "advice": advice(snapshot.queue, snapshot.task.prompt)}
+
+
+def _packs(snapshot: Snapshot) -> list[str]:
+    """Packs of the run, and those that are opened once they are chosen; a stored run opens none."""
+    return list(dict.fromkeys([*snapshot.state.tasks, *([] if snapshot.state.read_only else offered_packs())]))
 
 
 def _listed(snapshot: Snapshot) -> list[tuple[str, str]]:
