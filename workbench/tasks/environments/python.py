@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench.records import Judgement, Task
+from workbench.tasks.blocks import Block, table_block, text_block
 from workbench.tasks.environment import Environment, Program, is_list
+from workbench.tasks.fields import AnswerField
 from workbench.tasks.house_rules.pack import extract_code
 from workbench.tasks.sandbox import SandboxResult, shown
+from workbench.tasks.typed_tests import typed_test
 
 EXAMPLES_SHOWN = 2
+SAMPLES_SHOWN = 3
 
 
 class PythonTests(Environment):
@@ -20,6 +24,28 @@ class PythonTests(Environment):
     label = "Python tests"
     needs = 'tests: [{"function": "f", "args": [1], "expected": 2}] or [{"stdin": "1", "expected": "2"}]'
     feedback_kinds = ("error", "example")  # why it did not run; what it returned, and what was expected
+
+    fields = (
+        AnswerField(
+            "tests",
+            "Tests",
+            "table",
+            needed=True,
+            columns=("call, or input", "value, or output"),
+            info="One a row: f(3, [1]) and its value; or what a script reads, and what it prints.",
+        ),
+    )
+
+    def show(self, task: Task) -> Sequence[Block]:
+        """Show the problem, and the first of its public tests as samples."""
+        public = [test for test in task.answer.get("tests", ()) if not test.get("hidden")][:SAMPLES_SHOWN]
+        rows = [(test["stdin"] if "stdin" in test else _called(test), _expected(test)) for test in public]
+        samples = [table_block("Samples", ("call, or input", "value, or output"), rows)] if rows else []
+        return [text_block(task.prompt), *samples]
+
+    def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Read the rows of the form as tests."""
+        return {"tests": [typed_test(*row.values()) for row in super().filled(values)["tests"]]}
 
     def typed_answer(self, text: str) -> dict[str, Any]:
         """The list of tests alone."""
@@ -70,6 +96,10 @@ def _equal(returned: object, expected: object) -> bool:
     if isinstance(returned, dict) and isinstance(expected, Mapping):
         return returned.keys() == expected.keys() and all(_equal(returned[key], expected[key]) for key in returned)
     return isinstance(returned, bool) == isinstance(expected, bool) and returned == expected
+
+
+def _expected(test: Mapping[str, Any]) -> str:
+    return str(test["expected"]) if "stdin" in test else shown(test["expected"])
 
 
 def _called(test: Mapping[str, Any]) -> str:
