@@ -118,7 +118,7 @@ def test_a_task_names_its_judge_in_every_form(model: str) -> None:
 def test_a_task_typed_on_the_page_names_its_judge_and_the_header_says_what_it_takes(tmp_path: Path, model: str) -> None:
     queue = make_queue(lambda: Workbench.open(tmp_path / "run")).start()
     try:
-        answer = expected("model", f" {CRITERIA} ", f" {model} ")
+        answer = expected("model", "", {"model": f" {model} ", "criteria": f" {CRITERIA} "})
         task = add_task(queue, PROMPT, "model", answer).result(180)
         assert task.answer == {"model": model, "criteria": CRITERIA}
         told = task_text(task, queue)
@@ -139,5 +139,5 @@ def test_a_task_typed_on_the_page_names_its_judge_and_the_header_says_what_it_ta
 def test_a_judge_is_called_by_the_last_folder_of_its_path_and_a_hub_model_by_its_id() -> None:
     assert judge_fact({"model": "/models/judges/strict/", "memory_bytes": 1_240_000_000}) == "judge strict (1.2 GB)"
     assert judge_fact({"model": "Qwen/Qwen3-0.6B", "memory_bytes": 340_000}) == "judge Qwen/Qwen3-0.6B (0.34 MB)"
-    with pytest.raises(TaskError, match="Name the model that judges"):
-        expected("model", CRITERIA, " ")
+    with pytest.raises(TaskError, match="The field “The model that judges” is empty"):
+        expected("model", "", {"model": " ", "criteria": CRITERIA})

@@ -105,8 +105,8 @@ class Attempt:
 
     def __post_init__(self) -> None:
         # None are given for an attempt of an earlier version; those of another text, where it was replaced.
-        told = [part.text for part in self.parts if part.kind != "answer"]
-        if bool(told) != bool(self.feedback) or any(text not in self.feedback for text in told):
+        texts = [part.text for part in self.parts if part.kind != "answer"]
+        if bool(texts) != bool(self.feedback) or any(text not in self.feedback for text in texts):
             whole = FeedbackPart(KIND_OF_SOURCE[self.feedback_source], self.feedback)
             object.__setattr__(self, "parts", (whole,) if self.feedback else ())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from workbench.tasks import sandbox
 from workbench.tasks.environment import Environment
 from workbench.tasks.environments import MODEL
-from workbench.tasks.judging import check_automatic, check_task, judge, judge_many
+from workbench.tasks.judging import check_automatic, check_task, judge, judge_many, show_task
 from workbench.tasks.pack import Pack, PackFacts
 from workbench.tasks.packs import (
     BUILT_IN,
@@ -58,4 +58,5 @@ __all__ = [
     "register_pack",
     "registered_packs",
     "sandbox",
+    "show_task",
 ]

@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Literal, cast, get_args
 
 from workbench.errors import TaskError
 from workbench.records import FeedbackKind, FeedbackPart, Judgement, Task
+from workbench.tasks.blocks import Block, text_block
+from workbench.tasks.fields import AnswerField, read_fields
 from workbench.tasks.sandbox import Program as SandboxProgram
 from workbench.tasks.sandbox import SandboxResult
 
@@ -38,6 +40,7 @@ class Environment:
     # one, {"feedback": "error"}, several, "error+example", or "none". Empty: there is nothing to choose.
     feedback_kinds: ClassVar[tuple[str, ...]] = ()
     answer_field: ClassVar[str] = ""  # the field of a task's answer that a person types; "" = the answer as JSON
+    fields: ClassVar[tuple[AnswerField, ...]] = ()  # of the form for an answer, where it is not `answer_field` alone
     judged_by: ClassVar[Literal["environment", "person", "judge"]] = "environment"  # judge: another model
 
     def check(self, task: Task) -> None:
@@ -65,6 +68,19 @@ class Environment:
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
         """Judge an attempt's text; `result`: the outcome of its program, where there is one."""
         raise NotImplementedError
+
+    def show(self, task: Task) -> Sequence[Block]:
+        """Lay a task out as people read it (`tasks.blocks`), without anything that the prompt does not say."""
+        return [text_block(task.prompt)]
+
+    def form(self) -> tuple[AnswerField, ...]:
+        """List the fields in which a person types a task's answer; none where it is typed as JSON."""
+        only = (AnswerField(self.answer_field, "Expected", needed=True),) if self.answer_field else ()
+        return self.fields or only
+
+    def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Turn what a person typed into the form, by field, into an `answer`. Raises TaskError as `read_fields`."""
+        return read_fields(self.form(), values)
 
     def typed_answer(self, text: str) -> dict[str, Any]:
         """Turn what a person typed for a task into its `answer`. Raises TaskError for what cannot be read."""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_args
 
 from workbench.errors import TaskError, WorkbenchError
 from workbench.records import FeedbackKind, FeedbackPart, Judgement, Task
+from workbench.tasks.blocks import Block, is_block, text_block
 from workbench.tasks.environment import Environment, joined
 from workbench.tasks.reading import Split, split_reasoning
 from workbench.tasks.registry import find_environment
@@ -88,6 +89,16 @@ def with_reasoning(judgement: Judgement, split: Split) -> Judgement:
 
 def _split(environment: Environment, task: Task, text: str) -> Split:
     return Split(text, ()) if environment.reads_reasoning(task) else split_reasoning(text)
+
+
+def show_task(task: Task) -> list[Block]:
+    """Lay a task out as its environment shows it; as its prompt where that fails, or is no blocks (`tasks.blocks`)."""
+    try:
+        blocks = [json.loads(json.dumps(dict(block))) for block in find_environment(task.environment).show(task)]
+        fits = bool(blocks) and all(map(is_block, blocks))
+    except Exception:  # someone else's code; the prompt can always be read
+        fits = False
+    return blocks if fits else [text_block(task.prompt)]
 
 
 def _ask(environment: Environment, task: Task, ask: Callable[..., T], *arguments: Any) -> T:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from workbench.records import FeedbackPart, Judgement, Task
 from workbench.tasks import paper
+from workbench.tasks.blocks import Block, options_block, question_blocks
 from workbench.tasks.environment import Environment, is_list
+from workbench.tasks.fields import AnswerField
 from workbench.tasks.reading.letters import options_in, read_letter
 from workbench.tasks.sandbox import SandboxResult
 
@@ -25,6 +27,11 @@ class Choice(Environment):
         'options: their texts or their number, as {"choice": "B", "options": ["red", "blue"]}'
     )
     answer_field = "choice"
+    fields = (
+        AnswerField(
+            "choice", "Right letter", "choice", needed=True, options=tuple(_USUAL), info="Of the options in the prompt."
+        ),
+    )
 
     def check(self, task: Task) -> None:
         """Require a letter, among those of the options where they are given."""
@@ -36,6 +43,13 @@ class Choice(Environment):
         elif isinstance(options, Mapping):
             fits = all(re.fullmatch("[A-Z]", str(key)) and isinstance(text, str) for key, text in options.items())
         self.require(fits and str(task.answer.get("choice")) in _options(task))
+
+    def show(self, task: Task) -> Sequence[Block]:
+        """Show the question, and the options as a list."""
+        blocks = question_blocks(task.prompt)
+        named = {letter: text for letter, text in _options(task).items() if text}
+        listed = any(block["kind"] == "options" for block in blocks)
+        return blocks if listed or not named else [*blocks, options_block(named)]
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
         """Pass the right letter."""

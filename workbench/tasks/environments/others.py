@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from workbench.errors import TaskError
 from workbench.records import Judgement, Task
 from workbench.tasks.environment import Environment, is_text
+from workbench.tasks.fields import AnswerField
 from workbench.tasks.sandbox import SandboxResult
 
 MODEL = "model"  # name of the environment in which another model judges
@@ -30,6 +34,14 @@ class Model(Environment):
     label = "another model"
     needs = 'model: the judge, a directory or a hub id, with criteria or without, as {"model": ..., "criteria": ...}'
     judged_by = "judge"
+    fields = (
+        AnswerField("model", "The model that judges", needed=True, info="A hub id, or a directory on the machine."),
+        AnswerField("criteria", "What makes an answer good", "lines"),
+    )
+
+    def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Take the blanks off a name and criteria."""
+        return {name: text.strip() for name, text in super().filled(values).items()}
 
     def check(self, task: Task) -> None:
         """Require a model; criteria must be text."""

@@ -5,19 +5,24 @@ from __future__ import annotations
 import ast
 import json
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench.records import FeedbackPart, Judgement, Task
+from workbench.tasks.blocks import Block, table_block, text_block
 from workbench.tasks.environment import Environment, Program
+from workbench.tasks.fields import AnswerField
 from workbench.tasks.programs import paper
-from workbench.tasks.programs.results import feedback, judge_tests, outcome
+from workbench.tasks.programs.results import called, feedback, judge_tests, outcome
 from workbench.tasks.programs.rows import NEEDS, calls, check_row, functions, limits
 from workbench.tasks.reading.programs import read_program
 from workbench.tasks.sandbox import Program as SandboxProgram
 from workbench.tasks.sandbox import SandboxResult, shown
+from workbench.tasks.typed_tests import typed_test
 
 NO_PROGRAM = "No Python program was found in the answer; put it in a block that begins with ```python."
 _STORED = 4000  # characters of a program, and of an output, that are kept with an attempt
+SAMPLES_SHOWN = 3
 
 
 class PythonTests(Environment):
@@ -27,6 +32,28 @@ class PythonTests(Environment):
     label = "Python tests"
     needs = NEEDS
     feedback_kinds = ("format", "error", "timeout", "example", "outcome")
+
+    fields = (
+        AnswerField(
+            "tests",
+            "Tests",
+            "table",
+            needed=True,
+            columns=("call, or input", "value, or output"),
+            info="One a row: f(3, [1]) and its value; or what a script reads, and what it prints.",
+        ),
+    )
+
+    def show(self, task: Task) -> Sequence[Block]:
+        """Show the problem, and the first of its public tests as samples."""
+        public = [test for test in task.answer.get("tests", ()) if not test.get("hidden")][:SAMPLES_SHOWN]
+        rows = [_sample(test) for test in public]
+        samples = [table_block("Samples", ("call, or input", "value, or output"), rows)] if rows else []
+        return [text_block(task.prompt), *samples]
+
+    def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Read the rows of the form as tests."""
+        return {"tests": [typed_test(*row.values()) for row in super().filled(values)["tests"]]}
 
     def typed_answer(self, text: str) -> dict[str, Any]:
         """The list of tests alone, or the whole answer."""
@@ -88,3 +115,9 @@ def _stored(output: Any) -> Any:
         return output if len(json.dumps(output)) <= _STORED else shown(output)
     except ValueError:
         return shown(output)
+
+
+def _sample(test: Mapping[str, Any]) -> tuple[str, str]:
+    """A test as a row of the table of samples; what a checker decides has no expected value."""
+    expected = test.get("expected", "as its checker decides")
+    return (test["stdin"], str(expected)) if "stdin" in test else (called(test), shown(expected))

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from workbench.errors import TaskError
 from workbench.records import FeedbackPart, Judgement, Task
 from workbench.tasks.environment import Environment, Program, is_list
+from workbench.tasks.fields import AnswerField
 from workbench.tasks.reading.text import brief
 from workbench.tasks.sandbox import SandboxResult
 
@@ -34,6 +35,10 @@ class RegularExpression(Environment):
         '{"flags": "is"}, and {"reasoning": true}, where the reasoning must match too'
     )
     answer_field = "pattern"
+    fields = (
+        AnswerField("pattern", "Pattern", needed=True, info="A regular expression of Python, found somewhere."),
+        AnswerField("flags", "Flags", info="Letters: i, m, s, x, a; i ignores upper and lower case."),
+    )
 
     def check(self, task: Task) -> None:
         """Require a pattern that can be compiled. Compiling is safe here; only searching can take forever."""

@@ -7,7 +7,9 @@ from typing import Any
 
 from workbench.records import FeedbackPart, Judgement, Task
 from workbench.tasks import paper
+from workbench.tasks.blocks import Block, table_block, text_block
 from workbench.tasks.environment import Environment, is_list, is_text
+from workbench.tasks.fields import AnswerField
 from workbench.tasks.reading.calls import Call, Reading
 from workbench.tasks.reading.matching import Expected, Tool, fits_type, largest_pairing, named_arguments, pair, types_of
 from workbench.tasks.reading.tool_calls import read_calls
@@ -37,6 +39,34 @@ class ToolCalls(Environment):
         'calls: what to call, as {"calls": [{"name": "f", "arguments": {"x": 1}}]}, with the tools\' schemas or without'
     )
     feedback_kinds = ("format", "outcome", "diff", "answer")
+
+    fields = (
+        AnswerField(
+            "calls",
+            "Right calls",
+            "table",
+            needed=True,
+            columns=("tool", "arguments"),
+            info='One a row: get_weather and {"city": "Oslo"}.',
+        ),
+        AnswerField("tools", "Tools (JSON)", "json", info="Their schemas, as a list; with them types are compared."),
+    )
+
+    def show(self, task: Task) -> Sequence[Block]:
+        """Show what is asked, and the tools as a table."""
+        question = task.prompt.rpartition("\nQuestion:")[2].strip() if task.answer.get("tools") else ""
+        tools = [_tool_row(tool) for tool in task.answer.get("tools", ())]
+        table = [table_block("Tools", ("tool", "what it does", "arguments"), tools)] if tools else []
+        return [text_block(question or task.prompt), *table]
+
+    def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Read the arguments of the calls, which are typed as JSON objects."""
+        answer = super().filled(values)
+        calls = [
+            {"name": row["tool"].strip(), "arguments": self.parse_json(row["arguments"].strip() or "{}")}
+            for row in answer["calls"]
+        ]
+        return {**answer, "calls": calls}
 
     def typed_answer(self, text: str) -> dict[str, Any]:
         """Take the list of calls alone, or the whole answer."""
@@ -80,6 +110,18 @@ class ToolCalls(Environment):
     def _parts(self, task: Task, **texts: str) -> list[FeedbackPart]:
         kinds = self.wanted_feedback(task)
         return [FeedbackPart(kind, text) for kind, text in texts.items() if text and kind in kinds]  # type: ignore[arg-type]
+
+
+def _tool_row(tool: Mapping[str, Any]) -> tuple[str, str, str]:
+    tool = tool["function"] if isinstance(tool.get("function"), Mapping) else tool
+    parameters = tool.get("parameters")
+    schema = parameters if isinstance(parameters, Mapping) else {}
+    required, properties = schema.get("required", ()), schema.get("properties")
+    listed = [
+        f"{name}{'' if name in required else ' (optional)'}: {' or '.join(sorted(types_of(about)) or ['any'])}"
+        for name, about in (properties.items() if isinstance(properties, Mapping) else ())
+    ]
+    return str(tool.get("name", "")), str(tool.get("description", "")), "\n".join(listed)
 
 
 def _is_call(call: object) -> bool:

@@ -64,11 +64,11 @@ def _judged(ran: _Ran, passed: bool, reason: str) -> TestResult:
     hidden = bool(test.get("hidden"))
     if passed:
         return TestResult(True, hidden)
-    called = _called(test)
+    what = called(test)
     if error is not None:
-        return _failed(error, hidden, f", {called}" if "stdin" in test else f", in {called}")
+        return _failed(error, hidden, f", {what}" if "stdin" in test else f", in {what}")
     expected = [f"expected {shown(test['expected'])}"] if "expected" in test else []
-    subject = f"{called} the program" if "stdin" in test else called
+    subject = f"{what} the program" if "stdin" in test else what
     says = ", ".join([f"{subject} returned {shown(output)}", *expected, *([reason] if reason else [])])
     return TestResult(False, hidden, "outcome" if hidden else "example", "" if hidden else says, len(says))
 
@@ -92,7 +92,7 @@ def _known_type(name: str) -> str:
     return name if known else "An error"
 
 
-def _called(test: Mapping[str, Any]) -> str:
+def called(test: Mapping[str, Any]) -> str:
     if "stdin" in test:
         return f"with input {shown(test['stdin'])}"
     named = [f"{key}={shown(value)}" for key, value in test.get("kwargs", {}).items()]

@@ -56,13 +56,30 @@
     if (after) after.open = Boolean(root.wasOpen);
   }
 
+  /* A block of a task (workbench/tasks/blocks.py). */
+  function block(data) {
+    if (data.kind === "text") return written("p", "wb-prompt", data.text);
+    if (data.kind === "options") {
+      const list = el("ul", "wb-options");
+      for (const { letter, text } of data.options) list.append(add(el("li"), el("span", "wb-letter", letter), written("span", "", text)));
+      return list;
+    }
+    const table = el("table", "wb-table wb-shown"), head = el("tr"), body = el("tbody");
+    for (const name of data.columns) { const cell = el("th", "", name); cell.scope = "col"; head.append(cell); }
+    for (const row of data.rows) body.append(add(el("tr"), ...row.map((cell) => written("td", "", cell))));
+    add(table, el("caption", "wb-quiet", data.title), add(el("thead"), head), body);
+    const frame = add(el("div", "wb-frame"), table);
+    frame.tabIndex = 0; frame.setAttribute("role", "group"); frame.setAttribute("aria-label", data.title);
+    return frame;
+  }
+
   const parts = {
     task(root, data) {
       const open = root.querySelector("details[open]") !== null;
       if (data.empty) { root.replaceChildren(el("p", "wb-empty", data.empty)); return; }
       const judge = el("p", "wb-quiet", `judged by ${data.judge}`);
       judge.title = data.model || "";
-      root.replaceChildren(...(data.system ? [written("p", "wb-system", data.system)] : []), written("p", "wb-prompt", data.prompt), judge);
+      root.replaceChildren(...(data.system ? [written("p", "wb-system", data.system)] : []), ...data.blocks.map(block), judge);
       if (data.exact) {
         const box = exactly(`exact prompt (${plural(data.exact.ids.length, "token")})`, data.exact);
         box.open = open;

@@ -5,19 +5,21 @@ Before anything is sampled, it warns of a prompt outside the policy's language a
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
-from workbench.errors import TaskError
 from workbench.service.actions.tasks import AD_HOC, add_task, advice, hub_models
 from workbench.service.checks import LONGEST_NAME
 from workbench.service.queue import JobQueue
-from workbench.tasks import MODEL, find_environment, known_environments
+from workbench.tasks import find_environment, known_environments
+from workbench.tasks.fields import AnswerField
 from workbench.tasks.house_rules.nearest import closest
 from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, finished, numbered, part, polite
 
-EXPECTED, CRITERIA = "Expected", "What makes an answer good (optional)"
+TEXTS = 4  # fields of an answer that can be shown; further ones of them are typed as JSON
 
 
 class OwnTaskPanel(Panel):
@@ -30,36 +32,43 @@ class OwnTaskPanel(Panel):
             self.prompt = gr.Textbox(label="Prompt", lines=3, max_lines=12, elem_id="own-prompt")
             self.note = part("language")
             self.judge = gr.Dropdown(judges(), value="person", label="Judged by", elem_id="own-judge")
-            self.model = gr.Textbox(
-                label="The model that judges: a hub id, or a directory on the workbench's machine",
-                visible=False,
-                elem_id="own-model",
-            )
-            needs = find_environment("person").needs
-            self.answer = gr.Textbox(label=EXPECTED, info=needs, lines=1, max_lines=12, elem_id="own-answer")
+            self.choice = gr.Dropdown([], visible=False, elem_id="own-choice")
+            self.texts = [gr.Textbox(visible=False, elem_id=f"own-text-{place}") for place in range(1, TEXTS + 1)]
+            self.table = gr.Dataframe(type="array", visible=False, elem_id="own-table")
+            with gr.Accordion("The answer as JSON", open=False):
+                self.answer = gr.Textbox(
+                    label="Answer (JSON)",
+                    info=find_environment("person").needs,
+                    lines=1,
+                    max_lines=12,
+                    elem_id="own-answer",
+                )
             self.pack = gr.Textbox(AD_HOC, label="Keep in pack", max_length=LONGEST_NAME, elem_id="own-pack")
             self.add = gr.Button(add_task.title, size="sm", elem_id="own-add")
 
     def connect(self, then: Then) -> None:
         """Connect the form; a typed task becomes the chosen one."""
         task_id, chosen = self.selection.task_id, self.selection.chosen
-        fields = [self.prompt, self.judge, self.answer, self.model, self.pack]
+        form = [self.choice, *self.texts, self.table]
+        fields = [self.prompt, self.judge, self.answer, self.pack, *form]
         then(self.add.click(polite(self.on_add), fields, [task_id, chosen], **QUIET))
-        self.judge.input(self.on_judge, [self.judge], [self.answer, self.model], **NEWEST)
+        self.judge.input(self.on_judge, [self.judge], [self.answer, *form], **NEWEST)
         self.prompt.input(self.on_typed, [self.prompt], [self.note], **NEWEST)
         then(self.note.select(polite(self.on_closest), [self.prompt], [task_id, chosen, self.prompt], **QUIET))
 
     @staticmethod
-    def on_judge(judge: str) -> tuple[Any, Any]:
-        """Show the fields of a judge: another model needs a name, and criteria instead of an expected answer."""
-        model = judge == MODEL
-        info = "" if model else find_environment(judge).needs
-        return gr.Textbox(label=CRITERIA if model else EXPECTED, info=info), gr.Textbox(visible=model)
+    def on_judge(judge: str) -> list[Any]:
+        """Show the fields of a judge's answer, all of them empty."""
+        environment = find_environment(judge)
+        shown = placed(environment.form())
+        choice, *texts, table = [_component(place, shown.get(place)) for place in PLACES]
+        return [gr.Textbox("", info=environment.needs), choice, *texts, table]
 
-    def on_add(self, prompt: str, judge: str, answer: str, model: str, pack: str) -> tuple[str, str]:
+    def on_add(self, prompt: str, judge: str, answer: str, pack: str, *values: Any) -> tuple[str, str]:
         """Add a typed task; it becomes the chosen one."""
-        added = add_task(self.queue, prompt, judge, expected(judge, answer, model), pack or AD_HOC)
-        return added.result().id, ""
+        shown = placed(find_environment(judge).form())
+        typed = {field.name: values[PLACES.index(place)] for place, field in shown.items()}
+        return add_task(self.queue, prompt, judge, expected(judge, answer, typed), pack or AD_HOC).result().id, ""
 
     async def on_typed(self, prompt: str) -> str:
         """Advise on the prompt before anything is sampled."""
@@ -73,16 +82,52 @@ class OwnTaskPanel(Panel):
         return add_task(self.queue, text, "house-rules").result().id, "", text
 
 
-def expected(environment: str, text: str, model: str = "") -> dict[str, Any]:
-    """Convert the answer of a typed task to the form that its environment reads.
+PLACES = ("choice", *(f"text {number}" for number in range(1, TEXTS + 1)), "table")
 
-    Raises TaskError where it cannot be read, or where the model that judges is not named.
+
+def placed(form: Sequence[AnswerField]) -> dict[str, AnswerField]:
+    """Give each field of a form a place on the page; {} where they do not all have one, and JSON has to do."""
+    free = list(PLACES)
+    shown = {}
+    for field in form:
+        kind = field.kind if field.kind in ("choice", "table") else "text"
+        place = next((place for place in free if place.startswith(kind)), None)
+        if place is None:
+            return {}
+        free.remove(place)
+        shown[place] = field
+    return shown
+
+
+def _component(place: str, field: AnswerField | None) -> Any:
+    """The update of a place: its field, empty, or nothing."""
+    if field is None:
+        hidden = {"choice": gr.Dropdown, "table": gr.Dataframe}.get(place, gr.Textbox)
+        return hidden(visible=False)
+    label = field.label if field.needed else f"{field.label} (optional)"
+    if field.kind == "choice":
+        return gr.Dropdown(list(field.options), value=None, label=label, info=field.info, visible=True)
+    if field.kind == "table":
+        columns, empty = list(field.columns), [[""] * len(field.columns)] * 2
+        named = f"{label}. {field.info}" if field.info else label
+        return gr.Dataframe(empty, headers=columns, label=named, visible=True, interactive=True)
+    lines = 3 if field.kind in ("lines", "json") else 1
+    return gr.Textbox("", label=label, info=field.info, lines=lines, visible=True)
+
+
+def expected(environment: str, text: str, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Make the answer of a typed task, from JSON where some was typed, else from the values of the form's fields.
+
+    Raises TaskError where it cannot be read.
     """
-    if environment == MODEL:
-        if not model.strip():
-            raise TaskError("Name the model that judges: a hub id, or a directory on the workbench's machine.")
-        return {"model": model.strip(), "criteria": text.strip()}
-    return find_environment(environment).typed_answer(text)
+    judge = find_environment(environment)
+    if not text.strip() and placed(judge.form()):
+        return judge.filled(values or {})
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        answer = None
+    return answer if isinstance(answer, dict) else judge.typed_answer(text)
 
 
 def judges() -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ from workbench.service.checks import make_config
 from workbench.service.job import ASKED_BY
 from workbench.service.queue import JobQueue
 from workbench.service.snapshot import Snapshot
-from workbench.tasks import MODEL, offered_packs
+from workbench.tasks import MODEL, offered_packs, show_task
 from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, polite
 
 
@@ -99,7 +99,13 @@ def task_text(task: Task | None, queue: JobQueue) -> dict[str, Any]:
             "The model is loading; tasks appear here." if queue.status == "loading" else "Choose a task, or type one."
         )
         return {"empty": empty}
-    text = {"prompt": task.prompt, "system": task.system or "", "judge": judged_by(task), "id": task.id}
+    text: dict[str, Any] = {
+        "prompt": task.prompt,
+        "blocks": show_task(task),
+        "system": task.system or "",
+        "judge": judged_by(task),
+        "id": task.id,
+    }
     return {**text, "model": task.answer["model"]} if task.environment == MODEL else text
 
 
