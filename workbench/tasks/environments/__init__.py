@@ -5,6 +5,7 @@ from __future__ import annotations
 from workbench.tasks.environment import Environment
 from workbench.tasks.environments.choice import Choice
 from workbench.tasks.environments.house_rules import HouseRulesEnvironment
+from workbench.tasks.environments.numeric import Numeric
 from workbench.tasks.environments.others import MODEL, Model, Person
 from workbench.tasks.environments.python import PythonTests
 from workbench.tasks.environments.regex import RegularExpression
@@ -17,6 +18,7 @@ BUILT_IN: tuple[Environment, ...] = (
     Contains(),
     RegularExpression(),
     Choice(),
+    Numeric(),
     Model(),
     Person(),
 )
