@@ -5,6 +5,7 @@ from __future__ import annotations
 from workbench.tasks.environment import Environment
 from workbench.tasks.environments.choice import Choice
 from workbench.tasks.environments.house_rules import HouseRulesEnvironment
+from workbench.tasks.environments.json_value import JsonValue
 from workbench.tasks.environments.numeric import Numeric
 from workbench.tasks.environments.others import MODEL, Model, Person
 from workbench.tasks.environments.python import PythonTests
@@ -19,6 +20,7 @@ BUILT_IN: tuple[Environment, ...] = (
     RegularExpression(),
     Choice(),
     Numeric(),
+    JsonValue(),
     Model(),
     Person(),
 )
