@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from workbench.records import Attempt, Task
 
 FIRST_TASK = "house-rules/sort-take-1"
-ENVIRONMENTS = "person (you), exact, contains, regex, choice, python, house-rules, or model (another one)"
-ANSWERS = """{"text": "4"}, or for model {"model": DIRECTORY OR HUB ID, "criteria": TEXT}"""
+ENVIRONMENTS = (
+    "person (you), exact, contains, regex, choice, numeric, json, python, house-rules, or rubric (another model)"
+)
+ANSWERS = """{"text": "4"}, or for rubric {"model": DIRECTORY OR HUB ID, "criteria": TEXT}"""
 AttemptArgument = Annotated[str, typer.Argument(help="Id of an attempt, or 'latest'.")]
 
 

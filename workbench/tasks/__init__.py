@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from workbench.tasks import sandbox
 from workbench.tasks.environment import Environment
-from workbench.tasks.environments import MODEL
-from workbench.tasks.judging import check_automatic, check_task, judge, judge_many
+from workbench.tasks.environments import RUBRIC, criteria_of, is_rubric
+from workbench.tasks.judging import check_automatic, check_task, judge, judge_many, with_reasoning
 from workbench.tasks.pack import Pack, PackFacts
 from workbench.tasks.packs import (
     BUILT_IN,
@@ -18,6 +18,7 @@ from workbench.tasks.packs import (
     pack_names,
     parse_pack,
 )
+from workbench.tasks.reading import split_reasoning
 from workbench.tasks.registry import (
     find_environment,
     known_environments,
@@ -29,17 +30,19 @@ from workbench.tasks.task_pack import TaskPack
 
 __all__ = [
     "BUILT_IN",
-    "MODEL",
+    "RUBRIC",
     "Environment",
     "Pack",
     "PackFacts",
     "TaskPack",
     "check_automatic",
     "check_task",
+    "criteria_of",
     "dump_pack",
     "find_environment",
     "find_pack",
     "is_built_in",
+    "is_rubric",
     "judge",
     "judge_many",
     "known_environments",
@@ -52,4 +55,6 @@ __all__ = [
     "register_pack",
     "registered_packs",
     "sandbox",
+    "split_reasoning",
+    "with_reasoning",
 ]

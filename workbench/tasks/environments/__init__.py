@@ -7,7 +7,7 @@ from workbench.tasks.environments.choice import Choice
 from workbench.tasks.environments.house_rules import HouseRulesEnvironment
 from workbench.tasks.environments.json_value import JsonValue
 from workbench.tasks.environments.numeric import Numeric
-from workbench.tasks.environments.others import MODEL, Model, Person
+from workbench.tasks.environments.others import FORMER_NAMES, RUBRIC, Criterion, Person, Rubric, criteria_of, is_rubric
 from workbench.tasks.environments.python import PythonTests
 from workbench.tasks.environments.regex import RegularExpression
 from workbench.tasks.environments.text import Contains, Exact
@@ -21,8 +21,8 @@ BUILT_IN: tuple[Environment, ...] = (
     Choice(),
     Numeric(),
     JsonValue(),
-    Model(),
+    Rubric(),
     Person(),
 )
 
-__all__ = ["BUILT_IN", "MODEL"]
+__all__ = ["BUILT_IN", "FORMER_NAMES", "RUBRIC", "Criterion", "criteria_of", "is_rubric"]

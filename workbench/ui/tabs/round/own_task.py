@@ -14,7 +14,7 @@ from workbench.errors import TaskError
 from workbench.service.actions.tasks import AD_HOC, add_task, advice, export_pack, hub_models, import_pack
 from workbench.service.checks import LONGEST_NAME
 from workbench.service.queue import JobQueue
-from workbench.tasks import MODEL, find_environment, known_environments
+from workbench.tasks import RUBRIC, find_environment, known_environments
 from workbench.tasks.house_rules.nearest import closest
 from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, finished, numbered, part, polite
 
@@ -62,7 +62,7 @@ class OwnTaskPanel(Panel):
     @staticmethod
     def on_judge(judge: str) -> tuple[Any, Any]:
         """Show the fields of a judge: another model needs a name, and criteria instead of an expected answer."""
-        model = judge == MODEL
+        model = judge == RUBRIC
         info = "" if model else find_environment(judge).needs
         return gr.Textbox(label=CRITERIA if model else EXPECTED, info=info), gr.Textbox(visible=model)
 
@@ -102,7 +102,7 @@ def expected(environment: str, text: str, model: str = "") -> dict[str, Any]:
 
     Raises TaskError where it cannot be read, or where the model that judges is not named.
     """
-    if environment == MODEL:
+    if environment == RUBRIC:
         if not model.strip():
             raise TaskError("Name the model that judges: a hub id, or a directory on the workbench's machine.")
         return {"model": model.strip(), "criteria": text.strip()}
