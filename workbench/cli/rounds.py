@@ -77,8 +77,8 @@ def attempt(
     with opened(output, run, policy) as workbench:
         chosen = _task(workbench, task, prompt, environment, parsed, pack)
         group = workbench.attempt(chosen, number, sampling=sampling)
-    rows = [(a.id, a.passed, a.reward, a.text, a.feedback) for a in group]
-    output.table(chosen.prompt, ("attempt", "passed", "reward", "text", "feedback"), rows)
+    rows = [(a.id, a.passed, a.reward, a.text, a.details.get("read_as", ""), a.feedback) for a in group]
+    output.table(chosen.prompt, ("attempt", "passed", "reward", "text", "read as", "feedback"), rows)
     output.summary(
         {
             "task": chosen.id,
@@ -117,7 +117,12 @@ def _task(
 
 def _attempt_data(attempt: Attempt) -> dict[str, Any]:
     fields = ("id", "text", "reward", "passed", "feedback", "feedback_source", "finished")
-    return {name: getattr(attempt, name) for name in fields} | {"tokens": len(attempt.token_ids)}
+    return {name: getattr(attempt, name) for name in fields} | {"tokens": len(attempt.token_ids)} | _read(attempt)
+
+
+def _read(attempt: Attempt) -> dict[str, Any]:
+    """What was read as the answer, and the characters that were taken for reasoning, where there are any."""
+    return {name: attempt.details[name] for name in ("read_as", "reasoning") if name in attempt.details}
 
 
 @takes_policy()

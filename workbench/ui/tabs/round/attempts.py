@@ -68,7 +68,8 @@ def cards(
             "reward": attempt.reward,
             "finished": attempt.finished,
             "forced": forced_from(attempt, group),
-            "feedback": attempt.feedback or str(attempt.details.get("waiting", "")),
+            "feedback": attempt.feedback or str(attempt.details.get("waiting") or attempt.details.get("problem", "")),
+            "read_as": attempt.details.get("read_as"),
             "strip": strip(known, limit),
             "floor": known.payload["noise_floor"] / limit if known and limit else 0,
         }
