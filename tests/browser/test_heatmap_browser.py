@@ -354,3 +354,40 @@ def test_long_attempts_and_empty_ones_work(show: Callable[..., Any]) -> None:
     assert page.locator("[aria-selected='true']").text_content() == "end"
     page = show(payload([], []))
     assert "no tokens" in page.locator(".hm-code").inner_text()
+
+
+def test_reasoning_is_folded_keeps_its_colours_and_opens_by_key_and_mouse(show: Callable[..., Any]) -> None:
+    texts = ["<think>", "xs", "?\n", "</think>", "\n", "return", " xs", "\n"]
+    credit = [0.1, 0.2, -0.3, 0.1, 0.1, -0.6, 0.3, 0.1]
+    page = show(payload(texts, credit, lines=[[0, 1, 2], [3, 4], [5, 6, 7]], reasoning=[[0, 4]]))
+    fold, code = page.locator(".hm-fold"), page.locator(".hm-code")
+    seen = "() => [...document.querySelectorAll('.hm-t')].filter((one) => one.offsetParent).map((one) => one.dataset.i)"
+    assert fold.inner_text() == "▸ Reasoning, 4 tokens: not judged" and fold.get_attribute("aria-expanded") == "false"
+    assert page.evaluate(seen) == ["4", "5", "6", "7"]
+    assert page.locator(".hm-no").all_inner_texts() == [
+        "1",
+        "2",
+        "",
+        "3",
+    ]  # a line that is half reasoning keeps its number
+    fold.focus()
+    page.keyboard.press("Enter")
+    assert fold.get_attribute("aria-expanded") == "true" and len(page.evaluate(seen)) == 8
+    assert "hm-n" in page.locator("[data-i='2']").get_attribute("class")
+    code.focus()
+    page.keyboard.press("r")
+    assert page.evaluate(seen) == ["4", "5", "6", "7"]
+    page.keyboard.press("Home")  # a token in it is visited
+    assert len(page.evaluate(seen)) == 8
+    sums = page.locator(".hm-sum").all_inner_texts()
+    assert (
+        len(sums) == 4 and sums[2] == ""
+    )  # of the first two lines and the last; the half line counts with its first half
+
+
+def test_without_reasoning_nothing_is_folded(show: Callable[..., Any]) -> None:
+    assert not show(payload(TEXTS, CREDIT)).locator(".hm-fold").is_visible()
+    page = show(payload(["<think>", "xs"], [0.1, 0.2], reasoning=[[0, 2]]))  # nothing else would be seen
+    assert (
+        page.locator("[data-i='0']").is_visible() and page.locator(".hm-fold").get_attribute("aria-expanded") == "true"
+    )

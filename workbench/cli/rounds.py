@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from workbench.records import Attempt, Task
 
 FIRST_TASK = "house-rules/sort-take-1"
-ENVIRONMENTS = "person (you), exact, contains, regex, choice, python, house-rules, or model (another one)"
-ANSWERS = """{"text": "4"}, or for model {"model": DIRECTORY OR HUB ID, "criteria": TEXT}"""
+ENVIRONMENTS = (
+    "person (you), exact, contains, regex, choice, numeric, json, python, house-rules, or rubric (another model)"
+)
+ANSWERS = """{"text": "4"}, or for rubric {"model": DIRECTORY OR HUB ID, "criteria": TEXT}"""
 AttemptArgument = Annotated[str, typer.Argument(help="Id of an attempt, or 'latest'.")]
 
 
@@ -105,8 +107,8 @@ def attempt(
     with opened(output, run, policy) as workbench:
         chosen = _task(workbench, task, prompt, environment, parsed, pack, mapping)
         group = workbench.attempt(chosen, number, sampling=sampling)
-    rows = [(a.id, a.passed, a.reward, a.text, _without_answers(a)) for a in group]
-    output.table(chosen.prompt, ("attempt", "passed", "reward", "text", "feedback"), rows)
+    rows = [(a.id, a.passed, a.reward, a.text, a.details.get("read_as", ""), _without_answers(a)) for a in group]
+    output.table(chosen.prompt, ("attempt", "passed", "reward", "text", "read as", "feedback"), rows)
     output.summary(
         {
             "task": chosen.id,
@@ -170,8 +172,13 @@ def _without_answers(attempt: Attempt) -> str:
 
 def _attempt_data(attempt: Attempt) -> dict[str, Any]:
     fields = ("id", "text", "reward", "passed", "feedback", "feedback_source", "finished")
-    parts = [asdict(part) for part in attempt.parts]
-    return {name: getattr(attempt, name) for name in fields} | {"parts": parts, "tokens": len(attempt.token_ids)}
+    data = {name: getattr(attempt, name) for name in fields} | _read(attempt)
+    return data | {"parts": [asdict(part) for part in attempt.parts], "tokens": len(attempt.token_ids)}
+
+
+def _read(attempt: Attempt) -> dict[str, Any]:
+    """What was read as the answer, and the characters that were taken for reasoning, where there are any."""
+    return {name: attempt.details[name] for name in ("read_as", "reasoning") if name in attempt.details}
 
 
 @takes_policy()

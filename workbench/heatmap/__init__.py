@@ -78,6 +78,7 @@ def check(payload: Payload) -> None:
     first), and optionally
         id         of the attempt; `label` and `passed` where it is one of a group
         lines      positions of the tokens of each line, which a line's sum is taken over
+        reasoning  ranges [start, end) of tokens that were not judged: coloured as all are, and folded at first
         top        per token {"ids", "texts", "student", "teacher", "push"}: both sides' likeliest tokens, with the
                    rest of the vocabulary as one more entry of the last three (probabilities, and the loss's push)
         group      payloads of all attempts shown, or their parts `id`, `tokens`, `lines`, `views`, `noise_floor`:
@@ -97,6 +98,8 @@ def check(payload: Payload) -> None:
         raise ValueError(f"top has {len(payload['top'])} entries for {count} tokens")
     if any(not 0 <= i < count for line in payload.get("lines", ()) for i in line):
         raise ValueError(f"a line holds a position that is not among {count} tokens")
+    if any(not 0 <= start <= end <= count for start, end in payload.get("reasoning", ())):
+        raise ValueError(f"a range of reasoning does not lie within {count} tokens")
     if views and payload.get("view") not in {None, *(view["name"] for view in views)}:
         raise ValueError(f"there is no view {payload['view']!r}")
 

@@ -4,28 +4,30 @@ function codeArea(uid) {
   node.tabIndex = 0; // the one tab stop; the token under the cursor is its active descendant
   node.setAttribute("role", "listbox");
   node.setAttribute("aria-label", "Tokens of the attempt; press ? for keys");
-  const area = { node, spans: [], sums: [], lines: [] }; // spans: per token, its pieces
+  node.id = `${uid}-code`;
+  const area = { node, spans: [], sums: [], lines: [], thought: [] }; // spans: per token, its pieces
 
   area.draw = (payload) => {
     node.replaceChildren();
     node.classList.toggle("hm-long", payload.tokens.length > 400);
     Object.assign(area, { spans: [], sums: [], lines: payload.lines || [], lineOf: [] });
+    area.thought = payload.tokens.map((_, i) => (payload.reasoning || []).some(([start, end]) => i >= start && i < end));
     if (!payload.tokens.length) { node.append(el("p", "hm-empty", "This attempt has no tokens.")); return; }
     area.lines.forEach((positions, line) => { for (const i of positions) area.lineOf[i] = line; });
     const drawn = document.createDocumentFragment();
-    let source = null;
-    const newLine = () => {
+    let source = null, inside = area.thought[0], ended = false;
+    const newLine = (goesOn) => { // goesOn: a row of its own for the rest of a line, where reasoning begins or ends in it
       source = el("span", "hm-src");
-      const number = el("span", "hm-no", String(area.sums.length + 1)), sum = el("span", "hm-sum");
+      const number = el("span", "hm-no", goesOn ? "" : String(area.sums.length + 1)), sum = el("span", "hm-sum");
       for (const quiet of [number, sum]) quiet.setAttribute("aria-hidden", "true"); // said by the live text instead
-      const row = add(el("div", "hm-row"), number, source, sum);
+      const row = add(el("div", inside ? "hm-row hm-thought" : "hm-row"), number, source, sum);
       row.setAttribute("role", "presentation");
-      area.sums.push(sum);
+      if (!goesOn) area.sums.push(sum);
       drawn.append(row);
     };
     newLine();
-    let ended = false;
     payload.tokens.forEach((entry, i) => {
+      if (area.thought[i] !== inside) { inside = !inside; newLine(!ended); ended = false; }
       area.spans.push(pieces(entry).map((content, part) => {
         if (part > 0 || ended) newLine();
         ended = false;

@@ -11,11 +11,11 @@
 const KEYS = [["← →", "previous, next token"], ["↑ ↓", "the token above, below"], ["Home End", "first, last token"],
   ["n p", "next, previous token by size of the value"], ["Shift + arrows", "mark a span of tokens"],
   ["Enter", "open the token: both distributions, the formula; Tab goes into it"],
-  ["[ ]", "previous, next attempt of the group"], ["Escape", "close"], ["?", "this list"]];
+  ["[ ]", "previous, next attempt of the group"], ["r", "show, hide the reasoning"], ["Escape", "close"], ["?", "this list"]];
 
 function mount(element, payload, options) {
   const state = { payload, view: "", other: "", scale: "linear", cursor: 0, open: false, look: null, second: null, span: null,
-    actions: (options && options.actions) || null, supplied: null, all: false };
+    actions: (options && options.actions) || null, supplied: null, all: false, folded: true };
   const uid = "hm" + Math.random().toString(36).slice(2, 9);
   const tell = (name, detail) => element.dispatchEvent(new CustomEvent(name, { bubbles: true, detail }));
   const here = (more) => ({ id: state.payload.id, index: state.cursor, ...more });
@@ -33,6 +33,8 @@ function mount(element, payload, options) {
   const bar = add(el("div", "hm-bar"), add(el("label"), "view", views), add(el("label"), "against", against), scales, add(el("label"), "token", place), help);
   const legend = el("div", "hm-legend"), how = el("p", "hm-how"), body = el("div", "hm-body"), main = el("div", "hm-main");
   const area = codeArea(uid), code = area.node, summary = el("p", "hm-summary"), cumulative = el("div");
+  const fold = button("hm-fold", ""); // outside the list of tokens, which may hold nothing else that takes the focus
+  fold.setAttribute("aria-controls", code.id);
   const live = el("p", "hm-sr hm-live"), tip = el("div", "hm-tip"), keys = el("div", "hm-keys"), keyList = el("dl");
   live.setAttribute("aria-live", "polite"); tip.hidden = true; keys.hidden = true; tip.setAttribute("role", "tooltip");
   for (const [key, what] of KEYS) add(keyList, el("dt", "", key), el("dd", "", what));
@@ -48,7 +50,7 @@ function mount(element, payload, options) {
     point: (row, look, i, x, box) => showTip(state.payload.group[row], look, i, x, box, `attempt ${row + 1}, `),
     leave: () => { tip.hidden = true; },
   }, !(options && options.folded));
-  add(root, title, bar, legend, how, map.node, add(body, add(main, code, cumulative, summary), drawer.node), keys, live, tip);
+  add(root, title, bar, legend, how, map.node, add(body, add(main, fold, code, cumulative, summary), drawer.node), keys, live, tip);
   element.replaceChildren(root);
 
   function paint() {
@@ -76,10 +78,20 @@ function mount(element, payload, options) {
     tip.style.transform = `translate(${left - corner.left}px, ${top - corner.top}px)`;
   }
 
+  /* The reasoning of an attempt: folded at first, as the answer alone was judged; a token in it that is visited unfolds it. */
+  function setFolded(folded) {
+    const count = area.thought.filter(Boolean).length;
+    state.folded = folded;
+    code.classList.toggle("hm-folded", folded && count > 0);
+    fold.hidden = count === 0;
+    fold.setAttribute("aria-expanded", String(!folded));
+    fold.textContent = `${folded ? "▸" : "▾"} Reasoning, ${counted(count, "token")}: not judged`;
+  }
   function move(i, { speak = true, marking = false } = {}) {
     if (!count()) return;
     const from = state.cursor, former = state.span;
     state.cursor = Math.max(0, Math.min(count() - 1, i));
+    if (speak && state.folded && area.thought[state.cursor]) setFolded(false);
     if (marking) {
       const fixed = former ? (from === former[0] ? former[1] - 1 : former[0]) : from;
       state.span = [Math.min(fixed, state.cursor), Math.max(fixed, state.cursor) + 1];
@@ -129,10 +141,11 @@ function mount(element, payload, options) {
   code.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const to = (i) => move(i, { marking: event.shiftKey && event.key.startsWith("Arrow") });
-    const down = (step) => { const i = area.vertical(state.cursor, step); if (i >= 0) to(i); };
+    const down = (step) => { if (state.folded && area.thought[state.cursor]) setFolded(false); const i = area.vertical(state.cursor, step); if (i >= 0) to(i); };
     const act = { ArrowLeft: () => to(state.cursor - 1), ArrowRight: () => to(state.cursor + 1), ArrowUp: () => down(-1), ArrowDown: () => down(1),
       Home: () => to(0), End: () => to(count() - 1), n: () => extreme(1), p: () => extreme(-1), "[": () => neighbour(-1), "]": () => neighbour(1),
-      Enter: () => setOpen(true), "?": () => { keys.hidden = !keys.hidden; },
+      Enter: () => { if (area.thought[state.cursor]) setFolded(false); setOpen(true); },
+      r: () => { if (!fold.hidden) setFolded(!state.folded); }, "?": () => { keys.hidden = !keys.hidden; },
       Escape: () => { keys.hidden = true; move(state.cursor); setOpen(false); } }[event.key];
     if (!act) return;
     event.preventDefault(); event.stopPropagation();
@@ -157,6 +170,7 @@ function mount(element, payload, options) {
   views.addEventListener("change", () => setView(views.value));
   against.addEventListener("change", () => { state.other = against.value; paint(); });
   place.addEventListener("change", () => { if (count()) { move((+place.value || 1) - 1); setOpen(true); } });
+  fold.addEventListener("click", () => setFolded(!state.folded));
   help.addEventListener("click", () => { keys.hidden = !keys.hidden; });
   scales.addEventListener("click", (event) => {
     if (!event.target.dataset.scale) return;
@@ -189,7 +203,11 @@ function mount(element, payload, options) {
     views.value = state.view; against.value = state.other;
     place.max = String(count());
     if (!same) Object.assign(state, { cursor: 0, open: false, span: null });
-    if (!same) { extreme.used = false; area.draw(next); }
+    if (!same) {
+      extreme.used = false; area.draw(next);
+      state.cursor = Math.max(0, area.thought.indexOf(false)); // the first token that is seen
+      setFolded(area.thought.includes(false)); // of an attempt that is nothing but reasoning, all is shown
+    }
     summary.textContent = next.summary || "";
     cumulative.replaceChildren(...[cumulativeCurve(next)].filter(Boolean));
     bar.hidden = !next.views.length || !count();

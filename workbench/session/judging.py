@@ -10,9 +10,9 @@ from typing import Any
 
 from workbench.config import model_name
 from workbench.policy.judge import load_judge
-from workbench.records import Judgement, Task
+from workbench.records import FeedbackPart, Judgement, Task
 from workbench.session.core import SessionCore
-from workbench.tasks import MODEL, check_task
+from workbench.tasks import check_task, criteria_of, is_rubric, split_reasoning, with_reasoning
 from workbench.tasks import judge_many as judge_by_environment
 
 PASSES = 0.5  # a probability of yes from here on is a pass
@@ -31,8 +31,8 @@ def judge_many(session: SessionCore, pairs: Sequence[tuple[Task, str]]) -> list[
     """
     with session.lock:
         prepare_judges(session, [task for task, _ in pairs])
-        others = iter(judge_by_environment([pair for pair in pairs if pair[0].environment != MODEL]))
-        return [_by_model(session, *pair) if pair[0].environment == MODEL else next(others) for pair in pairs]
+        others = iter(judge_by_environment([pair for pair in pairs if not is_rubric(pair[0])]))
+        return [_by_model(session, *pair) if is_rubric(pair[0]) else next(others) for pair in pairs]
 
 
 def prepare_judges(session: SessionCore, tasks: Sequence[Task]) -> None:
@@ -41,11 +41,12 @@ def prepare_judges(session: SessionCore, tasks: Sequence[Task]) -> None:
     Called before anything is sampled, so that an unusable judge costs nothing.
     """
     with session.lock:
-        for task in {task.id: task for task in map(check_task, tasks) if task.environment == MODEL}.values():
+        for task in {task.id: task for task in map(check_task, tasks) if is_rubric(task)}.values():
             model = str(task.answer["model"])
             if model not in session.judges_by_name:
                 session.judges_by_name[model] = load_judge(model, str(session.policy.device))
-            session.judges_by_name[model].check(task.prompt, _criteria(task))
+            for criterion in criteria_of(task):
+                session.judges_by_name[model].check(task.prompt, criterion.text)
 
 
 def judges(session: SessionCore) -> list[dict[str, Any]]:
@@ -55,18 +56,28 @@ def judges(session: SessionCore) -> list[dict[str, Any]]:
 
 
 def _by_model(session: SessionCore, task: Task, text: str) -> Judgement:
-    judge = session.judges_by_name[str(task.answer["model"])]
-    opinion = judge.opinion(task.prompt, text, _criteria(task))
-    details: dict[str, Any] = {"judge": judge.name, "weights": judge.weights, "probability": opinion.probability}
-    if opinion.shortened:
+    """Weigh the judge's opinions on each criterion; of an answer that fails, it says what is wrong."""
+    judge, split, criteria = session.judges_by_name[str(task.answer["model"])], split_reasoning(text), criteria_of(task)
+    opinions = [judge.opinion(task.prompt, split.answer, criterion.text) for criterion in criteria]
+    weighed = sum(item.weight * opinion.probability for item, opinion in zip(criteria, opinions, strict=True))
+    reward = weighed / sum(item.weight for item in criteria)
+    details: dict[str, Any] = {"judge": judge.name, "weights": judge.weights, "probability": reward}
+    if len(criteria) > 1:
+        details["criteria"] = [
+            {"criterion": item.text, "weight": item.weight, "probability": opinion.probability}
+            for item, opinion in zip(criteria, opinions, strict=True)
+        ]
+    if any(opinion.shortened for opinion in opinions):
         details["shortened"] = "the middle of the answer did not fit into the judge's context"
-    if opinion.probability >= PASSES:
-        return Judgement(opinion.probability, True, "", details)
+    if reward >= PASSES:
+        return with_reasoning(Judgement(reward, True, "", details), split)
+    failed = [item.text for item, opinion in zip(criteria, opinions, strict=True) if opinion.probability < PASSES]
+    unmet = "\n".join(text for text in failed if text)
     name = model_name(judge.name)  # the self-teacher need not see its directory
-    words = f"{name} says that the answer does not meet the task (probability of yes {opinion.probability:.2f})."
-    criteria = f" The criteria: {_criteria(task)}" if _criteria(task) else ""
-    return Judgement(opinion.probability, False, words + criteria, details)
-
-
-def _criteria(task: Task) -> str:
-    return str(task.answer.get("criteria", "")).strip()
+    words = f"{name} says that the answer does not meet the task (probability of yes {reward:.2f})."
+    parts = [FeedbackPart("outcome", f"{words} The criteria: {unmet}" if unmet else words)]
+    if task.answer.get("critique", True):
+        critique = split_reasoning(judge.critique(task.prompt, split.answer, unmet)).answer.strip()
+        parts += [FeedbackPart("judge", critique)] if critique else []
+    feedback = "\n".join(part.text for part in parts)
+    return with_reasoning(Judgement(reward, False, feedback, details, tuple(parts)), split)

@@ -13,7 +13,7 @@ from workbench.policy import Policy
 from workbench.policy.prompts import Turn, conversation_prompt, student_prompt
 from workbench.policy.sampling import Sampled, completion_text, sample
 from workbench.records import Attempt, Judgement, Task
-from workbench.tasks import MODEL
+from workbench.tasks import is_rubric
 
 OnToken = Callable[[int, str], None]  # (index of the attempt, its text so far)
 
@@ -119,7 +119,7 @@ def judged(
             reward=judgement.reward,
             passed=judgement.passed,
             feedback=judgement.feedback,
-            feedback_source="judge" if completion.task.environment == MODEL else "environment",
+            feedback_source="judge" if is_rubric(completion.task) else "environment",
             details=judgement.details,
             parts=judgement.parts,
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from workbench.tasks import sandbox
 from workbench.tasks.environment import Environment
-from workbench.tasks.environments import MODEL
-from workbench.tasks.judging import check_automatic, check_task, judge, judge_many, show_task
+from workbench.tasks.environments import RUBRIC, criteria_of, is_rubric
+from workbench.tasks.judging import check_automatic, check_task, judge, judge_many, show_task, with_reasoning
 from workbench.tasks.pack import Pack, PackFacts
 from workbench.tasks.packs import (
     BUILT_IN,
@@ -21,6 +21,7 @@ from workbench.tasks.packs import (
     parse_table,
     read_source,
 )
+from workbench.tasks.reading import split_reasoning
 from workbench.tasks.registry import (
     find_environment,
     known_environments,
@@ -32,17 +33,19 @@ from workbench.tasks.task_pack import TaskPack
 
 __all__ = [
     "BUILT_IN",
-    "MODEL",
+    "RUBRIC",
     "Environment",
     "Pack",
     "PackFacts",
     "TaskPack",
     "check_automatic",
     "check_task",
+    "criteria_of",
     "dump_pack",
     "find_environment",
     "find_pack",
     "is_built_in",
+    "is_rubric",
     "judge",
     "judge_many",
     "known_environments",
@@ -59,4 +62,6 @@ __all__ = [
     "registered_packs",
     "sandbox",
     "show_task",
+    "split_reasoning",
+    "with_reasoning",
 ]

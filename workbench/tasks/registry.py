@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from workbench.errors import PluginError, TaskError
 from workbench.plugins import Registry, check_method, check_name, instance_of
 from workbench.tasks.environment import Environment
-from workbench.tasks.environments import BUILT_IN
+from workbench.tasks.environments import BUILT_IN, FORMER_NAMES
 from workbench.tasks.own_packs import OWN_PACKS
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def known_environments() -> list[Environment]:
 
 
 def find_environment(name: str) -> Environment:
-    """Find the environment of this name. Raises TaskError where there is none."""
-    environment = _ENVIRONMENTS.get(name)
+    """Find the environment of this name, or of one that it had earlier. Raises TaskError where there is none."""
+    environment = _ENVIRONMENTS.get(FORMER_NAMES.get(name, name))
     if environment is None:
         raise TaskError(f"There is no environment named {name!r}; choose one of {', '.join(_ENVIRONMENTS)}.")
     return environment
@@ -61,6 +61,8 @@ def _as_environment(candidate: object) -> Environment:
             f"it is of type {type(environment).__name__}, and must be a subclass of workbench.tasks.Environment."
         )
     check_name(environment)
+    if environment.name in FORMER_NAMES:
+        raise PluginError(f"{environment.name!r} is an earlier name of {FORMER_NAMES[environment.name]!r}.")
     check_method(environment, "check", "task")
     check_method(environment, "program", "task", "text")
     check_method(environment, "verdict", "task", "text", "result")

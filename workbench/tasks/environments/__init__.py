@@ -5,7 +5,9 @@ from __future__ import annotations
 from workbench.tasks.environment import Environment
 from workbench.tasks.environments.choice import Choice
 from workbench.tasks.environments.house_rules import HouseRulesEnvironment
-from workbench.tasks.environments.others import MODEL, Model, Person
+from workbench.tasks.environments.json_value import JsonValue
+from workbench.tasks.environments.numeric import Numeric
+from workbench.tasks.environments.others import FORMER_NAMES, RUBRIC, Criterion, Person, Rubric, criteria_of, is_rubric
 from workbench.tasks.environments.puzzle import Puzzle
 from workbench.tasks.environments.python import PythonTests
 from workbench.tasks.environments.regex import RegularExpression
@@ -19,10 +21,12 @@ BUILT_IN: tuple[Environment, ...] = (
     Contains(),
     RegularExpression(),
     Choice(),
+    Numeric(),
+    JsonValue(),
     ToolCalls(),
     Puzzle(),
-    Model(),
+    Rubric(),
     Person(),
 )
 
-__all__ = ["BUILT_IN", "MODEL"]
+__all__ = ["BUILT_IN", "FORMER_NAMES", "RUBRIC", "Criterion", "criteria_of", "is_rubric"]

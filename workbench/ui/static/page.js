@@ -116,10 +116,11 @@
       root.listens = true;
       if (data.empty !== undefined) {
         root.heat = null;
-        const shown = data.empty ? [el("p", "wb-empty wb-empty-large", data.empty)] : [];
-        if (data.title) shown.unshift(el("h3", "hm-title", data.title));
-        if (data.text) shown.splice(data.title ? 1 : 0, 0, written("pre", "wb-pre wb-plain", data.text));
-        root.replaceChildren(...shown);
+        const open = root.dataset.attempt === data.id && root.querySelector(".wb-thought[open]") !== null;
+        root.dataset.attempt = data.id || "";
+        const texts = data.pieces || (data.text ? [{ text: data.text }] : []);
+        root.replaceChildren(...(data.title ? [el("h3", "hm-title", data.title)] : []), ...texts.map((piece) => plainText(piece, open)),
+          ...(data.empty ? [el("p", "wb-empty wb-empty-large", data.empty)] : []));
       } else if (root.heat) root.heat.update(data);
       else mountHeat(root, data, trigger);
     },
@@ -129,6 +130,15 @@
       if (heat && heat.heat) heat.heat.supply(data);
     },
   };
+
+  /* A piece of an attempt before it has colours; reasoning is folded, as it was not judged. */
+  function plainText(piece, open) {
+    const text = written("pre", "wb-pre wb-plain", piece.text);
+    if (!piece.reasoning) return text;
+    const box = add(el("details", "wb-details wb-thought"), el("summary", "", "Reasoning: not judged"), text);
+    box.open = open;
+    return box;
+  }
 
   /* The heatmap, connected to the page: a token's distributions, another attempt, interventions. */
   let drawerTrigger = null;
@@ -161,7 +171,7 @@
     button.type = "button"; button.dataset.id = row.id; button.setAttribute("aria-pressed", String(chosen));
     const verdict = el("span", row.passed ? "wb-pass" : "wb-fail", row.passed ? "✓ passed" : "✗ failed");
     const line = add(el("span", "wb-card-line"), el("span", "wb-number", String(row.number)), verdict, el("span", "wb-reward", `reward ${short(row.reward)}`));
-    if (row.read_as) line.append(written("span", "wb-quiet wb-read", `read as: ${row.read_as.slice(0, 40)}`));
+    if (row.read_as !== null && row.read_as !== undefined) line.append(written("span", "wb-quiet wb-read", `read as: ${row.read_as.slice(0, 40) || "nothing"}`));
     if (!row.finished) line.append(el("span", "wb-quiet", "cut"));
     button.append(line);
     if (row.strip.length) {

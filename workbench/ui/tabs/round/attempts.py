@@ -72,7 +72,7 @@ def cards(
             "passed": attempt.passed,
             "reward": attempt.reward,
             "finished": attempt.finished,
-            "read_as": str(attempt.details.get("read_as") or ""),
+            "read_as": attempt.details.get("read_as"),
             "forced": forced_from(attempt, group),
             "feedback": attempt.feedback_of(kinds) or _without_verdict(attempt),
             "strip": strip(known, limit),
@@ -87,7 +87,7 @@ def cards(
 
 def _without_verdict(attempt: Attempt) -> str:
     """Say why an attempt has no verdict: a person has yet to judge it, or its program could not be run; else ""."""
-    return str(attempt.details.get("waiting") or attempt.details.get("refused", ""))
+    return str(attempt.details.get("waiting") or attempt.details.get("refused") or attempt.details.get("problem", ""))
 
 
 def forced_from(attempt: Attempt, group: Sequence[Attempt]) -> str:

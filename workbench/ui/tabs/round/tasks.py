@@ -15,7 +15,7 @@ from workbench.service.checks import make_config
 from workbench.service.job import ASKED_BY
 from workbench.service.queue import JobQueue
 from workbench.service.snapshot import Snapshot
-from workbench.tasks import MODEL, offered_packs, show_task
+from workbench.tasks import is_rubric, offered_packs, show_task
 from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, polite
 
 
@@ -106,12 +106,12 @@ def task_text(task: Task | None, queue: JobQueue) -> dict[str, Any]:
         "judge": judged_by(task),
         "id": task.id,
     }
-    return {**text, "model": task.answer["model"]} if task.environment == MODEL else text
+    return {**text, "model": task.answer["model"]} if is_rubric(task) else text
 
 
 def judged_by(task: Task) -> str:
     """Name the judge of a task, for people: an environment, or another model by its name."""
-    return f"the model {model_name(task.answer['model'])}" if task.environment == MODEL else task.environment
+    return f"the model {model_name(task.answer['model'])}" if is_rubric(task) else task.environment
 
 
 def short(tasks: Sequence[Task]) -> list[tuple[str, str]]:

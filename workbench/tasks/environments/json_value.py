@@ -1,0 +1,173 @@
+"""The environment `json`: a value that an answer gives as JSON, compared with one, or checked by a JSON Schema."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import jsonschema
+import referencing
+from jsonschema import Draft202012Validator, validators
+from referencing.jsonschema import DRAFT202012
+
+from workbench.errors import TaskError
+from workbench.records import FeedbackPart, Judgement, Task
+from workbench.tasks.environment import Environment, Program
+from workbench.tasks.reading.json_values import differences, read_value
+from workbench.tasks.reading.text import brief
+from workbench.tasks.sandbox import SandboxResult
+
+DIFFERENCES_SHOWN = 3
+_MATCHER = """import re
+def matches(patterns, texts):
+    return [[re.search(pattern, text) is not None for text in texts] for pattern in patterns]
+"""
+_MOST_TRIED = 2_000  # patterns times texts
+Matches = Callable[[str, str], bool]  # (pattern, text)
+
+
+class JsonValue(Environment):
+    """A value of JSON. Patterns of a schema are tried in the sandbox: they could take forever on a model's text."""
+
+    name = "json"
+    label = "JSON"
+    needs = 'value, as {"value": {"a": 1}}, or a JSON Schema, as {"schema": {"type": "object"}}, or both'
+
+    def typed_answer(self, text: str) -> dict[str, Any]:
+        """The value alone."""
+        return {"value": self.parse_json(text)}
+
+    def check(self, task: Task) -> None:
+        """Require a value or a schema that is one, and reads nothing from elsewhere."""
+        schema = _schema(task)
+        self.require("value" in task.answer or schema is not None)
+        self.require(schema is None or isinstance(schema, dict))
+        if schema is None:
+            return
+        if any(key == "patternProperties" for key, _ in _keywords(schema)):
+            raise TaskError("The schema has patternProperties, which cannot be tried safely; name the properties.")
+        try:
+            Draft202012Validator.check_schema(schema)
+            _check_references(schema)
+            for pattern in _patterns(schema):
+                re.compile(pattern)
+            list(_problems(schema, {}, lambda pattern, text: True))
+        except jsonschema.SchemaError as error:
+            raise TaskError(f"The schema is not a JSON Schema ({brief(error.message)}); correct it.") from None
+        except re.error as error:
+            raise TaskError(f"A pattern of the schema cannot be used ({error}); correct it.") from None
+        except RecursionError:
+            raise TaskError("The schema refers to itself without end; correct it.") from None
+
+    def program(self, task: Task, text: str) -> Program | None:
+        """Give code that tries the schema's patterns on the texts that they are about; None where it has none."""
+        value, schema = read_value(text), _schema(task)
+        patterns = list(_patterns(schema))
+        if value is None or not patterns:
+            return None
+        texts = list(dict.fromkeys(_texts(value.value)))[: _MOST_TRIED // len(patterns)]
+        return _MATCHER, [{"function": "matches", "args": [patterns, texts]}]
+
+    def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
+        """Pass an equal value that fits the schema."""
+        value, schema = read_value(text), _schema(task)
+        if value is None:
+            missing = FeedbackPart("format", "No complete JSON value was found in the answer.")
+            return self.judgement(False, [missing], read_as="")
+        details: dict[str, Any] = {"read_as": brief(json.dumps(value.value, ensure_ascii=False))}
+        if result is not None and result.error is not None:
+            return self.judgement(
+                False, problem=f"A pattern of the schema could not be tried: {result.error}", **details
+            )
+        parts: list[FeedbackPart] = []
+        if schema is not None:
+            problems = _problems(schema, value.value, _lookup(schema, value.value, result))
+            parts += [FeedbackPart("format", line) for line in islice(problems, DIFFERENCES_SHOWN)]
+        if "value" in task.answer:
+            lines = differences(value.value, task.answer["value"])
+            parts += [FeedbackPart("diff", line + ".") for line in islice(lines, DIFFERENCES_SHOWN)]
+        passed = not parts
+        if "value" in task.answer:
+            right = json.dumps(_thawed(task.answer["value"]), ensure_ascii=False)
+            parts.append(FeedbackPart("answer", f"The expected value is {right}."))
+        return self.judgement(passed, parts, **details)
+
+
+def _schema(task: Task) -> Any:
+    return _thawed(task.answer["schema"]) if task.answer.get("schema") is not None else None
+
+
+def _thawed(value: Any) -> Any:
+    """A value of a stored task, in which lists are tuples, as JSON has it."""
+    if isinstance(value, Mapping):
+        return {key: _thawed(item) for key, item in value.items()}
+    return [_thawed(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _keywords(schema: Any) -> Iterator[tuple[str, Any]]:
+    """Every key of a schema at any depth, with its value."""
+    if isinstance(schema, dict):
+        yield from schema.items()
+        for item in schema.values():
+            yield from _keywords(item)
+    elif isinstance(schema, list):
+        for item in schema:
+            yield from _keywords(item)
+
+
+def _patterns(schema: Any) -> Iterator[str]:
+    patterns = (item for key, item in _keywords(schema) if key == "pattern" and isinstance(item, str))
+    return iter(dict.fromkeys(patterns))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value, names of properties included."""
+    if isinstance(value, str):
+        yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _texts(item)
+    if isinstance(value, dict):
+        yield from value
+
+
+def _lookup(schema: Any, value: Any, result: SandboxResult | None) -> Matches:
+    """The outcomes of the patterns on the texts, as the sandbox found them; a text that was left out matches none."""
+    texts = dict.fromkeys(_texts(value))
+    rows = result.outputs[0] if result is not None else []
+    outcomes = {
+        (pattern, text): bool(outcome)
+        for pattern, row in zip(_patterns(schema), rows, strict=True)
+        for text, outcome in zip(texts, row, strict=False)
+    }
+    return lambda pattern, text: outcomes.get((pattern, text), False)
+
+
+def _check_references(schema: dict[str, Any]) -> None:
+    """Raise TaskError where a schema refers to anything that is not in it: nothing is ever fetched."""
+    resource = referencing.Resource.from_contents(schema, default_specification=DRAFT202012)
+    resolver = referencing.Registry().with_resource("", resource).resolver()
+    for key, reference in _keywords(schema):
+        if key not in ("$ref", "$dynamicRef") or not isinstance(reference, str):
+            continue
+        try:
+            if not reference.startswith("#"):
+                raise referencing.exceptions.Unresolvable(reference)
+            resolver.lookup(reference)
+        except referencing.exceptions.Unresolvable:
+            raise TaskError(f"The schema refers to {reference!r}, which is not in it; put it in.") from None
+
+
+def _problems(schema: dict[str, Any], value: Any, matches: Matches) -> Iterator[str]:
+    """Describe where a value does not fit a schema, outermost first. A required value is not named."""
+
+    def pattern(_: Any, wanted: str, instance: Any, __: Any) -> Iterator[jsonschema.ValidationError]:
+        if isinstance(instance, str) and not matches(wanted, instance):
+            yield jsonschema.ValidationError(f"{instance!r} does not match {wanted!r}")
+
+    validator = validators.extend(Draft202012Validator, {"pattern": pattern})(schema, registry=referencing.Registry())
+    for error in sorted(validator.iter_errors(value), key=lambda error: len(error.absolute_path)):
+        message = "is not the required value" if error.validator == "const" else brief(error.message, 120)
+        yield f"{error.json_path}: {message}."
