@@ -63,7 +63,7 @@ class Numeric(Environment):
 
 def _fits(given: Unit, expected: Unit) -> bool:
     """Tell whether a value in one unit can be one in the other; 25 C stands for 25 °C."""
-    return given.dimensions == expected.dimensions or (bool(wanted.offset) and given == parse_unit("C"))
+    return given.dimensions == expected.dimensions or (bool(expected.offset) and given == parse_unit("C"))
 
 
 def _values(quantity: Quantity, unit: Unit, has_unit: bool) -> list[Number]:
