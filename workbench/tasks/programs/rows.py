@@ -19,7 +19,7 @@ NEEDS = (
 )
 GRADINGS = ("sound", "paper")
 _THREADS = 64  # that a call may start where a task allows threads
-# Limits that a task may set: the field of `Limits`, what one unit of the row's number is of it, the most that is taken.
+# Limits of each call that an answer may set: the field of `Limits`, what one unit of the number is of it, the most.
 _SETTABLE: Mapping[str, tuple[str, int, int]] = {
     "cpu_s": ("cpu_s", 1, 60),
     "wall_s": ("wall_s", 1, 300),
@@ -80,16 +80,11 @@ def functions(task: Task) -> list[str]:
 def limits(task: Task, default: Limits = Limits()) -> Limits:  # noqa: B008  # frozen
     """The limits of a task's calls, those that it does not set being the default's. Raises TaskError."""
     chosen: dict[str, Any] = {field: getattr(default, field) for field in Limits.__slots__}
-    setting = task.answer.get("limits", {})
-    if not isinstance(setting, Mapping):
-        raise TaskError(f"The limits of a task are an object with some of {', '.join(_SETTABLE)}.")
+    setting = {name: task.answer[name] for name in _SETTABLE if name in task.answer}
     for name, value in setting.items():
-        known = _SETTABLE.get(name)
-        if known is None:
-            raise TaskError(f"A task has no limit {name!r}; it may set {', '.join(_SETTABLE)}.")
-        field, unit, most = known
+        field, unit, most = _SETTABLE[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
-            raise TaskError(f"The limit {name} of a task is {value!r}; it must be above 0 and at most {most}.")
+            raise TaskError(f"The limit {name!r} of a task is {value!r}; it must be above 0 and at most {most}.")
         chosen[field] = float(value) if field == "wall_s" else math.ceil(value * unit)
     if "cpu_s" in setting and "wall_s" not in setting:
         chosen["wall_s"] = max(chosen["wall_s"], 2.0 * chosen["cpu_s"])
