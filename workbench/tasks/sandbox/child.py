@@ -1,11 +1,12 @@
 """The harness inside the sandbox. Its code is handed to a bare interpreter with `-c`; nothing imports it to use it.
 
 Its arguments are the code of `program.py` and `candidate.py`, which run a call anywhere, and of `confine.py`, which
-confines a process on Linux. It reads one JSON job on descriptor 0, then forks once per call, so that no call sees what
-an earlier one left in memory. The forked process locks itself down, runs the model-written program and writes one line
-of JSON into a pipe of its own; the harness, which runs nothing of the program, passes it on with the call's number to
-the descriptor that the job names. So a program may forge what its own call says, which is no more than it could return,
-and nothing of another call. It holds inputs only. Verdicts are made by the parent.
+confines a process on Linux. Descriptor 0 is a file with a job and its programs. The harness forks once per program, so
+that nobody holds the text of two, and then once per call, so that no call sees what an earlier one left in memory. The
+forked process locks itself down, runs the model-written program and writes one line of JSON into a pipe of its own; the
+harness, which runs nothing of the program, passes it on with the numbers of program and call to the descriptor that the
+job names. So a program may forge what its own call says, which is no more than it could return, and nothing of another
+call. It holds inputs only. Verdicts are made by the parent.
 
 Knows nothing of the workbench: standard library only, and little of it, because its imports are paid on every start.
 """
@@ -31,6 +32,9 @@ else:
         exec(marshal.loads(bytes.fromhex(sys.argv.pop(1))), _module.__dict__)
 
 
+HEADER_DIGITS = 12  # at the start of descriptor 0: how many bytes of JSON about the whole job follow
+
+
 def _standard_streams(text: str, stdout: int) -> None:
     """Make descriptors 0 and 1 memory files, so that `open(0)` and `os.write(1, ...)` work as programs expect."""
     stdin = os.memfd_create("stdin")
@@ -46,8 +50,8 @@ def _standard_streams(text: str, stdout: int) -> None:
     sys.__stdin__, sys.__stdout__ = sys.stdin, sys.stdout  # type: ignore[misc]  # programs replace the others
 
 
-def _send(descriptor: int, frame: dict[str, Any]) -> None:
-    view = memoryview(json.dumps(frame).encode() + b"\n")
+def _send(descriptor: int, frame: dict[str, Any], before: str = "") -> None:
+    view = memoryview(f"{before}{json.dumps(frame)}\n".encode())
     while view:
         view = view[os.write(descriptor, view) :]
 
@@ -186,23 +190,36 @@ def _import_packages(job: dict[str, Any]) -> None:
     os.environ.clear()
 
 
+def _run_calls(job: dict[str, Any], number: int) -> None:
+    """Run the calls of one program one after the other; each line of the report begins with the program's number."""
+    for index, call in enumerate(job["calls"] or [None]):
+        line = {"call": index, **_Call(job, call).run()}
+        _send(job["descriptor"], line, f"{number} ")
+        if line["late"] or line["ended"] == -signal.SIGXCPU:
+            break  # the calls that follow would most likely take as long
+
+
 def main() -> None:
-    """Read the job and run its calls one after the other."""
-    with open(0, "rb", closefd=False) as stream:
-        job = json.loads(stream.read())
+    """Read the job and run its programs one after the other, each in a process that has read no other."""
+    header = int(os.pread(0, HEADER_DIGITS, 0))
+    job = json.loads(os.pread(0, header, HEADER_DIGITS))
     os.environ.clear()
     builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]  # absent under -S; programs use them
     if job["packages"]:
         try:
             _import_packages(job)
         except Exception as exc:
-            _send(job["descriptor"], {"refused": f"{type(exc).__name__}: {exc}"})
+            for number in range(len(job["sizes"])):
+                _send(job["descriptor"], {"refused": f"{type(exc).__name__}: {exc}"}, f"{number} ")
             return
-    for index, call in enumerate(job["calls"] or [None]):
-        line = {"call": index, **_Call(job, call).run()}
-        _send(job["descriptor"], line)
-        if line["late"] or line["ended"] == -signal.SIGXCPU:
-            break  # the calls that follow would most likely take as long
+    place = HEADER_DIGITS + header
+    for number, size in enumerate(job["sizes"]):
+        process = os.fork()
+        if process == 0:
+            _run_calls({**job, **json.loads(os.pread(0, size, place))}, number)
+            os._exit(0)
+        os.waitpid(process, 0)
+        place += size
 
 
 if __name__ == "__main__":

@@ -1,54 +1,24 @@
-"""Choosing a tier, and running programs in it.
-
-Of a process that Linux confines, the report is read with a hard cap and a hard deadline, and it is always ended; the
-WebAssembly tier is in `wasm/`.
-"""
+"""Choosing a tier, and running programs in it; the tiers of Linux are in `linux.py`, that of WebAssembly in `wasm/`."""
 
 from __future__ import annotations
 
-import json
 import os
-import selectors
-import signal
-import subprocess
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict
-from typing import Any, Literal
+from itertools import groupby
 
 from workbench.errors import ConfigError, SandboxError
-from workbench.tasks.sandbox import wasm
-from workbench.tasks.sandbox.calls import SECCOMP_CALL, system_call_filter
+from workbench.tasks.sandbox import linux, wasm
 from workbench.tasks.sandbox.processors import processors
-from workbench.tasks.sandbox.results import (
-    Call,
-    Limits,
-    Program,
-    SandboxResult,
-    Tier,
-    check_calls,
-    merged,
-    packed,
-    result_from,
-)
-from workbench.tasks.sandbox.tiers import (
-    BOUNDARIES,
-    CANARY,
-    DESCRIPTIONS,
-    PREPARING,
-    TIERS,
-    command_for,
-    package_paths,
-    readable_folders,
-    why_not,
-)
+from workbench.tasks.sandbox.results import Call, Limits, Program, SandboxResult, Tier, check_calls, merged
+from workbench.tasks.sandbox.tiers import BOUNDARIES, CANARY, DESCRIPTIONS, PREPARING, TIERS, why_not
 
 DEFAULT_LIMITS = Limits()
 _CALLS_WORTH_A_START = 4  # a sandbox takes as long to start as a few short calls
+_MOST_TOGETHER = 8  # programs in one sandbox: enough to forget its start, few enough to keep all processors busy
 
 
 def run_python(
@@ -72,30 +42,38 @@ def run_python(
 def run_many(
     programs: Sequence[Program | tuple[str, Sequence[Call]]], *, workers: int | None = None
 ) -> list[SandboxResult]:
-    """Call `run_python` for each program, in order, `workers` at a time: as many as there are processors.
+    """Do as `run_python` does for each program, in order, `workers` at a time: as many as there are processors.
 
-    Where there are fewer programs than processors, the calls of one are divided among several sandboxes. Raises what
-    `run_python` raises.
+    Programs share sandboxes, in which none can see another. Where there are fewer programs than processors, the calls
+    of one are divided among several. Raises what `run_python` raises.
     """
     workers = workers or max(2, processors())
     shares = max(1, workers // max(1, len(programs)))
-    complete = [Program(*program) for program in programs]
-    parts = [_divided(program.calls, shares) for program in complete]
+    parts: list[Program] = []
+    counts = []
+    for program in (Program(*each) for each in programs):
+        check_calls(program.calls)
+        divided = _divided(program.calls, shares)
+        parts += [program._replace(calls=calls) for calls in divided]
+        counts.append(len(divided))
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        running = [
-            [
-                pool.submit(run_python, program.code, part, limits=program.limits, packages=program.packages)
-                for part in divided
-            ]
-            for program, divided in zip(complete, parts, strict=True)
-        ]
-        return [merged([part.result() for part in divided]) for divided in running]
+        running = [pool.submit(run_together, choose_tier(), batch) for batch in _batches(parts, workers)]
+        results = iter([result for batch in running for result in batch.result()])
+    return [merged([next(results) for _ in range(count)]) for count in counts]
 
 
 def _divided(calls: Sequence[Call], shares: int) -> list[Sequence[Call]]:
     """Divide calls into at most `shares` runs of neighbours, none of them too short to be worth a sandbox."""
     size = max(_CALLS_WORTH_A_START, -(-len(calls) // shares))
     return [calls[start : start + size] for start in range(0, len(calls), size)] or [calls]
+
+
+def _batches(programs: Sequence[Program], workers: int) -> Iterator[list[Program]]:
+    """Divide programs into neighbours with equal limits and packages, so that every worker has some."""
+    size = min(_MOST_TOGETHER, -(-len(programs) // workers))
+    for _, alike in groupby(programs, lambda program: (program.limits, program.packages)):
+        listed = list(alike)
+        yield from (listed[start : start + size] for start in range(0, len(listed), size))
 
 
 AUTO = "auto"
@@ -224,82 +202,11 @@ def run_in_tier(
     tier: Tier, code: str, calls: Sequence[Call], *, limits: Limits, packages: Sequence[str] = ()
 ) -> SandboxResult:
     """`run_python` in a given tier, whether or not it holds here. `calls` are taken to be well-formed."""
+    return run_together(tier, [Program(code, calls, limits, tuple(packages))])[0]
+
+
+def run_together(tier: Tier, programs: Sequence[Program]) -> list[SandboxResult]:
+    """Run programs with the same limits and packages in a tier, one after the other; none can see another."""
     if tier == "wasm":
-        return wasm.run(code, calls, limits, packages)
-    folders = package_paths(packages)
-    with tempfile.TemporaryDirectory(prefix="attempt-", ignore_cleanup_errors=True) as scratch:
-        machine = os.uname().machine
-        reader, writer = os.pipe()
-        try:
-            job = {
-                "code": code,
-                "calls": packed(calls),
-                "limits": asdict(limits),
-                "descriptor": writer,
-                "filter": system_call_filter(machine).hex(),
-                "thread_filter": system_call_filter(machine, threads=True).hex(),
-                "seccomp": SECCOMP_CALL[machine],
-                "readable": readable_folders(tier, folders),
-                "packages": list(packages),
-                "package_folders": sorted({os.path.dirname(path) for path in folders}),
-            }
-            deadline = time.monotonic() + limits.total_s(len(calls))
-            process = _start(command_for(tier, folders), job, scratch)
-        except BaseException:
-            os.close(reader)
-            raise
-        finally:
-            os.close(writer)
-        try:
-            report, stopped = _read(reader, cap_bytes=limits.report_bytes, deadline=deadline)
-        finally:
-            os.close(reader)
-            _end(process)
-    scripts = {index for index, call in enumerate(calls) if "stdin" in call}
-    return result_from(report, len(calls), limits=limits, tier=tier, stopped=stopped, scripts=scripts)
-
-
-def _start(command: list[str], job: Mapping[str, Any], scratch: str) -> subprocess.Popen[bytes]:
-    """Start the process, in a session of its own, with the job as its standard input and no inherited environment."""
-    with tempfile.TemporaryFile() as stdin:  # a file, not a pipe: a process that never reads cannot block us
-        stdin.write(json.dumps(job).encode())
-        stdin.seek(0)
-        try:
-            return subprocess.Popen(
-                command,
-                stdin=stdin,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={"PYTHONHASHSEED": "0"},
-                cwd=scratch,
-                pass_fds=(job["descriptor"],),
-                start_new_session=True,
-            )
-        except OSError as exc:
-            raise SandboxError(f"No confined process could be started ({exc}); check the machine's limits.") from exc
-
-
-def _read(descriptor: int, *, cap_bytes: int, deadline: float) -> tuple[bytes, Literal["time", "output"] | None]:
-    """Read up to the end of the pipe, and None; or what came before the "time" or the "output" cap."""
-    chunks: list[bytes] = []
-    size = 0
-    with selectors.DefaultSelector() as selector:
-        selector.register(descriptor, selectors.EVENT_READ)
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0 or not selector.select(left):
-                return b"".join(chunks), "time"
-            chunk = os.read(descriptor, 65536)
-            if not chunk:
-                return b"".join(chunks), None
-            size += len(chunk)
-            if size > cap_bytes:
-                return b"".join(chunks), "output"
-            chunks.append(chunk)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the whole session and reap the process; nothing of it is left when this returns."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        return [wasm.run(program.code, program.calls, program.limits, program.packages) for program in programs]
+    return linux.run(tier, programs)
