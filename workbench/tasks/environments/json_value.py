@@ -163,9 +163,9 @@ def _check_references(schema: dict[str, Any]) -> None:
 def _problems(schema: dict[str, Any], value: Any, matches: Matches) -> Iterator[str]:
     """Describe where a value does not fit a schema, outermost first. A required value is not named."""
 
-    def pattern(_: Any, wanted: str, instance: Any, __: Any) -> Iterator[jsonschema.ValidationError]:
-        if isinstance(instance, str) and not matches(wanted, instance):
-            yield jsonschema.ValidationError(f"{instance!r} does not match {wanted!r}")
+    def pattern(_: Any, requested: str, instance: Any, __: Any) -> Iterator[jsonschema.ValidationError]:
+        if isinstance(instance, str) and not matches(requested, instance):
+            yield jsonschema.ValidationError(f"{instance!r} does not match {requested!r}")
 
     validator = validators.extend(Draft202012Validator, {"pattern": pattern})(schema, registry=referencing.Registry())
     for error in sorted(validator.iter_errors(value), key=lambda error: len(error.absolute_path)):

@@ -61,9 +61,9 @@ class Numeric(Environment):
         return self.judgement(passed, [outcome, answer], read_as=quantity.shown)
 
 
-def _fits(given: Unit, wanted: Unit) -> bool:
+def _fits(given: Unit, requested: Unit) -> bool:
     """Tell whether a value in one unit can be one in the other; 25 C stands for 25 °C."""
-    return given.dimensions == wanted.dimensions or (bool(wanted.offset) and given == parse_unit("C"))
+    return given.dimensions == requested.dimensions or (bool(requested.offset) and given == parse_unit("C"))
 
 
 def _values(quantity: Quantity, unit: Unit, has_unit: bool) -> list[Number]:

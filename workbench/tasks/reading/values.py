@@ -147,8 +147,8 @@ def differences(given: Any, expected: Any, path: str = "$") -> Iterator[str]:
         if len(given) != len(expected):
             yield f"{path} has {len(given)} items, and should have {len(expected)}"
             return
-        for place, (item, wanted) in enumerate(zip(given, expected, strict=True)):
-            yield from differences(item, wanted, f"{path}[{place}]")
+        for place, (item, right) in enumerate(zip(given, expected, strict=True)):
+            yield from differences(item, right, f"{path}[{place}]")
     elif not _is_equal(given, expected):
         yield f"{path} is {_written(given)}, which is not right"
 
