@@ -177,7 +177,7 @@ def _attempt_data(attempt: Attempt) -> dict[str, Any]:
 
 
 def _read(attempt: Attempt) -> dict[str, Any]:
-    """Give what was read as the answer, and the characters that were taken for reasoning, where there are any."""
+    """List what was read as the answer, and which characters were taken for reasoning, where there are any."""
     return {name: attempt.details[name] for name in ("read_as", "reasoning") if name in attempt.details}
 
 

@@ -145,7 +145,8 @@ class _Parser:
                 break
             exact = product.exact and factor.exact
             if match[1] == "/":
-                value = product.value / factor.value
+                whole = factor.percent and not product.percent  # 27/2 % is 13.5 %
+                value = product.value / factor.value / (10_000 if whole else 1)
             elif match[1] is None and self.text.startswith("\\frac", match.end()) and product.value.denominator == 1:
                 value = product.value + factor.value  # 1\frac{1}{2}
             else:
