@@ -181,6 +181,9 @@ def test_forged_errors_are_one_short_printable_line(boundary: Tier) -> None:
     body = f"import os, json\nframe = eval('{frame}')\nfor n in range(3, 32):\n"
     body += "    try: os.write(n, json.dumps(frame).encode() + b'\\n')\n    except OSError: pass\nos._exit(0)"
     error = value_of(body).errors[0]
+    if boundary == "wasm":  # which has no descriptors that a harness would read
+        assert error is not None and error.type == "ExitedEarly"
+        return
     assert error is not None and error.type == "E" and error.line is None
     assert error.message.isprintable() and len(error.message) <= 501
 
