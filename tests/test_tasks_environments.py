@@ -130,7 +130,10 @@ def test_python_calls_are_compared_as_plain_json() -> None:
     assert judge(PYTHON, RIGHT) == Judgement(1.0, True, "", judge(PYTHON, RIGHT).details)
     failed = judge(PYTHON, RIGHT.replace("a + b", "b + a"))
     assert failed.feedback == "add('a', 'b') returned 'ba', expected 'ab'"
-    assert judge(PYTHON, "def add(a, b):\n    return a + c\n").feedback == "NameError: name 'c' is not defined (line 2)"
+    assert (
+        judge(PYTHON, "def add(a, b):\n    return a + c\n").feedback
+        == "NameError: name 'c' is not defined (line 2), in add(2, 3)"
+    )
 
 
 @pytest.mark.parametrize(

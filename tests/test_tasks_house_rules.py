@@ -13,7 +13,6 @@ from workbench.tasks import check_task, judge, judge_many, sandbox
 from workbench.tasks.house_rules.checks import draw_input, draw_valid
 from workbench.tasks.house_rules.pack import (
     PACK,
-    extract_code,
     house_tasks,
     load_house_pack,
     make_answer,
@@ -203,11 +202,18 @@ def test_truth_values_and_fractions_are_not_the_numbers_they_equal() -> None:
     assert not judge(task, f"def f(xs):\n    return {[float(x) for x in right]}").passed  # type: ignore[union-attr]
 
 
-def test_a_fenced_program_is_taken_out_of_the_words_around_it() -> None:
-    program = "def f(xs):\n    return xs\n"
-    assert extract_code(f"Here it is:\n```python\n{program}```\nDone.") == program
-    assert extract_code(f"```\n{program}") == program  # cut at the token limit
-    assert extract_code(program) == program
+@pytest.mark.parametrize("form", ["Here it is:\n```python\n{}```\nDone.", "```\n{}", "{}"])
+def test_a_program_may_stand_in_a_fence_or_alone(form: str) -> None:
+    task = load_house_pack("house-rules")[0]
+    judged = judge(task, form.format("def f(xs):\n    return ys\n"))
+    assert judged.feedback == "NameError: name 'ys' is not defined (line 2)"
+
+
+def test_a_text_without_fences_is_the_program_as_it_is() -> None:
+    """The embedded policy writes no prose: what else stands in its text is a mistake, and stays one."""
+    task = load_house_pack("house-rules")[0]
+    judged = judge(task, "xs sorted\ndef f(xs):\n    return sorted(xs)[:3]\n")
+    assert judged.feedback == "SyntaxError: invalid syntax (line 1)"
 
 
 SLIPPY = "Write f(xs): sort, then take 3, then parity, then pick the best."

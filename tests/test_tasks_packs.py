@@ -219,9 +219,9 @@ def test_a_kind_of_feedback_makes_another_pack_of_the_same_tasks(tmp_path: Path)
     rows = [{**PYTHON, "prompt": f"Write f, {n}.", "answer": {"tests": TESTS}} for n in range(5)]
     path = write(tmp_path / "code.jsonl", *rows)
     pack = open_pack(path)
-    assert feedback_kinds(pack) == ("error", "example")
+    assert feedback_kinds(pack) == ("format", "error", "timeout", "example", "outcome")
     feedback_by_pack = {}
-    for kind in ("error", "example", "error+example", "error+examples", "none"):
+    for kind in ("error", "example", "error+example", "error+examples", "outcome", "none"):
         changed = open_pack(f"{path}:{kind}")
         assert (changed.name, rate_name(changed)) == (f"code:{kind}", "code")
         assert [task.prompt for task in changed.held_out(9)] == [task.prompt for task in pack.held_out(9)]
@@ -235,9 +235,12 @@ def test_a_kind_of_feedback_makes_another_pack_of_the_same_tasks(tmp_path: Path)
         "example": [True, False],
         "error+example": [True, True],
         "error+examples": [True, True],
+        "outcome": [True, True],
         "none": [False, False],
     }
-    with pytest.raises(TaskError, match="'python' has no feedback 'praise'; it has error, example, none"):
+    with pytest.raises(
+        TaskError, match="'python' has no feedback 'praise'; it has format, error, timeout, example, outcome, none"
+    ):
         open_pack(f"{path}:praise")
     with pytest.raises(TaskError, match="row 1, field 'answer': 'python' has no feedback 'praise'"):
         load_pack(write(tmp_path / "bad.jsonl", {**PYTHON, "answer": {"tests": TESTS, "feedback": "praise"}}))

@@ -13,9 +13,11 @@ from typing import Any, ClassVar, Literal, cast, get_args
 
 from workbench.errors import TaskError
 from workbench.records import FeedbackKind, FeedbackPart, Judgement, Task
+from workbench.tasks.sandbox import Program as SandboxProgram
 from workbench.tasks.sandbox import SandboxResult
 
-Program = tuple[str, list[dict[str, Any]]]  # code, and the calls to make on it, as `sandbox.run_python` takes them
+# Code, and the calls to make on it, as `sandbox.run_python` takes them; `sandbox.Program` has limits and packages too.
+Program = SandboxProgram | tuple[str, list[dict[str, Any]]]
 NO_FEEDBACK = "none"  # the reward is all that is given
 JOIN = "+"  # between kinds of feedback that are given together
 # Names of earlier versions, in tasks and in names of packs.

@@ -17,7 +17,7 @@ from workbench.records import FeedbackKind, FeedbackPart, Judgement, Task
 from workbench.tasks.environment import Environment, joined
 from workbench.tasks.reading import Split, split_reasoning
 from workbench.tasks.registry import find_environment
-from workbench.tasks.sandbox import run_many
+from workbench.tasks.sandbox import packed, run_many
 
 T = TypeVar("T")
 
@@ -64,11 +64,11 @@ def judge_many(pairs: Sequence[tuple[Task, str]]) -> list[Judgement]:
         if program is not None:
             programs[index] = program
     # Attempts of a group repeat each other: each different program runs once.
-    distinct = {repr(program): program for program in programs.values()}
+    distinct = {repr(packed(program)): program for program in programs.values()}
     results = dict(zip(distinct, run_many(list(distinct.values())), strict=True))
     judgements = []
     for index, (environment, (task, _), split) in enumerate(zip(environments, pairs, splits, strict=True)):
-        result = results[repr(programs[index])] if index in programs else None
+        result = results[repr(packed(programs[index]))] if index in programs else None
         verdict = _ask(environment, task, environment.verdict, task, split.answer, result)
         judgements.append(with_reasoning(_checked(environment, task, verdict), split))
     return judgements

@@ -6,6 +6,7 @@ from workbench.records import Judgement, Task
 from workbench.tasks.environment import Environment, Program, is_list
 from workbench.tasks.house_rules import pack as house_rules
 from workbench.tasks.house_rules.world import parse_specification
+from workbench.tasks.reading.programs import read_program
 from workbench.tasks.sandbox import SandboxResult
 
 
@@ -30,7 +31,7 @@ class HouseRulesEnvironment(Environment):
 
     def program(self, task: Task, text: str) -> Program:
         """Give the attempt's code, and the inputs of the checks."""
-        return house_rules.extract_code(text), house_rules.calls(task)
+        return read_program(text, ["f"], trim=False) or text, house_rules.calls(task)
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
         """Pass where the program follows the house's conventions."""

@@ -126,12 +126,6 @@ def load_house_pack(pack: str) -> list[Task]:
     return [first, *(task for task in tasks if task.id != first.id)]
 
 
-def extract_code(text: str) -> str:
-    """Extract the program of an attempt: its first fenced block if it has one, else the whole text."""
-    match = re.search(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", text, re.DOTALL)
-    return match.group(1) if match else text
-
-
 def calls(task: Task) -> list[dict]:
     """Calls that the sandbox makes for this task: inputs only, no expected value."""
     return [{"function": "f", "args": [xs]} for xs in _checks(task)]

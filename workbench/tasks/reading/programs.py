@@ -70,9 +70,7 @@ def fenced_blocks(text: str) -> list[Block]:
             continue
         inner = "\n".join(lines) + ("\n" if lines else "")
         nested = [] if _PYTHON.fullmatch(language) or not _has_fence(inner) else fenced_blocks(inner)
-        blocks += [block for block in nested if block.text.strip()] or [
-            Block(language, textwrap.dedent(inner) if _is_indented(inner) else inner)
-        ]
+        blocks += [block for block in nested if block.text.strip()] or [Block(language, _outdented(inner))]
     return blocks
 
 
@@ -131,9 +129,9 @@ def _unindented(line: str, indent: int) -> str:
     return line if indent == 0 else " " * max(0, width - indent) + rest
 
 
-def _is_indented(code: str) -> bool:
+def _outdented(code: str) -> str:
     first = next((line for line in code.split("\n") if line.strip()), "")
-    return first[:1] in (" ", "\t")
+    return textwrap.dedent(code) if first[:1] in (" ", "\t") else code
 
 
 def _outside(text: str) -> str:
@@ -193,20 +191,20 @@ def _least_wrong(pieces: Sequence[str], functions: Collection[str]) -> str:
 
 def _stored(tree: ast.AST) -> set[str]:
     """Names that a module may define when it is executed: not those within its functions and classes."""
-    found: set[str] = set()
+    names: set[str] = set()
     pending: list[ast.AST] = list(ast.iter_child_nodes(tree))
     while pending:
         node = pending.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.add(node.name)
+            names.add(node.name)
             continue
         if isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+            names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.add(node.id)
+            names.add(node.id)
         if not isinstance(node, ast.Lambda):
             pending += ast.iter_child_nodes(node)
-    return found
+    return names
 
 
 def _missing(tree: ast.AST) -> set[str]:
@@ -242,17 +240,17 @@ def _joined(pieces: Sequence[str], place: int, functions: Collection[str]) -> tu
     trees = [_parsed(piece) for piece in pieces]
     chosen = trees[place]
     assert chosen is not None  # it fits, so it parses
-    wanted, taken = _missing(chosen), {place}
+    lacking, taken = _missing(chosen), {place}
     for index in [*reversed(range(place)), *(range(place + 1, len(pieces)) if functions else ())]:
         tree = trees[index]
         if tree is None or (not functions and _acts(tree)):
             continue
         defined = _stored(tree)
-        if wanted & defined or (wanted and "*" in defined):  # of `from math import *` nobody knows what it brings
+        if lacking & defined or (lacking and "*" in defined):  # of `from math import *` nobody knows what it brings
             taken.add(index)
-            wanted = set() if "*" in defined else (wanted - defined) | (_missing(tree) - _stored(chosen))
+            lacking = set() if "*" in defined else (lacking - defined) | (_missing(tree) - _stored(chosen))
     before = [pieces[index].rstrip("\n") + "\n" for index in sorted(taken - {place})]
-    return "".join(before) + pieces[place], not wanted
+    return "".join(before) + pieces[place], not lacking
 
 
 def _acts(tree: ast.Module) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.tasks.sandbox.results import CallError, Limits, Program, SandboxResult, Tier, shown
+from workbench.tasks.sandbox.results import CallError, Limits, Program, SandboxResult, Tier, packed, shown
 from workbench.tasks.sandbox.run import allow_unsafe, choose_tier, confinement, run_many, run_python
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "allow_unsafe",
     "choose_tier",
     "confinement",
+    "packed",
     "run_many",
     "run_python",
     "shown",

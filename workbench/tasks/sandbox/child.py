@@ -78,8 +78,8 @@ class _Call:
         os.close(self._writer)
         if self._guard is not None:
             self._guard.take()
-        said = self._read()
-        if said is None or said:
+        report = self._read()
+        if report is None or report:
             self._end(self._processes[:-1])  # a program is done once its check is
         for process in self._processes:
             os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
@@ -92,18 +92,18 @@ class _Call:
         if self._guard is not None:
             self._guard.close()
         status = ended[0] or ended[-1]
-        return {"said": said, "printed": printed.decode("utf-8", "replace"), "ended": status, "late": self._late}
+        return {"said": report, "printed": printed.decode("utf-8", "replace"), "ended": status, "late": self._late}
 
     def _start_check(self, call: dict[str, Any]) -> None:
         """Start the program's process and then the check's; each holds its own ends of the two pipes alone."""
-        asked, asks = os.pipe()
+        requests, asks = os.pipe()
         answered, answers = os.pipe()
         code, function = self._job["code"], call["function"]
         theirs = (self._reader, self._writer, asks, answered)
-        self._fork(lambda: candidate.serve(code, function, self._limits, asked, answers), -1, theirs, self._guard)
-        checking = (self._reader, asked, answers)
+        self._fork(lambda: candidate.serve(code, function, self._limits, requests, answers), -1, theirs, self._guard)
+        checking = (self._reader, requests, answers)
         self._fork(lambda: candidate.run_check(call, self._limits, asks, answered), self._writer, checking, None)
-        for descriptor in (asked, asks, answered, answers):
+        for descriptor in (requests, asks, answered, answers):
             os.close(descriptor)
 
     def _run_program(self) -> dict[str, Any]:

@@ -77,8 +77,11 @@ def run_many(
     parts = [_divided(program.calls, shares) for program in complete]
     with ThreadPoolExecutor(max_workers=workers) as pool:
         running = [
-            [pool.submit(run_python, one.code, part, limits=one.limits, packages=one.packages) for part in divided]
-            for one, divided in zip(complete, parts, strict=True)
+            [
+                pool.submit(run_python, program.code, part, limits=program.limits, packages=program.packages)
+                for part in divided
+            ]
+            for program, divided in zip(complete, parts, strict=True)
         ]
         return [merged([part.result() for part in divided]) for divided in running]
 
@@ -141,7 +144,7 @@ def run_in_tier(
     tier: Tier, code: str, calls: Sequence[Call], *, limits: Limits, packages: Sequence[str] = ()
 ) -> SandboxResult:
     """`run_python` in a given tier, whether or not it holds here. `calls` are taken to be well-formed."""
-    found = package_paths(packages)
+    folders = package_paths(packages)
     with tempfile.TemporaryDirectory(prefix="attempt-", ignore_cleanup_errors=True) as scratch:
         machine = os.uname().machine
         reader, writer = os.pipe()
@@ -154,12 +157,12 @@ def run_in_tier(
                 "filter": system_call_filter(machine).hex(),
                 "thread_filter": system_call_filter(machine, threads=True).hex(),
                 "seccomp": SECCOMP_CALL[machine],
-                "readable": readable_folders(tier, found),
+                "readable": readable_folders(tier, folders),
                 "packages": list(packages),
-                "package_folders": sorted({os.path.dirname(path) for path in found}),
+                "package_folders": sorted({os.path.dirname(path) for path in folders}),
             }
             deadline = time.monotonic() + limits.total_s(len(calls))
-            process = _start(command_for(tier, found), job, scratch)
+            process = _start(command_for(tier, folders), job, scratch)
         except BaseException:
             os.close(reader)
             raise
