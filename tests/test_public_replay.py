@@ -85,6 +85,7 @@ def right(runs: Path) -> dict[str, Any]:
         "prompt": "Write f(xs): sort, then take 3.",
         "pack": "house-rules",
         "file_name": "own.jsonl",
+        "data_set": "owner/name",
         "position": 1,
         "token_id": 1,
         "other": BESIDE,

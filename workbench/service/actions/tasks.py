@@ -157,6 +157,7 @@ def preview_data_set(queue: JobQueue, data_set: DataSet, mapping: PackMapping = 
 @action("Import", job="Importing a data set", python="load_tasks")
 def import_data_set(context: JobContext, data_set: DataSet, mapping: PackMapping = None) -> tuple[Task, ...]:
     """Import a data set of the hub (OWNER/NAME[/PART][@REVISION]), pinned to the commit that is there now."""
+    _check_writable(context.queue)  # before anything is fetched
     imported = tuple(context.workbench.load_tasks(data_set, mapping=mapping))
     _publish_tasks(context.queue, imported)
     return imported

@@ -32,9 +32,10 @@ def _task(pack: str, row: Row) -> Task:
     code = field(row, "prompt", str).strip()
     prompt = f"{_REQUEST}```python\n{code}\n```"
     # Some checks call what the prompt defines beside the function.
-    tests = _calls(source, function) or [{"check": source, "function": function, "setup": code}]
+    tests = _calls(source, function)
+    answer = {"tests": tests} if tests else {"check": source, "function": function, "setup": code}
     try:
-        return check_task(Task(f"{pack}/{field(row, 'task_id', str)}", prompt, "python", {"tests": tests}))
+        return check_task(Task(f"{pack}/{field(row, 'task_id', str)}", prompt, "python", answer))
     except TaskError as error:
         raise TaskError(f"{row.where}: {error}") from error
 

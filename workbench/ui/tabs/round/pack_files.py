@@ -22,7 +22,6 @@ from workbench.service.queue import JobQueue
 from workbench.tasks import known_environments
 from workbench.tasks.files.imports import Preview
 from workbench.tasks.files.mapping import FIELDS
-from workbench.tasks.files.table import FILES
 from workbench.tasks.files.text import decode, read_bytes
 from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, numbered, part, polite
 
@@ -42,9 +41,9 @@ class PackFilesPanel(Panel):
     def __init__(self, queue: JobQueue, selection: Selection) -> None:
         super().__init__()
         self.queue, self.selection = queue, selection
-        with gr.Accordion("Packs as files: JSON Lines, JSON, CSV, parquet, the hub", open=False):
+        with gr.Accordion("Packs as files", open=False):
             self.file = gr.File(
-                label=f"Drop a file here ({', '.join(FILES)})", type="filepath", height=120, elem_id="import-file"
+                label="Drop a file: JSON Lines, JSON, CSV, parquet", type="filepath", height=120, elem_id="import-file"
             )
             with gr.Row(elem_classes="wb-sample"):
                 self.data_set = gr.Textbox(label="or a data set on the hub", max_length=300, elem_id="import-hub")
@@ -129,9 +128,12 @@ def _mapping(columns: tuple[str | None, ...]) -> dict[str, str]:
 
 
 def _choices(field: str, columns: tuple[str, ...]) -> list[tuple[str, str]]:
-    judges = [(environment.label or environment.name, f"={environment.name}") for environment in known_environments()]
-    named = [(f"column {column}", column) for column in columns]
-    return [("–", ""), *(judges if field == "environment" else []), *named]
+    judges = [
+        (environment.label or environment.name, f"={environment.name}")
+        for environment in (known_environments() if field == "environment" else ())
+    ]
+    named = [(f"column {column}" if judges else column, column) for column in columns]
+    return [("–", ""), *judges, *named]
 
 
 def _drawn(offered: Preview) -> dict[str, Any]:
