@@ -38,7 +38,7 @@ class Choice(Environment):
         paper.check_grading(task.answer.get("grading", "sound"))
         options = task.answer.get("options")
         fits = options is None or (type(options) is int and 2 <= options <= 26)
-        if is_list(options):
+        if isinstance(options, list | tuple):
             fits = 2 <= len(task.answer["options"]) <= 26 and all(isinstance(text, str) for text in options)
         elif isinstance(options, Mapping):
             fits = all(re.fullmatch("[A-Z]", str(key)) and isinstance(text, str) for key, text in options.items())

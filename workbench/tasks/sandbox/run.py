@@ -167,8 +167,14 @@ def prepare(then: Callable[[str], None]) -> None:
     while not first.wait(0.02):
         if wasm.compiling.is_set():
             then(PREPARING)
-            threading.Thread(target=lambda: (_prepared.join(), then(confinement())), daemon=True).start()
+            threading.Thread(target=_announce, args=(then,), daemon=True).start()
             return
+    then(confinement())
+
+
+def _announce(then: Callable[[str], None]) -> None:
+    """Say how code is confined, once a tier is chosen."""
+    _prepared.join()
     then(confinement())
 
 
