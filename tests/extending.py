@@ -50,7 +50,7 @@ def apply_diff(diff: str, root: Path) -> Path:
 def copy_of_the_workbench(folder: Path) -> Path:
     """A copy of the package that a test may change, as a checkout has it."""
     for name in ("workbench", "kernels"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name)  # with the compiled modules, which stay valid
     return folder
 
 

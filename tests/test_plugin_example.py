@@ -7,9 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+from workbench.benchmarks.programs import Program
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGIN = ROOT / "examples" / "plugin"
@@ -29,29 +32,35 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def run(site: Path, cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{site}"}
-    return subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
+def run(site: Path, cwd: Path, *arguments: str) -> tuple[int | None, str]:
+    """Exit status and output of a module that is run where the plugin is installed."""
+    printed = cwd / "printed"
+    program = Program(["-m", *arguments], printed, partial(_from, cwd, site))
+    status = program.end()
+    return status, printed.read_text(encoding="utf-8")
+
+
+def _from(cwd: Path, site: Path) -> None:
+    os.chdir(cwd)
+    sys.path.insert(0, str(site))
 
 
 def test_its_own_test_passes(site: Path, tmp_path: Path) -> None:
     shutil.copytree(PLUGIN / "tests", tmp_path / "tests")
-    done = run(site, tmp_path, "pytest", "-q", "-p", "no:cacheprovider", "tests")
-    assert done.returncode == 0, done.stdout
-    assert "10 passed" in done.stdout
+    status, printed = run(site, tmp_path, "pytest", "-q", "-p", "no:cacheprovider", "tests")
+    assert status == 0 and "10 passed" in printed, printed
 
 
 def test_it_is_learned_from_by_name(site: Path, tmp_path: Path) -> None:
     small = ["--rounds", "1", "--questions", "2", "--attempts", "4", "--held-out", "9", "--steps", "1"]
-    done = run(site, tmp_path, "workbench", "learn", "code-style", *small, "--run", "run", "--json")
-    assert done.returncode == 0, done.stderr
-    points = json.loads(done.stdout.splitlines()[-1])["points"]
+    status, printed = run(site, tmp_path, "workbench", "learn", "code-style", *small, "--run", "run", "--json")
+    assert status == 0, printed
+    points = json.loads(printed.splitlines()[-1])["points"]
     assert [(point["held_out"]["total"], point["held_out"]["requested"]) for point in points] == [(3, 9)] * 2
     assert points[1]["loss"] is not None and points[1]["generations"] == 8
-    done = run(site, tmp_path, "workbench", "tasks", "--run", "run", "--json")
-    ids = [task["id"] for task in json.loads(done.stdout)["tasks"]]
+    (tmp_path / "printed").unlink()
+    printed = run(site, tmp_path, "workbench", "tasks", "--run", "run", "--json")[1]
+    ids = [task["id"] for task in json.loads(printed.splitlines()[-1])["tasks"]]
     assert "code-style/0" in ids and "house-rules/sort-take-1" in ids
 
 
@@ -68,5 +77,5 @@ def test_doctor_lists_what_it_brought(site: Path, tmp_path: Path) -> None:
 
 
 def test_without_it_its_name_is_unknown(tmp_path: Path) -> None:
-    done = run(tmp_path, tmp_path, "workbench", "learn", "code-style")
-    assert done.returncode == 2 and "There is no pack 'code-style'" in done.stderr
+    status, printed = run(tmp_path, tmp_path, "workbench", "learn", "code-style")
+    assert status == 2 and "There is no pack 'code-style'" in printed

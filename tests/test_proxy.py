@@ -12,10 +12,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from forked import serving
 from gradio_client import Client
 
 from workbench import Workbench
-from workbench.benchmarks.browser import free_port, running
+from workbench.benchmarks.browser import free_port
 from workbench.benchmarks.client import Page
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,8 +84,8 @@ def proxy(folder: Path, server: str, page: str, port: int) -> Iterator[None]:
 
 @contextmanager
 def replay(run: Path, *flags: str) -> Iterator[str]:
-    with running(run, ["--replay", str(run), *flags], patience_s=PATIENCE_S) as app:
-        yield app.address
+    with serving(run, ["--replay", str(run), *flags]) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

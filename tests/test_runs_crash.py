@@ -75,8 +75,8 @@ def told(connection: Connection) -> list[tuple[int, str, str, tuple[str, ...]]]:
 
 
 def start(path: Path, moment: str = "", occurrence: int = 1, rounds: int = 5) -> tuple:
-    ours, theirs = processes.Pipe()
-    process = processes.Process(target=live, args=(path, theirs, moment, occurrence, rounds))
+    ours, theirs = processes().Pipe()
+    process = processes().Process(target=live, args=(path, theirs, moment, occurrence, rounds))
     process.start()
     theirs.close()
     return process, ours
@@ -152,7 +152,7 @@ def append_large(path: Path) -> None:
 
 def test_a_half_overwritten_log_is_rolled_back_even_for_a_reader(tmp_path: Path) -> None:
     path = tmp_path / "run"
-    process = processes.Process(target=append_large, args=(path,))
+    process = processes().Process(target=append_large, args=(path,))
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
@@ -173,7 +173,7 @@ def test_killed_while_migrating(tmp_path: Path, moment: str) -> None:
     old = Store(path)
     events = [old.append("note", {"count": count}) for count in range(3)]
     old.close()
-    process = processes.Process(target=migrate, args=(path, moment))
+    process = processes().Process(target=migrate, args=(path, moment))
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL

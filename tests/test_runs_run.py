@@ -384,8 +384,8 @@ def hold(path: Path, connection: Connection) -> None:
 
 
 def test_another_process_holds_the_lock_until_it_dies(path: Path) -> None:
-    ours, theirs = processes.Pipe()
-    holder = processes.Process(target=hold, args=(path, theirs))
+    ours, theirs = processes().Pipe()
+    holder = processes().Process(target=hold, args=(path, theirs))
     holder.start()
     try:
         assert ours.poll(60)
@@ -431,8 +431,8 @@ def test_a_directory_without_write_access_can_be_read() -> None:
         for item in (path / "run.sqlite", path / ".lock", *(path / "blobs").iterdir()):
             item.chmod(0o444)
         before = files(path)
-        ours, theirs = processes.Pipe()
-        looker = processes.Process(target=look_without_rights, args=(path, theirs))
+        ours, theirs = processes().Pipe()
+        looker = processes().Process(target=look_without_rights, args=(path, theirs))
         looker.start()
         try:
             answers = [ours.recv() if ours.poll(60) else "no answer" for _ in range(3)]

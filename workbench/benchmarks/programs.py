@@ -27,7 +27,7 @@ PATIENCE_S = 600.0
 
 
 @lru_cache(maxsize=1)
-def _processes() -> Any:
+def processes() -> Any:
     """Processes that are forked from one that has imported the libraries. Raises ConfigError where there are none."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         raise ConfigError("This measurement forks processes, which Windows cannot; run it on Linux or macOS.")
@@ -43,7 +43,7 @@ class Program:
         """`arguments`: as after `python`, "-m" and a module or a script first; `output`: the file for its output."""
         self.output = output
         self.started = time.monotonic()
-        self._process = _processes().Process(target=_run, args=(list(arguments), output, prepare), daemon=True)
+        self._process = processes().Process(target=_run, args=(list(arguments), output, prepare), daemon=True)
         self._process.start()
 
     def lines(self) -> list[str]:
