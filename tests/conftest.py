@@ -7,11 +7,15 @@ import os
 # For small models threads cost more than they give, and programs that the tests start share the machine with them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import settings
 from sandbox_programs import has
 
-from workbench.tasks.sandbox.tiers import TIERS, Tier
+from workbench.tasks.sandbox import use_tier
+from workbench.tasks.sandbox.tiers import BOUNDARIES, TIERS, Tier
+from workbench.tasks.sandbox.wasm import workers
 
 # What begins last decides when everything ends: with several workers, each of which takes a file at a time, these
 # files go first, in this order. Pages and bare arithmetic alternate, since pages mostly wait.
@@ -51,8 +55,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(params=TIERS)
-def tier(request: pytest.FixtureRequest) -> Tier:
+def tier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Tier:
     """Each tier of the sandbox that this machine has."""
-    if not has(request.param):
-        pytest.skip(f"this machine has no {request.param} tier")
-    return request.param
+    return _present(request.param, monkeypatch)
+
+
+@pytest.fixture(params=BOUNDARIES)
+def boundary(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tier]:
+    """Each tier of this machine that confines; it is the one in which code runs during the test."""
+    tier = _present(request.param, monkeypatch)
+    use_tier(tier)
+    yield tier
+    use_tier("auto")
+
+
+def _present(tier: Tier, monkeypatch: pytest.MonkeyPatch) -> Tier:
+    if not has(tier):
+        pytest.skip(f"this machine has no {tier} tier")
+    monkeypatch.setattr(workers, "SLOWER", 1)  # endless loops are ended as soon in WebAssembly as elsewhere
+    return tier

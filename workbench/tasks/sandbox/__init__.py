@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.tasks.sandbox.results import CallError, Limits, SandboxResult, Tier, shown
+from workbench.tasks.sandbox.results import CallError, Limits, Program, SandboxResult, Tier, shown
 from workbench.tasks.sandbox.run import (
     allow_unsafe,
     choose_tier,
@@ -17,6 +17,7 @@ from workbench.tasks.sandbox.run import (
 __all__ = [
     "CallError",
     "Limits",
+    "Program",
     "SandboxResult",
     "Tier",
     "allow_unsafe",

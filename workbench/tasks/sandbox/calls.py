@@ -93,14 +93,20 @@ FORBIDDEN_CALLS: dict[str, tuple[int | None, int | None]] = {
     "fremovexattr": (199, 16),
 }
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+SECCOMP_CALL = {"x86_64": 317, "aarch64": 277}
+# Flags with which a C library starts a thread: it shares memory, files, signals and process with the others. glibc's,
+# and those of musl, which adds one that does nothing.
+THREAD_FLAGS = (0x3D0F00, 0x7D0F00)
 _X32_BIT = 0x40000000  # x86_64 calls through the x32 table carry this bit; they would slip past the numbers above
 
 
-@lru_cache(maxsize=1)
-def system_call_filter(machine: str) -> bytes:
+@lru_cache(maxsize=2)
+def system_call_filter(machine: str, *, threads: bool = False) -> bytes:
     """Build a classic BPF program (array of struct sock_filter) that refuses the calls above with EPERM.
 
-    Raises SandboxError for a machine whose calls are not in the table.
+    With `threads`, a `clone` that starts a thread and nothing else is asked about (SECCOMP_RET_USER_NOTIF), and
+    `clone3`, whose flags a filter cannot see, does not exist (ENOSYS): C libraries then use `clone`. Raises
+    SandboxError for a machine whose calls are not in the table.
     """
     if machine not in _AUDIT_ARCH:
         raise SandboxError(
@@ -110,11 +116,29 @@ def system_call_filter(machine: str) -> bytes:
     column = ("x86_64", "aarch64").index(machine)
     numbers = [row[column] for row in FORBIDDEN_CALLS.values() if row[column] is not None]
     load, jump_equal, jump_at_least, give = 0x20, 0x15, 0x35, 0x06
-    allow, refuse = 0x7FFF0000, 0x00050000 | errno.EPERM
+    allow, refuse, ask, missing = 0x7FFF0000, 0x00050000 | errno.EPERM, 0x7FC00000, 0x00050000 | errno.ENOSYS
+    rules: list[tuple[int, int, int, int]] = []
+    if threads:
+        clone, clone3 = FORBIDDEN_CALLS["clone"][column], FORBIDDEN_CALLS["clone3"][column]
+        assert clone is not None and clone3 is not None
+        flags = [(jump_equal, len(THREAD_FLAGS) - index, 0, value) for index, value in enumerate(THREAD_FLAGS)]
+        rules = [
+            (jump_equal, 0, 1, clone3),
+            (give, 0, 0, missing),
+            (jump_equal, 0, 5 + len(flags), clone),
+            (load, 0, 0, 20),  # seccomp_data.args[0], upper half
+            (jump_equal, 0, 1 + len(flags), 0),
+            (load, 0, 0, 16),  # seccomp_data.args[0], lower half: the flags
+            *flags,
+            (give, 0, 0, refuse),
+            (give, 0, 0, ask),
+        ]
     steps = [
         (load, 0, 0, 4),  # seccomp_data.arch
-        (jump_equal, 0, len(numbers) + 3, _AUDIT_ARCH[machine]),  # another architecture: refuse
+        (jump_equal, 1, 0, _AUDIT_ARCH[machine]),  # another architecture: refuse
+        (give, 0, 0, refuse),
         (load, 0, 0, 0),  # seccomp_data.nr
+        *rules,
         (jump_at_least, len(numbers) + 1, 0, _X32_BIT),
         *((jump_equal, len(numbers) - index, 0, number) for index, number in enumerate(numbers)),
         (give, 0, 0, allow),

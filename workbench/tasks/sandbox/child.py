@@ -1,11 +1,11 @@
-"""The harness inside the sandbox. Its source is handed to a bare interpreter with `-c`; nothing imports it to use it.
+"""The harness inside the sandbox. Its code is handed to a bare interpreter with `-c`; nothing imports it to use it.
 
-Its one argument is the source of `program.py`, which runs a call anywhere; here is what confines it on Linux. It reads
-one JSON job on descriptor 0, then forks once per call, so that no call sees what an earlier one left in memory. The
-forked process locks itself down, runs the model-written program and writes one line of JSON into a pipe of its own; the
-harness, which runs nothing of the program, passes it on with the call's number to the descriptor that the job names. So
-a program may forge what its own call says, which is no more than it could return, and nothing of another call. It holds
-inputs only. Verdicts are made by the parent.
+Its arguments are the code of `program.py` and `candidate.py`, which run a call anywhere, and of `confine.py`, which
+confines a process on Linux. It reads one JSON job on descriptor 0, then forks once per call, so that no call sees what
+an earlier one left in memory. The forked process locks itself down, runs the model-written program and writes one line
+of JSON into a pipe of its own; the harness, which runs nothing of the program, passes it on with the call's number to
+the descriptor that the job names. So a program may forge what its own call says, which is no more than it could return,
+and nothing of another call. It holds inputs only. Verdicts are made by the parent.
 
 Knows nothing of the workbench: standard library only, and little of it, because its imports are paid on every start.
 """
@@ -13,104 +13,37 @@ Knows nothing of the workbench: standard library only, and little of it, because
 from __future__ import annotations
 
 import builtins
-import ctypes
 import json
+import marshal
 import os
-import resource
 import signal
-import struct
 import sys
 
 TYPE_CHECKING = False  # to import `typing` would take a ninth of the start
 if TYPE_CHECKING:
     from typing import Any
 
-    from workbench.tasks.sandbox import program
+    from workbench.tasks.sandbox import candidate, confine, program
 else:
-    program = type(sys)("program")
-    exec(sys.argv.pop(), program.__dict__)
+    program, candidate, confine = (type(sys)(name) for name in ("program", "candidate", "confine"))
+    candidate.program = program
+    for _module in (program, candidate, confine):
+        exec(marshal.loads(bytes.fromhex(sys.argv.pop(1))), _module.__dict__)
 
 
-def _restrict_files(libc: Any, readable: list[str]) -> None:
-    """Apply Landlock: from here on this process reads below these folders and writes nowhere. Raises OSError.
-
-    Needs no_new_privs. The three system calls have the same numbers on every architecture (444 to 446).
-    """
-    call, ulong = libc.syscall, ctypes.c_ulong
-    version = call(444, None, ulong(0), ctypes.c_uint(1))  # landlock_create_ruleset(LANDLOCK_CREATE_RULESET_VERSION)
-    if version < 1:
-        raise OSError(ctypes.get_errno(), "this kernel has no Landlock")
-    everything = {1: 0x1FFF, 2: 0x3FFF}.get(version, 0x7FFF)  # every right over files that the version knows
-    reading = 0x1 | 0x4 | 0x8  # execute, read file, list folder
-    ruleset = call(444, ctypes.create_string_buffer(struct.pack("Q", everything), 8), ulong(8), ctypes.c_uint(0))
-    failed = ruleset < 0
-    for path in readable:
-        folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        rule = ctypes.create_string_buffer(struct.pack("<Qi", reading, folder), 12)
-        failed |= call(445, ctypes.c_int(ruleset), ctypes.c_int(1), rule, ctypes.c_uint(0)) != 0
-        os.close(folder)
-    if failed or call(446, ctypes.c_int(ruleset), ctypes.c_uint(0)):
-        raise OSError(ctypes.get_errno(), "Landlock refused the rules")
-    os.close(ruleset)
-
-
-def _lock_down(job: dict[str, Any]) -> None:
-    """Set limits, drop capabilities and privileges, install the filter. Raises OSError: then nothing may run."""
-    limits = job["limits"]
-    for name, amount in (
-        (resource.RLIMIT_AS, limits["memory_bytes"]),
-        (resource.RLIMIT_FSIZE, limits["file_bytes"]),
-        (resource.RLIMIT_NOFILE, 32),
-        (resource.RLIMIT_NPROC, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(name, (amount, amount))
-    resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu_s"], limits["cpu_s"] + 1))  # SIGXCPU, then SIGKILL
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    program = bytes.fromhex(job["filter"])
-    code = ctypes.create_string_buffer(program, len(program))
-    filter_program = struct.pack("HP", len(program) // 8, ctypes.addressof(code))  # struct sock_fprog
-    header = ctypes.create_string_buffer(struct.pack("Ii", 0x20080522, 0))  # capabilities, version 3, this process
-    zero, enabled = ctypes.c_ulong(0), ctypes.c_ulong(1)
-    no_capabilities = libc.capset(header, bytes(24))  # empty sets
-    no_new_privileges = libc.prctl(38, enabled, zero, zero, zero)  # PR_SET_NO_NEW_PRIVS
-    if no_capabilities or no_new_privileges:
-        raise OSError(ctypes.get_errno(), "this system cannot drop privileges")
-    if job["readable"] is not None:
-        _restrict_files(libc, job["readable"])
-    if libc.prctl(22, ctypes.c_ulong(2), filter_program, zero, zero):  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
-        raise OSError(ctypes.get_errno(), "this system cannot filter system calls")
-
-
-def _standard_streams(text: str) -> None:
+def _standard_streams(text: str, stdout: int) -> None:
     """Make descriptors 0 and 1 memory files, so that `open(0)` and `os.write(1, ...)` work as programs expect."""
-    for descriptor in (0, 1):
-        memory = os.memfd_create("stream")
-        if descriptor == 0:
-            view = memoryview(text.encode("utf-8", "replace"))
-            while view:
-                view = view[os.write(memory, view) :]
-            os.lseek(memory, 0, os.SEEK_SET)
+    stdin = os.memfd_create("stdin")
+    view = memoryview(text.encode("utf-8", "replace"))
+    while view:
+        view = view[os.write(stdin, view) :]
+    os.lseek(stdin, 0, os.SEEK_SET)
+    for memory, descriptor in ((stdin, 0), (stdout, 1)):
         os.dup2(memory, descriptor)
         os.close(memory)
     sys.stdin = open(0, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-
-
-def _printed(limit: int) -> str:
-    """Output of the program on descriptor 1, at most `limit` bytes of it."""
-    return os.pread(1, limit, 0).decode("utf-8", "replace")
-
-
-def _run_call(job: dict[str, Any], call: dict[str, Any] | None) -> dict[str, Any]:
-    """Make one call; returns its value or its error, and what it printed. `call` None only loads the program."""
-    limits = job["limits"]
-    frame = program.run_call(job["code"], call, limits)
-    if call is not None and "stdin" in call and "error" not in frame:
-        frame["value"] = _printed(limits["file_bytes"])
-    frame["printed"] = _printed(limits["printed_bytes"])
-    return frame
+    sys.__stdin__, sys.__stdout__ = sys.stdin, sys.stdout  # type: ignore[misc]  # programs replace the others
 
 
 def _send(descriptor: int, frame: dict[str, Any]) -> None:
@@ -119,55 +52,157 @@ def _send(descriptor: int, frame: dict[str, Any]) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _call_process(job: dict[str, Any], call: dict[str, Any] | None, descriptor: int) -> None:
-    """Run one call as the forked process: lock down, run, report, and end without running anyone's exit handlers."""
-    status = 1
-    try:
-        os.close(job["descriptor"])
-        _standard_streams("" if call is None else call.get("stdin", ""))
-        try:
-            _lock_down(job)
-        except (OSError, ValueError, AttributeError) as exc:
-            _send(descriptor, {"refused": str(exc)})
+class _Call:
+    """One call: its process, or two where a check and the program that it checks run apart."""
+
+    def __init__(self, job: dict[str, Any], call: dict[str, Any] | None) -> None:
+        """`call` None only loads the program."""
+        self._job, self._call = job, call
+        self._limits: dict[str, Any] = job["limits"]
+        self._stdout = os.memfd_create("stdout")
+        self._reader, self._writer = os.pipe()
+        self._guard = confine.Guard(self._limits["threads"]) if self._limits["threads"] else None
+        self._processes: list[int] = []
+        self._late = False
+
+    def run(self) -> dict[str, Any]:
+        """Run it. Returns "said": what the process reported, None where that was too much; "printed"; "ended": its
+        status as `subprocess` has it; "late": whether it was ended because it took too long.
+        """
+        signal.signal(signal.SIGALRM, self._end_late)
+        signal.setitimer(signal.ITIMER_REAL, self._limits["wall_s"])
+        if self._call is not None and "check" in self._call:
+            self._start_check(self._call)
+        else:
+            self._fork(self._run_program, self._writer, (self._reader,), self._guard)
+        os.close(self._writer)
+        if self._guard is not None:
+            self._guard.take()
+        said = self._read()
+        if said is None or said:
+            self._end(self._processes[:-1])  # a program is done once its check is
+        for process in self._processes:
+            os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+        signal.setitimer(signal.ITIMER_REAL, 0)  # from here on the numbers may become those of other processes
+        ended = [self._reap(process) for process in self._processes]
+        is_script = self._call is not None and "stdin" in self._call
+        printed = os.pread(self._stdout, self._limits["file_bytes" if is_script else "printed_bytes"], 0)
+        for descriptor in (self._reader, self._stdout):
+            os.close(descriptor)
+        if self._guard is not None:
+            self._guard.close()
+        status = ended[0] or ended[-1]
+        return {"said": said, "printed": printed.decode("utf-8", "replace"), "ended": status, "late": self._late}
+
+    def _start_check(self, call: dict[str, Any]) -> None:
+        """Start the program's process and then the check's; each holds its own ends of the two pipes alone."""
+        asked, asks = os.pipe()
+        answered, answers = os.pipe()
+        code, function = self._job["code"], call["function"]
+        theirs = (self._reader, self._writer, asks, answered)
+        self._fork(lambda: candidate.serve(code, function, self._limits, asked, answers), -1, theirs, self._guard)
+        checking = (self._reader, asked, answers)
+        self._fork(lambda: candidate.run_check(call, self._limits, asks, answered), self._writer, checking, None)
+        for descriptor in (asked, asks, answered, answers):
+            os.close(descriptor)
+
+    def _run_program(self) -> dict[str, Any]:
+        return program.run_call(self._job["code"], program.unpacked(self._call), self._limits)
+
+    def _fork(self, work: Any, report: int, theirs: tuple[int, ...], guard: Any) -> None:
+        """Fork a process that locks itself down, does its work and reports what that returns, unless it is None.
+
+        `report`: the descriptor to report to, or -1. `theirs`: descriptors that it must not hold.
+        """
+        process = os.fork()
+        if process:
+            self._processes.append(process)
             return
-        _send(descriptor, _run_call(job, call))
-        status = 0
-    finally:
-        os._exit(status)
+        status, is_script = 1, False
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            for held in (self._job["descriptor"], *theirs):
+                os.close(held)
+            _standard_streams((self._call or {}).get("stdin", ""), self._stdout)
+            if self._guard is not None:
+                self._guard.enter(asks=guard is not None)
+            try:
+                confine.lock_down(self._job, guard and guard.theirs)
+            except (OSError, ValueError, AttributeError) as exc:
+                frame = {"refused": str(exc)}
+            else:
+                frame = work()
+                is_script = self._call is not None and "stdin" in self._call
+            if frame is not None and report >= 0:
+                _send(report, frame)
+            status = int(bool(frame))
+        finally:
+            if not is_script:
+                os._exit(status)
+        raise SystemExit(status)  # the interpreter ends as after any script: threads, exit handlers, buffers
+
+    def _read(self) -> str | None:
+        """Everything that the call wrote into its pipe; None where that is more than the limit, which ends it."""
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            if self._guard is not None:
+                self._guard.wait(self._reader)
+            chunk = os.read(self._reader, 65536)
+            size += len(chunk)
+            if not chunk:
+                return b"".join(chunks).decode("utf-8", "replace")
+            if size > self._limits["output_bytes"]:
+                self._end(self._processes)
+                return None
+            chunks.append(chunk)
+
+    def _end(self, processes: list[int]) -> None:
+        for process in processes:
+            os.kill(process, signal.SIGKILL)
+
+    def _end_late(self, *_: object) -> None:
+        self._late = True
+        self._end(self._processes)
+
+    def _reap(self, process: int) -> int:
+        """Status of a process; one that ignored the signal of its processor time counts as ended by it."""
+        _, status, usage = os.wait4(process, 0)
+        ended = os.waitstatus_to_exitcode(status)
+        out_of_cpu = usage.ru_utime + usage.ru_stime > self._limits["cpu_s"]
+        return -signal.SIGXCPU if ended == -signal.SIGKILL and out_of_cpu and not self._late else ended
 
 
-def _read_pipe(descriptor: int, limit: int) -> str | None:
-    """Everything that a call wrote into its pipe; None where that is more than `limit` bytes."""
-    chunks, size = [], 0
-    while chunk := os.read(descriptor, 65536):
-        size += len(chunk)
-        if size > limit:
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks).decode("utf-8", "replace")
+def _import_packages(job: dict[str, Any]) -> None:
+    """Import the packages that the task asks for, once for all calls; nothing else of their folders can be imported.
+
+    Raises what the import raises.
+    """
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    sys.path[:0] = job["package_folders"]
+    for name in job["packages"]:
+        __import__(name)
+    del sys.path[: len(job["package_folders"])]
+    os.environ.clear()
 
 
 def main() -> None:
-    """Read the job and run its calls one after the other, each in a process of its own."""
+    """Read the job and run its calls one after the other."""
     with open(0, "rb", closefd=False) as stream:
         job = json.loads(stream.read())
     os.environ.clear()
     builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]  # absent under -S; programs use them
+    if job["packages"]:
+        try:
+            _import_packages(job)
+        except Exception as exc:
+            _send(job["descriptor"], {"refused": f"{type(exc).__name__}: {exc}"})
+            return
     for index, call in enumerate(job["calls"] or [None]):
-        reader, writer = os.pipe()
-        process = os.fork()
-        if process == 0:
-            os.close(reader)
-            _call_process(job, call, writer)
-        os.close(writer)
-        output = _read_pipe(reader, job["limits"]["output_bytes"])
-        os.close(reader)
-        if output is None:
-            os.kill(process, signal.SIGKILL)
-        ended = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-        _send(job["descriptor"], {"call": index, "said": output, "ended": ended})
-        if ended == -signal.SIGXCPU:
-            break  # the calls that follow would most likely burn as long
+        line = {"call": index, **_Call(job, call).run()}
+        _send(job["descriptor"], line)
+        if line["late"] or line["ended"] == -signal.SIGXCPU:
+            break  # the calls that follow would most likely take as long
 
 
 if __name__ == "__main__":

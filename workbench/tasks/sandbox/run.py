@@ -18,12 +18,23 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from workbench.errors import ConfigError, SandboxError
 from workbench.tasks.sandbox import wasm
-from workbench.tasks.sandbox.calls import system_call_filter
-from workbench.tasks.sandbox.results import Limits, SandboxResult, Tier, check_calls, result_from
+from workbench.tasks.sandbox.calls import SECCOMP_CALL, system_call_filter
+from workbench.tasks.sandbox.processors import processors
+from workbench.tasks.sandbox.results import (
+    Call,
+    Limits,
+    Program,
+    SandboxResult,
+    Tier,
+    check_calls,
+    merged,
+    packed,
+    result_from,
+)
 from workbench.tasks.sandbox.tiers import (
     BOUNDARIES,
     CANARY,
@@ -31,35 +42,57 @@ from workbench.tasks.sandbox.tiers import (
     PREPARING,
     TIERS,
     command_for,
+    package_paths,
     readable_folders,
     why_not,
 )
 
 DEFAULT_LIMITS = Limits()
-Call = Mapping[str, Any]  # {"function": name, "args": [...]} or {"stdin": text}
+_CALLS_WORTH_A_START = 4  # a sandbox takes as long to start as a few short calls
 
 
-def run_python(code: str, calls: Sequence[Call], *, limits: Limits = DEFAULT_LIMITS) -> SandboxResult:
-    """Run a model-written program and return the values of its calls.
+def run_python(
+    code: str, calls: Sequence[Call], *, limits: Limits = DEFAULT_LIMITS, packages: Sequence[str] = ()
+) -> SandboxResult:
+    """Run a model-written program and return the values of its calls, which `results.check_calls` describes.
 
     The program is loaded anew for each call, in a process of its own. A {"stdin": text} call runs it as a script
-    and its value is what it printed. Without calls the program is only loaded. The caller compares values with
-    what it expects: nothing expected goes into the sandbox, and its exit status means nothing.
+    and its value is what it printed. Without calls the program is only loaded. `packages`: those that it may import
+    beyond the standard library. The caller compares values with what it expects: nothing expected goes into the
+    sandbox, unless a check is called that holds it, apart from the program.
 
     Raises:
-        TaskError: a call is malformed.
-        SandboxError: no confined process can be started on this machine.
+        TaskError: a call is malformed, or a package is none that programs may use.
+        SandboxError: no confined process can be started on this machine, or a package is not installed.
     """
     check_calls(calls)
-    return run_in_tier(choose_tier(), code, calls, limits=limits)
+    return run_in_tier(choose_tier(), code, calls, limits=limits, packages=packages)
 
 
 def run_many(
-    programs: Sequence[tuple[str, Sequence[Call]]], *, limits: Limits = DEFAULT_LIMITS, workers: int = 4
+    programs: Sequence[Program | tuple[str, Sequence[Call]]], *, workers: int | None = None
 ) -> list[SandboxResult]:
-    """Call `run_python` for each (code, calls), in order, `workers` at a time. Raises what `run_python` raises."""
+    """Call `run_python` for each program, in order, `workers` at a time: as many as there are processors.
+
+    Where there are fewer programs than processors, the calls of one are divided among several sandboxes. Raises what
+    `run_python` raises.
+    """
+    workers = workers or max(2, processors())
+    shares = max(1, workers // max(1, len(programs)))
+    complete = [Program(*program) for program in programs]
+    parts = [_divided(program.calls, shares) for program in complete]
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        return list(pool.map(lambda program: run_python(program[0], program[1], limits=limits), programs))
+        running = [
+            [pool.submit(run_python, one.code, part, limits=one.limits, packages=one.packages) for part in divided]
+            for one, divided in zip(complete, parts, strict=True)
+        ]
+        return [merged([part.result() for part in divided]) for divided in running]
+
+
+def _divided(calls: Sequence[Call], shares: int) -> list[Sequence[Call]]:
+    """Divide calls into at most `shares` runs of neighbours, none of them too short to be worth a sandbox."""
+    size = max(_CALLS_WORTH_A_START, -(-len(calls) // shares))
+    return [calls[start : start + size] for start in range(0, len(calls), size)] or [calls]
 
 
 AUTO = "auto"
@@ -184,44 +217,53 @@ def open_doors(tier: Tier) -> list[str]:
     return [str(door) for door in result.outputs[0]]
 
 
-def run_in_tier(tier: Tier, code: str, calls: Sequence[Call], *, limits: Limits) -> SandboxResult:
+def run_in_tier(
+    tier: Tier, code: str, calls: Sequence[Call], *, limits: Limits, packages: Sequence[str] = ()
+) -> SandboxResult:
     """`run_python` in a given tier, whether or not it holds here. `calls` are taken to be well-formed."""
     if tier == "wasm":
-        return wasm.run(code, calls, limits)
+        return wasm.run(code, calls, limits, packages)
+    found = package_paths(packages)
     with tempfile.TemporaryDirectory(prefix="attempt-", ignore_cleanup_errors=True) as scratch:
+        machine = os.uname().machine
         reader, writer = os.pipe()
         try:
             job = {
                 "code": code,
-                "calls": list(calls),
+                "calls": packed(calls),
                 "limits": asdict(limits),
                 "descriptor": writer,
-                "filter": system_call_filter(os.uname().machine).hex(),
-                "readable": readable_folders(tier),
+                "filter": system_call_filter(machine).hex(),
+                "thread_filter": system_call_filter(machine, threads=True).hex(),
+                "seccomp": SECCOMP_CALL[machine],
+                "readable": readable_folders(tier, found),
+                "packages": list(packages),
+                "package_folders": sorted({os.path.dirname(path) for path in found}),
             }
-            deadline = time.monotonic() + limits.wall_s
-            process = _start(tier, job, scratch)
+            deadline = time.monotonic() + limits.total_s(len(calls))
+            process = _start(command_for(tier, found), job, scratch)
         except BaseException:
             os.close(reader)
             raise
         finally:
             os.close(writer)
         try:
-            report, stopped = _read(reader, cap_bytes=limits.output_bytes, deadline=deadline)
+            report, stopped = _read(reader, cap_bytes=limits.report_bytes, deadline=deadline)
         finally:
             os.close(reader)
             _end(process)
-    return result_from(report, len(calls), limits=limits, tier=tier, stopped=stopped)
+    scripts = {index for index, call in enumerate(calls) if "stdin" in call}
+    return result_from(report, len(calls), limits=limits, tier=tier, stopped=stopped, scripts=scripts)
 
 
-def _start(tier: Tier, job: Mapping[str, Any], scratch: str) -> subprocess.Popen[bytes]:
+def _start(command: list[str], job: Mapping[str, Any], scratch: str) -> subprocess.Popen[bytes]:
     """Start the process, in a session of its own, with the job as its standard input and no inherited environment."""
     with tempfile.TemporaryFile() as stdin:  # a file, not a pipe: a process that never reads cannot block us
         stdin.write(json.dumps(job).encode())
         stdin.seek(0)
         try:
             return subprocess.Popen(
-                command_for(tier),
+                command,
                 stdin=stdin,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -234,7 +276,7 @@ def _start(tier: Tier, job: Mapping[str, Any], scratch: str) -> subprocess.Popen
             raise SandboxError(f"No confined process could be started ({exc}); check the machine's limits.") from exc
 
 
-def _read(descriptor: int, *, cap_bytes: int, deadline: float) -> tuple[bytes, str | None]:
+def _read(descriptor: int, *, cap_bytes: int, deadline: float) -> tuple[bytes, Literal["time", "output"] | None]:
     """Read up to the end of the pipe, and None; or what came before the "time" or the "output" cap."""
     chunks: list[bytes] = []
     size = 0

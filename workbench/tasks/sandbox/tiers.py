@@ -13,12 +13,16 @@ carry what one call saw to the next. What differs is the view of the file system
 
 from __future__ import annotations
 
+import marshal
 import os
 import shutil
 import sys
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
+from workbench.errors import SandboxError, TaskError
 from workbench.tasks.sandbox import wasm
 from workbench.tasks.sandbox.results import Tier
 from workbench.tasks.sandbox.wasm.interpreter import VERSION
@@ -42,10 +46,47 @@ PREPARING = (
 )
 
 
+# Packages that a task may ask for: the folders of each, and of what it imports, side by side where it is installed.
+PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "numpy": ("numpy", "numpy.libs"),
+        "scipy": ("scipy", "scipy.libs", "numpy", "numpy.libs"),
+        "sympy": ("sympy", "mpmath"),
+        "networkx": ("networkx",),
+        "sortedcontainers": ("sortedcontainers",),
+    }
+)
+_BOOT = "import marshal, sys; exec(marshal.loads(bytes.fromhex(sys.argv.pop(1))))"
+
+
 @lru_cache(maxsize=1)
-def _sources() -> list[str]:
-    """The harness, and its argument: what runs one call in every tier."""
-    return [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("child.py", "program.py")]
+def _harness() -> list[str]:
+    """The harness and its parts, compiled here once: the same Python runs them, and each start would compile again."""
+    names = ("child.py", "program.py", "candidate.py", "confine.py")
+    sources = [(name, Path(__file__).with_name(name).read_text(encoding="utf-8")) for name in names]
+    return [marshal.dumps(compile(text, name, "exec", dont_inherit=True, optimize=2)).hex() for name, text in sources]
+
+
+def package_paths(packages: Sequence[str]) -> list[str]:
+    """Folders of packages on this machine, none of which is imported here.
+
+    Raises TaskError for a package that programs may not use, SandboxError for one that is not installed.
+    """
+    paths: list[str] = []
+    for name in packages:
+        if name not in PACKAGES:
+            raise TaskError(f"Programs cannot use the package {name!r}; they can use {', '.join(PACKAGES)}.")
+        for folder in PACKAGES[name]:
+            places = (os.path.join(place or ".", folder) for place in sys.path)
+            found = next(filter(os.path.isdir, places), None)
+            if found is not None:
+                paths.append(os.path.realpath(found))
+            elif not folder.endswith(".libs"):
+                raise SandboxError(
+                    f"This task's programs use the package {name!r}, and {folder!r} is not installed here; install it, "
+                    "or leave the task out."
+                )
+    return list(dict.fromkeys(paths))
 
 
 def _system_folders() -> list[str]:
@@ -58,10 +99,10 @@ def _system_folders() -> list[str]:
 def python_command() -> list[str]:
     """A bare interpreter that runs the harness: no site packages, nothing from the working directory."""
     # Not -I: it would ignore PYTHONHASHSEED, and a verdict must not depend on the order of a set.
-    return [os.path.realpath(sys.executable), "-P", "-s", "-S", "-B", "-X", "utf8", "-c", *_sources()]
+    return [os.path.realpath(sys.executable), "-P", "-s", "-S", "-B", "-X", "utf8", "-c", _BOOT, *_harness()]
 
 
-def bubblewrap_command() -> list[str]:
+def bubblewrap_command(packages: Sequence[str] = ()) -> list[str]:
     """The same interpreter in fresh namespaces, with an almost empty file system."""
     command = [
         shutil.which("bwrap") or "bwrap",
@@ -72,7 +113,7 @@ def bubblewrap_command() -> list[str]:
         "--die-with-parent",
     ]
     command += ["--cap-drop", "ALL", "--clearenv", "--setenv", "PYTHONHASHSEED", "0"]
-    for folder in _system_folders():
+    for folder in (*_system_folders(), *packages):
         command += ["--ro-bind", folder, folder]
     for name in ("/lib", "/lib64", "/bin"):
         if os.path.islink(name):
@@ -83,16 +124,16 @@ def bubblewrap_command() -> list[str]:
     return [*command, "--remount-ro", "/", "--chdir", "/", "--", *python_command()]
 
 
-def command_for(tier: Tier) -> list[str]:
-    """The command line that starts the harness in `tier`."""
-    return bubblewrap_command() if tier == "bubblewrap" else python_command()
+def command_for(tier: Tier, packages: Sequence[str] = ()) -> list[str]:
+    """The command line that starts the harness in `tier`; `packages`: folders of packages that can be read there."""
+    return bubblewrap_command(packages) if tier == "bubblewrap" else python_command()
 
 
-def readable_folders(tier: Tier) -> list[str] | None:
+def readable_folders(tier: Tier, packages: Sequence[str] = ()) -> list[str] | None:
     """The folders that `child.py` leaves open for reading in the landlock tier; None in the others."""
     if tier != "landlock":
         return None
-    return _system_folders() + [name for name in ("/lib", "/lib64") if os.path.isdir(name)]
+    return [*_system_folders(), *packages, *(name for name in ("/lib", "/lib64") if os.path.isdir(name))]
 
 
 def why_not(tier: Tier) -> str | None:

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -29,24 +29,42 @@ import platformdirs
 
 from workbench.errors import SandboxError
 from workbench.tasks.sandbox.wasm import interpreter
-from workbench.tasks.sandbox.wasm.command import worker_process
+from workbench.tasks.sandbox.wasm.command import parts, worker_process
 
 _NAME = "sdpo-workbench"
 _SEAL_BYTES = _KEY_BYTES = 32
-_PATIENCE_S = 600.0  # for another process that compiles, and for compiling on a slow machine
-_KEPT = 3  # files of other versions are kept, the newest ones
-_SOURCES = ("worker.py", "binary.py", "wasi.py", "guest.py", "interpreter.py", "../program.py")
+_PATIENCE_S = 1800.0  # for another process that compiles, and for compiling on a busy machine
+_KEPT = 6  # files, the newest ones, of other versions too
+_CODE_SOURCES = ("binary.py", "interpreter.py")
+_START_SOURCES = (*_CODE_SOURCES, "worker.py", "wasi.py", "guest.py", "../program.py", "../candidate.py")
 
 compiling = threading.Event()  # set while this process compiles, or waits for another that does
 
 
-def prepared(*, anew: bool = False) -> bytes:
-    """Read the prepared interpreter from the cache; where it is not there, or not as it was left, make and keep it.
+def prepared(*, anew: bool = False) -> tuple[bytes, bytes]:
+    """Read the compiled code and the memory of a started interpreter; what is not there, as it was left, is made.
 
+    Compiling takes seconds, starting a moment; the code is compiled again only for another wasmtime or interpreter.
     `anew`: what is there cannot be used. Raises SandboxError where the interpreter is missing or cannot be compiled.
     """
-    path = cache_folder() / f"{_version()}.bin"
     key = _key()
+    code = _kept(
+        cache_folder() / f"code-{_version(_CODE_SOURCES)}.bin",
+        key,
+        lambda: _helper("compile", interpreter.read()),
+        anew=anew,
+    )
+    started = _kept(
+        cache_folder() / f"start-{_version(_START_SOURCES)}.bin",
+        key,
+        lambda: _helper("start", code, interpreter.read()),
+        anew=anew,
+    )
+    return code, started
+
+
+def _kept(path: Path, key: bytes | None, make: Callable[[], bytes], *, anew: bool) -> bytes:
+    """Read a file of the cache, or make and keep it."""
     if key is not None and not anew and (kept := _read(path, key)) is not None:
         return kept
     compiling.set()
@@ -54,7 +72,7 @@ def prepared(*, anew: bool = False) -> bytes:
         with _locked(path):
             if key is not None and not anew and (kept := _read(path, key)) is not None:
                 return kept  # another process was quicker
-            made = _compile(interpreter.read())
+            made = make()
             if key is not None:
                 _keep(path, key, made)
             return made
@@ -72,17 +90,18 @@ def key_file() -> Path:
     return platformdirs.user_data_path(_NAME) / "cache.key"
 
 
-def _version() -> str:
-    """What the prepared interpreter depends on, as a name; the processor is checked when it is loaded."""
-    parts = [interpreter.SHA256, interpreter.runtime_version(), sys.platform, platform.machine()]
+def _version(sources: Sequence[str]) -> str:
+    """What a file of the cache depends on, as a name; the processor is checked when it is loaded."""
+    facts = [interpreter.SHA256, interpreter.runtime_version(), sys.platform, platform.machine()]
     here = Path(__file__).parent
-    parts += [hashlib.sha256((here / name).read_bytes()).hexdigest() for name in _SOURCES]
-    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:32]
+    facts += [hashlib.sha256((here / name).read_bytes()).hexdigest() for name in sources]
+    return hashlib.sha256(" ".join(facts).encode()).hexdigest()[:32]
 
 
-def _compile(code: bytes) -> bytes:
+def _helper(command: str, *given: bytes) -> bytes:
+    """Have a helper process make something. Raises SandboxError."""
     try:
-        done = subprocess.run(**worker_process("prepare"), input=code, capture_output=True, timeout=_PATIENCE_S)
+        done = subprocess.run(**worker_process(command), input=parts(*given), capture_output=True, timeout=_PATIENCE_S)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SandboxError(f"The WebAssembly interpreter could not be compiled ({error}); try again.") from None
     if done.returncode or not done.stdout:

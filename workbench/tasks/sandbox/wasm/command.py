@@ -1,7 +1,8 @@
-"""How the helper process of the WebAssembly tier is started."""
+"""How the helper process of the WebAssembly tier is started, and how it is handed what it needs."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -18,3 +19,8 @@ def worker_process(command: str) -> dict[str, Any]:
     environment["PYTHONPATH"] = str(Path(workbench.__file__).parents[1])
     line = [sys.executable, "-P", "-s", "-B", "-X", "utf8", "-m", "workbench.tasks.sandbox.wasm.worker", command]
     return {"args": line, "env": environment, "cwd": os.path.abspath(os.sep)}
+
+
+def parts(*given: bytes) -> bytes:
+    """What a helper process reads first: a line with the sizes of some parts, and the parts."""
+    return b"".join([json.dumps([len(part) for part in given]).encode(), b"\n", *given])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 
-from workbench.tasks.sandbox.results import REFUSED, CallError, SandboxResult
+from workbench.tasks.sandbox.results import REFUSED, Call, CallError, SandboxResult
 
 _NO_MODULE = re.compile(r"No module named '(\w+)(?:\.\w+)*'(?:; .*)?")
+_SENTENCE = "not judged: the program {}, and the WebAssembly tier cannot do that"
 _NO_THREAD = "can't start new thread"
 
 
@@ -22,10 +24,16 @@ def give_up_where_due(result: SandboxResult) -> SandboxResult:
     lack = None if first is None else _lack(first)
     if first is None or lack is None:
         return result
-    sentence = f"not judged: the program {lack}, and the WebAssembly tier cannot do that"
-    refusal = CallError(REFUSED, sentence, first.line)
+    refusal = CallError(REFUSED, _SENTENCE.format(lack), first.line)
     errors = tuple(refusal if error is first else error for error in result.errors)
-    return replace(result, errors=errors, error=str(refusal), refused=sentence)
+    return replace(result, errors=errors, error=str(refusal), refused=refusal.message)
+
+
+def without_packages(calls: Sequence[Call], packages: Sequence[str]) -> SandboxResult:
+    """The result of a program that may use packages: it is not run."""
+    refusal = CallError(REFUSED, _SENTENCE.format(f"may use {', '.join(packages)}"))
+    n = len(calls)
+    return SandboxResult((None,) * n, (refusal,) * n, ("",) * n, str(refusal), "wasm", False, refusal.message)
 
 
 def _lack(error: CallError) -> str | None:

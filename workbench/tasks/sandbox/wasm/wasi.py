@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import wasmtime
 
@@ -61,6 +61,16 @@ class MemoryFile:
         return len(data)
 
 
+class Channel(Protocol):
+    """What takes the place of descriptor 2 where an instance has to ask something."""
+
+    def write(self, data: bytes) -> None:
+        """Take part of a question."""
+
+    def read(self, size: int) -> bytes:
+        """Give part of an answer; nothing where there is none to come."""
+
+
 @dataclass(slots=True)
 class World:
     """What one instance reaches. `may_sleep`: seconds that it may still sleep, asked before it does."""
@@ -68,6 +78,7 @@ class World:
     stdin: MemoryFile
     stdout: MemoryFile
     may_sleep: Callable[[], float]
+    channel: Channel | None = None
     arguments: tuple[bytes, ...] = ()
     environment: tuple[bytes, ...] = ()
     closed: set[int] = field(default_factory=set)
@@ -239,6 +250,12 @@ def _fd_tell(world: World, memory: Memory, descriptor: int, result: int) -> int:
 
 def _fd_read(world: World, memory: Memory, descriptor: int, buffers: int, count: int, result: int) -> int:
     file = world.file(descriptor)
+    if file is None and descriptor == 2 and world.channel is not None and count:
+        ((address, size), *_) = memory.buffers(buffers, min(count, _MOST_BUFFERS))
+        data = world.channel.read(size)
+        memory.put(address, data)
+        memory.put_number(result, len(data))
+        return OK
     if file is None:
         return BAD_DESCRIPTOR
     error, size = _read(memory, file, buffers, count, file.place)
@@ -287,7 +304,7 @@ def _fd_pwrite(world: World, memory: Memory, descriptor: int, buffers: int, coun
 
 
 def _write(world: World, memory: Memory, descriptor: int, buffers: int, count: int, place: int) -> tuple[int, int]:
-    """Write to a file; what goes to descriptor 2 is nobody's to read, and is dropped."""
+    """Write to a file, or down the channel; where there is none, what goes to descriptor 2 is dropped."""
     file = world.file(descriptor)
     if descriptor > 2 or descriptor in world.closed:
         return BAD_DESCRIPTOR, 0
@@ -296,6 +313,8 @@ def _write(world: World, memory: Memory, descriptor: int, buffers: int, count: i
     done = 0
     for address, size in memory.buffers(buffers, count):
         if file is None:
+            if world.channel is not None:
+                world.channel.write(memory.get(address, size))
             done += size
             continue
         room = max(0, file.limit - place - done) + 1  # no more is copied than can be written

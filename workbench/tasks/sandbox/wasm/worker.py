@@ -1,7 +1,8 @@
 """The helper process of the WebAssembly tier: the only place in which wasmtime is loaded, and programs run.
 
-    python -m workbench.tasks.sandbox.wasm.worker prepare    # interpreter in, prepared interpreter out
-    python -m workbench.tasks.sandbox.wasm.worker serve      # prepared interpreter in, then one job after the other
+    python -m workbench.tasks.sandbox.wasm.worker compile    # interpreter in, machine code out
+    python -m workbench.tasks.sandbox.wasm.worker start      # both in, the memory of a started interpreter out
+    python -m workbench.tasks.sandbox.wasm.worker serve      # machine code and memory in, then one job after the other
 
 All goes through standard input and output: this process reads and writes no file, has no environment to speak of, and
 holds inputs only. Each call gets an instance, memory and standard streams of its own, which end with it; a program may
@@ -15,7 +16,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,38 +30,38 @@ from workbench.tasks.sandbox.results import OUT_OF_CPU
 from workbench.tasks.sandbox.wasm import binary, wasi
 from workbench.tasks.sandbox.wasm.interpreter import RUN_STRING, STACK_POINTER
 
-GUEST_SOURCES = [Path(__file__).with_name("guest.py"), Path(__file__).parents[1] / "program.py"]
+GUEST_SOURCES = [
+    Path(__file__).with_name("guest.py"),
+    *(Path(__file__).parents[1] / f"{name}.py" for name in ("program", "candidate")),
+]
 # How deep C functions may call each other through Python, as memoised functions do. CPython for WASI allows 500, since
 # its stack has half a mebibyte; other systems allow thousands, and so does this tier, whose stacks are larger: one in
 # the instance's memory, and the processor's, on which the same calls lie. Python's limit has to be reached first.
+# The thread has room for a check and the program that it checks.
 _DEPTH, _OWN_DEPTH = 10_000, 500
-_GUEST_STACK, _NATIVE_STACK, _THREAD_STACK = 24 * 2**20, 32 * 2**20, 48 * 2**20
+_GUEST_STACK, _NATIVE_STACK, _THREAD_STACK = 24 * 2**20, 32 * 2**20, 96 * 2**20
 _LEAST_BYTES = 2**20  # that a program may use, however low its limit
 _LOOK_S = 0.02  # how often the clock is looked at
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A started interpreter, ready to go on: its code, and the memory with which each instance begins."""
+class Started:
+    """A started interpreter, ready to go on: the memory with which each instance begins."""
 
-    code: bytes  # machine code, as wasmtime serialises it
-    memory: bytes  # a module that has only that memory, serialised too
+    memory: bytes  # a module that has only that memory, as wasmtime serialises it
     size: int  # bytes of the memory
     stack: int  # where the C stack begins
     letter: int  # address at which the harness leaves address and length of its report
 
     def to_bytes(self) -> bytes:
-        """One line of JSON that says what follows, and what follows."""
-        head = {"code": len(self.code), "size": self.size, "stack": self.stack, "letter": self.letter}
-        return json.dumps(head).encode() + b"\n" + self.code + self.memory
+        """One line of JSON with the numbers, and the memory."""
+        return json.dumps([self.size, self.stack, self.letter]).encode() + b"\n" + self.memory
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Prepared:
+    def from_bytes(cls, data: bytes) -> Started:
         """The inverse of `to_bytes`, for bytes that came from there."""
-        start = data.index(b"\n") + 1
-        head = json.loads(data[:start])
-        end = start + head["code"]
-        return cls(data[start:end], data[end:], head["size"], head["stack"], head["letter"])
+        line, _, memory = data.partition(b"\n")
+        return cls(memory, *json.loads(line))
 
 
 def engine() -> wasmtime.Engine:
@@ -74,27 +75,27 @@ def engine() -> wasmtime.Engine:
 
 
 class Machine:
-    """Compiled code, the memory that its instances begin with, and what they may call. Runs one at a time."""
+    """Compiled code, the memory that its instances begin with, and what they may call. One instance runs at a time."""
 
     def __init__(self, engine: wasmtime.Engine, code: wasmtime.Module, memory: wasmtime.Module) -> None:
         self.engine = engine
-        self.world: wasi.World
+        self.running: list[wasi.World] = []  # an instance may wait for another one's answer
         self._code, self._memory = code, memory
         self._linker = wasmtime.Linker(engine)
         self._linker.allow_shadowing = True  # each instance brings its own memory
-        wasi.define(self._linker, code, lambda: self.world)
+        wasi.define(self._linker, code, lambda: self.running[-1])
 
     @contextmanager
     def instance(self, world: wasi.World, memory_bytes: int) -> Iterator[Instance]:
         """A fresh instance whose memory may grow to `memory_bytes`; it ends with the block."""
-        self.world = world
         store = wasmtime.Store(self.engine)
         try:
             store.set_limits(memory_size=memory_bytes, instances=2, memories=1, tables=1)
             store.set_epoch_deadline(1)
             memory = wasmtime.Instance(store, self._memory, []).exports(store)[binary.MEMORY_NAME]
             self._linker.define(store, binary.MEMORY_MODULE, binary.MEMORY_NAME, memory)
-            yield Instance(store, self._linker.instantiate(store, self._code).exports(store), memory)
+            exports = self._linker.instantiate(store, self._code).exports(store)
+            yield Instance(self, world, store, exports, memory)
         finally:
             store.close()
 
@@ -102,8 +103,9 @@ class Machine:
 class Instance:
     """A memory, a stack pointer and two functions to call."""
 
-    def __init__(self, store: wasmtime.Store, exports: Any, memory: Any) -> None:
-        self.store, self._exports, self._memory = store, exports, memory
+    def __init__(self, machine: Machine, world: wasi.World, store: wasmtime.Store, exports: Any, memory: Any) -> None:
+        self.world, self.store = world, store
+        self._machine, self._exports, self._memory = machine, exports, memory
 
     @property
     def size(self) -> int:
@@ -132,32 +134,46 @@ class Instance:
 
     def start(self) -> None:
         """Start the interpreter from nothing."""
-        self._exports["_start"](self.store)
+        with self._running():
+            self._exports["_start"](self.store)
 
-    def run(self, text: str, stack: int) -> bool:
-        """Run Python code in a started interpreter, as `__main__`; False where it ended in an error."""
+    def run(self, text: str, stack: int) -> None:
+        """Run Python code in a started interpreter, as `__main__`, with the C stack from there on."""
         code = text.encode() + b"\0"
         address = self.grow(len(code))
         self.write(address, code)
         self._exports["stack_pointer"].set_value(self.store, stack)
-        return self._exports["run_string"](self.store, address, 0) == 0
+        with self._running():
+            self._exports["run_string"](self.store, address, 0)
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        self._machine.running.append(self.world)
+        try:
+            yield
+        finally:
+            self._machine.running.pop()
 
 
-def prepare(interpreter: bytes) -> Prepared:
-    """Compile the interpreter, start it once, and keep what it then is. Raises SandboxError."""
+def compile_code(interpreter: bytes) -> bytes:
+    """Compile the interpreter's code. Raises SandboxError."""
+    return bytes(wasmtime.Module(engine(), _split(interpreter)[0]).serialize())
+
+
+def start(code: bytes, interpreter: bytes) -> Started:
+    """Start the compiled interpreter once, and keep what it then is. Raises SandboxError."""
     here = engine()
-    functions, mutable_globals = {"run_string": RUN_STRING}, {"stack_pointer": STACK_POINTER}
-    code, memory = (wasmtime.Module(here, part) for part in binary.split(interpreter, functions, mutable_globals))
     sources = [path.read_text(encoding="utf-8").encode() for path in GUEST_SOURCES]
     stdout = wasi.MemoryFile(limit=64)
     world = wasi.World(
         wasi.MemoryFile(),
         stdout,
         lambda: 0.0,
-        (b"python", b"-P", b"-s", b"-S", b"-B", b"-X", b"utf8", b"-c", *sources),
-        (b"PYTHONHASHSEED=0",),
+        arguments=(b"python", b"-P", b"-s", b"-S", b"-B", b"-X", b"utf8", b"-c", *sources),
+        environment=(b"PYTHONHASHSEED=0",),
     )
-    with Machine(here, code, memory).instance(world, 2**30) as instance:
+    empty = wasmtime.Module(here, _split(interpreter)[1])
+    with Machine(here, wasmtime.Module.deserialize(here, code), empty).instance(world, 2**30) as instance:
         try:
             instance.start()
         except wasi.Ended as end:
@@ -165,8 +181,12 @@ def prepare(interpreter: bytes) -> Prepared:
                 raise SandboxError("The WebAssembly interpreter did not start.") from None
         stack = (instance.grow(_GUEST_STACK) + _GUEST_STACK) // 16 * 16
         left = _deeper(instance.memory)
-    begin = wasmtime.Module(here, binary.memory_module(len(left), binary.without_zeros(left)))
-    return Prepared(bytes(code.serialize()), bytes(begin.serialize()), len(left), stack, int(stdout.data))
+    memory = wasmtime.Module(here, binary.memory_module(len(left), binary.without_zeros(left)))
+    return Started(bytes(memory.serialize()), len(left), stack, int(stdout.data))
+
+
+def _split(interpreter: bytes) -> tuple[bytes, bytes]:
+    return binary.split(interpreter, {"run_string": RUN_STRING}, {"stack_pointer": STACK_POINTER})
 
 
 def _deeper(memory: bytes) -> bytes:
@@ -193,28 +213,33 @@ class Budget:
     """The time that a job may take, in seconds of a program that runs natively.
 
     Time in the processor is divided by `slower`, and time asleep is not, so that a program has as much of either as in
-    the other tiers. Looked at by a thread, which stops the instance.
+    the other tiers. Looked at by a thread, which stops what runs.
     """
 
-    def __init__(self, engine: wasmtime.Engine, limits: dict[str, Any], slower: float) -> None:
-        self._engine, self._slower = engine, slower
+    def __init__(self, engine: wasmtime.Engine, limits: dict[str, Any], total_s: float, slower: float) -> None:
+        self._engine, self._slower, self._total_s = engine, slower, total_s
         self._cpu_s, self._wall_s = float(limits["cpu_s"]), float(limits["wall_s"])
         self._spent = 0.0
-        self.out_of: str | None = None  # "cpu" of the call that runs, or "time" of all of them
-
-    def _taken(self, wall: float, cpu: float) -> tuple[float, float]:
-        cpu_s = time.process_time() - cpu
-        return max(0.0, time.monotonic() - wall - cpu_s) + cpu_s / self._slower, cpu_s / self._slower
+        self.out_of: str | None = None  # "cpu" or "wall" of the call that runs, or the "total" of all of them
 
     @contextmanager
-    def call(self) -> Iterator[wasi.World]:
-        """Count the time of one call, and stop it where it takes too long; gives the world's answer on sleeping."""
+    def call(self) -> Iterator[Callable[[], float]]:
+        """Count the time of one call, and stop it where it takes too long; gives how long it may still sleep."""
         wall, cpu, done = time.monotonic(), time.process_time(), threading.Event()
+
+        def taken() -> tuple[float, float]:
+            cpu_s = time.process_time() - cpu
+            return max(0.0, time.monotonic() - wall - cpu_s) + cpu_s / self._slower, cpu_s / self._slower
+
+        def look() -> None:
+            wall_s, cpu_s = taken()
+            over = {"cpu": cpu_s > self._cpu_s, "total": self._spent + wall_s > self._total_s}
+            over["wall"] = wall_s > self._wall_s
+            self.out_of = next((name for name, is_over in over.items() if is_over), None)
 
         def watch() -> None:
             while not done.wait(_LOOK_S):
-                taken, cpu_s = self._taken(wall, cpu)
-                self.out_of = "time" if self._spent + taken > self._wall_s else "cpu" if cpu_s > self._cpu_s else None
+                look()
                 if self.out_of:
                     self._engine.increment_epoch()
                     return
@@ -222,59 +247,110 @@ class Budget:
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         try:
-            yield lambda: self._wall_s - self._spent - self._taken(wall, cpu)[0]
+            yield lambda: min(self._wall_s, self._total_s - self._spent) - taken()[0]
         except wasi.OutOfTime:
-            self.out_of = "time"
+            time.sleep(_LOOK_S)  # what was left of it
+            look()
         finally:
             done.set()
             watcher.join()
-            self._spent += self._taken(wall, cpu)[0]
+            self._spent += taken()[0]
 
 
-def make_calls(machine: Machine, prepared: Prepared, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Make the calls of a job: one line for each that ended, and a last one that says whether all of them did."""
-    limits, size, stopped = job["limits"], 0, None
-    budget = Budget(machine.engine, limits, job["slower"])
+def make_calls(machine: Machine, started: Started, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Make the calls of a job: one line for each that ended, and a last one that says whether they were stopped."""
+    limits, reported, stopped = job["limits"], 0, None
+    budget = Budget(machine.engine, limits, job["total_s"], job["slower"])
     for index, call in enumerate(job["calls"] or [None]):
+        made = _Call(machine, started, job, call)
         with budget.call() as may_sleep:
-            ended, said = _call(machine, prepared, job["code"], call, limits, may_sleep)
-        if budget.out_of == "time":
-            stopped = "time"
+            made.run(may_sleep)
+        line = made.line()
+        reported += len(line["said"] or "") + len(line["printed"])
+        if budget.out_of == "total" or reported > limits["report_bytes"]:
+            stopped = "time" if budget.out_of else "output"
             break
-        size += len(said or "")
-        if size > limits["output_bytes"]:
-            stopped = "output"
-            break
-        if budget.out_of == "cpu":
-            yield {"call": index, "said": "", "ended": OUT_OF_CPU}
-            break  # the calls that follow would most likely burn as long
-        yield {"call": index, "said": said, "ended": ended}
+        if budget.out_of:
+            line |= {"said": "", "ended": OUT_OF_CPU if budget.out_of == "cpu" else 1, "late": budget.out_of == "wall"}
+        yield {"call": index, **line}
+        if budget.out_of:
+            break  # the calls that follow would most likely take as long
     yield {"done": True, "stopped": stopped}
 
 
-def _call(
-    machine: Machine, prepared: Prepared, code: str, call: dict[str, Any] | None, limits: dict[str, Any], may_sleep: Any
-) -> tuple[int, str | None]:
-    """Make one call; its exit status, and what it said: "" for nothing, None for too much."""
-    text = "" if call is None else call.get("stdin", "")
-    world = wasi.World(
-        wasi.MemoryFile(bytearray(text.encode("utf-8", "replace"))),
-        wasi.MemoryFile(limit=limits["file_bytes"]),
-        may_sleep,
-    )
-    work = {"code": code, "call": call, "limits": limits}
-    with machine.instance(world, max(limits["memory_bytes"], prepared.size + _LEAST_BYTES)) as instance:
+class _Call:
+    """One call: its instance, or two where a check and the program that it checks run apart."""
+
+    def __init__(self, machine: Machine, started: Started, job: dict[str, Any], call: dict[str, Any] | None) -> None:
+        self._machine, self._started, self._job, self._call = machine, started, job, call
+        self._limits = job["limits"]
+        self._stdout = wasi.MemoryFile(limit=self._limits["file_bytes"])
+        self._said: str | None = ""
+        self._ended = 0
+
+    def run(self, may_sleep: Callable[[], float]) -> None:
+        """Make the call. Raises OutOfTime."""
+        asked = {"call": self._call, "limits": self._limits}
+        if self._call is not None and "check" in self._call:
+            with self._instance(may_sleep) as program:
+                candidate = _Candidate(self, program, {**asked, "do": "serve", "code": self._job["code"]})
+                with self._instance(may_sleep, candidate) as check:
+                    self._said = self.ask(check, {**asked, "do": "check"})
+        else:
+            with self._instance(may_sleep) as program:
+                self._said = self.ask(program, {**asked, "do": "call", "code": self._job["code"]})
+
+    def line(self) -> dict[str, Any]:
+        """What is reported of it, as of every tier's calls."""
+        limit = "file_bytes" if self._call is not None and "stdin" in self._call else "printed_bytes"
+        printed = bytes(self._stdout.data[: self._limits[limit]]).decode("utf-8", "replace")
+        return {"said": self._said, "printed": printed, "ended": self._ended, "late": False}
+
+    def ask(self, instance: Instance, asked: dict[str, Any]) -> str | None:
+        """Have an instance do something; what it says then: "" for nothing, None for too much."""
+        instance.write(self._started.letter, bytes(8))
         try:
-            if not instance.run(f"wake({json.dumps(work)!r})", prepared.stack):
-                return 1, ""
+            instance.run(f"wake({json.dumps(asked)!r})", self._started.stack)
         except wasi.Ended as end:
-            return int(end.args[0]), ""
+            self._ended = self._ended or int(end.args[0])
         except (wasmtime.Trap, wasmtime.WasmtimeError):
-            return 1, ""
-        address, size = struct.unpack("<II", instance.read(prepared.letter, 8).ljust(8, b"\0"))
-        if size > limits["output_bytes"]:
-            return 0, None
-        return 0, instance.read(address, size).decode("utf-8", "replace")
+            self._ended = self._ended or 1
+            return ""
+        address, size = struct.unpack("<II", instance.read(self._started.letter, 8))
+        return None if size > self._limits["output_bytes"] else instance.read(address, size).decode("utf-8", "replace")
+
+    def _instance(self, may_sleep: Callable[[], float], channel: wasi.Channel | None = None) -> Any:
+        text = "" if self._call is None else self._call.get("stdin", "")
+        stdin = wasi.MemoryFile(bytearray(text.encode("utf-8", "replace")))
+        world = wasi.World(stdin, self._stdout, may_sleep, channel)
+        least = self._started.size + _LEAST_BYTES
+        return self._machine.instance(world, max(self._limits["memory_bytes"], least))
+
+
+class _Candidate:
+    """The channel from a check to the program that it checks: a line down it is a call, a line back its answer."""
+
+    def __init__(self, call: _Call, program: Instance, serve: dict[str, Any]) -> None:
+        self._call, self._program, self._serve = call, program, serve
+        self._question, self._answer = bytearray(), bytearray()
+        self._is_loaded = self._has_ended = False
+
+    def write(self, data: bytes) -> None:
+        self._question += data
+        if not self._question.endswith(b"\n") or self._has_ended:
+            return
+        question, self._question = json.loads(self._question), bytearray()
+        if not self._is_loaded:
+            self._is_loaded = True
+            self._has_ended = self._call.ask(self._program, self._serve) != "loaded"
+        said = None if self._has_ended else self._call.ask(self._program, {"do": "answer", "request": question})
+        self._has_ended = not said
+        self._answer += said.encode() + b"\n" if said else b""
+
+    def read(self, size: int) -> bytes:
+        data = bytes(self._answer[:size])
+        del self._answer[:size]
+        return data
 
 
 def _send(stream: IO[bytes], line: dict[str, Any]) -> None:
@@ -283,33 +359,39 @@ def _send(stream: IO[bytes], line: dict[str, Any]) -> None:
 
 
 def serve(jobs: IO[bytes], results: IO[bytes]) -> None:
-    """Take the prepared interpreter, then make one job after the other until there are no more."""
-    data = jobs.read(json.loads(jobs.readline())["bytes"])
-    prepared = Prepared.from_bytes(data)
-    here = engine()
+    """Take code and memory, then make one job after the other until there are no more."""
+    code, started = _parts(jobs)
+    state, here = Started.from_bytes(started), engine()
     try:
-        parts = [wasmtime.Module.deserialize(here, part) for part in (prepared.code, prepared.memory)]
+        modules = [wasmtime.Module.deserialize(here, part) for part in (code, state.memory)]
     except wasmtime.WasmtimeError as error:
         _send(results, {"ready": False, "problem": " ".join(str(error).split())[:300]})
         return
-    machine = Machine(here, *parts)
+    machine = Machine(here, *modules)
     _send(results, {"ready": True})
     for line in jobs:
-        for result in make_calls(machine, prepared, json.loads(line)):
+        for result in make_calls(machine, state, json.loads(line)):
             _send(results, result)
 
 
+def _parts(stream: IO[bytes]) -> list[bytes]:
+    """What comes first on standard input: a line with the sizes of some parts, and the parts."""
+    return [stream.read(size) for size in json.loads(stream.readline())]
+
+
 def main() -> None:
-    """Run `prepare` or `serve` on standard input and output, in a thread whose stack is deep enough."""
+    """Run one of the three commands on standard input and output, in a thread whose stack is deep enough."""
     jobs, results = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # no library's print gets among the results
 
     def work() -> None:
         if sys.argv[1] == "serve":
             serve(jobs, results)
+        elif sys.argv[1] == "start":
+            results.write(start(*_parts(jobs)).to_bytes())
         else:
-            results.write(prepare(jobs.read()).to_bytes())
-            results.flush()
+            results.write(compile_code(*_parts(jobs)))
+        results.flush()
 
     failures: list[BaseException] = []
     threading.excepthook = lambda failure: failures.append(failure.exc_value or SystemExit())

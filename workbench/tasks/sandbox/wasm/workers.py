@@ -10,13 +10,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from workbench.errors import SandboxError
-from workbench.tasks.sandbox.results import Limits, SandboxResult, result_from
+from workbench.tasks.sandbox.processors import processors
+from workbench.tasks.sandbox.results import Call, Limits, SandboxResult, packed, result_from
 from workbench.tasks.sandbox.wasm import cache
-from workbench.tasks.sandbox.wasm.command import worker_process
-from workbench.tasks.sandbox.wasm.lacks import give_up_where_due
+from workbench.tasks.sandbox.wasm.command import parts, worker_process
+from workbench.tasks.sandbox.wasm.lacks import give_up_where_due, without_packages
 
 SLOWER = 10  # how often slower than natively a program may be before it is stopped; loops are 4 to 8 times slower
 _PATIENCE_S = 60.0  # for a helper to start on a busy machine
@@ -27,7 +28,7 @@ _LINE_BYTES = 4096  # of a result, besides what the program said
 class Worker:
     """One helper process. It makes one job at a time; between jobs it holds nothing of them."""
 
-    def __init__(self, prepared: bytes) -> None:
+    def __init__(self, prepared: tuple[bytes, bytes]) -> None:
         """Start it. Raises SandboxError where it does not start, or cannot use what was prepared."""
         try:
             self._process = subprocess.Popen(
@@ -41,9 +42,9 @@ class Worker:
         self._jobs: IO[bytes] = self._process.stdin
         self._results: IO[bytes] = self._process.stdout
         with self._deadline(_PATIENCE_S), suppress(OSError):
-            self._jobs.write(json.dumps({"bytes": len(prepared)}).encode() + b"\n" + prepared)
+            self._jobs.write(parts(*prepared))
             self._jobs.flush()
-            answer = self._line(_LINE_BYTES)
+            answer = _object(self._results.readline(_LINE_BYTES))
             if answer.get("ready"):
                 return
             self.end()
@@ -51,27 +52,28 @@ class Worker:
         self.end()
         raise SandboxError("The helper process for WebAssembly ended at once; run `sdpo-workbench doctor`.")
 
-    def make(self, job: Mapping[str, Any], limits: Limits) -> tuple[bytes, str | None]:
+    def make(self, job: Mapping[str, Any], limits: Limits) -> tuple[bytes, Literal["time", "output"] | None]:
         """Make one job; the lines on its calls, and why it was stopped, if it was ("time", "output")."""
         lines, size = [], 0
-        with self._deadline(limits.wall_s * job["slower"] + _GRACE_S) as late, suppress(OSError):
+        with self._deadline(job["total_s"] * job["slower"] + _GRACE_S) as late, suppress(OSError):
             self._jobs.write(json.dumps(job).encode() + b"\n")
             self._jobs.flush()
             while True:
-                # Text in JSON, twice: once by the program's harness, once by the helper.
-                answer = self._line(12 * limits.output_bytes + _LINE_BYTES)
+                # A byte is at most six characters in JSON.
+                line = self._results.readline(6 * (limits.output_bytes + limits.file_bytes) + _LINE_BYTES)
+                answer = _object(line)
                 if answer.get("done") is True:
                     stopped = answer.get("stopped")
-                    return b"\n".join(lines), stopped if stopped in ("time", "output") else None
+                    return b"".join(lines), stopped if stopped in ("time", "output") else None
                 if "call" not in answer:
                     break
-                size += len(str(answer.get("said")))
-                if size > limits.output_bytes + _LINE_BYTES * (1 + len(job["calls"])):
+                size += len(line)
+                if size > 6 * limits.report_bytes:
                     self.end()
-                    return b"\n".join(lines), "output"
-                lines.append(json.dumps(answer).encode())
+                    return b"".join(lines), "output"
+                lines.append(line)
         self.end()  # it ended by itself, or says nothing sensible
-        return b"\n".join(lines), "time" if late.is_set() else None
+        return b"".join(lines), "time" if late.is_set() else None
 
     @property
     def runs(self) -> bool:
@@ -86,17 +88,17 @@ class Worker:
                 stream.close()
         self._process.wait()
 
-    def _line(self, limit: int) -> dict[str, Any]:
-        """The next line as an object; {} for anything else."""
-        line = self._results.readline(limit)
-        try:
-            answer = json.loads(line)
-        except (ValueError, RecursionError):
-            return {}
-        return answer if isinstance(answer, dict) else {}
-
     def _deadline(self, seconds: float) -> _Deadline:
         return _Deadline(self._process, seconds)
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    """A line of JSON as an object; {} for anything else."""
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
 class _Deadline:
@@ -126,13 +128,14 @@ class Workers:
         self._process_id = os.getpid()
         self._free: list[Worker] = []
         self._lock = threading.Lock()
-        self._places = threading.BoundedSemaphore(os.cpu_count() or 1)
+        self._places = threading.BoundedSemaphore(processors())
         self._loading = threading.Lock()
-        self._prepared: bytes | None = None
+        self._prepared: tuple[bytes, bytes] | None = None
 
-    def run(self, code: str, calls: Sequence[Mapping[str, Any]], limits: Limits) -> SandboxResult:
+    def run(self, code: str, calls: Sequence[Call], limits: Limits) -> SandboxResult:
         """Run a program. Waiting for a free helper counts towards no limit. Raises SandboxError."""
-        job = {"code": code, "calls": list(calls), "limits": asdict(limits), "slower": SLOWER}
+        total_s = limits.total_s(len(calls))
+        job = {"code": code, "calls": packed(calls), "limits": asdict(limits), "total_s": total_s, "slower": SLOWER}
         with self._places:
             with self._lock:
                 worker = self._free.pop() if self._free else None
@@ -146,7 +149,9 @@ class Workers:
             if worker.runs:
                 with self._lock:
                     self._free.append(worker)
-        return give_up_where_due(result_from(report, len(calls), limits=limits, tier="wasm", stopped=stopped))
+        scripts = {index for index, call in enumerate(calls) if "stdin" in call}
+        result = result_from(report, len(calls), limits=limits, tier="wasm", stopped=stopped, scripts=scripts)
+        return give_up_where_due(result)
 
     def _start(self) -> Worker:
         with self._loading:
@@ -170,9 +175,11 @@ _workers: Workers | None = None
 _making = threading.Lock()
 
 
-def run(code: str, calls: Sequence[Mapping[str, Any]], limits: Limits) -> SandboxResult:
-    """Run a program in the WebAssembly tier. Raises SandboxError where the tier cannot be used."""
+def run(code: str, calls: Sequence[Call], limits: Limits, packages: Sequence[str]) -> SandboxResult:
+    """Run a program in the WebAssembly tier, unless it may need packages. Raises SandboxError: it cannot be used."""
     global _workers
+    if packages:
+        return without_packages(calls, packages)
     with _making:
         # A forked process has helpers of its own: it must not speak with its parent's.
         if _workers is None or _workers._process_id != os.getpid():
