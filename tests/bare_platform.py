@@ -59,9 +59,10 @@ WINDOWS_LACKS = {
     select: ("poll", "epoll"),
     socket: ("AF_UNIX", "socketpair", "SO_REUSEPORT"),
 }
-LINUX_PROGRAM = "workbench.tasks.sandbox.child"  # inside the tiers that need Linux
+# What is handed to an interpreter inside the tiers that need Linux.
+LINUX_PROGRAMS = {f"workbench.tasks.sandbox.{name}" for name in ("child", "confine")}
 # Programs whose source is handed to an interpreter, and a command: they run when they are imported.
-NOT_IMPORTED = {LINUX_PROGRAM, "workbench.tasks.sandbox.wasm.guest", "workbench.__main__"}
+NOT_IMPORTED = LINUX_PROGRAMS | {"workbench.tasks.sandbox.wasm.guest", "workbench.__main__"}
 
 
 class Missing(importlib.abc.MetaPathFinder):
