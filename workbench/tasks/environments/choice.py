@@ -29,7 +29,8 @@ class Choice(Environment):
         options = task.answer.get("options")
         fits = options is None or (type(options) is int and 2 <= options <= 26)
         if is_list(options):
-            fits = 2 <= len(task.answer["options"]) <= 26 and all(isinstance(text, str) for text in options)
+            texts = task.answer["options"]
+            fits = 2 <= len(texts) <= 26 and all(isinstance(text, str) for text in texts)
         elif isinstance(options, Mapping):
             fits = all(re.fullmatch("[A-Z]", str(key)) and isinstance(text, str) for key, text in options.items())
         self.require(fits and str(task.answer.get("choice")) in _options(task))
