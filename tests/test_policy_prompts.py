@@ -15,7 +15,6 @@ from workbench.policy import Policy, prompts
 from workbench.policy.prompts import (
     conversation_prompt,
     shorten,
-    strip_thoughts,
     student_prompt,
     teacher_prompt,
     teacher_text,
@@ -136,17 +135,6 @@ def test_trap_05_no_text_ever_makes_a_control_token(policy: Policy, pieces: list
     text = "".join(pieces)
     prompt = teacher_prompt(policy, TASK, feedback=text, demonstration=text, failed_attempt=text)
     assert control_ids(policy, prompt.ids) == CONTROL
-
-
-def test_thoughts_are_stripped_from_demonstrations(policy: Policy) -> None:
-    assert strip_thoughts("<think>a\nb</think>\n\ndef f(): pass\n") == "def f(): pass"
-    assert strip_thoughts("x <think>never closed") == "x"
-    assert strip_thoughts("opened in the prompt</think>answer") == "answer"
-    assert strip_thoughts("<think>a</think>b<think>c</think>d") == "bd"
-    shown = teacher_prompt(policy, TASK, feedback="", demonstration="<think>secret</think>def f(xs):").text
-    assert "secret" not in shown and "think" not in shown and "def f(xs):" in shown
-    only_thoughts = teacher_prompt(policy, TASK, feedback="wrong", demonstration="<think>all of it").text
-    assert "Correct solution" not in only_thoughts
 
 
 def test_a_template_that_refuses_is_one_sentence(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from workbench.policy.chat import Chat
 from workbench.records import Attempt, Task
 from workbench.runs import Run
 from workbench.session import credit_store
+from workbench.session.scoring import render_teacher_prompt
 from workbench.teacher_context import TeacherContext
 
 FEW = SamplingConfig(max_new_tokens=6)
@@ -211,6 +212,19 @@ def test_material_is_chosen_from_the_nearest() -> None:
     assert teacher_context.other_question(tasks[1], tasks) == "one "
     with pytest.raises(teacher_context.NothingToShow):
         teacher_context.other_question(tasks[0], [tasks[0], tasks[2]])
+
+
+def test_a_demonstration_is_shown_without_its_reasoning(shared: Workbench) -> None:
+    attempt = sampled(shared, "thoughtful", 1)[0]
+
+    def shown(demonstration: str) -> str:
+        context = TeacherContext("wrong", demonstration)
+        return render_teacher_prompt(shared, attempt, context, SDPOConfig()).text
+
+    for marks in (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("", "</think>")):
+        text = shown(f"{marks[0]}secret{marks[1]}def f(xs):")
+        assert "secret" not in text and "THINK" not in text.upper() and "def f(xs):" in text
+    assert shown("<think>all of it") == shown("")
 
 
 def test_scoring_all_contexts_leaves_the_policy_alone(shared: Workbench) -> None:

@@ -9,7 +9,6 @@ Source: docs/algorithm.md, section 4 (the paper's reprompt). The sentence before
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +22,6 @@ from workbench.records import Task
 CUT = "\n[...]\n"  # stands where the middle of a field was left out
 
 Turn = tuple[str, str]  # an earlier attempt's text, and the feedback on it
-
-_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +90,7 @@ def teacher_prompt(
     Raises PromptError: as `student_prompt`, and where even empty fields do not fit.
     """
     fields = {
-        "demonstration": strip_thoughts(demonstration),
+        "demonstration": demonstration.strip(),
         "failed attempt": failed_attempt.strip(),
         "feedback": feedback.strip(),
     }
@@ -148,13 +145,6 @@ def _filled(template: str, text: str) -> str:
     """Fill a template with a text; an empty text gives nothing."""
     before, after = template.split("{}")
     return before + text + after if text else ""
-
-
-def strip_thoughts(text: str) -> str:
-    """Remove `<think>...</think>` from a demonstration, also where it is never closed or was never opened."""
-    answer = _THOUGHT.sub("", text)
-    # A template may open the thought in the prompt, so that the attempt holds only its end.
-    return answer.rpartition("</think>")[2].strip()
 
 
 def shorten(text: str, characters: int) -> str:

@@ -22,6 +22,7 @@ from workbench.session import credit_store, task_book
 from workbench.session.checking import CreditCheck, check
 from workbench.session.core import OpenRun, SessionCore
 from workbench.session.teaching import context_for
+from workbench.tasks import split_reasoning
 from workbench.teacher_context import TeacherContext
 
 
@@ -163,7 +164,7 @@ def render_teacher_prompt(
         session.policy,
         task_book.task(session, attempt.task_id),
         feedback=shown.feedback,
-        demonstration=shown.demonstration,
+        demonstration=split_reasoning(shown.demonstration).answer,  # the solution, not the way to it
         failed_attempt=shown.failed_attempt,
         question=question,
         config=config,

@@ -38,8 +38,9 @@ class Choice(Environment):
         paper.check_grading(task.answer.get("grading", "sound"))
         options = task.answer.get("options")
         fits = options is None or (type(options) is int and 2 <= options <= 26)
-        if isinstance(options, list | tuple):
-            fits = 2 <= len(task.answer["options"]) <= 26 and all(isinstance(text, str) for text in options)
+        if is_list(options):
+            texts = task.answer["options"]
+            fits = 2 <= len(texts) <= 26 and all(isinstance(text, str) for text in texts)
         elif isinstance(options, Mapping):
             fits = all(re.fullmatch("[A-Z]", str(key)) and isinstance(text, str) for key, text in options.items())
         self.require(fits and str(task.answer.get("choice")) in _options(task))
