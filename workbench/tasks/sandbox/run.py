@@ -42,6 +42,7 @@ from workbench.tasks.sandbox.tiers import (
 )
 
 DEFAULT_LIMITS = Limits()
+LENGTH = 16  # as `child.py` has it: characters at the beginning of its input that say how long the job is
 _CALLS_WORTH_A_START = 4  # a sandbox takes as long to start as a few short calls
 
 
@@ -180,7 +181,7 @@ def run_in_tier(
 def _start(command: list[str], job: Mapping[str, Any], scratch: str) -> subprocess.Popen[bytes]:
     """Start the process, in a session of its own, with the job as its standard input and no inherited environment."""
     with tempfile.TemporaryFile() as stdin:  # a file, not a pipe: a process that never reads cannot block us
-        stdin.write(json.dumps(job).encode())
+        stdin.write(_job_file(job))
         stdin.seek(0)
         try:
             return subprocess.Popen(
@@ -195,6 +196,22 @@ def _start(command: list[str], job: Mapping[str, Any], scratch: str) -> subproce
             )
         except OSError as exc:
             raise SandboxError(f"No confined process could be started ({exc}); check the machine's limits.") from exc
+
+
+def _job_file(job: Mapping[str, Any]) -> bytes:
+    """Write a job as `child.py` reads it: its length, the job, then the code of its checks, named by their places.
+
+    Only a check's own process reads its code, so that no memory of a program's process has ever held it.
+    """
+    calls, codes, size = [], [], 0
+    for call in job["calls"]:
+        if "check" in call:
+            codes.append(json.dumps({key: call[key] for key in ("check", "setup") if key in call}).encode())
+            call = {"function": call["function"], "check": [size, len(codes[-1])]}
+            size += len(codes[-1])
+        calls.append(call)
+    written = json.dumps({**job, "calls": calls}).encode()
+    return f"{len(written):{LENGTH}}".encode() + written + b"".join(codes)
 
 
 def _read(descriptor: int, *, cap_bytes: int, deadline: float) -> tuple[bytes, Literal["time", "output"] | None]:
