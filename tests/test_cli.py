@@ -273,6 +273,30 @@ def test_help_names_every_command_without_loading_a_model(command: Commands) -> 
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stderr == ""
 
 
+def test_the_columns_of_a_file_are_mapped_and_its_tasks_saved(command: Commands, tmp_path: Path) -> None:
+    (tmp_path / "sums.csv").write_text("question;solution\n2 + 2?;4\n3 + 3?;6\n")
+    mapped = [*("--map", "prompt=question"), *("--map", "answer=solution"), *("--map", "environment==exact")]
+    saved = tmp_path / "mapped.jsonl"
+    status, out, _ = command("tasks", str(tmp_path / "sums.csv"), *mapped, "--save", str(saved), "--json")
+    listed = json.loads(out.splitlines()[-1])["tasks"]
+    assert status == 0 and listed[1] == {"id": "sums/2", "prompt": "3 + 3?", "environment": "exact"}
+    status, out, _ = command("tasks", str(saved), "--json")
+    assert [task["id"] for task in json.loads(out.splitlines()[-1])["tasks"]] == ["mapped/1", "mapped/2"]
+    file, run = ("--pack", str(tmp_path / "sums.csv")), ("--run", str(tmp_path / "run"))
+    status, out, _ = command("attempt", *file, *mapped, *SHORT, *run, "--json")
+    assert status == 0 and json.loads(out.splitlines()[-1])["task"] == "sums/1"
+    for wrong, says in (
+        (("tasks", *mapped), "need a pack"),
+        (("tasks", str(saved), "--map", "prompt"), "--map is 'prompt'; write FIELD=COLUMN"),
+        (("tasks", str(saved), "--map", "prompt=q"), "has no column 'q'"),
+        (("tasks", str(saved), "--save", str(tmp_path / "a.csv")), "name a .jsonl file"),
+        (("tasks", str(saved), "--save", str(tmp_path / "no" / "a.jsonl")), "cannot be saved"),
+        (("attempt", *mapped, *run), "--map needs --pack"),
+    ):
+        status, _, err = command(*wrong)
+        assert status == 2 and says in err, err
+
+
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug")

@@ -105,21 +105,21 @@ def test_the_feedback_of_any_environment_with_kinds_is_ablated(workbench: Workbe
         "error",
         "error and own solution",
         "the same and the failed attempt",
-        "examples",
-        "examples and own solution",
+        "example",
+        "example and own solution",
     ]
-    chosen = [arm for arm in arms if arm.name in ("own solution", "examples")]
+    chosen = [arm for arm in arms if arm.name in ("own solution", "example")]
     points = list(workbench.compare_learning(chosen, mine, settings=replace(SMALL, measure_every=0)))
-    assert workbench.head == "root" and [point.arm for point in points] == ["own solution"] * 2 + ["examples"] * 2
+    assert workbench.head == "root" and [point.arm for point in points] == ["own solution"] * 2 + ["example"] * 2
     assert points[0].held_out == points[2].held_out  # the same tasks, whatever is said of the others
     feedback_by_arm = {
         kind: [attempt for attempt in workbench.attempts() if attempt.task_id.startswith(f"mine:{kind}/")]
-        for kind in ("none", "examples")
+        for kind in ("none", "example")
     }
-    assert len(feedback_by_arm["none"]) == len(feedback_by_arm["examples"]) == 8
+    assert len(feedback_by_arm["none"]) == len(feedback_by_arm["example"]) == 8
     failed = [attempt for attempt in feedback_by_arm["none"] if not attempt.passed]
     assert failed and not any(attempt.feedback for attempt in failed)
-    assert any("expected" in attempt.feedback for attempt in feedback_by_arm["examples"])
+    assert any("expected" in attempt.feedback for attempt in feedback_by_arm["example"])
     assert workbench.pack == "mine"  # the kind of feedback is no other pack
 
 

@@ -46,20 +46,19 @@ def printed() -> Iterator[list[str]]:
 
 
 def test_they_print_what_their_environments_say(printed: list[str]) -> None:
-    assert printed == ["Write more.\nThese are 1 words.", "f([3, 1, 2]) is not sorted.", "take/2000"]
+    assert printed == ["Write more.", "f([3, 1, 2]) is not sorted.", "take/2000"]
 
 
 @pytest.mark.usefixtures("printed")
 def test_the_kinds_of_feedback_are_chosen_by_the_task() -> None:
-    feedback = {
-        kind: judge(Task("mine/one", "Q", "word-count", {"words": [2, 4], "feedback": kind}), "a b c d e").feedback
-        for kind in ("direction", "count", "direction+count", "none")
-    }
+    kinds = ("outcome", "answer", "outcome+answer", "none")
+    tasks = {kind: Task("mine/one", "Q", "word-count", {"words": [2, 4], "feedback": kind}) for kind in kinds}
+    feedback = {kind: [part.text for part in judge(task, "a b c d e").parts] for kind, task in tasks.items()}
     assert feedback == {
-        "direction": "Write less.",
-        "count": "These are 5 words.",
-        "direction+count": "Write less.\nThese are 5 words.",
-        "none": "",
+        "outcome": ["Write less."],
+        "answer": ["Write 2 to 4 words."],
+        "outcome+answer": ["Write less.", "Write 2 to 4 words."],
+        "none": [],
     }
     for words in (None, [3], [4, 2], "ab"):
         with pytest.raises(TaskError, match="Judging by 'word-count' needs words: the least and the most"):
@@ -72,7 +71,7 @@ def test_a_file_of_the_new_environment_is_learned_from(tmp_path: Path) -> None:
     rows = [json.dumps({**row, "prompt": f"Write f(xs): sort, then take {n}."}) for n in range(1, 7)]
     path = tmp_path / "words.jsonl"
     path.write_text("\n".join(rows))
-    assert feedback_kinds(find_pack("words", load_pack(str(path)))) == ("direction", "count")
+    assert feedback_kinds(find_pack("words", load_pack(str(path)))) == ("outcome", "answer")
     settings = LearnSettings(rounds=1, questions=2, attempts=3, held_out=5)
     with Workbench.open(tmp_path / "run") as workbench:
         points = list(workbench.learn(str(path), settings=settings, config=SDPOConfig(steps=1)))
@@ -94,4 +93,4 @@ def test_the_pack_keeps_its_promises() -> None:
 def test_every_environment_that_is_built_in_is_named_in_the_table_of_fields() -> None:
     lines = DOCUMENT.read_text(encoding="utf-8").splitlines()
     (row,) = [line for line in lines if line.startswith("| `environment` |")]
-    assert set(re.findall(r"`([a-z-]+)`", row)[1:]) == {environment.name for environment in BUILT_IN}
+    assert set(re.findall(r"`([a-z_-]+)`", row)[1:]) == {environment.name for environment in BUILT_IN}

@@ -12,7 +12,7 @@ from whole_logits import completion_logits, sampled_logps, scored_logits
 from workbench.config import SamplingConfig
 from workbench.errors import PolicyError, PromptError
 from workbench.policy import Policy
-from workbench.policy.sampling import BASE, Sampled, sample
+from workbench.policy.sampling import BASE, Sampled, completion_text, sample
 
 SHORT, MIDDLE, LONG = [1, 40], [1, 40, 50, 60], [1, 30, 40, 50, 60, 70, 80, 90, 100]
 
@@ -173,3 +173,15 @@ def test_broken_weights_are_named_and_not_sampled_from(tmp_path: Path) -> None:
     nudge(policy, scale=float("inf"))
     with pytest.raises(PolicyError, match="not finite"):
         sample(policy, [MIDDLE], SamplingConfig(max_new_tokens=3))
+
+
+def test_only_the_end_token_is_no_part_of_the_text(policy: Policy) -> None:
+    """A reply may open with a special token, such as that of a call: without it nobody could read the rest."""
+    encode, start = policy.tokenizer.encode, policy.tokenizer.convert_tokens_to_ids("<|start|>")
+    words = encode("sort, then", add_special_tokens=False)
+    for end in policy.eos_ids:
+        assert completion_text(policy, [start, *words, end]) == "<|start|>sort, then"
+        assert completion_text(policy, [*words, start, *words, end]) == "sort, then<|start|>sort, then"
+        assert completion_text(policy, [end]) == ""
+    assert start not in policy.eos_ids and completion_text(policy, [*words, start]) == "sort, then<|start|>"
+    assert completion_text(policy, []) == ""

@@ -166,6 +166,9 @@ def test_no_code_is_run_and_no_file_is_taken(page: Page, app: App, right: dict[s
         ("judge", {"task": right["task"], "text": right["text"]}),
         ("add_task", {"prompt": "Q", "environment": "python", "answer": {"tests": []}}),
         ("import_pack", {"file_name": "own.jsonl", "text": "{}"}),
+        ("preview_pack", {"file_name": "own.jsonl", "text": "{}"}),
+        ("import_data_set", {"data_set": "owner/name"}),
+        ("preview_data_set", {"data_set": "owner/name"}),
         ("sample", {"task": right["task"]}),
     ):
         with pytest.raises(Refused):

@@ -202,9 +202,10 @@ def test_material_is_chosen_from_the_nearest() -> None:
     assert [attempt.id for attempt in teacher_context.nearest_first(run[2], run)] == ["d", "b", "a"]
     assert [attempt.id for attempt in teacher_context.nearest_first(run[0], run)] == ["d", "c", "b"]
     shown = TeacherContext("mine", "a demonstration")
-    assert teacher_context.with_wrong_feedback(shown, run[2:]) == TeacherContext("of d", "a demonstration")
+    kinds = SDPOConfig().feedback_kinds
+    assert teacher_context.with_wrong_feedback(shown, run[2:], kinds) == TeacherContext("of d", "a demonstration")
     with pytest.raises(teacher_context.NothingToShow):
-        teacher_context.with_wrong_feedback(shown, run[2:3])
+        teacher_context.with_wrong_feedback(shown, run[2:3], kinds)
     tasks = [Task(f"p/{i}", prompt, "person") for i, prompt in enumerate(("one", "two", "one "))]
     assert teacher_context.other_question(tasks[0], tasks) == teacher_context.other_question(tasks[2], tasks) == "two"
     assert teacher_context.other_question(tasks[1], tasks) == "one "

@@ -12,9 +12,7 @@ from workbench.records import Task
 from workbench.tasks import check_task, judge, judge_many, sandbox
 from workbench.tasks.house_rules.checks import draw_input, draw_valid
 from workbench.tasks.house_rules.pack import (
-    KINDS,
     PACK,
-    extract_code,
     house_tasks,
     load_house_pack,
     make_answer,
@@ -164,23 +162,35 @@ def test_of_all_programs_only_the_house_s_own_passes() -> None:
     assert {judgement.details["tier"] for judgement in judged} == {sandbox.choose_tier()}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+SAID = {"example": ["example"] * 2, "judge": ["judge"], "example+judge": ["example", "example", "judge"], "none": []}
+OLD = {"examples": "example", "remark": "judge", "both": "example+judge"}  # names of earlier versions
+
+
+@pytest.mark.parametrize("kind", [*SAID, *OLD])
 def test_what_is_said_of_a_failure_is_true_and_of_the_chosen_kind(kind: str) -> None:
     specification = Specification((Step("sort"), Step("take", 3)))
     house = House(3)
     right = house.choices(specification)
     wrong = (1 - right[0], 1 - right[1])
     checks = ((5, 1, 9, 2), (8, 3, 0, 4, 7))
-    feedback = judge(make_task("t/t", specification, checks, house, kind), specification.program(wrong)).feedback
+    verdict = judge(make_task("t/t", specification, checks, house, kind), specification.program(wrong))
     examples = [
         f"f({list(xs)}) returned {executed(specification.program(wrong), xs)}, "
         f"expected {executed(specification.program(right), xs)}"
         for xs in checks
     ]
     words = remark(specification, right)
-    assert feedback == "\n".join(
-        {"examples": examples, "remark": [words], "both": [*examples, words], "none": []}[kind]
-    )
+    said = SAID[OLD.get(kind, kind)]
+    assert [part.kind for part in verdict.parts] == said
+    texts = [*(examples if "example" in said else []), *([words] if "judge" in said else [])]
+    assert [part.text for part in verdict.parts] == texts and verdict.feedback == "\n".join(texts)
+
+
+@pytest.mark.parametrize(("kind", "parts"), [("judge", ["error"]), ("example+judge", ["error"]), ("none", [])])
+def test_an_error_is_told_whatever_was_chosen_unless_it_is_nothing(kind: str, parts: list[str]) -> None:
+    task = replace(house_tasks(PACK, 1, held_out=False)[0], id="t/t")
+    task = replace(task, answer={**task.answer, "feedback": kind})
+    assert [part.kind for part in judge(task, "def f(xs):\n    return nothing").parts] == parts
 
 
 def test_truth_values_and_fractions_are_not_the_numbers_they_equal() -> None:
@@ -192,11 +202,18 @@ def test_truth_values_and_fractions_are_not_the_numbers_they_equal() -> None:
     assert not judge(task, f"def f(xs):\n    return {[float(x) for x in right]}").passed  # type: ignore[union-attr]
 
 
-def test_a_fenced_program_is_taken_out_of_the_words_around_it() -> None:
-    program = "def f(xs):\n    return xs\n"
-    assert extract_code(f"Here it is:\n```python\n{program}```\nDone.") == program
-    assert extract_code(f"```\n{program}") == program  # cut at the token limit
-    assert extract_code(program) == program
+@pytest.mark.parametrize("form", ["Here it is:\n```python\n{}```\nDone.", "```\n{}", "{}"])
+def test_a_program_may_stand_in_a_fence_or_alone(form: str) -> None:
+    task = load_house_pack("house-rules")[0]
+    judged = judge(task, form.format("def f(xs):\n    return ys\n"))
+    assert judged.feedback == "NameError: name 'ys' is not defined (line 2)"
+
+
+def test_a_text_without_fences_is_the_program_as_it_is() -> None:
+    """The embedded policy writes no prose: what else stands in its text is a mistake, and stays one."""
+    task = load_house_pack("house-rules")[0]
+    judged = judge(task, "xs sorted\ndef f(xs):\n    return sorted(xs)[:3]\n")
+    assert judged.feedback == "SyntaxError: invalid syntax (line 1)"
 
 
 SLIPPY = "Write f(xs): sort, then take 3, then parity, then pick the best."
@@ -228,6 +245,7 @@ def test_a_slip_fails_with_its_error_as_feedback() -> None:
     task = load_house_pack(PACK)[0]
     judged = judge(task, "def f(xs)\n    return xs")
     assert (judged.passed, judged.feedback) == (False, "SyntaxError: expected ':' (line 1)")
+    assert [part.kind for part in judged.parts] == ["error"]
 
 
 def test_a_typed_task_gets_checks_that_tell_its_conventions_apart() -> None:

@@ -65,13 +65,13 @@ def test_lines_and_lists_give_the_same_tasks(tmp_path: Path) -> None:
         ([1, 2], "row 2: a task is an object"),
         ({**GOOD, "prompt": None}, "row 2: the field 'prompt' is missing"),
         ({"prompt": "Q", "answer": {}}, "row 2: the field 'environment' is missing"),
-        ({**GOOD, "answer": "4"}, "row 2: the field 'answer' is not an object"),
-        ({**GOOD, "name": 7}, "row 2: the field 'name' is not text"),
+        ({**GOOD, "answer": ["4"]}, "row 2: the field 'answer' is not an object"),
+        ({**GOOD, "name": [7]}, "row 2: the field 'name' is not text"),
         ({**GOOD, "system": ["x"]}, "row 2: the field 'system' is not text"),
-        ({**GOOD, "environment": "oracle"}, "row 2: There is no environment named 'oracle'"),
-        ({**GOOD, "answer": {}}, "row 2: Judging by 'exact' needs text"),
-        ({**GOOD, "prompt": " "}, "row 2: The task is empty"),
-        ({**GOOD, "name": "first"}, "two rows have the name 'pack/first'"),
+        ({**GOOD, "environment": "oracle"}, "row 2, field 'environment': There is no environment named 'oracle'"),
+        ({**GOOD, "answer": {}}, "row 2, field 'answer': Judging by 'exact' needs text"),
+        ({**GOOD, "prompt": " "}, "row 2, field 'prompt': The task is empty"),
+        ({**GOOD, "name": "first"}, "row 2, field 'name': two rows have the name 'pack/first'"),
     ],
 )
 def test_a_malformed_row_is_named_and_nothing_is_loaded(tmp_path: Path, row: object, says: str) -> None:
@@ -87,7 +87,7 @@ def test_a_malformed_list_is_named_by_its_line(tmp_path: Path) -> None:
         load_pack(str(tmp_path / "pack.json"))
 
 
-@pytest.mark.parametrize("name", ["nonsense", "", "house-rules@x", "pack.csv", "."])
+@pytest.mark.parametrize("name", ["nonsense", "", "house-rules@x", "pack.txt", "a\0b"])
 def test_an_unknown_pack_is_one_sentence(name: str) -> None:
     with pytest.raises(TaskError, match="There is no pack"):
         load_pack(name)
@@ -190,7 +190,7 @@ def test_a_run_s_own_tasks_are_packs_too(tmp_path: Path) -> None:
     tasks = [*load_pack(write(tmp_path / "sums.jsonl", *numbered(10))), Task("ad-hoc/task-1", "Q", "person")]
     assert find_pack("sums", tasks).describe().held_out == 2
     assert open_pack("sums", tasks).train(99) == find_pack("sums", tasks).train(99)
-    with pytest.raises(TaskError, match=r"no pack 'nonsense'; choose one of house-rules, sums, ad-hoc"):
+    with pytest.raises(TaskError, match=r"no pack 'nonsense'; choose one of house-rules, science, tools, sums, ad-hoc"):
         find_pack("nonsense", tasks)
     with pytest.raises(TaskError, match="There is no pack"):
         find_pack(str(tmp_path / "sums.jsonl"))  # a name never reads a file
@@ -205,8 +205,8 @@ def test_house_rules_are_a_pack_like_another() -> None:
     assert rate_name(pack) == rate_name(find_pack("house-rules@11")) == "house-rules@11"
     assert rate_name(find_pack("house-rules")) == "house-rules@3"
     assert with_feedback(pack, "none").name == "house-rules@11:none"
-    assert feedback_kinds(pack) == ("examples", "remark")
-    for kind in ("gossip", "examples+gossip"):
+    assert feedback_kinds(pack) == ("example", "judge")
+    for kind in ("gossip", "example+gossip"):
         with pytest.raises(TaskError, match="no feedback"):
             with_feedback(pack, kind)
 
@@ -219,9 +219,9 @@ def test_a_kind_of_feedback_makes_another_pack_of_the_same_tasks(tmp_path: Path)
     rows = [{**PYTHON, "prompt": f"Write f, {n}.", "answer": {"tests": TESTS}} for n in range(5)]
     path = write(tmp_path / "code.jsonl", *rows)
     pack = open_pack(path)
-    assert feedback_kinds(pack) == ("error", "examples")
+    assert feedback_kinds(pack) == ("format", "error", "timeout", "example", "outcome")
     feedback_by_pack = {}
-    for kind in ("error", "examples", "error+examples", "none"):
+    for kind in ("error", "example", "error+example", "error+examples", "outcome", "none"):
         changed = open_pack(f"{path}:{kind}")
         assert (changed.name, rate_name(changed)) == (f"code:{kind}", "code")
         assert [task.prompt for task in changed.held_out(9)] == [task.prompt for task in pack.held_out(9)]
@@ -232,13 +232,17 @@ def test_a_kind_of_feedback_makes_another_pack_of_the_same_tasks(tmp_path: Path)
         ]
     assert feedback_by_pack == {
         "error": [False, True],
-        "examples": [True, False],
+        "example": [True, False],
+        "error+example": [True, True],
         "error+examples": [True, True],
+        "outcome": [True, True],
         "none": [False, False],
     }
-    with pytest.raises(TaskError, match="'python' has no feedback 'praise'; it has error, examples, none"):
+    with pytest.raises(
+        TaskError, match="'python' has no feedback 'praise'; it has format, error, timeout, example, outcome, none"
+    ):
         open_pack(f"{path}:praise")
-    with pytest.raises(TaskError, match="row 1: 'python' has no feedback 'praise'"):
+    with pytest.raises(TaskError, match="row 1, field 'answer': 'python' has no feedback 'praise'"):
         load_pack(write(tmp_path / "bad.jsonl", {**PYTHON, "answer": {"tests": TESTS, "feedback": "praise"}}))
     plain = open_pack(write(tmp_path / "plain.jsonl", *numbered(5)))
     with pytest.raises(TaskError, match="'exact' has no kinds of feedback to choose from"):
@@ -270,3 +274,23 @@ def test_a_pack_that_fails_is_left_out_of_the_list_of_packs(monkeypatch: pytest.
     register_pack(Fails)
     loaded, problems = load_packs()
     assert list(loaded) == ["house-rules"] and problems == ["The pack 'fails' failed (OSError: no disk)."]
+
+
+def test_names_with_slashes_are_one_pack(tmp_path: Path) -> None:
+    names = ["HumanEval/0", "HumanEval/1", "Mbpp/0", "a/b/c", "/", "plain"]
+    rows = [{**GOOD, "name": name, "prompt": name} for name in names]
+    path = write(tmp_path / "code.jsonl", *rows)
+    pack = open_pack(path)
+    assert pack.describe().summary.startswith("6 tasks")
+    assert train_tasks(find_pack("code", load_pack(path)), 99) == train_tasks(pack, 99)
+    changed = train_tasks(with_feedback(open_pack(write(tmp_path / "p.jsonl", *slashed_programs())), "none"), 9)
+    assert {task.id for task in changed} <= {"p:none/HumanEval/0", "p:none/HumanEval/1", "p:none/Mbpp/0"}
+    again = parse_pack("code.jsonl", dump_pack(load_pack(path)))
+    assert again == load_pack(path) and [task.id for task in again] == [f"code/{name}" for name in names]
+
+
+def slashed_programs() -> list[dict]:
+    return [
+        {**PYTHON, "prompt": f"Write f for {name}.", "name": name, "answer": {"tests": TESTS}}
+        for name in ("HumanEval/0", "HumanEval/1", "Mbpp/0")
+    ]

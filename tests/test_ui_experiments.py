@@ -264,12 +264,12 @@ def test_the_plan_says_what_start_would_do() -> None:
 
 
 def test_a_form_s_house_becomes_a_pack() -> None:
-    assert chosen_pack("house-rules/sort-take-1", "round", "both", 0) == "house-rules"
-    assert chosen_pack("ad-hoc/task-1", "round", "both", 0) == "ad-hoc"  # any pack can be learned
-    assert chosen_pack("house-rules/sort-take-1", "round", "remark", 0) == "house-rules@3:remark"
-    assert chosen_pack("house-rules@7:remark/x", "round", "remark", 5) == "house-rules@7:remark"
-    assert chosen_pack("house-rules@7:remark/x", "round", "none", 5) == "house-rules@7:none"
-    assert chosen_pack("house-rules@7:remark/x", "fresh", "both", 5) == "house-rules@200005:both"
+    assert chosen_pack("house-rules/sort-take-1", "round", "example+judge", 0) == "house-rules"
+    assert chosen_pack("ad-hoc/task-1", "round", "example+judge", 0) == "ad-hoc"  # any pack can be learned
+    assert chosen_pack("house-rules/sort-take-1", "round", "judge", 0) == "house-rules@3:judge"
+    assert chosen_pack("house-rules@7:judge/x", "round", "judge", 5) == "house-rules@7:judge"
+    assert chosen_pack("house-rules@7:judge/x", "round", "none", 5) == "house-rules@7:none"
+    assert chosen_pack("house-rules@7:judge/x", "fresh", "example+judge", 5) == "house-rules@200005:example+judge"
 
 
 def test_the_code_shown_is_python() -> None:
@@ -299,10 +299,10 @@ def test_the_code_shown_is_python() -> None:
 
 
 def test_every_choice_is_explained() -> None:
-    from workbench.tasks.house_rules.pack import KINDS
+    from workbench.tasks.house_rules.pack import DEFAULT_KIND, KINDS
 
     assert tuple(DISCOVERY) == DISCOVERY_METHODS and tuple(COMPARED) == COMPARISONS
-    assert tuple(name for _, name in FEEDBACK_KINDS) == KINDS
+    assert tuple(name for _, name in FEEDBACK_KINDS) == (*KINDS, DEFAULT_KIND, "none")
 
 
 def searched(ends: dict[str, dict[str, Any]]) -> Record:

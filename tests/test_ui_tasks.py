@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import gradio as gr
 import pytest
 import torch
 
@@ -12,9 +14,15 @@ from workbench import Workbench
 from workbench.config import LoraSettings
 from workbench.errors import TaskError
 from workbench.policy import catalogue
+from workbench.service import make_queue
+from workbench.service.actions.tasks import import_data_set, import_pack, preview_pack
+from workbench.service.queue import JobQueue
 from workbench.tasks import dump_pack, parse_pack
+from workbench.tasks.files.mapping import FIELDS
 from workbench.tasks.house_rules.nearest import closest, speaks
 from workbench.tasks.house_rules.world import parse_specification
+from workbench.ui.panel import Selection
+from workbench.ui.tabs.round.pack_files import PackFilesPanel
 
 
 @pytest.mark.parametrize(
@@ -54,7 +62,7 @@ def test_a_pack_survives_its_file(tmp_path: Path) -> None:
     [
         ('{"prompt": "a", "environment": "person"}\n{"prompt": ', "sums.jsonl, line 2: this line is not valid JSON"),
         ('{"prompt": "a"}', "row 1: the field 'environment' is missing"),
-        ('{"prompt": "a", "environment": "exact", "answer": {}}', "row 1: Judging by 'exact' needs"),
+        ('{"prompt": "a", "environment": "exact", "answer": {}}', "row 1, field 'answer': Judging by 'exact' needs"),
         ("", "has no tasks"),
     ],
 )
@@ -80,3 +88,55 @@ def test_the_catalogue_has_the_sizes_of_the_real_models(monkeypatch: pytest.Monk
     assert all(
         candidate.needed_bytes > 4 * candidate.parameters for candidate in candidates.values()
     )  # float32 on a CPU, and more
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[JobQueue]:
+    queue = make_queue(lambda: Workbench.open(tmp_path / "run"))
+    queue.start()
+    assert queue.settled.wait(120)
+    yield queue
+    queue.close()
+
+
+def test_a_dropped_file_is_previewed_mapped_and_imported_whole(queue: JobQueue, tmp_path: Path) -> None:
+    with gr.Blocks():
+        panel = PackFilesPanel(queue, Selection(*(gr.State() for _ in range(7))))
+    path = tmp_path / "sums.csv"
+    path.write_bytes("task;solution\n2 + 2?;4\n3 + 3?;\n".encode("utf-16"))
+
+    def drawn(updates: list) -> dict:
+        return json.loads(updates[-2])
+
+    first = panel.on_file(str(path))[:-1]
+    assert "the field 'prompt' is missing" in drawn(first)["sentence"] and first[-1].interactive is False
+    chosen = [update.value or "" for update in first[1:-2]]
+    chosen[FIELDS.index("prompt")] = "task"
+    second = drawn(panel.on_column(str(path), "", *chosen))
+    assert (
+        "row 2, field 'answer': Judging by 'exact' needs" in second["sentence"]
+        and second["rows"][0]["task"] == "2 + 2?"
+    )
+    with pytest.raises(TaskError, match="row 2"):
+        panel.on_import(str(path), "", *chosen)
+    assert "sums" not in queue.state.tasks  # nothing of it, not even the good row
+    path.write_text("task;solution\n2 + 2?;4\n3 + 3?;6\n")
+    third = panel.on_column(str(path), "", *chosen)
+    assert third[-1].interactive is True and drawn(third)["tasks"][1]["prompt"] == "3 + 3?"
+    assert panel.on_import(str(path), "", *chosen)[0] == "sums/1"
+    assert [task.answer for task in queue.state.tasks["sums"]] == [{"text": "4"}, {"text": "6"}]
+    with pytest.raises(TaskError, match="Drop a file first"):
+        panel.on_fetch(" ")
+
+
+def test_programs_preview_and_import_with_a_mapping(queue: JobQueue) -> None:
+    text, mapping = '{"q": "2 + 2?", "a": 4}', {"prompt": "q", "answer": "a", "environment": "=exact", "name": ""}
+    shown = preview_pack.reply(preview_pack(queue, "sums.jsonl", text, mapping))
+    assert shown["ready"] and shown["tasks"][0]["answer"] == {"text": "4"} and json.dumps(shown)
+    assert import_pack(queue, "sums.jsonl", text, mapping).result(60)[0].id == "sums/1"
+    for wrong in ({"prompt": 1}, ["q"], {str(n): "q" for n in range(99)}):
+        with pytest.raises(TaskError):
+            preview_pack(queue, "sums.jsonl", text, wrong)  # type: ignore[arg-type]
+    for place in ("", " hub: ", "/work", "../etc/passwd", "a/b/c@d e", "x" * 301):
+        with pytest.raises(TaskError):
+            import_data_set(queue, place).result(60)

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from workbench.errors import ConfigError
+from workbench.records import FeedbackKind
 
 Quantization = Literal["auto", "nf4", "int8", "none"]
 LoraVariant = Literal["lora", "rslora", "dora"]
@@ -16,6 +17,7 @@ Switch = Literal["auto", "on", "off"]
 DistillationMode = Literal["full_logits", "topk_logits", "argmax_token", "sampled_token", "sequence"]
 Teacher = Literal["frozen", "live", "ema", "trust_region"]
 Method = Literal["sdpo", "grpo", "blend", "srpo", "rlsd"]
+FEEDBACK_KINDS: tuple[FeedbackKind, ...] = get_args(FeedbackKind)
 
 
 def model_name(model: str) -> str:
@@ -150,6 +152,16 @@ TEMPLATE_FEEDBACK = "\nThe following is feedback from your unsuccessful earlier 
 TEMPLATE_ENDING = "\n\nCorrectly solve the original question.\n"
 
 
+def _kinds(given: object) -> tuple[FeedbackKind, ...]:
+    """Kinds of feedback in their usual order, each once. Raises ConfigError."""
+    known = ", ".join(FEEDBACK_KINDS)
+    _check(isinstance(given, list | tuple), f"feedback_kinds is {given!r}; give a list of {known}.")
+    assert isinstance(given, list | tuple)
+    for kind in given:
+        _check(kind in FEEDBACK_KINDS, f"feedback_kinds has {kind!r}; choose from {known}.")
+    return tuple(kind for kind in FEEDBACK_KINDS if kind in given)
+
+
 @dataclass(frozen=True, slots=True)
 class SDPOConfig:
     """Settings of one update. Defaults follow the paper's rich-feedback setting, with a learning rate for LoRA."""
@@ -181,6 +193,8 @@ class SDPOConfig:
     # Typical updates of the embedded policy move it by 0.001 to 0.05. None = no limit.
     kl_limit: float | None = 1.0
     use_demonstrations: bool = True  # show the teacher another attempt of the group that passed
+    # The kinds of feedback that the teacher sees ("demonstration": another attempt too). Answers are for those who ask.
+    feedback_kinds: tuple[FeedbackKind, ...] = tuple(kind for kind in FEEDBACK_KINDS if kind != "answer")
     include_failed_attempt: bool = False  # show the teacher the failed attempt too; anchors it (paper, Table 6)
     template_solution: str = TEMPLATE_SOLUTION  # of a demonstration
     template_failed_attempt: str = TEMPLATE_FAILED_ATTEMPT
@@ -197,6 +211,7 @@ class SDPOConfig:
         for name in ("distillation_topk", "steps"):
             value = getattr(self, name)
             _check(isinstance(value, int) and value >= 1, f"{name} is {value}; it must be a whole number, at least 1.")
+        object.__setattr__(self, "feedback_kinds", _kinds(self.feedback_kinds))
         for name in ("template_solution", "template_failed_attempt", "template_feedback"):
             count = getattr(self, name).count("{}")
             _check(count == 1, f"{name} holds {{}} {count} times; write it once, where the text should go.")

@@ -7,7 +7,7 @@ in nats; `_ids` are token ids; `_s` are seconds. Everything that a person sees w
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -24,18 +24,37 @@ FeedbackKind = Literal[
     "person",
     "demonstration",
 ]
+# The kind of a text that comes without one, by its source.
+KIND_OF_SOURCE: Mapping[FeedbackSource, FeedbackKind] = {
+    "environment": "outcome",
+    "person": "person",
+    "demonstration": "demonstration",
+    "judge": "judge",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """One question, and how answers to it are judged."""
 
-    id: str  # "pack/name", unique within a run
+    id: str  # "pack/name", unique within a run; see `pack_of`
     prompt: str  # the user's turn, as text
     environment: str  # how it is judged: "python", "exact", "person" or another of `workbench.tasks.known_environments`
     answer: Mapping[str, Any] = field(default_factory=dict)  # what the judge needs; JSON-serialisable
     system: str | None = None  # system turn, if any
     split: Literal["train", "held_out"] | None = None  # the side of its pack that it says to be on; None: the pack says
+
+
+def pack_of(task_id: str) -> str:
+    """Name the pack of a task: its id up to the first "/", as a task's name within its pack may hold slashes too."""
+    pack, slash, _ = task_id.partition("/")
+    return pack if slash else ""
+
+
+def name_in_pack(task_id: str) -> str:
+    """Name a task within its pack: its id after the first "/"."""
+    _, slash, name = task_id.partition("/")
+    return name if slash else task_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +71,7 @@ class Judgement:
 
     reward: float  # 0 to 1
     passed: bool
-    feedback: str  # "" where there is none
+    feedback: str  # without what discloses the answer; "" where there is none
     # e.g. {"tier": "bubblewrap", "examples": [...]}; "read_as": for people, what was read as the answer, e.g. "B"
     details: Mapping[str, Any] = field(default_factory=dict)
     parts: tuple[FeedbackPart, ...] = ()  # the feedback by kind, where the environment tells them apart
@@ -68,13 +87,13 @@ class Attempt:
     update_id: str  # the policy's state that wrote it (the head at the time)
     prompt_ids: tuple[int, ...]  # the student's prompt
     token_ids: tuple[int, ...]  # the completion; a sampled end-of-turn token is kept
-    text: str  # decoded completion without special tokens
+    text: str  # decoded completion without its end token; of older runs, without any special token
     sampling_logps: tuple[float, ...]  # nats, one per token, as sampled (temperature applied)
     finished: bool  # False: cut at the token limit, no end-of-turn token was sampled
     temperature: float
     reward: float
     passed: bool
-    feedback: str  # the text in force: the environment's, or as a person changed it
+    feedback: str  # the text in force, without what discloses the answer: the environment's, or a person's
     feedback_source: FeedbackSource = "environment"
     details: Mapping[str, Any] = field(default_factory=dict)  # the judge's details, sandbox tier included
     # Of an attempt that a person branched off another: the other's id, and the position (from 0) of the forced token.
@@ -82,6 +101,21 @@ class Attempt:
     parent_id: str | None = None
     forced_at: int | None = None
     demonstration_id: str | None = None  # another attempt at the task that a person chose to show to its self-teacher
+    parts: tuple[FeedbackPart, ...] = ()  # the feedback in force by kind; where none are given, made of the text
+
+    def __post_init__(self) -> None:
+        # None are given for an attempt of an earlier version; those of another text, where it was replaced.
+        told = [part.text for part in self.parts if part.kind != "answer"]
+        if bool(told) != bool(self.feedback) or any(text not in self.feedback for text in told):
+            whole = FeedbackPart(KIND_OF_SOURCE[self.feedback_source], self.feedback)
+            object.__setattr__(self, "parts", (whole,) if self.feedback else ())
+
+    def feedback_of(self, kinds: Collection[FeedbackKind]) -> str:
+        """The feedback of these kinds, one part below the other; the text itself where that is all but the answer."""
+        chosen = [part for part in self.parts if part.kind in kinds]
+        if chosen == [part for part in self.parts if part.kind != "answer"]:
+            return self.feedback
+        return "\n".join(part.text for part in chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +180,8 @@ def _frozen(value: Any) -> Any:
 def attempt_from_json(data: Mapping[str, Any]) -> Attempt:
     """The inverse of `to_json` for an attempt; unknown keys raise TypeError."""
     sequences = ("prompt_ids", "token_ids", "sampling_logps")
-    return Attempt(**{key: _frozen(value) if key in sequences else value for key, value in data.items()})
+    fields = {key: _frozen(value) if key in sequences else value for key, value in data.items()}
+    return Attempt(**{**fields, "parts": tuple(FeedbackPart(**part) for part in data.get("parts", ()))})
 
 
 def task_from_json(data: Mapping[str, Any]) -> Task:

@@ -8,14 +8,14 @@ brings only another passed one. Knows nothing of models and files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from workbench.config import SDPOConfig
 from workbench.credit.routing import Route, route
 from workbench.credit.weights import Span
-from workbench.records import Attempt, SignalReport, Task
+from workbench.records import Attempt, FeedbackKind, SignalReport, Task
 
 
 class NothingToShow(Exception):
@@ -45,10 +45,15 @@ def gather(attempt: Attempt, group: Sequence[Attempt], config: SDPOConfig) -> Te
     shown = others[0] if config.use_demonstrations and others else None
     # What a person chose counts, whatever the settings say; so do words on an attempt that passed.
     shown = next((other for other in group if other.id == attempt.demonstration_id), shown)
-    demonstration = "" if shown is None else shown.text
-    feedback = attempt.feedback if not attempt.passed or attempt.feedback_source != "environment" else ""
+    demonstration = "" if shown is None or "demonstration" not in config.feedback_kinds else shown.text
     failed = attempt.text if config.include_failed_attempt and not attempt.passed else ""
-    return TeacherContext(feedback.strip(), demonstration, failed)
+    return TeacherContext(heard(attempt, config.feedback_kinds), demonstration, failed)
+
+
+def heard(attempt: Attempt, kinds: Collection[FeedbackKind]) -> str:
+    """The feedback of these kinds that a self-teacher reads; on a pass, nothing that the environment said of it."""
+    silent = attempt.passed and attempt.feedback_source == "environment"
+    return "" if silent else attempt.feedback_of(kinds).strip()
 
 
 def nearest_first(attempt: Attempt, attempts: Sequence[Attempt]) -> list[Attempt]:
@@ -59,13 +64,18 @@ def nearest_first(attempt: Attempt, attempts: Sequence[Attempt]) -> list[Attempt
     return [*group, *(other for other in reversed(attempts) if other.group_id != attempt.group_id)]
 
 
-def with_wrong_feedback(shown: TeacherContext, others: Sequence[Attempt]) -> TeacherContext:
-    """A teacher context with the first of the others' feedback that differs instead. Raises NothingToShow."""
+def with_wrong_feedback(
+    shown: TeacherContext, others: Sequence[Attempt], kinds: Collection[FeedbackKind]
+) -> TeacherContext:
+    """A teacher context with the first of the others' feedback of these kinds that differs instead.
+
+    Raises NothingToShow.
+    """
     if not shown.feedback:
         raise NothingToShow("this attempt has no feedback that another could take the place of")
     for other in others:
-        if other.feedback.strip() not in ("", shown.feedback):
-            return replace(shown, feedback=other.feedback.strip())
+        if (text := other.feedback_of(kinds).strip()) not in ("", shown.feedback):
+            return replace(shown, feedback=text)
     raise NothingToShow("no other attempt of this run has another feedback")
 
 
@@ -105,14 +115,19 @@ def explain(
         return SignalReport(attempt.id, True, "; ".join(parts))
     missing = []  # what alone would have made it count
     if way(informed=True, rewarded=rewarded).used:
-        missing.append(
-            "it passed, and no other attempt of its group did"
-            if attempt.passed
-            else "it failed without feedback, and no attempt of its group passed"
-        )
+        missing.append(_uninformed(attempt, config))
     if way(informed=informed, rewarded=True).used:
         missing.append("all rewards of its group are equal, so no attempt stands out")
     return SignalReport(attempt.id, False, "; ".join(missing))
+
+
+def _uninformed(attempt: Attempt, config: SDPOConfig) -> str:
+    if attempt.passed:
+        return "it passed, and no other attempt of its group did"
+    given = "demonstration" in config.feedback_kinds and "no attempt of its group passed"
+    spoken = any(part.text.strip() for part in attempt.parts)  # and it is not heard, or it would inform
+    why = "its feedback is of kinds that are switched off" if spoken else "it failed without feedback"
+    return f"{why}, and {given or 'demonstrations are switched off'}"
 
 
 def is_taught(attempt: Attempt, context: TeacherContext, config: SDPOConfig) -> bool:

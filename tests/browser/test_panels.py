@@ -113,11 +113,11 @@ def test_feedback_is_tried_marked_and_shown_a_demonstration(new_page: Callable[.
     page.wait_for_selector(".wb-teacher pre:has-text('Correctly solve the original question.')")
 
 
-def imported(page: Any, file: dict[str, Any]) -> None:
-    """Choose a file as a person does: the button opens the browser's dialog."""
-    with page.expect_file_chooser() as chooser:
-        page.click("#import-pack")
-    chooser.value.set_files(file)
+def dropped(page: Any, file: dict[str, Any]) -> None:
+    """Drop a file, as far as the page can tell: its field gets it."""
+    if page.locator("#import-file button[aria-label='Clear']").count():
+        page.locator("#import-file button[aria-label='Clear']").first.click()
+    page.locator("#import-file input[type=file]").set_input_files(file)
 
 
 def test_a_prompt_outside_of_the_language_is_told_before_sampling(new_page: Callable[..., Any], app: str) -> None:
@@ -144,10 +144,17 @@ def test_a_prompt_outside_of_the_language_is_told_before_sampling(new_page: Call
     rows = Path(saved.value.path()).read_text(encoding="utf-8")
     assert json.loads(rows)["prompt"] == "What is 2 + 2?"
     wrong = {"name": "more.jsonl", "mimeType": "application/jsonl", "buffer": b'{"prompt": "a"}\n'}
-    imported(page, wrong)
-    page.wait_for_selector("text=the field 'environment' is missing")
-    right = {**wrong, "buffer": rows.replace("2 + 2", "3 + 3").encode()}
-    imported(page, right)
+    dropped(page, {**wrong, "buffer": b'{"prompt": "a"'})
+    page.wait_for_selector("text=more.jsonl, line 1: this line is not valid JSON")
+    dropped(page, {**wrong, "name": "sums.csv", "buffer": b"task;solution\nWhat is 3 + 3?;6\n"})
+    page.wait_for_selector(".wb-packpreview:has-text(\"the field 'prompt' is missing\")")
+    assert page.locator("#import-pack").is_disabled()
+    page.fill("#import-prompt input", "task")
+    page.locator("#import-prompt input").press("Enter")
+    page.wait_for_selector(
+        ".wb-packpreview:has-text(\"1 task will be imported as the pack 'sums': 1 judged by exact.\")"
+    )
+    page.click("#import-pack:not([disabled])")
     page.wait_for_selector(".wb-prompt:has-text('What is 3 + 3?')")
 
 

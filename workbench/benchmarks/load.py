@@ -20,6 +20,7 @@ from typing import Any
 from workbench.benchmarks.browser import App, running
 from workbench.benchmarks.client import Broken, Page, Refused
 from workbench.benchmarks.measure import resident_bytes, slope
+from workbench.records import pack_of
 from workbench.runs import Run
 
 FIRST_HOUSE = 100
@@ -125,7 +126,7 @@ class Client:
         self.page.ask("alarms")
 
     def tasks(self) -> None:
-        pack = self.task.partition("/")[0]
+        pack = pack_of(self.task)
         listed = self.page.ask("tasks", pack=pack)  # refused until the run has a task of this house
         self.check(all(task["id"].startswith(f"{pack}/") for task in listed), "tasks of another house")
 

@@ -27,7 +27,8 @@ LOADS = {
     "a while loop": "i = 0\nwhile i < 2 * 10 ** 6: i += 1\nreturn i",
     "recursion": "def g(n): return n if n < 2 else g(n - 1) + g(n - 2)\nreturn g(26)",
     "a dictionary": "d = {}\nfor i in range(5 * 10 ** 5): d[i] = d.get(i // 2, 0) + 1\nreturn len(d)",
-    "methods": "class P:\n    v = 0\n    def up(self): self.v += 1\np = P()\nfor _ in range(10 ** 6): p.up()\nreturn p.v",
+    "methods": "class P:\n    v = 0\n    def up(self): self.v += 1\n"
+    "p = P()\nfor _ in range(10 ** 6): p.up()\nreturn p.v",
     "sorting": "xs = [i * 7919 % 100003 for i in range(2 * 10 ** 5)]\nfor _ in range(3): ys = sorted(xs)\nreturn ys[0]",
     "text": "return len(''.join(f'{i},' for i in range(4 * 10 ** 5)).split(','))",
     "regular expressions": "import re\nreturn len(re.findall(r'(\\\\w+)@(\\\\w+)', 'ab@cd ' * 60000))",

@@ -18,7 +18,7 @@ from workbench.cli.output import (
 )
 from workbench.cli.policy import takes_policy
 from workbench.cli.sandbox import takes_sandbox
-from workbench.cli.settings import TeacherOption
+from workbench.cli.settings import ALL_KINDS, KindsOption, TeacherOption, parsed_kinds
 from workbench.config import PolicyConfig, SDPOConfig
 from workbench.errors import ConfigError
 from workbench.records import to_json
@@ -41,6 +41,7 @@ def credit(
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Also write the heatmap to this file.")] = None,
     teacher: TeacherOption = "trust_region",
+    feedback_kinds: KindsOption = ALL_KINDS,
     check: Annotated[
         bool, typer.Option("--check", help="Recompute the stored scores in float64, token by token, and compare.")
     ] = False,
@@ -59,7 +60,8 @@ def credit(
     if attempt is not None and attempt_id is not None:
         raise ConfigError("The attempt was given twice; pass it either as an argument or with --attempt.")
     chosen = attempt or attempt_id
-    config = SDPOConfig(teacher=teacher)  # type: ignore[arg-type]  # checked by the config itself
+    kinds = parsed_kinds(feedback_kinds)
+    config = SDPOConfig(teacher=teacher, feedback_kinds=kinds)  # type: ignore[arg-type]  # checked by the config itself
     with opened(output, run, policy) as workbench:
         if check:
             return _check(workbench, chosen, output)

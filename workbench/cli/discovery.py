@@ -45,7 +45,7 @@ def discover(
     pack: PackOption = None,
     feedback: Annotated[
         str | None,
-        typer.Option(help="Kind of feedback; in house rules examples (the default), remark, both or none."),
+        typer.Option(help="Kind of feedback; in house rules example (the default), judge, example+judge or none."),
     ] = None,
     stages: Annotated[str, typer.Option(help="Numbers of stages of the candidate tasks, comma-separated.")] = ",".join(
         map(str, STAGES)

@@ -72,16 +72,18 @@ def ablate(
     config: SDPOConfig,
     settings: LearnSettings,
     where: Place,
-    name: Annotated[str, typer.Argument(help="The setting to vary: feedback, teacher, granularity, group or topk.")],
+    name: Annotated[
+        str, typer.Argument(help="The setting to vary: feedback, kinds, teacher, granularity, group or topk.")
+    ],
     pack: PackArgument = "house-rules",
     as_json: JsonOption = False,
 ) -> None:
     """Compare learning runs that differ in one setting: an ablation of the paper."""
-    from workbench.experiments.arms import ablation
+    from workbench.experiments.arms import BY_KIND, ablation
     from workbench.tasks.drawing import feedback_kinds
 
     arms = ablation(name, config)
-    if name == "feedback":
+    if name in BY_KIND:
         arms = ablation(name, config, kinds=feedback_kinds(existing_pack(pack, where.run_of(where.seeds[0]))))
     compare(Output(as_json), where, f"ablate-{name}", pack, arms, settings)
 

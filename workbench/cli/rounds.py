@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,16 +33,38 @@ ANSWERS = """{"text": "4"}, or for model {"model": DIRECTORY OR HUB ID, "criteri
 AttemptArgument = Annotated[str, typer.Argument(help="Id of an attempt, or 'latest'.")]
 
 
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="FIELD=COLUMN",
+        help="Column of a field of the tasks, such as prompt=question; FIELD==TEXT: the same in every row.",
+    ),
+]
+
+
 def tasks(
-    pack: Annotated[str | None, typer.Argument(help="A built-in pack, or a .jsonl or .json file.")] = None,
+    pack: Annotated[
+        str | None,
+        typer.Argument(help="A built-in pack, a file, a data set's directory, or one on the hub as hub:OWNER/NAME."),
+    ] = None,
+    mapped: MapOption = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Write the tasks to this file as JSON Lines, which needs no --map.")
+    ] = None,
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
     """List the tasks of a pack, or of the built-in packs and the run."""
     from workbench.runs import Run
-    from workbench.tasks import load_pack, pack_names
+    from workbench.tasks import dump_pack, load_pack, pack_names
 
-    listed = {task.id: task for name in ([pack] if pack else pack_names()) for task in load_pack(name)}
+    if pack is None and (mapped or save):
+        raise TaskError("--map and --save need a pack; name a file, a directory or a data set.")
+    mapping = parsed_mapping(mapped)
+    listed = {task.id: task for name in ([pack] if pack else pack_names()) for task in load_pack(name, mapping=mapping)}
+    if save is not None:
+        _save(save, dump_pack(listed.values()))
     if pack is None and (run / "run.sqlite").exists():
         with Run.open(run, read_only=True) as stored:
             listed |= stored.state().tasks
@@ -61,7 +84,10 @@ def attempt(
     answer: Annotated[
         str | None, typer.Option(help=f"What the environment needs, as a JSON object: {ANSWERS}.")
     ] = None,
-    pack: Annotated[str | None, typer.Option(help="Load the tasks of this file first.")] = None,
+    pack: Annotated[
+        str | None, typer.Option(help="Load the tasks of this file, directory or hub:OWNER/NAME first.")
+    ] = None,
+    mapped: MapOption = None,
     temperature: Annotated[float, typer.Option(help="Temperature of the sampling.")] = 1.0,
     max_new_tokens: Annotated[int, typer.Option(help="Maximum number of tokens per attempt.")] = 96,
     run: RunOption = DEFAULT_RUN,
@@ -73,11 +99,13 @@ def attempt(
     if prompt is not None and (task is not None or pack is not None):
         other = "a task's id" if task is not None else "a pack"
         raise TaskError(f"A prompt and {other} were given; give one of the two.")
-    parsed = _answer(answer)
+    if mapped and pack is None:
+        raise TaskError("--map needs --pack; name the file whose columns it is about.")
+    parsed, mapping = _answer(answer), parsed_mapping(mapped)
     with opened(output, run, policy) as workbench:
-        chosen = _task(workbench, task, prompt, environment, parsed, pack)
+        chosen = _task(workbench, task, prompt, environment, parsed, pack, mapping)
         group = workbench.attempt(chosen, number, sampling=sampling)
-    rows = [(a.id, a.passed, a.reward, a.text, a.feedback) for a in group]
+    rows = [(a.id, a.passed, a.reward, a.text, _without_answers(a)) for a in group]
     output.table(chosen.prompt, ("attempt", "passed", "reward", "text", "feedback"), rows)
     output.summary(
         {
@@ -87,6 +115,26 @@ def attempt(
             "attempts": [_attempt_data(a) for a in group],
         }
     )
+
+
+def _save(path: Path, text: str) -> None:
+    if path.suffix != ".jsonl":
+        raise TaskError(f"--save is {str(path)!r}; name a .jsonl file.")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise TaskError(f"The tasks cannot be saved ({error}); choose another file.") from error
+
+
+def parsed_mapping(options: list[str] | None) -> dict[str, str] | None:
+    """Parse the options --map FIELD=COLUMN; None where there are none. Raises TaskError."""
+    mapping = {}
+    for option in options or []:
+        field, equals, column = option.partition("=")
+        if not equals or not field.strip():
+            raise TaskError(f"--map is {option!r}; write FIELD=COLUMN, such as prompt=question.")
+        mapping[field.strip()] = column
+    return mapping or None
 
 
 def _answer(text: str | None) -> dict[str, Any] | None:
@@ -108,16 +156,22 @@ def _task(
     environment: str,
     answer: dict[str, Any] | None,
     pack: str | None,
+    mapping: dict[str, str] | None,
 ) -> Task:
     if prompt is not None:
         return workbench.add_task(prompt=prompt, environment=environment, answer=answer)
-    loaded = workbench.load_tasks(pack) if pack is not None else []
+    loaded = workbench.load_tasks(pack, mapping=mapping) if pack is not None else []
     return workbench.task(task_id or (loaded[0].id if loaded else FIRST_TASK))
+
+
+def _without_answers(attempt: Attempt) -> str:
+    return attempt.feedback_of(SDPOConfig().feedback_kinds)
 
 
 def _attempt_data(attempt: Attempt) -> dict[str, Any]:
     fields = ("id", "text", "reward", "passed", "feedback", "feedback_source", "finished")
-    return {name: getattr(attempt, name) for name in fields} | {"tokens": len(attempt.token_ids)}
+    parts = [asdict(part) for part in attempt.parts]
+    return {name: getattr(attempt, name) for name in fields} | {"parts": parts, "tokens": len(attempt.token_ids)}
 
 
 @takes_policy()
@@ -136,7 +190,7 @@ def feedback(
         changed = workbench.give_feedback(
             find_attempt(workbench, attempt), text, reward, mode="join" if join else "replace"
         )
-    output.say(f"{changed.id} now has reward {changed.reward:g} and this feedback: {changed.feedback}")
+    output.say(f"{changed.id} now has reward {changed.reward:g} and this feedback: {_without_answers(changed)}")
     output.summary({"attempt": _attempt_data(changed)})
 
 

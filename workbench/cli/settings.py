@@ -13,6 +13,7 @@ import typer
 
 from workbench.config import TEACHERS, DistillationMode, Method, SDPOConfig, Teacher
 from workbench.errors import ConfigError
+from workbench.records import FeedbackKind
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -26,6 +27,11 @@ def _default_rates() -> str:
     return " and ".join(f"{facts.default_rate:g} for {name}" for name, facts in TEACHERS.items() if facts.adjustable)
 
 
+KINDS = "feedback_kinds"
+KindsOption = Annotated[
+    str, typer.Option(help=f"Kinds of feedback that the teacher sees: some of {names(FeedbackKind)}; or none.")
+]
+ALL_KINDS = ",".join(SDPOConfig().feedback_kinds)
 TeacherOption = Annotated[str, typer.Option(help=f"One of {names(Teacher)}.")]
 
 # Field of SDPOConfig -> its option. The fields that are absent here have no option.
@@ -73,6 +79,7 @@ CONFIG_OPTIONS: Mapping[str, Any] = MappingProxyType(
             bool,
             typer.Option("--demonstrations/--no-demonstrations", help="Show the teacher passed attempts of the group."),
         ],
+        KINDS: KindsOption,
         "include_failed_attempt": Annotated[
             bool, typer.Option("--failed-attempt", help="Show the teacher the failed attempt itself.")
         ],
@@ -120,7 +127,15 @@ def takes_config(defaults: SDPOConfig | None = None) -> Callable[[Command], Comm
 
     A bad value raises ConfigError.
     """
-    return takes("config", CONFIG_OPTIONS, asdict(defaults or SDPOConfig()), SDPOConfig)
+    values = asdict(defaults or SDPOConfig())
+    build = lambda **given: SDPOConfig(**{**given, KINDS: parsed_kinds(given[KINDS])})  # noqa: E731
+    return takes("config", CONFIG_OPTIONS, {**values, KINDS: ",".join(values[KINDS])}, build)
+
+
+def parsed_kinds(text: str) -> tuple[FeedbackKind, ...]:
+    """Parse `--feedback-kinds`: names with commas between them, or "none". `SDPOConfig` checks them."""
+    parts = [part.strip() for part in text.split(",")]
+    return tuple(part for part in parts if part not in ("", "none"))  # type: ignore[misc]  # not checked yet
 
 
 def parsed_spans(texts: Sequence[str] | None) -> dict[str, list[tuple[int, int]]]:

@@ -15,7 +15,7 @@ import torch
 from workbench.config import SamplingConfig
 from workbench.policy import Policy
 from workbench.policy.prompts import student_prompt, teacher_prompt
-from workbench.policy.sampling import sample
+from workbench.policy.sampling import completion_text, sample
 from workbench.records import Judgement, Task
 from workbench.tasks import judge_many
 from workbench.tasks.house_rules.checks import draw_valid, example_line
@@ -55,7 +55,7 @@ def draw_cases(stages: int, count: int, seed: int = 0) -> list[Case]:
         generator = random.Random(f"evaluate {seed} {stages} {number}")
         house = House(FIRST_HOUSE + 1000 * stages + number + 10_000 * seed)
         specification, checks = draw_valid(stages, generator, held_out=True)
-        task = make_task(f"{PACK}@{house.seed}/case", specification, checks, house, "examples")
+        task = make_task(f"{PACK}@{house.seed}/case", specification, checks, house, "example")
         cases.append(Case(task, specification, house.choices(specification), generator))
     return cases
 
@@ -86,7 +86,7 @@ def _generate(policy: Policy, prompts: Sequence[Sequence[int]]) -> list[str]:
         chosen = order[start : start + BATCH]
         drawn = sample(policy, [prompts[index] for index in chosen], SamplingConfig(max_new_tokens=112))
         for index, completion in zip(chosen, drawn, strict=True):
-            texts[index] = policy.tokenizer.decode(list(completion.token_ids), skip_special_tokens=True)
+            texts[index] = completion_text(policy, completion.token_ids)
     return texts
 
 

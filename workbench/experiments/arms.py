@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import get_args
 
-from workbench.config import Method, SDPOConfig
+from workbench.config import FEEDBACK_KINDS, Method, SDPOConfig
 from workbench.errors import ConfigError
 from workbench.experiments.settings import ABLATION_SETTINGS, LEARN_DEFAULTS, STABILITY_SETTINGS, LearnSettings
-from workbench.tasks.environment import NO_FEEDBACK
-from workbench.tasks.house_rules.pack import ATOMIC_KINDS
+from workbench.tasks.environment import JOIN, NO_FEEDBACK
+from workbench.tasks.house_rules.pack import KINDS
 
 METHODS: tuple[str, ...] = get_args(Method)
 
@@ -86,6 +86,13 @@ def _feedback(config: SDPOConfig, kinds: Sequence[str]) -> list[Arm]:
     return arms
 
 
+def _kinds(config: SDPOConfig, kinds: Sequence[str]) -> list[Arm]:
+    """Vary the mixture of kinds of feedback: all of them, all but one, none."""
+    arms = [Arm(f"without {kind}", config, JOIN.join(other for other in kinds if other != kind)) for kind in kinds]
+    several = arms if len(kinds) > 1 else []
+    return [Arm("all kinds", config, JOIN.join(kinds)), *several, Arm("no feedback", config, NO_FEEDBACK)]
+
+
 def _teacher(config: SDPOConfig) -> list[Arm]:
     """Vary the teacher (paper, Table 4)."""
     names = ("live", "frozen", "ema", "trust_region")
@@ -122,20 +129,28 @@ def stability(config: SDPOConfig) -> list[Arm]:
 _ABLATIONS: Mapping[str, Callable[[SDPOConfig], list[Arm]]] = MappingProxyType(
     {"teacher": _teacher, "granularity": _granularity, "group": _group, "topk": _topk}
 )
-
-
-ABLATIONS = ("feedback", *_ABLATIONS)
+BY_KIND: Mapping[str, Callable[[SDPOConfig, Sequence[str]], list[Arm]]] = MappingProxyType(
+    {"feedback": _feedback, "kinds": _kinds}
+)
+ABLATIONS = (*BY_KIND, *_ABLATIONS)
 COMPARISONS = ("methods", *ABLATIONS, "stability")
 
 
-def ablation(name: str, config: SDPOConfig, *, kinds: Sequence[str] = ATOMIC_KINDS) -> list[Arm]:
-    """The arms of one table. `kinds`: of feedback, in the table of that name (see `tasks.pack.feedback_kinds`).
+def ablation(name: str, config: SDPOConfig, *, kinds: Sequence[str] = KINDS) -> list[Arm]:
+    """The arms of one table. `kinds`: of feedback, in the tables `BY_KIND` (see `tasks.drawing.feedback_kinds`).
 
-    Raises ConfigError for an unknown one.
+    A kind that the settings hide from the teacher is not among those that are compared. Raises ConfigError for an
+    unknown table, and where all are hidden.
     """
     if name not in ABLATIONS:
         raise ConfigError(f"There is no ablation {name!r}; choose one of {', '.join(ABLATIONS)}.")
-    return _feedback(config, kinds) if name == "feedback" else _ABLATIONS[name](config)
+    if name in BY_KIND:
+        hidden = set(FEEDBACK_KINDS) - set(config.feedback_kinds)
+        seen = [kind for kind in kinds if kind not in hidden]
+        if not seen:
+            raise ConfigError(f"The settings hide {', '.join(kinds)} from the teacher; switch a kind of feedback on.")
+        return BY_KIND[name](config, seen)
+    return _ABLATIONS[name](config)
 
 
 def comparison(
@@ -144,7 +159,7 @@ def comparison(
     names: tuple[str, ...] = METHODS,
     *,
     alike: bool = False,
-    kinds: Sequence[str] = ATOMIC_KINDS,
+    kinds: Sequence[str] = KINDS,
 ) -> list[Arm]:
     """The arms of "methods" (of these `names`), of "stability" or of an ablation, `kinds` as there.
 

@@ -25,7 +25,7 @@ from workbench.experiments.localise import DRAWN, EVERY_KIND, OneWrong, draw_one
 from workbench.experiments.settings import LEARN_DEFAULTS, TEACHERS, CreditStudySettings
 from workbench.records import Attempt
 from workbench.session import Session
-from workbench.tasks.house_rules.pack import PACK, house_tasks, pack_name
+from workbench.tasks.house_rules.pack import DEFAULT_KIND, PACK, house_tasks, pack_name
 from workbench.tasks.house_rules.world import House
 
 BLAMED = ("raw", "centred", "control", "control_wrong", "contrastive")  # views whose negative numbers blame
@@ -176,7 +176,7 @@ class _Causal:
 
 
 def _pack(seed: int, number: int = 0) -> str:
-    return pack_name(House(FIRST_HOUSE + 10_000 * seed + number), "both")
+    return pack_name(House(FIRST_HOUSE + 10_000 * seed + number), DEFAULT_KIND)
 
 
 def _update(session: Session, attempts: Sequence[Attempt], config: SDPOConfig, stop: Event) -> bool:

@@ -38,7 +38,7 @@ from workbench.tasks.house_rules.world import House
 
 HARD = 0.03  # pass rate of one attempt, below which a task counts as hard
 FIRST_SCREENED_HOUSE = 300_000
-FRESH_FEEDBACK = "examples"  # what the checker of a fresh house's task says
+FRESH_FEEDBACK = "example"  # what the checker of a fresh house's task says
 MOST_CANDIDATES = 1000  # tasks of each side of a pack that are searched for hard ones
 BATCH = 32  # attempts of best-of-k that are sampled at once
 CONVERSATIONS = ("multi_turn", "multi_turn_feedback")
@@ -187,7 +187,7 @@ def _searches(
     for method in methods:
         if method in CONVERSATIONS:
             for place in range(0, len(tasks), together):
-                talks = _Conversations(journal, tasks[place : place + together], method, settings)
+                talks = _Conversations(journal, tasks[place : place + together], method, settings, config)
                 yield journal.run_together(list(talks.tasks), settings.budget, talks.turn)
 
 
@@ -230,8 +230,10 @@ class _Search:
 class _Conversations:
     """Multi-turn at several tasks side by side: one attempt at each after all that were made at it so far."""
 
-    def __init__(self, journal: Journal, tasks: Sequence[Task], method: str, settings: DiscoverySettings) -> None:
-        self.journal, self.method, self.budget = journal, method, settings.budget
+    def __init__(
+        self, journal: Journal, tasks: Sequence[Task], method: str, settings: DiscoverySettings, config: SDPOConfig
+    ) -> None:
+        self.journal, self.method, self.budget, self.kinds = journal, method, settings.budget, config.feedback_kinds
         self.tasks = {_arm(method, task): task for task in tasks}
 
     def turn(self, step: int, arms: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -254,5 +256,6 @@ class _Conversations:
         ids = [attempt_id for point in self.journal.points(arm) for attempt_id in point.data["attempts"]]
         with_attempt = self.method == "multi_turn"
         return [
-            (attempts[attempt_id].text if with_attempt else "", attempts[attempt_id].feedback) for attempt_id in ids
+            (attempts[attempt_id].text if with_attempt else "", attempts[attempt_id].feedback_of(self.kinds))
+            for attempt_id in ids
         ]

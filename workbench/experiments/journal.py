@@ -20,10 +20,11 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from threading import Event
 from typing import Any, Protocol, Self
 
+from workbench.config import SDPOConfig
 from workbench.errors import ConfigError, RunError
 from workbench.session import Session
 
@@ -113,10 +114,10 @@ class Journal:
         if name not in known:
             known[name] = Record(name, settings, session.head)
             session.run.append(EXPERIMENT, {"name": name, "settings": settings, "start": session.head})
-        elif known[name].settings != settings:
+        elif (begun := _completed(known[name].settings)) != settings:
             raise ConfigError(
                 f"The experiment {name!r} of this run was begun with other settings "
-                f"({_differences(known[name].settings, settings)}); use those, or choose another name or run directory."
+                f"({_differences(begun, settings)}); use those, or choose another name or run directory."
             )
         self.session, self.stop = session, stop or Event()
         self._randomness = f"{kind} {seed}"
@@ -221,6 +222,17 @@ class Journal:
 
 def _is_last(point: Point) -> bool:
     return bool(point.data.get("done"))
+
+
+def _completed(settings: Data) -> Data:
+    """Recorded settings as this version records them: what an earlier one did not know of an update has its default."""
+    defaults = json.loads(json.dumps(asdict(SDPOConfig())))
+
+    def complete(data: Data) -> Data:
+        return {**data, "config": {**defaults, **data["config"]}} if "config" in data else data
+
+    arms = {"arms": [complete(arm) for arm in settings["arms"]]} if "arms" in settings else {}
+    return {**complete(settings), **arms}
 
 
 def _differences(before: Data, now: Data) -> str:

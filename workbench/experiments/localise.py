@@ -144,7 +144,7 @@ def draw_one_wrong(session: Session, generator: random.Random, drawn: int = DRAW
     cases = [draw_valid(STAGES[turn % len(STAGES)], generator, held_out=True) for turn in range(drawn)]
     # Unique names: two specifications may read alike and differ in their checks.
     tasks = [
-        make_task(f"{PACK}@0/localise-{generator.getrandbits(48):x}", specification, checks, House(0), "examples")
+        make_task(f"{PACK}@0/localise-{generator.getrandbits(48):x}", specification, checks, House(0), "example")
         for specification, checks in cases
     ]
     attempts = session.attempt_many(tasks, 1)

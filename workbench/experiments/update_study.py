@@ -19,7 +19,7 @@ from workbench.records import Attempt, Task
 from workbench.session import Session
 from workbench.tasks import Pack
 from workbench.tasks.drawing import pack_settings, train_tasks
-from workbench.tasks.house_rules.pack import house_tasks, pack_name
+from workbench.tasks.house_rules.pack import DEFAULT_KIND, house_tasks, pack_name
 from workbench.tasks.house_rules.world import House
 
 FIRST_HOUSE = 500_000
@@ -69,7 +69,7 @@ def study_update(
 
 def _in_a_fresh_house(seed: int, step: int) -> Task:
     house = House(FIRST_HOUSE + 10_000 * seed + step)
-    (task,) = house_tasks(pack_name(house, "both"), 1, held_out=True, stages=(1 + step % 3,))
+    (task,) = house_tasks(pack_name(house, DEFAULT_KIND), 1, held_out=True, stages=(1 + step % 3,))
     return task
 
 

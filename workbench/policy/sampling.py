@@ -56,6 +56,17 @@ def sample(
         return _Batch(policy, prompts, config, weights).run(on_token, stop)
 
 
+def completion_text(policy: Policy, token_ids: Sequence[int]) -> str:
+    """Decode a completion without the token that ended it; every other special token stays, by its name.
+
+    A model may open a call of a tool or a thought with a special token: without it nobody could read the rest.
+    """
+    ids = list(token_ids)
+    while ids and ids[-1] in policy.eos_ids:
+        ids.pop()
+    return str(policy.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
 class _Batch:
     """The rows that are still being written, and the tokens drawn so far."""
 

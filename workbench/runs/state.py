@@ -3,6 +3,7 @@
 Pure functions; the events' data is plain JSON:
     opened    {"config": {...}, "policy": {...}, "versions": {...}, "seed": int}
     task      `to_json(Task)`
+    pack      `to_json(PackSource)`: file, mapping and revision that the tasks committed with it came from
     attempt   `to_json(Attempt)`
     feedback  {"attempt_id", "text"?, "reward"?, "passed"?, "demonstration_id"?, "source", "mode": "replace"|"join"}
     update    {"update_id", "parent_id", "state", "report": `to_json(UpdateReport)`, "config": {...}}
@@ -21,7 +22,9 @@ from typing import Any, TypeVar, get_args
 
 from workbench.errors import FeedbackError, RunError
 from workbench.records import (
+    KIND_OF_SOURCE,
     Attempt,
+    FeedbackPart,
     FeedbackSource,
     Task,
     UpdateReport,
@@ -88,12 +91,14 @@ def in_force(attempt: Attempt, feedback: Iterable[Mapping[str, Any]]) -> Attempt
     earlier one. A reward or a verdict stays until another is given; a reward alone passes at 1.
     """
     text, source, reward, passed = attempt.feedback, attempt.feedback_source, attempt.reward, attempt.passed
-    demonstration_id = attempt.demonstration_id
+    demonstration_id, parts = attempt.demonstration_id, attempt.parts
     for data in feedback:
         if data.get("text") is not None:
             joined = data.get("mode") == "join" and attempt.feedback
             text = f"{attempt.feedback}\n\n{data['text']}" if joined else data["text"]
             source = data.get("source", "person")
+            given = (FeedbackPart(KIND_OF_SOURCE[source], data["text"]),) if data["text"] else ()
+            parts = (*attempt.parts, *given) if joined else given
         if data.get("reward") is not None:
             reward = float(data["reward"])
             passed = reward >= 1.0
@@ -108,6 +113,7 @@ def in_force(attempt: Attempt, feedback: Iterable[Mapping[str, Any]]) -> Attempt
         reward=reward,
         passed=passed,
         demonstration_id=demonstration_id,
+        parts=parts,
     )
 
 

@@ -17,7 +17,7 @@ from workbench.tasks.sandbox import shown
 
 LONGEST_TEXT = 20_000  # characters of a prompt or a feedback
 LONGEST_NAME = 60  # characters of a branch or a pack
-LONGEST_PACK = 2_000_000  # characters of a pack's file
+LONGEST_PACK = 64 * 2**20  # characters of a pack's file; a program's request holds fewer
 # Numbers for which "none" means something.
 MAY_BE_EMPTY = ("is_clip", "advantage_clip", "teacher_update_rate", "kl_limit")
 
@@ -147,7 +147,7 @@ def setter(kind: type, name: str) -> Callable[[Mapping[str, Any], Any], dict[str
 
 
 def _as(kind: type, name: str, value: Any) -> Any:
-    """Convert a form's or a program's value to `kind` (bool, int, float or str). Raises ConfigError."""
+    """Convert a form's or a program's value to `kind` (bool, int, float, str or tuple). Raises ConfigError."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind is int and number and float(value).is_integer():
         return int(value)
@@ -155,7 +155,9 @@ def _as(kind: type, name: str, value: Any) -> Any:
         return float(value)
     if kind in (bool, str) and isinstance(value, kind):
         return value
-    expected = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
+    if kind is tuple and isinstance(value, (list, tuple)):
+        return tuple(value)
+    expected = {int: "a whole number", float: "a number", bool: "true or false", str: "text", tuple: "a list"}[kind]
     raise ConfigError(f"{name} is {value!r}; it must be {expected}.")
 
 

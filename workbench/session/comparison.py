@@ -49,8 +49,8 @@ def compare(
 
     `by`: "estimators" reads one credit in every view that it allows, and puts it on disk as `credit` does.
     "teachers" reads the `view` of the credit that each self-teacher gives; "feedbacks" that under the feedback
-    that is in force, under none, under an irrelevant sentence, another attempt's feedback, `feedback` where some is
-    typed, and a demonstration (`demonstration`, or a passed attempt of the group); these two record nothing.
+    that is in force, each kind of it alone, none, an irrelevant sentence, another attempt's feedback, `feedback` where
+    some is typed, and a demonstration (`demonstration`, or a passed attempt of the group); these two record nothing.
     Whatever is unavailable is in `absent` of the comparison, with the reason.
 
     Raises ConfigError (an unknown kind or view), FeedbackError, PromptError, CreditError (nothing can be read so).
@@ -108,13 +108,19 @@ def _by_feedback(
         yield reading("given", "Teacher context in force", in_force)
     else:
         absent["given"] = "this attempt has no feedback, and no attempt of its group passed"
+    for kind in dict.fromkeys(part.kind for part in attempt.parts):
+        if kind == "answer" and kind not in config.feedback_kinds:
+            absent[kind] = "it discloses the answer; switch the kind on in Settings to read the attempt with it"
+        elif (alone := TeacherContext(teacher_context.heard(attempt, (kind,)))) not in (TeacherContext(), in_force):
+            yield reading(f"only-{kind}", f"Only {kind}", alone)
     if typed:
         yield reading("typed", "Your feedback", TeacherContext(typed))
     yield reading("none", "No feedback", TeacherContext())
     yield reading("irrelevant", "Irrelevant feedback", TeacherContext(IRRELEVANT))
     others = teacher_context.nearest_first(attempt, list(session.attempts_by_id.values()))
     try:
-        wrong = teacher_context.with_wrong_feedback(TeacherContext(in_force.feedback), others)
+        feedback = TeacherContext(in_force.feedback)
+        wrong = teacher_context.with_wrong_feedback(feedback, others, config.feedback_kinds)
         yield reading("wrong", "Another attempt's feedback", wrong)
     except teacher_context.NothingToShow as reason:
         absent["wrong"] = str(reason)

@@ -15,7 +15,7 @@ from workbench.errors import FeedbackError, TaskError
 from workbench.policy import Policy
 from workbench.policy.judge import ModelJudge
 from workbench.probe import Probe
-from workbench.records import Attempt, Task, UpdateReport
+from workbench.records import Attempt, Task, UpdateReport, pack_of
 from workbench.runs import Run
 from workbench.session.credit_store import stored_bases
 from workbench.tasks import find_pack
@@ -48,7 +48,7 @@ class OpenRun:
         attempted = (self.tasks_by_id.get(attempt.task_id) for attempt in reversed(self.attempts_by_id.values()))
         refused: set[str] = set()
         for task in chain(attempted, reversed(self.tasks_by_id.values())):
-            if task is None or (name := task.id.rpartition("/")[0]) in refused:
+            if task is None or (name := pack_of(task.id)) in refused:
                 continue
             if task.environment == PACK:
                 return f"{PACK}@{task.answer['house']}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import NoSignalError, TaskError
 from workbench.policy.policy import Weights
-from workbench.policy.sampling import LIVE, sample
+from workbench.policy.sampling import LIVE, completion_text, sample
 from workbench.policy.teacher import teacher_weights
 from workbench.probe import own_randomness
 from workbench.records import Attempt
@@ -90,12 +90,7 @@ def _passed(
     with own_randomness(session.policy, 2):
         repeated = [prompt for prompt in prompts for _ in range(n)]
         drawn = sample(session.policy, repeated, sampling, weights=weights, stop=stop.is_set if stop else None)
-    texts = [
-        session.policy.tokenizer.decode(
-            list(sampled.token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        for sampled in drawn
-    ]
+    texts = [completion_text(session.policy, sampled.token_ids) for sampled in drawn]
     tasks = [task_book.task(session, owner.task_id) for owner in owners for _ in range(n)]
     verdicts = judge_many(session, list(zip(tasks, texts, strict=True)))
     return HeldOut(sum(verdict.passed for verdict in verdicts), len(verdicts))

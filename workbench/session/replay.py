@@ -61,6 +61,7 @@ class Replay(OpenRun):
     load_tasks = task_book.load_tasks
     import_tasks = task_book.import_tasks
     export_tasks = task_book.export_tasks
+    pack_sources = task_book.pack_sources
 
     # Attempts, and which of them give signal
     attempts = rounds.attempts

@@ -17,7 +17,7 @@ from workbench.errors import ConfigError, CreditError, PromptError
 from workbench.policy import prompts as wording
 from workbench.policy.contexts import credit_of
 from workbench.policy.prompts import Prompt
-from workbench.records import Attempt
+from workbench.records import Attempt, pack_of
 from workbench.session import credit_store, task_book
 from workbench.session.checking import CreditCheck, check
 from workbench.session.core import OpenRun, SessionCore
@@ -138,10 +138,11 @@ def _control_prompt(
         return render_teacher_prompt(session, attempt, TeacherContext(), config)
     if name == "wrong_feedback":
         others = teacher_context.nearest_first(attempt, list(session.attempts_by_id.values()))
-        return render_teacher_prompt(session, attempt, teacher_context.with_wrong_feedback(shown, others), config)
+        wrong = teacher_context.with_wrong_feedback(shown, others, config.feedback_kinds)
+        return render_teacher_prompt(session, attempt, wrong, config)
     if name == "mismatched_question":
         task = task_book.task(session, attempt.task_id)
-        tasks = [*task_book.tasks(session, task.id.rpartition("/")[0]), *session.tasks_by_id.values()]
+        tasks = [*task_book.tasks(session, pack_of(task.id)), *session.tasks_by_id.values()]
         return render_teacher_prompt(session, attempt, shown, config, teacher_context.other_question(task, tasks))
     if not shown.kind:
         raise teacher_context.NothingToShow(

@@ -92,6 +92,7 @@ class Session(SessionCore):
     load_tasks = task_book.load_tasks
     import_tasks = task_book.import_tasks
     export_tasks = task_book.export_tasks
+    pack_sources = task_book.pack_sources
 
     # Attempts and feedback
     prompt = rounds.prompt

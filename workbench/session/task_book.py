@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench.errors import TaskError
-from workbench.records import Task, to_json
+from workbench.records import Task, pack_of, to_json
+from workbench.runs.store import Entry
 from workbench.session.core import OpenRun
 from workbench.tasks import (
     Pack,
@@ -17,9 +18,13 @@ from workbench.tasks import (
     load_pack,
     load_packs,
     pack_names,
-    parse_pack,
+    parse_table,
+    read_source,
 )
 from workbench.tasks import open_pack as read_pack
+from workbench.tasks.files.imports import PackSource, source_of, tasks_of
+from workbench.tasks.files.plain import problem
+from workbench.tasks.files.table import Table
 from workbench.tasks.house_rules.pack import PACK, make_answer, parse_house
 
 AD_HOC = "ad-hoc"  # pack of the tasks that people type
@@ -27,7 +32,7 @@ AD_HOC = "ad-hoc"  # pack of the tasks that people type
 
 def packs(session: OpenRun) -> list[str]:
     """List the built-in and registered packs and those in use, by name."""
-    used = {task.id.rpartition("/")[0] for task in session.tasks_by_id.values()}
+    used = {pack_of(task.id) for task in session.tasks_by_id.values()}
     return [*pack_names(), *sorted(used - set(pack_names()))]
 
 
@@ -48,7 +53,7 @@ def tasks_by_pack(session: OpenRun) -> dict[str, list[Task]]:
 
 
 def open_pack(session: OpenRun, pack: str | Pack) -> Pack:
-    """Open the pack of a name, or of a .jsonl or .json file, whose tasks are added to this run; return a pack as it is.
+    """Open the pack of a name, or of a file or a data set, whose tasks are added to this run; return a pack as it is.
 
     The tasks of this run are packs too. Raises TaskError for an unknown name, or naming the row for a file that cannot
     be used.
@@ -65,7 +70,7 @@ def task(session: OpenRun, task_id: str) -> Task:
     """Find a task by "pack/name". Raises TaskError where there is none."""
     if task_id in session.tasks_by_id:
         return session.tasks_by_id[task_id]
-    pack = task_id.rpartition("/")[0]
+    pack = pack_of(task_id)
     if is_built_in(pack):
         for built_in in load_pack(pack):
             if built_in.id == task_id:
@@ -73,16 +78,37 @@ def task(session: OpenRun, task_id: str) -> Task:
     raise TaskError(f"There is no task {task_id!r}; see the list of tasks, or add your own.")
 
 
-def load_tasks(session: OpenRun, name_or_path: str) -> list[Task]:
-    """Add the tasks of a pack or of a .jsonl or .json file to this run. Raises TaskError naming the row."""
-    with session.lock:
-        return keep_all(session, load_pack(name_or_path))
+def load_tasks(session: OpenRun, name_or_path: str, *, mapping: Mapping[str, str] | None = None) -> list[Task]:
+    """Add the tasks of a pack, a file, a data set's directory or one on the hub (hub:OWNER/NAME) to this run.
+
+    `mapping`: which columns its fields come from (`workbench.tasks.files.mapping`). All tasks are added, or none.
+    Raises TaskError naming file, row and field.
+    """
+    if is_built_in(name_or_path):
+        with session.lock:
+            return keep_all(session, load_pack(name_or_path))
+    return _imported(session, read_source(name_or_path), mapping)
 
 
-def import_tasks(session: OpenRun, file_name: str, text: str) -> list[Task]:
-    """Add the tasks in the text of a .jsonl or .json file to this run. Raises TaskError naming line and field."""
+def import_tasks(
+    session: OpenRun, file_name: str, text: str | bytes, *, mapping: Mapping[str, str] | None = None
+) -> list[Task]:
+    """Add the tasks in the text or the bytes of a file to this run: all of them, or none; `mapping` as `load_tasks`.
+
+    Raises TaskError naming file, row and field.
+    """
+    return _imported(session, parse_table(file_name, text), mapping)
+
+
+def pack_sources(session: OpenRun) -> dict[str, PackSource]:
+    """Sources of the packs that were imported into this run, by pack: the newest import of each."""
+    return {event.data["pack"]: PackSource(**event.data) for event in session.run.events("pack")}
+
+
+def _imported(session: OpenRun, table: Table, mapping: Mapping[str, str] | None) -> list[Task]:
+    tasks = tasks_of(table, mapping)
     with session.lock:
-        return keep_all(session, parse_pack(file_name, text))
+        return keep_all(session, tasks, source_of(table, mapping, len(tasks)))
 
 
 def export_tasks(session: OpenRun, pack: str) -> str:
@@ -113,6 +139,9 @@ def add_task(
             raise TaskError(f"A task cannot be saved to a pack named {pack!r}; choose another name for the pack.")
         number = sum(key.startswith(f"{pack}/") for key in session.tasks_by_id) + 1
         task_id = f"{pack}/{name or f'task-{number}'}"
+        unfit = problem(answer or {}, "answer")
+        if unfit is not None:
+            raise TaskError(f"The task cannot be stored: in {unfit[0]!r}, {unfit[1]}.")
         return keep(session, check_task(Task(task_id, prompt.strip(), environment, dict(answer or {}), system)))
 
 
@@ -121,14 +150,15 @@ def keep(session: OpenRun, task: Task) -> Task:
     return keep_all(session, [task])[0]
 
 
-def keep_all(session: OpenRun, tasks: Sequence[Task]) -> list[Task]:
-    """Add tasks to the run, those that it does not have yet in one commit."""
+def keep_all(session: OpenRun, tasks: Sequence[Task], source: PackSource | None = None) -> list[Task]:
+    """Add tasks to the run, those that it does not have yet in one commit, with the source of their pack."""
     added = {task.id: task for task in tasks if session.tasks_by_id.get(task.id) != task}
     if added:
-        session.run.append_all([("task", to_json(task), ()) for task in added.values()])
+        entries: list[Entry] = [("task", to_json(task), ()) for task in added.values()]
+        session.run.append_all([*entries, *([] if source is None else [("pack", to_json(source), ())])])
         session.tasks_by_id |= added
     return list(tasks)
 
 
 def _tasks_of(session: OpenRun, pack: str) -> dict[str, Task]:
-    return {task.id: task for task in session.tasks_by_id.values() if task.id.rpartition("/")[0] == pack}
+    return {task.id: task for task in session.tasks_by_id.values() if pack_of(task.id) == pack}

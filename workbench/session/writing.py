@@ -11,7 +11,7 @@ from types import MappingProxyType
 from workbench.config import SamplingConfig
 from workbench.policy import Policy
 from workbench.policy.prompts import Turn, conversation_prompt, student_prompt
-from workbench.policy.sampling import Sampled, sample
+from workbench.policy.sampling import Sampled, completion_text, sample
 from workbench.records import Attempt, Judgement, Task
 from workbench.tasks import MODEL
 
@@ -57,7 +57,7 @@ def write(
         stop=stop.is_set if stop else None,
     )
     return [
-        Written(task, prompts[task.id].ids, completion, _text(policy, completion.token_ids))
+        Written(task, prompts[task.id].ids, completion, completion_text(policy, completion.token_ids))
         for task, completion in zip(tasks, drawn, strict=True)
     ]
 
@@ -91,7 +91,9 @@ def continued(
         Sampled((*beginning.token_ids, *sampled.token_ids), (*beginning.logps, *sampled.logps), sampled.finished)
         for sampled in drawn
     ]
-    return [Written(task, tuple(prompt_ids), sampled, _text(policy, sampled.token_ids)) for sampled in completions]
+    return [
+        Written(task, tuple(prompt_ids), sampled, completion_text(policy, sampled.token_ids)) for sampled in completions
+    ]
 
 
 def judged(
@@ -119,6 +121,7 @@ def judged(
             feedback=judgement.feedback,
             feedback_source="judge" if completion.task.environment == MODEL else "environment",
             details=judgement.details,
+            parts=judgement.parts,
         )
         for completion, judgement in zip(written, judgements, strict=True)
     ]
@@ -131,11 +134,6 @@ def _reporter(policy: Policy, so_far: list[list[int]], on_token: OnToken | None)
 
     def report(index: int, token_id: int) -> None:
         so_far[index].append(token_id)
-        on_token(index, _text(policy, so_far[index]))
+        on_token(index, completion_text(policy, so_far[index]))
 
     return report
-
-
-def _text(policy: Policy, token_ids: Sequence[int]) -> str:
-    decoded = policy.tokenizer.decode(list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return str(decoded)

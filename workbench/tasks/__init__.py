@@ -17,6 +17,8 @@ from workbench.tasks.packs import (
     open_pack,
     pack_names,
     parse_pack,
+    parse_table,
+    read_source,
 )
 from workbench.tasks.registry import (
     find_environment,
@@ -48,6 +50,8 @@ __all__ = [
     "open_pack",
     "pack_names",
     "parse_pack",
+    "parse_table",
+    "read_source",
     "register_environment",
     "register_pack",
     "registered_packs",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from workbench.errors import TaskError, WorkbenchError
-from workbench.records import Task
+from workbench.records import Task, name_in_pack, pack_of
 from workbench.tasks.judging import check_automatic, check_task
 from workbench.tasks.pack import Pack, PackFacts, rate_name
 from workbench.tasks.registry import find_environment
@@ -119,7 +119,7 @@ class _WithFeedback:
 
     def _changed(self, tasks: Sequence[Task]) -> list[Task]:
         changed = [find_environment(task.environment).with_feedback(task, self.kind) for task in tasks]
-        return [dataclasses.replace(task, id=f"{self.name}/{task.id.rpartition('/')[2]}") for task in changed]
+        return [dataclasses.replace(task, id=f"{self.name}/{name_in_pack(task.id)}") for task in changed]
 
 
 def _ask(pack: Pack, ask: Callable[[], T]) -> T:
@@ -137,7 +137,7 @@ def _checked(pack: Pack, ask: Callable[[], Sequence[Task]], count: int) -> list[
     if not isinstance(tasks, list | tuple) or not all(isinstance(task, Task) for task in tasks):
         raise TaskError(f"The pack {pack.name!r} returned something other than a list of tasks.")
     for task in tasks[:count]:
-        if task.id.rpartition("/")[0] != pack.name:
+        if pack_of(task.id) != pack.name:
             raise TaskError(
                 f"The pack {pack.name!r} returned a task with the id {task.id!r}; ids must be {pack.name}/NAME."
             )

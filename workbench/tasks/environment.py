@@ -8,15 +8,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, cast, get_args
 
 from workbench.errors import TaskError
-from workbench.records import FeedbackPart, Judgement, Task
+from workbench.records import FeedbackKind, FeedbackPart, Judgement, Task
+from workbench.tasks.sandbox import Program as SandboxProgram
 from workbench.tasks.sandbox import SandboxResult
 
-Program = tuple[str, list[dict[str, Any]]]  # code, and the calls to make on it, as `sandbox.run_python` takes them
+# Code, and the calls to make on it, as `sandbox.run_python` takes them; `sandbox.Program` has limits and packages too.
+Program = SandboxProgram | tuple[str, list[dict[str, Any]]]
 NO_FEEDBACK = "none"  # the reward is all that is given
-_JOIN = "+"  # between kinds of feedback that are given together
+JOIN = "+"  # between kinds of feedback that are given together
+# Names of earlier versions, in tasks and in names of packs.
+_OLD_NAMES: Mapping[str, str] = MappingProxyType({"examples": "example", "remark": "judge", "both": "example+judge"})
 
 
 class Environment:
@@ -29,8 +34,8 @@ class Environment:
     name: ClassVar[str] = ""  # as tasks name it: letters, digits, "-", "_", "."
     label: ClassVar[str] = ""  # for people, in lists of ways of judging; "" = the name
     needs: ClassVar[str] = "nothing"  # the fields of a task's `answer`, for people: 'text: ..., as {"text": ...}'
-    # The kinds of feedback that it can give, each available alone. A task's answer may name one, {"feedback": "error"},
-    # several, "error+examples", or "none". Empty: there is nothing to choose.
+    # The kinds of feedback (`records.FeedbackKind`) that it can give, each available alone. A task's answer may name
+    # one, {"feedback": "error"}, several, "error+example", or "none". Empty: there is nothing to choose.
     feedback_kinds: ClassVar[tuple[str, ...]] = ()
     answer_field: ClassVar[str] = ""  # the field of a task's answer that a person types; "" = the answer as JSON
     judged_by: ClassVar[Literal["environment", "person", "judge"]] = "environment"  # judge: another model
@@ -42,6 +47,13 @@ class Environment:
         """
         if self.answer_field:
             self.require(is_text(task.answer, self.answer_field))
+
+    def reads_reasoning(self, task: Task) -> bool:
+        """True where an attempt's reasoning is judged with its answer; else both methods below see the answer alone.
+
+        Here: where a task asks to be graded as the paper's graders do, which read everything.
+        """
+        return task.answer.get("grading") == "paper"
 
     def program(self, task: Task, text: str) -> Program | None:
         """Give the code that the sandbox runs for an attempt, and the calls to make on it; None where nothing is run.
@@ -78,16 +90,25 @@ class Environment:
         except ValueError as error:  # RecursionError of deep nesting is a bug's, not a person's
             raise TaskError(f"The answer is not JSON ({error}); {self.name!r} needs {self.needs}.") from None
 
-    def judgement(self, passed: bool, feedback: str | Sequence[FeedbackPart] = "", **details: Any) -> Judgement:
-        """Make a verdict with reward 1 or 0; a pass has no feedback."""
-        parts = () if isinstance(feedback, str) or passed else tuple(feedback)
-        text = feedback if isinstance(feedback, str) else "\n".join(part.text for part in parts)
-        return Judgement(float(passed), passed, "" if passed else text, details, parts)
+    def judgement(
+        self, passed: bool, feedback: str | Sequence[FeedbackPart] = "", *, reward: float | None = None, **details: Any
+    ) -> Judgement:
+        """Make a verdict; a pass has no feedback, and text alone is of the kind "outcome". `reward` None: 1 or 0."""
+        parts = () if isinstance(feedback, str) or passed else tuple(part for part in feedback if part.text)
+        text = feedback if isinstance(feedback, str) else joined(parts)
+        return Judgement(float(passed) if reward is None else reward, passed, "" if passed else text, details, parts)
 
-    def feedback(self, task: Task, **texts: str) -> str:
-        """Join those of the texts (kind of feedback = text) that the task asks for, one below the other."""
+    def feedback(self, task: Task, **texts: str) -> tuple[FeedbackPart, ...]:
+        """Make parts of those texts (kind of feedback = text) that a task asks for; empty ones are left out.
+
+        A kind of the environment's own naming can be chosen by a task like the others; beyond that it is an "outcome".
+        """
         kinds = self.wanted_feedback(task)
-        return "\n".join(text for kind, text in texts.items() if text and kind in kinds)
+        return tuple(
+            FeedbackPart(cast(FeedbackKind, kind) if kind in get_args(FeedbackKind) else "outcome", text)
+            for kind, text in texts.items()
+            if text and kind in kinds
+        )
 
     def wanted_feedback(self, task: Task) -> tuple[str, ...]:
         """List the kinds of feedback that a task asks for; all of them where it does not say.
@@ -95,14 +116,7 @@ class Environment:
         Raises TaskError for an unknown kind.
         """
         setting = task.answer.get("feedback") if self.feedback_kinds else None
-        if setting is None:
-            return self.feedback_kinds
-        kinds = () if setting == NO_FEEDBACK else tuple(str(setting).split(_JOIN))
-        for kind in kinds:
-            if kind not in self.feedback_kinds:
-                known = ", ".join((*self.feedback_kinds, NO_FEEDBACK))
-                raise TaskError(f"{self.name!r} has no feedback {kind!r}; it has {known}.")
-        return kinds
+        return self.feedback_kinds if setting is None else parse_kinds(str(setting), self.feedback_kinds, self.name)
 
     def with_feedback(self, task: Task, kind: str) -> Task:
         """Copy a task so that this kind of feedback is given.
@@ -117,6 +131,22 @@ class Environment:
         changed = replace(task, answer={**task.answer, "feedback": kind})
         self.wanted_feedback(changed)
         return changed
+
+
+def parse_kinds(setting: str, known: Sequence[str], of: str) -> tuple[str, ...]:
+    """Parse "none", or known kinds of feedback joined by "+"; `of`: who gives them. Raises TaskError for others."""
+    kinds: list[str] = []
+    for name in () if setting == NO_FEEDBACK else setting.split(JOIN):
+        expanded = [name] if name in known else _OLD_NAMES.get(name, name).split(JOIN)
+        if not set(expanded) <= set(known):
+            raise TaskError(f"{of!r} has no feedback {name!r}; it has {', '.join((*known, NO_FEEDBACK))}.")
+        kinds += expanded
+    return tuple(dict.fromkeys(kinds))
+
+
+def joined(parts: Sequence[FeedbackPart]) -> str:
+    """Join feedback to one text, part below part; what discloses the answer stays a part."""
+    return "\n".join(part.text for part in parts if part.kind != "answer")
 
 
 def is_text(answer: Mapping[str, Any], key: str) -> bool:

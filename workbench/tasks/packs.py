@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from workbench.errors import TaskError
-from workbench.records import Task
+from workbench.records import Task, name_in_pack, pack_of
 from workbench.tasks.drawing import browsed_tasks, with_feedback
+from workbench.tasks.files.data_sets import is_hub, read_directory, read_hub
+from workbench.tasks.files.imports import graded, read_file, read_table, tasks_of
+from workbench.tasks.files.table import FILES, Table, suffix_of
 from workbench.tasks.house_rules.house_pack import HouseRules
 from workbench.tasks.house_rules.pack import PACK, load_house_pack, parse_name
-from workbench.tasks.judging import check_task
+from workbench.tasks.own_packs import OwnPack
 from workbench.tasks.pack import Pack
+from workbench.tasks.paper import check_grading
 from workbench.tasks.registry import registered_packs
 from workbench.tasks.task_pack import TaskPack
 
 BUILT_IN = (PACK,)
-FILES = (".jsonl", ".json")
-# Values that a row's "split" may have, and the side that each means.
-SPLITS: Mapping[str, Literal["train", "held_out"]] = MappingProxyType(
-    {"train": "train", "held_out": "held_out", "test": "held_out", "validation": "held_out"}
-)
 
 
 def pack_names() -> list[str]:
-    """Names of the built-in packs, and of those that Python code or other packages registered."""
+    """Names of the packs that come with the workbench, and of those that Python code or other packages registered."""
     return [*BUILT_IN, *registered_packs()]
 
 
@@ -46,23 +43,26 @@ def find_pack(name: str, tasks: Iterable[Task] = ()) -> Pack:
     listed = list(tasks)
     pack = _of_name(name, listed)
     if pack is None:
-        known = dict.fromkeys([*pack_names(), *(_pack_of(task) for task in listed)])
+        known = dict.fromkeys([*pack_names(), *(pack_of(task.id) for task in listed)])
         raise TaskError(
             f"There is no pack {name!r}; choose one of {', '.join(known)}, {PACK}@SEED or {PACK}@SEED:KIND, or "
-            "import a .jsonl or .json file."
+            "import a file."
         )
     return pack
 
 
 def open_pack(name_or_path: str, tasks: Iterable[Task] = ()) -> Pack:
-    """Open the pack of a name, as `find_pack`, or of a .jsonl or .json file, as `load_pack`; FILE:KIND as well."""
+    """Open the pack of a name, as `find_pack`, or of what `read_source` reads; FILE:KIND as well."""
     listed = list(tasks)
-    path, colon, kind = name_or_path.rpartition(":")
-    if not colon or not path.endswith(FILES):
-        path, kind = name_or_path, ""
-    if not path.endswith(FILES) or _of_name(name_or_path, listed) is not None:
+    if _of_name(name_or_path, listed) is not None:
         return find_pack(name_or_path, listed)
-    pack = TaskPack(Path(path).stem, load_pack(path))
+    path, colon, kind = name_or_path.rpartition(":")
+    if not colon or not suffix_of(path):
+        path, kind = name_or_path, ""
+    if not (suffix_of(path) or is_hub(path) or Path(path).is_dir()):
+        return find_pack(name_or_path, listed)
+    table = read_source(path)
+    pack = TaskPack(table.name, tasks_of(table))
     return with_feedback(pack, kind) if kind else pack
 
 
@@ -82,36 +82,54 @@ def _of_name(name: str, tasks: list[Task]) -> Pack | None:
 
 
 def _without_kind(name: str, tasks: list[Task]) -> Pack | None:
-    listed = [task for task in tasks if _pack_of(task) == name]
+    listed = [task for task in tasks if pack_of(task.id) == name]
     return registered_packs().get(name) or (TaskPack(name, listed) if listed else None)
 
 
-def _pack_of(task: Task) -> str:
-    return task.id.rpartition("/")[0]
+def load_pack(name_or_path: str, *, mapping: Mapping[str, str] | None = None, grading: str = "sound") -> list[Task]:
+    """Load the tasks of a pack that is built in (`house-rules`, `house-rules@7:judge`) or registered, or of a file.
 
-
-def load_pack(name_or_path: str) -> list[Task]:
-    """Load the tasks of a pack that is built in (`house-rules`, `house-rules@7:remark`) or registered, or of a file.
-
-    Of a pack that generates its tasks, some are loaded. A row of a .jsonl or .json file is {"prompt",
-    "environment", "answer", "name"?, "system"?, "split"?}. Raises TaskError, naming the line and the field, for an
-    unknown pack, an unreadable file or a row that cannot be judged.
+    Of a pack that generates its tasks, some are loaded. Files, data set directories and hub ids as `read_source`
+    takes them; a row is {"prompt", "environment", "answer", "name"?, "system"?, "split"?}, or `mapping` says which
+    columns these are (`workbench.tasks.files.mapping`). A row in a format of `workbench.tasks.published` needs none,
+    and is graded as `grading` says: "sound", or "paper". Raises TaskError, naming file, row and field, for an unknown
+    pack, an unreadable file or a row that cannot be judged.
     """
+    pack = registered_packs().get(name_or_path)
+    if isinstance(pack, OwnPack):
+        return pack.tasks(grading)
+    if (pack or parse_name(name_or_path)) and check_grading(grading) != "sound":
+        raise TaskError(f"The paper has no grader for {name_or_path!r}; load it without a grading.")
+    if pack:
+        return browsed_tasks(pack)
     if parse_name(name_or_path):
         return load_house_pack(name_or_path)
-    if name_or_path in registered_packs():
-        return browsed_tasks(registered_packs()[name_or_path])
-    path = Path(name_or_path)
-    if path.suffix not in FILES:
+    return tasks_of(read_source(name_or_path, grading=grading), mapping)
+
+
+def read_source(path: str, *, grading: str = "sound") -> Table:
+    """Read the rows of a file, of a data set's directory, or of a data set on the hub; published rows become own ones.
+
+    The last is named hub:OWNER/NAME[/PART][@REVISION]. Raises TaskError for what is none of these, or cannot be read.
+    """
+    if is_hub(path):
+        return _own(read_hub(path), grading)
+    if suffix_of(path):
+        return _own(read_file(Path(path)), grading)
+    if path and "\0" not in path and Path(path).is_dir():
+        return _own(read_directory(Path(path)), grading)
+    raise TaskError(
+        f"There is no pack {path!r}; use {', '.join(pack_names())}, {PACK}@SEED, or the path of a file "
+        f"({', '.join(FILES)}) or of a data set's directory."
+    )
+
+
+def _own(table: Table, grading: str) -> Table:
+    if is_built_in(table.name):
         raise TaskError(
-            f"There is no pack {name_or_path!r}; use {', '.join(pack_names())}, {PACK}@SEED, or the path of a "
-            ".jsonl or .json file."
+            f"A pack cannot be read from {table.origin!r}, which has the name of a built-in pack; rename it."
         )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TaskError(f"The pack {name_or_path!r} cannot be read ({error}); check the path.") from error
-    return parse_pack(path.name, text)
+    return graded(table, grading)
 
 
 def load_packs() -> tuple[dict[str, list[Task]], list[str]]:
@@ -126,70 +144,24 @@ def load_packs() -> tuple[dict[str, list[Task]], list[str]]:
     return loaded, problems
 
 
-def parse_pack(file_name: str, text: str) -> list[Task]:
-    """Parse the tasks in the text of a .jsonl or .json file, after which the pack is named. Errors as `load_pack`."""
-    path = Path(file_name)
-    if path.suffix not in FILES or not path.stem.strip() or is_built_in(path.stem):
-        raise TaskError(
-            f"A pack cannot be read from {file_name!r}; name the file NAME.jsonl or NAME.json, after no built-in pack."
-        )
-    text = text.removeprefix("\ufeff")  # the mark with which some editors on Windows begin a file
-    tasks = [_task(path, line, row) for line, row in _rows(path, text)]
-    if not tasks:
-        raise TaskError(f"{path.name} has no tasks; add at least one row.")
-    repeated = [task_id for task_id, count in Counter(task.id for task in tasks).items() if count > 1]
-    if repeated:
-        raise TaskError(f"{path.name}: two rows have the name {repeated[0]!r}; give each its own name.")
-    return tasks
+def parse_pack(
+    file_name: str, text: str | bytes, mapping: Mapping[str, str] | None = None, *, grading: str = "sound"
+) -> list[Task]:
+    """Parse the tasks in a file's text or bytes; the pack is named after the file. Errors as `load_pack`."""
+    return tasks_of(parse_table(file_name, text, grading=grading), mapping)
+
+
+def parse_table(file_name: str, text: str | bytes, *, grading: str = "sound") -> Table:
+    """Parse the rows in a file's text or bytes. Raises TaskError, also for the name of a built-in pack."""
+    return _own(read_table(file_name, text), grading)
 
 
 def dump_pack(tasks: Iterable[Task]) -> str:
     """Write tasks as JSON lines that `parse_pack` reads back."""
     rows = []
     for task in tasks:
-        row: dict[str, Any] = {"name": task.id.rpartition("/")[2], "prompt": task.prompt}
+        row: dict[str, Any] = {"name": name_in_pack(task.id), "prompt": task.prompt}
         row |= {"environment": task.environment, "answer": dict(task.answer)}
         row |= {} if task.system is None else {"system": task.system}
         rows.append(row if task.split is None else {**row, "split": task.split})
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-def _rows(path: Path, text: str) -> Iterator[tuple[int, Any]]:
-    if path.suffix == ".json":
-        data = _parsed(path, 1, text)
-        yield from enumerate(data if isinstance(data, list) else [data], start=1)
-        return
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            yield number, _parsed(path, number, line)
-
-
-def _parsed(path: Path, number: int, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        line = number + error.lineno - 1
-        raise TaskError(f"{path.name}, line {line}: this line is not valid JSON ({error.msg}); fix it.") from error
-
-
-def _task(path: Path, number: int, row: Any) -> Task:
-    where = f"{path.name}, row {number}"
-    if not isinstance(row, dict):
-        raise TaskError(f"{where}: a task is an object with 'prompt', 'environment' and 'answer'.")
-    for field, kind in (("prompt", str), ("environment", str)):
-        if not isinstance(row.get(field), kind):
-            raise TaskError(f"{where}: the field {field!r} is missing or is not text.")
-    if not isinstance(row.get("answer", {}), dict):
-        raise TaskError(f"{where}: the field 'answer' is not an object.")
-    for field in ("name", "system", "split"):
-        if not isinstance(row.get(field), str | None):
-            raise TaskError(f"{where}: the field {field!r} is not text.")
-    split = row.get("split")
-    if split is not None and split not in SPLITS:
-        raise TaskError(f"{where}: the field 'split' is {split!r}; write one of {', '.join(SPLITS)}.")
-    name = f"{path.stem}/{row.get('name') or number}"
-    fields = (name, row["prompt"], row["environment"], row.get("answer", {}), row.get("system"))
-    try:
-        return check_task(Task(*fields, split=None if split is None else SPLITS[split]))
-    except TaskError as error:
-        raise TaskError(f"{where}: {error}") from error

@@ -12,6 +12,7 @@ from workbench.errors import PluginError, TaskError
 from workbench.plugins import Registry, check_method, check_name, instance_of
 from workbench.tasks.environment import Environment
 from workbench.tasks.environments import BUILT_IN
+from workbench.tasks.own_packs import OWN_PACKS
 
 if TYPE_CHECKING:
     from workbench.tasks.pack import Pack
@@ -49,7 +50,7 @@ def find_environment(name: str) -> Environment:
 
 
 def registered_packs() -> dict[str, Pack]:
-    """Packs that Python code or other packages registered, by name."""
+    """Packs that come with the workbench, and those that Python code or other packages registered, by name."""
     return dict(_PACKS)
 
 
@@ -78,4 +79,4 @@ def _as_pack(candidate: object) -> Pack:
 
 
 _ENVIRONMENTS: Registry[Environment] = Registry("environment", "sdpo_workbench.environments", _as_environment, BUILT_IN)
-_PACKS: Registry[Pack] = Registry("pack", "sdpo_workbench.packs", _as_pack)
+_PACKS: Registry[Pack] = Registry("pack", "sdpo_workbench.packs", _as_pack, OWN_PACKS)

@@ -39,6 +39,10 @@ COMPARED: Mapping[str, tuple[str, str]] = {
         "Failed examples, a remark, passed attempts, the failed attempt itself (Table 6 of the paper), instead of the "
         "feedback chosen below.",
     ),
+    "kinds": (
+        "kinds of feedback",
+        "All kinds that the environment gives, all but one of them, and none: which of them teaches?",
+    ),
     "teacher": (
         "teacher",
         "The current policy, the reference policy, the average, or the trust region between them (Table 4).",
@@ -62,9 +66,9 @@ DISCOVERY: Mapping[str, str] = {
 }
 # Feedback of the house-rules checker; label and name.
 FEEDBACK_KINDS: tuple[tuple[str, str], ...] = (
-    ("examples: inputs with the wrong and the right output", "examples"),
-    ("remark: a reviewer's sentence on the convention", "remark"),
-    ("both: examples, then the remark", "both"),
+    ("example: inputs with the wrong and the right output", "example"),
+    ("judge: a reviewer's remark on the convention", "judge"),
+    ("example+judge: examples, then the remark", "example+judge"),
     ("none: the reward is all there is", "none"),
 )
 

@@ -127,6 +127,12 @@ EXPLAINED: Mapping[str, Setting] = {
         "",
         "paper, Table 2",
     ),
+    "feedback_kinds": Setting(
+        "The kinds of feedback that the teacher sees; without demonstration, no other attempt either. Answers are "
+        "disclosed, to the teacher and on this page, only where answer is switched on.",
+        "",
+        "this project; the paper shows all, in tool use the answer too",
+    ),
     "include_failed_attempt": Setting(
         "The teacher sees the failed attempt; the paper finds that this anchors it (Table 6).",
         "",

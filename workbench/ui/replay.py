@@ -16,6 +16,7 @@ CONTROLS = (
     gr.Checkbox,
     gr.CheckboxGroup,
     gr.UploadButton,
+    gr.File,
 )
 
 

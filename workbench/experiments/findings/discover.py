@@ -11,6 +11,7 @@ import numpy as np
 from workbench.experiments.figures import curves
 from workbench.experiments.journal import Record
 from workbench.experiments.report import Cell, Table
+from workbench.records import pack_of
 from workbench.statistics import Estimate, HeldOut, bootstrap
 
 SHARES = (0.25, 0.5, 0.75)
@@ -115,7 +116,7 @@ def _each(tasks: Sequence[Mapping[str, Any]], solved_at: SolvedAt) -> Table:
         ]
         lost = [method for method in solved_at if SUBJECT in solved_at and medians[method] < medians[SUBJECT]]
         rate = HeldOut(task["passed"], task["total"]) if task["total"] else None
-        rows.append([task["prompt"], task["id"].rpartition("/")[0], rate, *medians_text, ", ".join(lost)])
+        rows.append([task["prompt"], pack_of(task["id"]), rate, *medians_text, ", ".join(lost)])
     columns = ("task", "pack", "pass rate of one attempt", *solved_at, f"{SUBJECT} lost to")
     return Table("Every task: median attempts until it is solved (seeds that solved it)", columns, rows)
 

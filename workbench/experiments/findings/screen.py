@@ -8,14 +8,13 @@ from typing import Any
 from workbench.experiments.journal import Record
 from workbench.experiments.report import Cell, Table
 from workbench.experiments.resuming import screened
+from workbench.records import pack_of
 
 
 def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tuple[str, Any]]]:
     """Title and table; there is nothing to draw."""
     tasks = [task for record in records.values() for task in screened(record)]
-    rows: list[list[Cell]] = [
-        [task.task.prompt, task.task.id.rpartition("/")[0], task.pass_rate, task.is_hard] for task in tasks
-    ]
+    rows: list[list[Cell]] = [[task.task.prompt, pack_of(task.task.id), task.pass_rate, task.is_hard] for task in tasks]
     columns = ("task", "pack", "pass rate of one attempt", "hard")
     title = f"Hard tasks: {sum(task.is_hard for task in tasks)} found among {len(tasks)}"
     return title, [Table("Tasks that were measured", columns, rows, "95 % Wilson intervals.")], []

@@ -35,7 +35,7 @@ def _check_pack(state: PublishedState, pack: str, **_: Any) -> None:
 def hard_tasks(
     context: JobContext,
     count: Annotated[int, whole("count", 1, 100)] = 3,
-    feedback: Annotated[str, _kind_of_feedback] = "examples",
+    feedback: Annotated[str, _kind_of_feedback] = "example",
     attempts: Annotated[int, whole("attempts", 1, 4096)] = SCREENED,
     seed: Seed = 0,
     name: Name = "",

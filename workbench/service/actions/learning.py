@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError
-from workbench.experiments.arms import Arm, comparison
+from workbench.experiments.arms import BY_KIND, Arm, comparison
 from workbench.experiments.settings import LEARN_DEFAULTS, LearnSettings
 from workbench.service.action import JobContext, action
 from workbench.service.actions.tasks import find_split
@@ -15,7 +15,7 @@ from workbench.service.checks import DEFAULT_CONFIG, Config, text, whole
 from workbench.service.experiment_job import Name, Seed, carry_out, names
 from workbench.service.state import PublishedState
 from workbench.tasks.drawing import feedback_kinds
-from workbench.tasks.house_rules.pack import ATOMIC_KINDS, PACK
+from workbench.tasks.house_rules.pack import KINDS, PACK
 
 
 def _method_names(value: object) -> tuple[str, ...]:
@@ -28,7 +28,7 @@ def learn_plan(
     compared: str,
     alike: bool,
     config: SDPOConfig,
-    kinds: Sequence[str] = ATOMIC_KINDS,
+    kinds: Sequence[str] = KINDS,
 ) -> list[Arm]:
     """The arms of a comparison; `kinds` of feedback, where these are compared.
 
@@ -48,7 +48,7 @@ def _shape(values: Mapping[str, Any]) -> LearnSettings:
 
 def _check_arms(state: PublishedState, **values: Any) -> None:
     pack = find_split(state, values["pack"])
-    if values["compared"] == "feedback":
+    if values["compared"] in BY_KIND:
         feedback_kinds(pack)
     _arms(values)
 
@@ -81,10 +81,10 @@ def learn(
     """Run learning arms side by side; returns when all are finished or stopped. A known name resumes that experiment.
 
     alike: all methods with this configuration, instead of each with its own recipe. compared: methods, one of the
-    ablations feedback, teacher, granularity, group and topk, or stability; `methods` is read only by methods.
+    ablations feedback, kinds, teacher, granularity, group and topk, or stability; `methods` is read only by methods.
     """
     shape = LearnSettings(rounds, questions, attempts, held_out, measure_every)
-    kinds = feedback_kinds(context.workbench.open_pack(pack)) if compared == "feedback" else ()
+    kinds = feedback_kinds(context.workbench.open_pack(pack)) if compared in BY_KIND else ()
     arms = learn_plan(tuple(methods or ()), shape, compared, alike, config, kinds)
     stem = {"methods": "learn", "stability": "stability"}.get(compared, f"ablate-{compared}")
 

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from workbench.errors import TaskError
-from workbench.records import Task
+from workbench.records import Task, pack_of
 from workbench.service.action import JobContext, action, immediate
-from workbench.service.checks import LONGEST_PACK, TaskId, name, text
+from workbench.service.checks import LONGEST_NAME, LONGEST_PACK, TaskId, name, text
 from workbench.service.queue import JobQueue
 from workbench.service.state import PublishedState
-from workbench.tasks import Pack, find_pack, is_built_in, load_pack
+from workbench.tasks import Pack, find_pack, is_built_in, load_pack, parse_table, read_source
 from workbench.tasks.drawing import check_split
+from workbench.tasks.files.data_sets import HUB
+from workbench.tasks.files.imports import Preview, preview
 from workbench.tasks.house_rules.nearest import closest, speaks
 from workbench.tasks.sandbox import shown
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from workbench.policy.prompts import Prompt
 
 AD_HOC = "ad-hoc"  # pack of the tasks that people type, unless they name another
+MOST_MAPPED = 40  # fields in a mapping of columns
 
 
 @immediate("Tasks")
@@ -38,7 +41,7 @@ def find_task(state: PublishedState, task_id: str) -> Task:
     """Find a task of the run, or of a built-in pack that is not in it yet. Raises TaskError."""
     task = state.task(task_id)
     if task is None:
-        pack = task_id.rpartition("/")[0]
+        pack = pack_of(task_id)
         built_in = load_pack(pack) if is_built_in(pack) else []
         task = next((task for task in built_in if task.id == task_id), None)
     if task is None:
@@ -90,7 +93,7 @@ def add_task(
 def _built_in(value: object) -> str:
     # Not the path of a file: whoever can reach the page could read the machine's files by their paths.
     if not is_built_in(text("The pack")(value)):
-        raise TaskError("Name a built-in pack, such as house-rules or house-rules@7:remark.")
+        raise TaskError("Name a built-in pack, such as house-rules or house-rules@7:judge.")
     return str(value)
 
 
@@ -102,16 +105,66 @@ def open_pack(context: JobContext, pack: Annotated[str, _built_in]) -> tuple[Tas
     return listed
 
 
-@action("Import …", job="Importing a pack", python="import_tasks")
+def _mapping(value: object) -> dict[str, str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or len(value) > MOST_MAPPED:
+        raise TaskError(f"The mapping must be an object of at most {MOST_MAPPED} fields of a task and their columns.")
+    return {text("A field")(field): text(f"The column of {shown(field)}")(column) for field, column in value.items()}
+
+
+def _data_set(value: object) -> str:
+    # Not a directory: the machine's files are not for whoever reaches the page.
+    place = text("The data set", LONGEST_NAME * 5)(value).strip().removeprefix(HUB)
+    if not place:
+        raise TaskError("Name a data set on the hub, as OWNER/NAME.")
+    return f"{HUB}{place}"
+
+
+PackFile = Annotated[str, text("The file's name")]
+PackText = Annotated[str, text("The pack", LONGEST_PACK)]
+PackMapping = Annotated[Mapping[str, str] | None, _mapping]
+DataSet = Annotated[str, _data_set]
+
+
+@immediate("Preview", python="workbench.tasks.files.imports")
+def preview_pack(queue: JobQueue, file_name: PackFile, text: PackText, mapping: PackMapping = None) -> Preview:
+    """Preview of an import: columns, first rows and a sentence; a mapping is guessed from the names of the columns.
+
+    The text of a parquet or .gz file is its bytes in base64.
+    """
+    _check_writable(queue)
+    return preview(parse_table(file_name, text), mapping)
+
+
+@action("Import", job="Importing a pack", python="import_tasks")
 def import_pack(
-    context: JobContext,
-    file_name: Annotated[str, text("The file's name")],
-    text: Annotated[str, text("The pack", LONGEST_PACK)],
+    context: JobContext, file_name: PackFile, text: PackText, mapping: PackMapping = None
 ) -> tuple[Task, ...]:
-    """Import the tasks in the text of a .jsonl or .json file; errors name the line and the field."""
-    imported = tuple(context.workbench.import_tasks(file_name, text))
+    """Import the tasks in a file's text, all or none; errors name the row and the field. `mapping`: docs/tasks.md."""
+    imported = tuple(context.workbench.import_tasks(file_name, text, mapping=mapping))
     _publish_tasks(context.queue, imported)
     return imported
+
+
+@immediate("Preview", python="workbench.tasks.files.imports")
+def preview_data_set(queue: JobQueue, data_set: DataSet, mapping: PackMapping = None) -> Preview:
+    """Preview of importing a data set of the hub, OWNER/NAME[/PART][@REVISION]; as `preview_pack`."""
+    _check_writable(queue)
+    return preview(read_source(data_set), mapping)
+
+
+@action("Import", job="Importing a data set", python="load_tasks")
+def import_data_set(context: JobContext, data_set: DataSet, mapping: PackMapping = None) -> tuple[Task, ...]:
+    """Import a data set of the hub (OWNER/NAME[/PART][@REVISION]), pinned to the commit that is there now."""
+    imported = tuple(context.workbench.load_tasks(data_set, mapping=mapping))
+    _publish_tasks(context.queue, imported)
+    return imported
+
+
+def _check_writable(queue: JobQueue) -> None:
+    if queue.state.read_only:
+        raise TaskError("A stored run takes no tasks; open it normally to import a pack.")
 
 
 @action("Export this pack", job="Exporting a pack", python="export_tasks")
@@ -156,6 +209,6 @@ def hub_models(context: JobContext) -> list[Candidate]:
 def _publish_tasks(queue: JobQueue, added: Sequence[Task]) -> None:
     by_pack = dict(queue.state.tasks)
     for task in added:
-        pack = task.id.rpartition("/")[0]
+        pack = pack_of(task.id)
         by_pack[pack] = (*(other for other in by_pack.get(pack, ()) if other.id != task.id), task)
     queue.publish(tasks=by_pack)

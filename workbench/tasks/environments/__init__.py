@@ -9,6 +9,7 @@ from workbench.tasks.environments.others import MODEL, Model, Person
 from workbench.tasks.environments.python import PythonTests
 from workbench.tasks.environments.regex import RegularExpression
 from workbench.tasks.environments.text import Contains, Exact
+from workbench.tasks.environments.tool_calls import ToolCalls
 
 BUILT_IN: tuple[Environment, ...] = (
     HouseRulesEnvironment(),
@@ -17,6 +18,7 @@ BUILT_IN: tuple[Environment, ...] = (
     Contains(),
     RegularExpression(),
     Choice(),
+    ToolCalls(),
     Model(),
     Person(),
 )

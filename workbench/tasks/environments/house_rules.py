@@ -6,6 +6,7 @@ from workbench.records import Judgement, Task
 from workbench.tasks.environment import Environment, Program, is_list
 from workbench.tasks.house_rules import pack as house_rules
 from workbench.tasks.house_rules.world import parse_specification
+from workbench.tasks.reading.programs import read_program
 from workbench.tasks.sandbox import SandboxResult
 
 
@@ -15,7 +16,7 @@ class HouseRulesEnvironment(Environment):
     name = house_rules.PACK
     label = "house rules (Write f(xs): …)"
     needs = "a house and checks"
-    feedback_kinds = house_rules.ATOMIC_KINDS
+    feedback_kinds = house_rules.KINDS
 
     def check(self, task: Task) -> None:
         """Require a house and checks, and a prompt that can be parsed."""
@@ -30,14 +31,9 @@ class HouseRulesEnvironment(Environment):
 
     def program(self, task: Task, text: str) -> Program:
         """Give the attempt's code, and the inputs of the checks."""
-        return house_rules.extract_code(text), house_rules.calls(task)
+        return read_program(text, ["f"], trim=False) or text, house_rules.calls(task)
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
         """Pass where the program follows the house's conventions."""
         assert result is not None
         return house_rules.verdict(task, result)
-
-    def wanted_feedback(self, task: Task) -> tuple[str, ...]:
-        """List the kinds of feedback as packs name them: "both" stands for examples and remark."""
-        house_rules.check_kind(kind := str(task.answer.get("feedback", house_rules.DEFAULT_KIND)))
-        return house_rules.FEEDBACK_PARTS[kind]

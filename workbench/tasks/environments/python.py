@@ -2,77 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ast
+import json
+import warnings
 from typing import Any
 
-from workbench.records import Judgement, Task
-from workbench.tasks.environment import Environment, Program, is_list
-from workbench.tasks.house_rules.pack import extract_code
+from workbench.records import FeedbackPart, Judgement, Task
+from workbench.tasks.environment import Environment, Program
+from workbench.tasks.programs import paper
+from workbench.tasks.programs.results import feedback, judge_tests, outcome
+from workbench.tasks.programs.rows import NEEDS, calls, check_row, functions, limits
+from workbench.tasks.reading.programs import read_program
+from workbench.tasks.sandbox import Program as SandboxProgram
 from workbench.tasks.sandbox import SandboxResult, shown
 
-EXAMPLES_SHOWN = 2
+NO_PROGRAM = "No Python program was found in the answer; put it in a block that begins with ```python."
+_STORED = 4000  # characters of a program, and of an output, that are kept with an attempt
 
 
 class PythonTests(Environment):
-    """Tests of functions, or of a script that reads and prints. Values are compared as plain JSON."""
+    """Tests of functions, of a script that reads and prints, or a check in code (docs/graders.md, "Programs")."""
 
     name = "python"
     label = "Python tests"
-    needs = 'tests: [{"function": "f", "args": [1], "expected": 2}] or [{"stdin": "1", "expected": "2"}]'
-    feedback_kinds = ("error", "examples")  # why it did not run; what it returned, and what was expected
+    needs = NEEDS
+    feedback_kinds = ("format", "error", "timeout", "example", "outcome")
 
     def typed_answer(self, text: str) -> dict[str, Any]:
-        """The list of tests alone."""
-        return {"tests": self.parse_json(text)}
+        """The list of tests alone, or the whole answer."""
+        typed = self.parse_json(text)
+        return typed if isinstance(typed, dict) else {"tests": typed}
 
     def check(self, task: Task) -> None:
-        """Require at least one test."""
-        tests = task.answer.get("tests")
-        self.require(is_list(tests) and bool(tests) and all(map(_is_test, task.answer["tests"])))
+        """Require tests or a check, and that all the rest of the row can be used."""
+        check_row(task)
 
-    def program(self, task: Task, text: str) -> Program:
-        """Give the attempt's code, and the inputs of the tests."""
-        keys = ("function", "args", "stdin")
-        return extract_code(text), [{key: test[key] for key in keys if key in test} for test in task.answer["tests"]]
+    def program(self, task: Task, text: str) -> Program | None:
+        """Give the attempt's program, and the inputs of the tests."""
+        if task.answer.get("grading") == "paper":
+            return paper.program(task, text)
+        code = read_program(text, functions(task))
+        packages = tuple(task.answer.get("packages", ()))
+        return None if code is None else SandboxProgram(code, calls(task), limits(task), packages)
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
-        """Pass where every test does; the first two that fail are the feedback."""
-        assert result is not None
-        details = {"tier": result.tier, "outputs": list(result.outputs)}
-        if result.error is not None:
-            return self.judgement(False, self.feedback(task, error=result.error), **details)
-        lines = [
-            f"{_called(test)} returned {shown(returned)}, expected {shown(test['expected'])}"
-            for test, returned in zip(task.answer["tests"], result.outputs, strict=True)
-            if not _matches(test, returned)
-        ]
-        examples = "\n".join(lines[:EXAMPLES_SHOWN])
-        return self.judgement(not lines, self.feedback(task, examples=examples), **details)
+        """Pass where every test does."""
+        if task.answer.get("grading") == "paper":
+            return paper.verdict(task, text, result)
+        code = read_program(text, functions(task))
+        if code is None or result is None:
+            return self.judgement(False, [FeedbackPart("format", NO_PROGRAM)], read_as="")
+        tests = judge_tests(task, result)
+        outputs = zip(tests, result.outputs, strict=True)
+        details: dict[str, Any] = {
+            "tier": result.tier,
+            "read_as": code if len(code) <= _STORED else code[:_STORED] + "…",
+            "tests": [test.stored for test in tests],
+            "outputs": [None if test.hidden else _stored(output) for test, output in outputs],
+        }
+        if all(test.passed for test in tests):
+            return self.judgement(True, **details)
+        broken = _syntax_error(code)
+        parts = feedback(tests) if broken is None else [FeedbackPart("error", broken)]
+        if not any(part.kind in self.wanted_feedback(task) for part in parts):
+            parts.append(FeedbackPart("outcome", outcome(tests)))
+        return self.judgement(False, parts, **details)
 
 
-def _is_test(test: object) -> bool:
-    if not isinstance(test, Mapping) or "expected" not in test:
-        return False
-    if "stdin" in test:
-        return isinstance(test["stdin"], str) and "function" not in test
-    return isinstance(test.get("function"), str) and is_list(test.get("args"))
+def _syntax_error(code: str) -> str | None:
+    """The mistake for which a program cannot even be loaded: it tells nothing of a test, hidden ones included."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(code)
+    except SyntaxError as error:
+        return f"{type(error).__name__}: {error.msg} (line {error.lineno})"
+    except (ValueError, RecursionError, MemoryError):
+        return None
+    return None
 
 
-def _matches(test: Mapping[str, Any], returned: object) -> bool:
-    expected = test["expected"]
-    return str(returned).rstrip() == str(expected).rstrip() if "stdin" in test else _equal(returned, expected)
-
-
-def _equal(returned: object, expected: object) -> bool:
-    """Compare plain JSON, in which 2.0 is 2 but true is not 1."""
-    if isinstance(returned, list) and isinstance(expected, list | tuple):
-        return len(returned) == len(expected) and all(map(_equal, returned, expected))
-    if isinstance(returned, dict) and isinstance(expected, Mapping):
-        return returned.keys() == expected.keys() and all(_equal(returned[key], expected[key]) for key in returned)
-    return isinstance(returned, bool) == isinstance(expected, bool) and returned == expected
-
-
-def _called(test: Mapping[str, Any]) -> str:
-    if "stdin" in test:
-        return f"with input {shown(test['stdin'])} the program"
-    return f"{test['function']}({', '.join(map(shown, test['args']))})"
+def _stored(output: Any) -> Any:
+    """An output as it is kept: as it is, or its beginning where it is long or cannot be written as JSON."""
+    try:
+        return output if len(json.dumps(output)) <= _STORED else shown(output)
+    except ValueError:
+        return shown(output)

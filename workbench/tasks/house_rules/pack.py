@@ -9,44 +9,43 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 
 from workbench.errors import TaskError
-from workbench.records import Judgement, Task
+from workbench.records import FeedbackKind, FeedbackPart, Judgement, Task
+from workbench.tasks.environment import JOIN, joined, parse_kinds
 from workbench.tasks.house_rules.checks import choose_checks, draw_valid, example_line
 from workbench.tasks.house_rules.remarks import remark
 from workbench.tasks.house_rules.world import House, Specification, parse_specification
 from workbench.tasks.sandbox import SandboxResult
 
 PACK = "house-rules"
-# Feedback on a program that runs but fails; "none" is silent about errors too: only the reward is left.
-FEEDBACK_PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"examples": ("examples",), "remark": ("remark",), "both": ("examples", "remark"), "none": ()}
-)
-KINDS = tuple(FEEDBACK_PARTS)
-ATOMIC_KINDS = FEEDBACK_PARTS["both"]  # those that are available alone
-DEFAULT_KIND = "both"
+# Feedback on a program that runs but fails, each available alone: failed examples, and a reviewer's remark on the rule.
+KINDS = ("example", "judge")
+DEFAULT_KIND = JOIN.join(KINDS)
 DEFAULT_HOUSE = 3
 FIRST_FRESH_HOUSE = 200_000  # no setting was chosen on these
 EXAMPLES_SHOWN = 2
 FIRST_SPECIFICATION = "Write f(xs): sort, then take 3."
-_NAME = re.compile(rf"{PACK}(?:@([0-9]{{1,9}}))?(?::({'|'.join(KINDS)}))?")
+_NAME = re.compile(rf"{PACK}(?:@([0-9]{{1,9}}))?(?::([a-z+]+))?")
 
 
 def parse_name(name: str) -> tuple[House, str] | None:
     """Parse the house and the feedback kind of `house-rules[@SEED][:KIND]`; None for any other name."""
     match = _NAME.fullmatch(name)
-    if not match:
+    kind = (match and match.group(2)) or DEFAULT_KIND
+    try:
+        check_kind(kind)
+    except TaskError:
         return None
-    return House(int(match.group(1) or DEFAULT_HOUSE)), match.group(2) or DEFAULT_KIND
+    return (House(int(match.group(1) or DEFAULT_HOUSE)), kind) if match else None
 
 
 def parse_house(name: str) -> tuple[House, str]:
     """Parse a name as `parse_name` does. Raises TaskError for any other name."""
     parsed = parse_name(name)
     if parsed is None:
-        raise TaskError(f"{name!r} is not a house-rules pack; write {PACK}, {PACK}@7 or {PACK}@7:remark.")
+        raise TaskError(f"{name!r} is not a house-rules pack; write {PACK}, {PACK}@7 or {PACK}@7:judge.")
     return parsed
 
 
@@ -61,9 +60,8 @@ def fresh_house(seed: int) -> House:
 
 
 def check_kind(kind: str) -> None:
-    """Raise TaskError for an unknown kind of feedback."""
-    if kind not in KINDS:
-        raise TaskError(f"House rules have no feedback {kind!r}; choose one of {', '.join(KINDS)}.")
+    """Raise TaskError for an unknown kind of feedback; see `environment.parse_kinds`."""
+    parse_kinds(kind, KINDS, PACK)
 
 
 def make_task(
@@ -128,12 +126,6 @@ def load_house_pack(pack: str) -> list[Task]:
     return [first, *(task for task in tasks if task.id != first.id)]
 
 
-def extract_code(text: str) -> str:
-    """Extract the program of an attempt: its first fenced block if it has one, else the whole text."""
-    match = re.search(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", text, re.DOTALL)
-    return match.group(1) if match else text
-
-
 def calls(task: Task) -> list[dict]:
     """Calls that the sandbox makes for this task: inputs only, no expected value."""
     return [{"function": "f", "args": [xs]} for xs in _checks(task)]
@@ -145,20 +137,18 @@ def verdict(task: Task, result: SandboxResult) -> Judgement:
     right = House(int(task.answer["house"])).choices(specification)
     expected = [specification.outputs(xs)[right] for xs in _checks(task)]
     details = {"tier": result.tier, "outputs": list(result.outputs), "expected": expected}
-    kind = task.answer.get("feedback", DEFAULT_KIND)
     if result.error is not None:
-        return Judgement(0.0, False, "" if kind == "none" else result.error, details)
+        kind: FeedbackKind = "timeout" if result.timed_out and result.error.startswith("TimeoutError") else "error"
+        return Judgement(0.0, False, result.error, details, (FeedbackPart(kind, result.error),))
     wrong = [
-        example_line(tuple(xs), returned, right_value)
+        FeedbackPart("example", example_line(tuple(xs), returned, right_value))
         for xs, returned, right_value in zip(_checks(task), result.outputs, expected, strict=True)
         if not _same(returned, right_value)
     ]
     if not wrong:
         return Judgement(1.0, True, "", details)
-    lines = wrong[:EXAMPLES_SHOWN] if "examples" in FEEDBACK_PARTS[kind] else []
-    if "remark" in FEEDBACK_PARTS[kind]:
-        lines.append(remark(specification, right))
-    return Judgement(0.0, False, "\n".join(lines), details)
+    parts = (*wrong[:EXAMPLES_SHOWN], FeedbackPart("judge", remark(specification, right)))
+    return Judgement(0.0, False, joined(parts), details, parts)
 
 
 def _checks(task: Task) -> list[list[int]]:

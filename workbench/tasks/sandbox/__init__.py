@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.tasks.sandbox.results import CallError, Limits, Program, SandboxResult, Tier, shown
+from workbench.tasks.sandbox.results import CallError, Limits, Program, SandboxResult, Tier, packed, shown
 from workbench.tasks.sandbox.run import (
     allow_unsafe,
     choose_tier,
@@ -24,6 +24,7 @@ __all__ = [
     "choose_tier",
     "confinement",
     "forbid",
+    "packed",
     "prepare",
     "run_many",
     "run_python",

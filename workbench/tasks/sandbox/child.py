@@ -1,11 +1,12 @@
 """The harness inside the sandbox. Its code is handed to a bare interpreter with `-c`; nothing imports it to use it.
 
 Its arguments are the code of `program.py` and `candidate.py`, which run a call anywhere, and of `confine.py`, which
-confines a process on Linux. It reads one JSON job on descriptor 0, then forks once per call, so that no call sees what
-an earlier one left in memory. The forked process locks itself down, runs the model-written program and writes one line
-of JSON into a pipe of its own; the harness, which runs nothing of the program, passes it on with the call's number to
-the descriptor that the job names. So a program may forge what its own call says, which is no more than it could return,
-and nothing of another call. It holds inputs only. Verdicts are made by the parent.
+confines a process on Linux. It reads one JSON job from the file on descriptor 0, then forks once per call, so that no
+call sees what an earlier one left in memory. The forked process locks itself down, runs the model-written program and
+writes one line of JSON into a pipe of its own; the harness, which runs nothing of the program, passes it on with the
+call's number to the descriptor that the job names. So a program may forge what its own call says, which is no more than
+it could return, and nothing of another call. It holds inputs only; the code of checks stands behind the job in the
+file, and only the process of a check ever reads it. Verdicts are made by the parent.
 
 Knows nothing of the workbench: standard library only, and little of it, because its imports are paid on every start.
 """
@@ -29,6 +30,17 @@ else:
     candidate.program = program
     for _module in (program, candidate, confine):
         exec(marshal.loads(bytes.fromhex(sys.argv.pop(1))), _module.__dict__)
+
+
+_LENGTH = 16  # characters at the file's beginning that say how long the job is
+
+
+def _read_file(start: int, size: int) -> bytes:
+    """Read a part of the file on descriptor 0; a single read may stop short."""
+    held = b""
+    while len(held) < size and (chunk := os.pread(0, size - len(held), start + len(held))):
+        held += chunk
+    return held
 
 
 def _standard_streams(text: str, stdout: int) -> None:
@@ -78,8 +90,8 @@ class _Call:
         os.close(self._writer)
         if self._guard is not None:
             self._guard.take()
-        said = self._read()
-        if said is None or said:
+        report = self._read()
+        if report is None or report:
             self._end(self._processes[:-1])  # a program is done once its check is
         for process in self._processes:
             os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
@@ -92,27 +104,30 @@ class _Call:
         if self._guard is not None:
             self._guard.close()
         status = ended[0] or ended[-1]
-        return {"said": said, "printed": printed.decode("utf-8", "replace"), "ended": status, "late": self._late}
+        return {"said": report, "printed": printed.decode("utf-8", "replace"), "ended": status, "late": self._late}
 
     def _start_check(self, call: dict[str, Any]) -> None:
         """Start the program's process and then the check's; each holds its own ends of the two pipes alone."""
-        asked, asks = os.pipe()
+        requests, asks = os.pipe()
         answered, answers = os.pipe()
         code, function = self._job["code"], call["function"]
         theirs = (self._reader, self._writer, asks, answered)
-        self._fork(lambda: candidate.serve(code, function, self._limits, asked, answers), -1, theirs, self._guard)
-        checking = (self._reader, asked, answers)
-        self._fork(lambda: candidate.run_check(call, self._limits, asks, answered), self._writer, checking, None)
-        for descriptor in (asked, asks, answered, answers):
+        self._fork(lambda: candidate.serve(code, function, self._limits, requests, answers), -1, theirs, self._guard)
+        checking = (self._reader, requests, answers)
+        self._fork(lambda: candidate.run_check(call, self._limits, asks, answered), self._writer, checking, None, call)
+        for descriptor in (requests, asks, answered, answers):
             os.close(descriptor)
 
     def _run_program(self) -> dict[str, Any]:
         return program.run_call(self._job["code"], program.unpacked(self._call), self._limits)
 
-    def _fork(self, work: Any, report: int, theirs: tuple[int, ...], guard: Any) -> None:
+    def _fork(
+        self, work: Any, report: int, theirs: tuple[int, ...], guard: Any, check: dict[str, Any] | None = None
+    ) -> None:
         """Fork a process that locks itself down, does its work and reports what that returns, unless it is None.
 
-        `report`: the descriptor to report to, or -1. `theirs`: descriptors that it must not hold.
+        `report`: the descriptor to report to, or -1. `theirs`: descriptors that it must not hold. `check`: the call
+        whose code it reads.
         """
         process = os.fork()
         if process:
@@ -121,6 +136,9 @@ class _Call:
         status, is_script = 1, False
         try:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            if check is not None:
+                start, size = check["check"]  # after the job
+                check |= json.loads(_read_file(self._job["end"] + start, size))
             for held in (self._job["descriptor"], *theirs):
                 os.close(held)
             _standard_streams((self._call or {}).get("stdin", ""), self._stdout)
@@ -188,8 +206,8 @@ def _import_packages(job: dict[str, Any]) -> None:
 
 def main() -> None:
     """Read the job and run its calls one after the other."""
-    with open(0, "rb", closefd=False) as stream:
-        job = json.loads(stream.read())
+    size = int(_read_file(0, _LENGTH))
+    job = {**json.loads(_read_file(_LENGTH, size)), "end": _LENGTH + size}
     os.environ.clear()
     builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]  # absent under -S; programs use them
     if job["packages"]:

@@ -1,4 +1,4 @@
-"""What a process of the harness does to itself before it runs a program, on Linux; source, as `program.py` is.
+"""Confinement of a process on Linux, which it applies to itself before it runs a program; source, as `program.py`.
 
 Where a task allows threads, the kernel asks the harness about each: system calls are the only thing that counts them
 for every user, and a limit on their number that a program cannot get round needs an asker that runs nothing of it.

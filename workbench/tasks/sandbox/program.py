@@ -108,28 +108,28 @@ def _run_script(code: str) -> None:
 
 def _provide(code: CodeType, names: dict[str, Any], without: str) -> None:
     """Import what the program refers to of the names above, and nothing else: an import costs time in every call."""
-    wanted = _referred(code) - {without}
+    names_used = _referred(code) - {without}
     for module in _MODULES.split():
-        if module in wanted:
+        if module in names_used:
             with contextlib.suppress(ImportError):
                 names[module] = __import__(module)
-    if "np" in wanted and "numpy" in sys.modules:
+    if "np" in names_used and "numpy" in sys.modules:
         names["np"] = sys.modules["numpy"]
     for module, known in _NAMES.items():
-        for name in wanted.intersection(known.split()):
+        for name in names_used.intersection(known.split()):
             if not hasattr(builtins, name):
                 names[name] = getattr(__import__(module), name)  # of a name in two modules, the later one's
 
 
 def _referred(code: CodeType) -> set[str]:
     """Names of globals and attributes in a piece of code and in those within it."""
-    found: set[str] = set()
+    names: set[str] = set()
     pending = [code]
     while pending:
-        one = pending.pop()
-        found.update(one.co_names)
-        pending += [inner for inner in one.co_consts if isinstance(inner, type(code))]
-    return found
+        part = pending.pop()
+        names.update(part.co_names)
+        pending += [inner for inner in part.co_consts if isinstance(inner, type(code))]
+    return names
 
 
 def _called(names: dict[str, Any], call: dict[str, Any]) -> Any:
@@ -216,7 +216,7 @@ def _finite(value: float) -> float:
 
 
 def _number(value: Any) -> Any:
-    """Of a `Fraction` or `Decimal`: the integer that it equals, else a float."""
+    """Give the integer that a `Fraction` or `Decimal` equals, else a float."""
     try:
         whole = int(value)
     except (OverflowError, ValueError):  # infinite, or no number

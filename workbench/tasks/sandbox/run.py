@@ -48,6 +48,7 @@ from workbench.tasks.sandbox.tiers import (
 )
 
 DEFAULT_LIMITS = Limits()
+LENGTH = 16  # as `child.py` has it: characters at the beginning of its input that say how long the job is
 _CALLS_WORTH_A_START = 4  # a sandbox takes as long to start as a few short calls
 
 
@@ -83,8 +84,11 @@ def run_many(
     parts = [_divided(program.calls, shares) for program in complete]
     with ThreadPoolExecutor(max_workers=workers) as pool:
         running = [
-            [pool.submit(run_python, one.code, part, limits=one.limits, packages=one.packages) for part in divided]
-            for one, divided in zip(complete, parts, strict=True)
+            [
+                pool.submit(run_python, program.code, part, limits=program.limits, packages=program.packages)
+                for part in divided
+            ]
+            for program, divided in zip(complete, parts, strict=True)
         ]
         return [merged([part.result() for part in divided]) for divided in running]
 
@@ -223,7 +227,7 @@ def run_in_tier(
     """`run_python` in a given tier, whether or not it holds here. `calls` are taken to be well-formed."""
     if tier == "wasm":
         return wasm.run(code, calls, limits, packages)
-    found = package_paths(packages)
+    folders = package_paths(packages)
     with tempfile.TemporaryDirectory(prefix="attempt-", ignore_cleanup_errors=True) as scratch:
         machine = os.uname().machine
         reader, writer = os.pipe()
@@ -236,12 +240,12 @@ def run_in_tier(
                 "filter": system_call_filter(machine).hex(),
                 "thread_filter": system_call_filter(machine, threads=True).hex(),
                 "seccomp": SECCOMP_CALL[machine],
-                "readable": readable_folders(tier, found),
+                "readable": readable_folders(tier, folders),
                 "packages": list(packages),
-                "package_folders": sorted({os.path.dirname(path) for path in found}),
+                "package_folders": sorted({os.path.dirname(path) for path in folders}),
             }
             deadline = time.monotonic() + limits.total_s(len(calls))
-            process = _start(command_for(tier, found), job, scratch)
+            process = _start(command_for(tier, folders), job, scratch)
         except BaseException:
             os.close(reader)
             raise
@@ -259,7 +263,7 @@ def run_in_tier(
 def _start(command: list[str], job: Mapping[str, Any], scratch: str) -> subprocess.Popen[bytes]:
     """Start the process, in a session of its own, with the job as its standard input and no inherited environment."""
     with tempfile.TemporaryFile() as stdin:  # a file, not a pipe: a process that never reads cannot block us
-        stdin.write(json.dumps(job).encode())
+        stdin.write(_job_file(job))
         stdin.seek(0)
         try:
             return subprocess.Popen(
@@ -274,6 +278,22 @@ def _start(command: list[str], job: Mapping[str, Any], scratch: str) -> subproce
             )
         except OSError as exc:
             raise SandboxError(f"No confined process could be started ({exc}); check the machine's limits.") from exc
+
+
+def _job_file(job: Mapping[str, Any]) -> bytes:
+    """Write a job as `child.py` reads it: its length, the job, then the code of its checks, named by their places.
+
+    Only a check's own process reads its code, so that no memory of a program's process has ever held it.
+    """
+    calls, codes, size = [], [], 0
+    for call in job["calls"]:
+        if "check" in call:
+            codes.append(json.dumps({key: call[key] for key in ("check", "setup") if key in call}).encode())
+            call = {"function": call["function"], "check": [size, len(codes[-1])]}
+            size += len(codes[-1])
+        calls.append(call)
+    written = json.dumps({**job, "calls": calls}).encode()
+    return f"{len(written):{LENGTH}}".encode() + written + b"".join(codes)
 
 
 def _read(descriptor: int, *, cap_bytes: int, deadline: float) -> tuple[bytes, Literal["time", "output"] | None]:

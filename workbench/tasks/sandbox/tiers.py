@@ -77,10 +77,10 @@ def package_paths(packages: Sequence[str]) -> list[str]:
         if name not in PACKAGES:
             raise TaskError(f"Programs cannot use the package {name!r}; they can use {', '.join(PACKAGES)}.")
         for folder in PACKAGES[name]:
-            places = (os.path.join(place or ".", folder) for place in sys.path)
-            found = next(filter(os.path.isdir, places), None)
-            if found is not None:
-                paths.append(os.path.realpath(found))
+            places = (os.path.join(parent or ".", folder) for parent in sys.path)
+            place = next(filter(os.path.isdir, places), None)
+            if place is not None:
+                paths.append(os.path.realpath(place))
             elif not folder.endswith(".libs"):
                 raise SandboxError(
                     f"This task's programs use the package {name!r}, and {folder!r} is not installed here; install it, "

@@ -10,7 +10,7 @@
     if (event.isTrusted && event.target === field()) draft = { id: chosen(), text: event.target.value };
   });
   document.addEventListener("click", (event) => { // given, or the page itself is asked to change it
-    if (event.isTrusted && event.target.closest("#give-feedback, #part-evidence")) draft = null;
+    if (event.isTrusted && event.target.closest("#give-feedback, #part-evidence") && !event.target.closest(".wb-switch")) draft = null;
   }, true);
   const keep = () => { // before each frame, so that nobody sees the other text; the cursor stays where it was
     const now = chosen(), area = field();

@@ -144,6 +144,7 @@
     button.type = "button"; button.dataset.id = row.id; button.setAttribute("aria-pressed", String(chosen));
     const verdict = el("span", row.passed ? "wb-pass" : "wb-fail", row.passed ? "✓ passed" : "✗ failed");
     const line = add(el("span", "wb-card-line"), el("span", "wb-number", String(row.number)), verdict, el("span", "wb-reward", `reward ${short(row.reward)}`));
+    if (row.read_as) line.append(written("span", "wb-quiet wb-read", `read as: ${row.read_as.slice(0, 40)}`));
     if (!row.finished) line.append(el("span", "wb-quiet", "cut"));
     button.append(line);
     if (row.strip.length) {
@@ -175,5 +176,5 @@
     watch("value", draw);
     draw();
   }
-  window.SDPOPage = { attach, parts, kit: { el, add, plain, two, percent, plural, heading, term, button, time, redraw } };
+  window.SDPOPage = { attach, parts, kit: { el, add, plain, two, percent, plural, heading, written, term, button, time, redraw } };
 })();

@@ -1,4 +1,4 @@
-/* Advice on a prompt outside the policy's language, and files that the browser saves. */
+/* Advice on a prompt outside the policy's language, the preview of a pack, and files that the browser saves. */
 (function () {
   "use strict";
   const { el, add, button, redraw } = window.SDPOPage.kit;
@@ -22,6 +22,23 @@
   window.SDPOPage.advised = advised;
 
   window.SDPOPage.parts.language = (root, data, trigger) => redraw(root, ...(data.closest ? [advised(data, trigger)] : []));
+
+  function table(columns, rows) {
+    const box = el("table", "wb-table"), head = el("tr"), body = el("tbody");
+    for (const name of columns) { const cell = el("th", "", name); cell.scope = "col"; head.append(cell); }
+    for (const row of rows) add(body, add(el("tr"), ...columns.map((name) => el("td", "", row[name] ?? ""))));
+    return add(box, add(el("thead"), head), body);
+  }
+
+  /* Before an import: the sentence, the first tasks as they would be, and the rows that they come from. */
+  window.SDPOPage.parts.packpreview = (root, data) => {
+    const said = el("p", data.ready ? "wb-ready" : "wb-advice", data.sentence);
+    said.setAttribute("role", "status");
+    const raw = el("details", "wb-details");
+    add(raw, el("summary", "", "the first rows as they are"), table(data.columns, data.rows));
+    raw.open = !data.ready;
+    redraw(root, said, ...(data.ready ? [table(["name", "prompt", "system", "answer", "judge"], data.tasks)] : []), raw);
+  };
 
   /* The browser alone writes the text to a file: nothing is left on the server. */
   window.SDPOPage.parts.download = (root, data) => {

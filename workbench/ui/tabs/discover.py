@@ -44,9 +44,9 @@ class DiscoverPanel(ExperimentPanel):
                 self.pack = pack_choice(self.slug)
                 self.feedback = gr.Dropdown(
                     FEEDBACK_KINDS,
-                    value="examples",
+                    value="example",
                     label="Feedback",
-                    info="What the checker of fresh houses says about a wrong program. Default: examples.",
+                    info="What the checker of fresh houses says about a wrong program. Default: example.",
                     elem_id="discover-feedback",
                 )
                 self.find = gr.Button(hard_tasks.title, min_width=140, elem_id="find-hard")

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from workbench import records
 from workbench.service.actions.experiments import resume_experiment
 from workbench.service.checks import LONGEST_NAME
 from workbench.service.experiment_job import described, progress_of
@@ -209,7 +210,7 @@ def pack_choice(slug: str) -> gr.Radio:
 
 def pack_of(task_id: str, source: str) -> str:
     """The pack that `pack_choice` means; "" for fresh houses."""
-    return task_id.rpartition("/")[0] if source == "round" else ""
+    return records.pack_of(task_id) if source == "round" else ""
 
 
 def number(tab: str, name: str, label: str, meaning: str, default: int) -> gr.Number:

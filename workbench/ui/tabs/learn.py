@@ -13,6 +13,7 @@ from workbench.config import SDPOConfig
 from workbench.errors import WorkbenchError
 from workbench.experiments.arms import comparison, usual_settings
 from workbench.experiments.settings import LearnSettings
+from workbench.records import pack_of
 from workbench.service.actions.learning import learn
 from workbench.service.actions.tasks import find_split
 from workbench.service.checks import plural
@@ -184,7 +185,7 @@ def chosen_pack(task_id: str, source: str, feedback: str, seed: int) -> str:
     """The pack that a form chooses: a task's own, with this kind of feedback where it is a house, or a fresh house."""
     if source == "fresh":
         return pack_name(fresh_house(seed), feedback)
-    pack = task_id.rpartition("/")[0] or PACK
+    pack = pack_of(task_id) or PACK
     house = parse_name(pack)
     if house is None or house == (house[0], feedback):
         return pack

@@ -51,7 +51,7 @@ class SettingsPanel(Panel):
                 for item in fields(kind):
                     field = _field(item.name, item.default)
                     self.fields.append((kind, item.name, field, state))
-                    self.follow(f"set {item.name}", field, _value(read, item.name), lambda value: value)
+                    self.follow(f"set {item.name}", field, _value(read, item.name), _as_shown)
             code = gr.Code(label="The same in Python", interactive=False, elem_id=f"code-{title.lower()}")
             self.follow(f"code {title}", code, _code(read), lambda text: text)
             line = gr.Code(label="The same on the command line", interactive=False, elem_id=f"line-{title.lower()}")
@@ -66,6 +66,10 @@ class SettingsPanel(Panel):
 
 def _value(read: Callable[[Snapshot], Any], name: str) -> Callable[[Snapshot], Any]:
     return lambda snapshot: getattr(read(snapshot), name)
+
+
+def _as_shown(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _code(read: Callable[[Snapshot], Any]) -> Callable[[Snapshot], str]:
@@ -85,6 +89,8 @@ def _field(name: str, default: Any) -> Any:
     }
     if name in CHOICES:
         return gr.Dropdown(list(get_args(CHOICES[name])), value=default, **options)
+    if isinstance(default, tuple):
+        return gr.CheckboxGroup(list(settings.FEEDBACK_KINDS), value=list(default), **options)
     if isinstance(default, bool):
         return gr.Checkbox(default, **options)
     if isinstance(default, str):
@@ -98,6 +104,8 @@ def _default(value: Any) -> str:
         return "empty"
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, tuple):
+        return f"all but {', '.join(kind for kind in settings.FEEDBACK_KINDS if kind not in value)}"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else f"{value:g}"
 
 
@@ -120,6 +128,7 @@ def as_command(config: Any, run: str) -> str:
         if name in FLAGS:
             parts.append(FLAGS[name][0 if value else 1])
         elif name not in NO_OPTION:
-            parts.append(f"--{name.replace('_', '-')} {value}")
+            written = (",".join(value) or "none") if isinstance(value, tuple) else value
+            parts.append(f"--{name.replace('_', '-')} {written}")
     missing = [name for name in changed if name in NO_OPTION]
     return " ".join(parts) + (f"  # no option sets {', '.join(missing)}: use Python" if missing else "")

@@ -31,4 +31,4 @@ class Style(Environment):
             unwanted="" if not unwanted else f"Do not use {', '.join(unwanted)}.",
         )
         kept = 1 - (len(missing) + len(unwanted)) / (len(uses) + len(avoids))
-        return Judgement(kept, kept == 1, feedback, {"missing": missing, "unwanted": unwanted})
+        return self.judgement(kept == 1, feedback, reward=kept, missing=missing, unwanted=unwanted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from workbench.records import Attempt, SignalReport
+from workbench.records import Attempt, FeedbackKind, SignalReport
 from workbench.service.actions.round import AttemptDetail
 from workbench.service.snapshot import Snapshot
 from workbench.service.state import LiveGroup
@@ -28,7 +28,8 @@ class AttemptsPanel(Panel):
 def _cards(snapshot: Snapshot) -> dict[str, Any]:
     entries = snapshot.ledger if isinstance(snapshot.ledger, tuple) else None
     chosen = snapshot.attempt.id if snapshot.attempt else None
-    return cards(snapshot.group, snapshot.live, chosen, snapshot.details, entries, pooled_limit(snapshot.details))
+    limit, kinds = pooled_limit(snapshot.details), snapshot.config.feedback_kinds
+    return cards(snapshot.group, snapshot.live, chosen, snapshot.details, entries, limit, kinds)
 
 
 def pooled_limit(details: Sequence[AttemptDetail | None]) -> float | None:
@@ -52,8 +53,12 @@ def cards(
     details: Sequence[AttemptDetail | None],
     ledger: Sequence[SignalReport] | None,
     limit: float | None,
+    kinds: Sequence[FeedbackKind],
 ) -> dict[str, Any]:
-    """Data of the cards: the text while attempts are sampled, then verdict, reward and a strip of credit."""
+    """Data of the cards: the text while attempts are sampled, then verdict, feedback and a strip of credit.
+
+    `kinds`: of the feedback that is shown.
+    """
     if live is not None:
         rows = [{"text": text, "number": i + 1} for i, text in enumerate(live.texts)]
         return {"rows": rows, "live": True, "chosen": None}
@@ -67,8 +72,9 @@ def cards(
             "passed": attempt.passed,
             "reward": attempt.reward,
             "finished": attempt.finished,
+            "read_as": str(attempt.details.get("read_as") or ""),
             "forced": forced_from(attempt, group),
-            "feedback": attempt.feedback or _without_verdict(attempt),
+            "feedback": attempt.feedback_of(kinds) or _without_verdict(attempt),
             "strip": strip(known, limit),
             "floor": known.payload["noise_floor"] / limit if known and limit else 0,
         }

@@ -1,17 +1,16 @@
-"""The panel of one's own tasks: paste a prompt, choose how it is judged, keep it in a pack; packs as files.
+"""The panel of one's own tasks: paste a prompt, choose how it is judged, keep it in a pack.
 
 Before anything is sampled, it warns of a prompt outside the policy's language and suggests the closest task within it.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from workbench.errors import TaskError
-from workbench.service.actions.tasks import AD_HOC, add_task, advice, export_pack, hub_models, import_pack
+from workbench.service.actions.tasks import AD_HOC, add_task, advice, hub_models
 from workbench.service.checks import LONGEST_NAME
 from workbench.service.queue import JobQueue
 from workbench.tasks import MODEL, find_environment, known_environments
@@ -40,24 +39,15 @@ class OwnTaskPanel(Panel):
             self.answer = gr.Textbox(label=EXPECTED, info=needs, lines=1, max_lines=12, elem_id="own-answer")
             self.pack = gr.Textbox(AD_HOC, label="Keep in pack", max_length=LONGEST_NAME, elem_id="own-pack")
             self.add = gr.Button(add_task.title, size="sm", elem_id="own-add")
-        with gr.Accordion("Packs as files (JSON Lines)", open=False):
-            with gr.Row(elem_classes="wb-sample"):
-                self.upload = gr.UploadButton(
-                    import_pack.title, size="sm", min_width=90, file_types=[".jsonl", ".json"], elem_id="import-pack"
-                )
-                self.export = gr.Button(export_pack.title, size="sm", min_width=120, elem_id="export-pack")
-            self.download = part("download")
 
     def connect(self, then: Then) -> None:
-        """Connect the form; a typed task becomes the chosen one, and so does the first of an imported pack."""
+        """Connect the form; a typed task becomes the chosen one."""
         task_id, chosen = self.selection.task_id, self.selection.chosen
         fields = [self.prompt, self.judge, self.answer, self.model, self.pack]
         then(self.add.click(polite(self.on_add), fields, [task_id, chosen], **QUIET))
         self.judge.input(self.on_judge, [self.judge], [self.answer, self.model], **NEWEST)
         self.prompt.input(self.on_typed, [self.prompt], [self.note], **NEWEST)
         then(self.note.select(polite(self.on_closest), [self.prompt], [task_id, chosen, self.prompt], **QUIET))
-        then(self.upload.upload(polite(self.on_import), [self.upload], [task_id, chosen], **QUIET))
-        self.export.click(polite(self.on_export), [task_id], [self.download], **QUIET)
 
     @staticmethod
     def on_judge(judge: str) -> tuple[Any, Any]:
@@ -81,20 +71,6 @@ class OwnTaskPanel(Panel):
         """Replace the typed prompt by the closest task that the policy can do."""
         text = closest(prompt).text
         return add_task(self.queue, text, "house-rules").result().id, "", text
-
-    def on_import(self, path: str) -> tuple[str, str]:
-        """Import a pack from a file on the person's machine; the first of its tasks becomes the chosen one."""
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise TaskError("The file is not UTF-8 text; save it as JSON Lines in UTF-8.") from None
-        return import_pack(self.queue, Path(path).name, text).result()[0].id, ""
-
-    def on_export(self, task_id: str) -> str:
-        """Send the chosen pack as a file that the browser saves."""
-        pack = task_id.rpartition("/")[0]
-        exported = export_pack(self.queue, pack).result()
-        return numbered({"name": exported["file_name"], "text": exported["text"]})
 
 
 def expected(environment: str, text: str, model: str = "") -> dict[str, Any]:

@@ -12,6 +12,7 @@ from workbench.ui.tabs.round.drawer import DrawerPanel
 from workbench.ui.tabs.round.feedback import FeedbackPanel
 from workbench.ui.tabs.round.health import HealthPanel
 from workbench.ui.tabs.round.own_task import OwnTaskPanel
+from workbench.ui.tabs.round.pack_files import PackFilesPanel
 from workbench.ui.tabs.round.tasks import TaskPanel
 from workbench.ui.tabs.round.timeline import TimelinePanel
 from workbench.ui.tabs.round.update import UpdatePanel
@@ -26,6 +27,7 @@ class RoundPanel(Panel):
             with gr.Column(scale=3, min_width=280):
                 tasks = TaskPanel(queue, selection)
                 own_task = OwnTaskPanel(queue, selection)
+                pack_files = PackFilesPanel(queue, selection)
                 attempts = AttemptsPanel(selection)
             with gr.Column(scale=9, min_width=320):
                 credit = CreditPanel(selection)
@@ -37,7 +39,7 @@ class RoundPanel(Panel):
         health = HealthPanel(queue)
         with gr.Row(elem_classes="wb-rule"):
             timeline = TimelinePanel(queue, selection)
-        left, right = (tasks, own_task, attempts), (credit, drawer, feedback, teacher)
+        left, right = (tasks, own_task, pack_files, attempts), (credit, drawer, feedback, teacher)
         self.panels: tuple[Panel, ...] = (*left, *right, update, health, timeline)
         self.shown = [shown for panel in self.panels for shown in panel.shown]
 

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.config import SamplingConfig, model_name
-from workbench.records import Task
+from workbench.records import Task, name_in_pack, pack_of
 from workbench.service.actions.round import MOST_ATTEMPTS, sample
 from workbench.service.actions.tasks import advice, open_pack, prompt
 from workbench.service.checks import make_config
@@ -51,7 +51,7 @@ class TaskPanel(Panel):
         self.stop.click(polite(self.on_stop), None, None, **QUIET)
 
     def on_pack(self, pack: str) -> tuple[Any, str, str]:
-        """Choose another pack, possibly a typed one (house-rules@7:remark): offer its tasks and choose the first."""
+        """Choose another pack, possibly a typed one (house-rules@7:judge): offer its tasks and choose the first."""
         pack = str(pack or "")
         tasks = self.queue.state.tasks.get(pack, ()) or open_pack(self.queue, pack).result()
         names = short(tasks)
@@ -72,11 +72,6 @@ class TaskPanel(Panel):
         """Stop this tab's first job; where it has none (it was reloaded), the running one."""
         mine = [job.number for job in self.queue.line() if job.by == ASKED_BY.get()]
         self.queue.stop(mine[0] if mine else None)
-
-
-def pack_of(task_id: str) -> str:
-    """The pack that a task belongs to, by its id."""
-    return task_id.rpartition("/")[0]
 
 
 def _task(snapshot: Snapshot) -> dict[str, Any]:
@@ -110,4 +105,4 @@ def judged_by(task: Task) -> str:
 
 def short(tasks: Sequence[Task]) -> list[tuple[str, str]]:
     """Choices of the task list: name within the pack, and id."""
-    return [(task.id.rpartition("/")[2], task.id) for task in tasks]
+    return [(name_in_pack(task.id), task.id) for task in tasks]
