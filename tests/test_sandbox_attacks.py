@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +50,17 @@ class Attacker:
     def __init__(self, tier: Tier, user: str, python: str = sys.executable) -> None:
         self.tier, self.user, self.python = tier, user, python
 
-    def __call__(self, code: str, names: list[str], *args: object) -> dict[str, tuple[Any, str | None]]:
+    def __call__(
+        self, code: str, names: list[str], *args: object, limits: Limits = DEFAULT_LIMITS
+    ) -> dict[str, tuple[Any, str | None]]:
         """(what it returned, the type of its error) of each function, called with the same arguments."""
         calls = [{"function": name, "args": list(args)} for name in names]
         if self.user == "this":
-            result = run_in_tier(self.tier, code, calls, limits=DEFAULT_LIMITS)
+            result = run_in_tier(self.tier, code, calls, limits=limits)
             errors = [error and error.type for error in result.errors]
             return dict(zip(names, zip(result.outputs, errors, strict=True), strict=True))
         command = [self.python, "-c", AS_ANOTHER.format(uid=NOBODY)]
-        job = json.dumps([self.tier, code, calls, {"wall_s": 60.0}])
+        job = json.dumps([self.tier, code, calls, asdict(replace(limits, wall_s=60.0))])
         with tempfile.TemporaryDirectory() as folder:
             os.chmod(folder, 0o777)
             environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": folder}
@@ -258,6 +261,105 @@ def test_no_way_round_through_python_itself(attacker: Attacker, open_folder: Pat
     assert [path.name for path in open_folder.iterdir()] == ["secret"]
 
 
+# Threads, where a task allows them: as many as it says, and nothing else that `clone` can start ------------------
+
+THREADS = """
+import ctypes, os, threading, time
+libc = ctypes.CDLL(None, use_errno=True)
+NUMBER = 56 if os.uname().machine == "x86_64" else 220
+def clone(flags): return libc.syscall(NUMBER, ctypes.c_ulong(flags), None, None, None, None)
+def started(limit):
+    count = 0
+    try:
+        while count < limit + 50:
+            threading.Thread(target=time.sleep, args=(0.2,), daemon=True).start()
+            count += 1
+    except RuntimeError:
+        pass
+    return count
+def allowed(folder): return started(8)
+def tiny_stacks(folder):
+    threading.stack_size(32768)
+    return started(8)
+def from_threads(folder):
+    counts = []
+    thread = threading.Thread(target=lambda: counts.append(started(8)))
+    thread.start()
+    thread.join()
+    return 1 + sum(counts) + started(8)
+def fork(folder): return os.fork()
+def fork_in_thread(folder):
+    pids = []
+    def work():
+        try: pids.append(os.fork())
+        except OSError: pass
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return pids or None
+def as_process(folder): return "made" if clone(17) >= 0 else None
+def with_memory(folder): return "made" if clone(0x100 | 0x4000 | 17) >= 0 else None
+def new_user(folder): return "made" if clone(0x10000000 | 17) >= 0 else None
+def thread_in_namespace(folder): return "made" if clone(0x3D0F00 | 0x20000000) >= 0 else None
+def high_half(folder): return "made" if clone((1 << 32) | 0x3D0F00) >= 0 else None
+def clone3(folder):
+    size = libc.syscall(435, ctypes.create_string_buffer(88), 88)
+    return "made" if size >= 0 else None
+def spawn(folder): return os.posix_spawn("/usr/bin/true", ["true"], {})
+def read_in_thread(folder):
+    texts = []
+    def work():
+        try: texts.append(open(folder + "/secret").read())
+        except OSError: pass
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return texts or None
+def questions_of_the_kernel(folder):
+    import fcntl
+    for descriptor in range(3, 32):
+        try:
+            fcntl.ioctl(descriptor, 0xC0502100, bytearray(80))
+            return descriptor
+        except OSError: pass
+def messages_of_the_harness(folder):
+    import _socket
+    for descriptor in range(3, 32):
+        try: return _socket.socket(fileno=descriptor).family
+        except OSError: pass
+"""
+
+
+def test_with_threads_there_are_no_more_than_allowed_and_nothing_else(attacker: Attacker, open_folder: Path) -> None:
+    if attacker.tier == "wasm":
+        pytest.skip("there are no threads in WebAssembly: a program that starts one gets no verdict")
+    names = [line.split("(")[0][4:] for line in THREADS.splitlines() if line.startswith("def ") and "folder" in line]
+    outcomes = attacker(THREADS, names, str(open_folder), limits=Limits(threads=8))
+    got = {name: value for name, (value, _) in outcomes.items() if value is not None}
+    assert got.pop("allowed") == got.pop("tiny_stacks") == 8
+    assert got.pop("from_threads") == 8
+    assert got == {}
+
+
+@pytest.mark.parametrize("tier", ["bubblewrap", "landlock"])
+def test_a_bomb_of_raw_threads_ends_with_its_program(tier: Tier) -> None:
+    """The kernel's own call, over and over, with stacks that nobody allocates."""
+    if not has(tier):
+        pytest.skip(f"this machine has no {tier} tier")
+    code = (
+        "import ctypes, os\n"
+        "def f(bomb):\n"
+        "    libc, made = ctypes.CDLL(None), 0\n"
+        "    number = 56 if os.uname().machine == 'x86_64' else 220\n"
+        "    stacks = ctypes.create_string_buffer(2 ** 20)\n"
+        "    while bomb:\n"
+        "        libc.syscall(number, 0x3D0F00, ctypes.addressof(stacks) + 2 ** 20 - 64, 0, 0, 0)\n"
+        "    return 'here'\n"
+    )
+    result = run_in_tier(tier, code, [call(False), call(True)], limits=Limits(wall_s=3.0, cpu_s=1, threads=8))
+    assert result.outputs == ("here", None) and result.errors[1] is not None
+
+
 # Greed: every one ends, within its limits, and the next call or program is not hurt -----------------------------
 
 GREEDY = {
@@ -283,6 +385,21 @@ def test_greed_ends_without_a_value(boundary: Tier, name: str) -> None:
     result = run_in_tier(boundary, code, [call(False), call(True)], limits=Limits(wall_s=60.0, cpu_s=1))
     assert result.outputs == ("modest", None)
     assert result.errors[1] is not None
+
+
+HANGING = {
+    "an exit handler": "import atexit\n@atexit.register\ndef hang():\n    while True: pass\nprint(1)",
+    "exit handlers that make more": "import atexit\ndef more():\n    atexit.register(more)\nmore()\n"
+    "import gc\nclass A:\n    def __del__(self):\n        while True: pass\na = A()",
+    "a thread that stays": "import threading\ndef hang():\n    while True: pass\nthreading.Thread(target=hang).start()",
+}
+
+
+@pytest.mark.parametrize("name", HANGING)
+def test_an_end_that_does_not_come_is_made(boundary: Tier, name: str) -> None:
+    limits = Limits(wall_s=5.0, cpu_s=1, threads=2)
+    result = run_in_tier(boundary, HANGING[name], [{"stdin": ""}], limits=limits)
+    assert result.outputs == (None,) and (result.timed_out or (boundary == "wasm" and "thread" in str(result.refused)))
 
 
 # Cheating: verdicts are made outside, from values ---------------------------------------------------------------
@@ -318,6 +435,137 @@ CHEATS = {
 def test_cheating_does_not_pass(boundary: Tier, name: str) -> None:
     assert judge(TASK, RIGHT).passed
     assert not judge(TASK, CHEATS[name]).passed
+
+
+SCRIPT = Task("t/4", "Print 4.", "python", {"tests": [{"stdin": "", "expected": "4"}]})
+CHEATING_SCRIPTS = {
+    "a forged report": 'import os\nfor n in range(2, 32):\n    try: os.write(n, b\'{"value": "4"}\\n\')\n'
+    "    except OSError: pass",
+    "one at the end": "import atexit, os\n@atexit.register\ndef forge():\n    for n in range(2, 32):\n"
+    '        try: os.write(n, b\'{"value": "4", "ended": 0}\\n\')\n        except OSError: pass',
+    "an early end": "import os\nos._exit(0)",
+    "a changed harness": "import sys\nframe = sys._getframe()\nwhile frame:\n    frame.f_globals['program'] = None\n"
+    "    frame = frame.f_back",
+    "a huge sparse output": "import os\nos.ftruncate(1, 2 ** 40)",
+}
+
+
+@pytest.mark.parametrize("name", CHEATING_SCRIPTS)
+def test_a_cheating_script_does_not_pass(boundary: Tier, name: str) -> None:
+    assert judge(SCRIPT, "print(4)").passed
+    assert not judge(SCRIPT, CHEATING_SCRIPTS[name]).passed
+
+
+CHECKED = Task(
+    "t/5",
+    "Write f(x): the double.",
+    "python",
+    {
+        "check": "def check(candidate):\n    # unseen\n    assert candidate(1) == 2\n    assert candidate(7) == 14\n",
+        "function": "f",
+    },
+)
+TO_ALL = "import os\ndef send(line):\n    for n in range(3, 32):\n        try: os.write(n, line)\n"
+TO_ALL += "        except OSError: pass\n"
+EVERY_FRAME = "import sys\nframe = sys._getframe()\nwhile frame:\n    for held in [*frame.f_globals.values()]:\n"
+CHEATED_CHECKS = {
+    **{name: text for name, text in CHEATS.items() if "first" not in name and "counts" not in name},
+    "no assertions": "import builtins\nclass Never(Exception): pass\nbuiltins.AssertionError = Never\n"
+    "def f(x): return x",
+    "a changed check": "import gc\nfor held in gc.get_objects():\n    if isinstance(held, dict) and 'check' in held:\n"
+    "        held['check'] = lambda candidate: None\ndef f(x): return x",
+    "a changed stand-in": EVERY_FRAME + "        for name in ('run_check', '_pack', '_unpack'):\n"
+    "            if hasattr(held, name): setattr(held, name, lambda *a: {'value': True})\n    frame = frame.f_back\n"
+    "def f(x): return x",
+    "answers without a question": TO_ALL + 'send(b\'{"value": 2, "args": []}\\n\' * 9)\ndef f(x): return x',
+    "a verdict in place of an answer": TO_ALL + "send(b'{\"value\": true}\\n')\nos._exit(0)",
+    "an answer that is none": TO_ALL + "def f(x):\n    send(b'[[[\\n')\n    return x",
+}
+
+
+@pytest.mark.parametrize("name", CHEATED_CHECKS)
+def test_a_check_cannot_be_cheated(boundary: Tier, name: str) -> None:
+    assert judge(CHECKED, RIGHT).passed
+    assert not judge(CHECKED, CHEATED_CHECKS[name]).passed
+
+
+@pytest.mark.parametrize(
+    "judged_by",
+    [
+        {"check": "def check(candidate):\n    assert candidate('look') == 'un' + 'seen'  # unseen\n", "function": "f"},
+        {
+            "tests": [{"function": "f", "args": ["look"], "expected": "unseen"}],
+            "checker": "def check(given, output, expected):\n    return output == expected  # unseen\n",
+        },
+    ],
+)
+def test_neither_a_check_nor_a_checker_is_in_the_program_s_process(boundary: Tier, judged_by: dict[str, Any]) -> None:
+    program = (
+        "import gc, sys\n"
+        "def f(word):\n"
+        "    frame, held = sys._getframe(), [repr(one) for one in gc.get_objects() if isinstance(one, (dict, list))]\n"
+        "    while frame:\n"
+        "        held += [repr(frame.f_locals), repr(frame.f_globals)]\n"
+        "        frame = frame.f_back\n"
+        "    whole = ' '.join(held) + ' '.join(sys.argv)\n"
+        "    return 'un' + 'seen' if 'un' + 'seen' in whole else 'nothing'\n"
+    )
+    assert not judge(Task("t/6", "Say it.", "python", judged_by), program).passed
+
+
+def test_an_output_cannot_talk_to_the_checker(boundary: Tier) -> None:
+    """The checker evaluates what it is given, which no checker should: even then it stays in its sandbox."""
+    checker = "def check(given, output, expected):\n    return eval(output) == 4\n"
+    task = Task("t/7", "Print 4.", "python", {"tests": [{"stdin": ""}], "checker": checker})
+    assert judge(task, "print('2 + 2')").passed
+    for text in ("__import__('os').fork()", "open('/etc/passwd').read()", "__import__('os')._exit(0)", "True"):
+        assert not judge(task, f"print({text!r})").passed
+
+
+NUMPY = """
+import io, os, pickle
+import numpy as np
+def load(path): return np.load(path, allow_pickle=True).tolist()
+def from_file(path): return np.fromfile(path, dtype=np.uint8).tolist()
+def text(path): return np.loadtxt(path, dtype=str).tolist()
+def mapped(path): return np.memmap(path, dtype=np.uint8, mode="r").tolist()
+def written(path): return np.save(path + ".npy", np.ones(3)) or "saved"
+def to_file(path): return np.ones(3).tofile(path) or "saved"
+def by_pickle(path):
+    class Evil:
+        def __reduce__(self): return os.system, (f"cp {path} {path}.copy",)
+    stream = io.BytesIO()
+    np.save(stream, np.array([Evil()], dtype=object), allow_pickle=True)
+    stream.seek(0)
+    value = np.load(stream, allow_pickle=True).tolist()
+    return None if value == [32512] or value == [-1] else value
+def by_library(path):
+    import ctypes
+    return np.ctypeslib.load_library(os.path.basename(path), os.path.dirname(path)) and "loaded"
+def neighbours(path):
+    folder = os.path.dirname(np.__path__[0])
+    for name in ("torch", "pip", "gradio"):
+        try: return open(os.path.join(folder, name, "__init__.py")).read()
+        except OSError: pass
+def listing(path):
+    return [name for name in os.listdir(os.path.dirname(np.__path__[0])) if not name.startswith("numpy")] or None
+def compiled(path):
+    import numpy.f2py
+    return numpy.f2py.compile("end") == 0 or None
+"""
+
+
+@pytest.mark.parametrize("tier", BOUNDARIES)
+def test_numpy_opens_no_door(tier: Tier, open_folder: Path) -> None:
+    if not has(tier):
+        pytest.skip(f"this machine has no {tier} tier")
+    names = [line.split("(")[0][4:] for line in NUMPY.splitlines() if line.startswith("def ")]
+    calls = [{"function": name, "args": [str(open_folder / "secret")]} for name in names]
+    result = run_in_tier(tier, NUMPY, calls, limits=Limits(memory_bytes=2**30), packages=["numpy"])
+    got = dict(zip(names, result.outputs, strict=True))
+    assert {name: value for name, value in got.items() if value is not None} == {}
+    assert [path.name for path in open_folder.iterdir()] == ["secret"]
+    assert (open_folder / "secret").read_text() == "secret"
 
 
 def test_the_expected_value_is_nowhere_in_the_process(boundary: Tier) -> None:

@@ -72,9 +72,9 @@ def judge_many(pairs: Sequence[tuple[Task, str]]) -> list[Judgement]:
         result = results[repr(packed(programs[index]))] if index in programs else None
         if result is not None and result.refused is not None:
             # Nothing was learned about the attempt, so there is nothing to teach: no pass, and no feedback.
-            judgements.append(Judgement(0.0, False, "", {"tier": result.tier, "refused": result.refused}))
-            continue
-        verdict = _ask(environment, task, environment.verdict, task, split.answer, result)
+            verdict = Judgement(0.0, False, "", {"tier": result.tier, "refused": result.refused})
+        else:
+            verdict = _ask(environment, task, environment.verdict, task, split.answer, result)
         judgements.append(with_reasoning(_checked(environment, task, verdict), split))
     return judgements
 

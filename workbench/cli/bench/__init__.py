@@ -15,6 +15,7 @@ _COMMANDS = (
     speed.loss,
     speed.start,
     speed.heatmap,
+    speed.sandbox,
     server.load,
     server.fuzz,
     server.idle,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 from dataclasses import asdict
 from typing import Annotated
 
@@ -102,6 +103,35 @@ def heatmap(repetitions: RepetitionsOption = LEAST, as_json: JsonOption = False)
         ],
     )
     summary(output, "heatmap", {**measured, "repetitions": repetitions})
+
+
+def sandbox(
+    attempts: Annotated[int, typer.Option(help="Attempts of the embedded policy that every tier judges.")] = 500,
+    repetitions: RepetitionsOption = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Time the tiers of the sandbox side by side, and compare their verdicts on the same attempts."""
+    _check(repetitions)
+    if attempts < 8 * repetitions:
+        raise ConfigError(f"{attempts} attempts are fewer than {repetitions} groups of 8; ask for more attempts.")
+    from workbench.benchmarks.sandbox import bench_sandbox
+
+    output = Output(as_json)
+    measured = bench_sandbox(attempts, repetitions, lambda line: print(line, file=sys.stderr, flush=True))
+    tiers = measured["tiers"]
+    times, calls, loads = measured["judging_8_attempts_s"], measured["one_call_s"], measured["loads_s"]
+    rows = [("8 attempts, median", *(f"{1000 * times[tier]['median']:.0f}" for tier in tiers))]
+    rows += [("8 attempts, longest", *(f"{1000 * times[tier]['largest']:.0f}" for tier in tiers))]
+    rows += [("one more call", *(f"{1000 * calls[tier]:.1f}" for tier in tiers))]
+    rows += [(name, *(f"{1000 * seconds[tier]:.0f}" for tier in tiers)) for name, seconds in loads.items()]
+    output.table(f"The tiers, medians of {repetitions} groups", ("milliseconds", *tiers), rows)
+    for tier in tiers[1:]:
+        found = measured[f"differences_to_{tiers[0]}"][tier]
+        output.say(
+            f"{tier} and {tiers[0]}, {measured['attempts']} attempts: {found['verdicts']} other verdicts, "
+            f"{found['feedback']} other wordings of feedback."
+        )
+    summary(output, "sandbox", {**measured, "repetitions": repetitions})
 
 
 def _operator(name: str, repetitions: int, as_json: bool) -> None:

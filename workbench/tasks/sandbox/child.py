@@ -6,7 +6,8 @@ that nobody holds the text of two, and then once per call, so that no call sees 
 forked process locks itself down, runs the model-written program and writes one line of JSON into a pipe of its own; the
 harness, which runs nothing of the program, passes it on with the numbers of program and call to the descriptor that the
 job names. So a program may forge what its own call says, which is no more than it could return, and nothing of another
-call. It holds inputs only. Verdicts are made by the parent.
+call. It holds inputs only; the code of checks stands behind the program in the file, and only the process of a check
+ever reads it. Verdicts are made by the parent.
 
 Knows nothing of the workbench: standard library only, and little of it, because its imports are paid on every start.
 """
@@ -32,7 +33,15 @@ else:
         exec(marshal.loads(bytes.fromhex(sys.argv.pop(1))), _module.__dict__)
 
 
-HEADER_DIGITS = 12  # at the start of descriptor 0: how many bytes of JSON about the whole job follow
+_LENGTH = 16  # characters at the file's beginning that say how long the part about all programs is
+
+
+def _read_file(start: int, size: int) -> bytes:
+    """Read a part of the file on descriptor 0; a single read may stop short."""
+    held = b""
+    while len(held) < size and (chunk := os.pread(0, size - len(held), start + len(held))):
+        held += chunk
+    return held
 
 
 def _standard_streams(text: str, stdout: int) -> None:
@@ -106,17 +115,20 @@ class _Call:
         theirs = (self._reader, self._writer, asks, answered)
         self._fork(lambda: candidate.serve(code, function, self._limits, requests, answers), -1, theirs, self._guard)
         checking = (self._reader, requests, answers)
-        self._fork(lambda: candidate.run_check(call, self._limits, asks, answered), self._writer, checking, None)
+        self._fork(lambda: candidate.run_check(call, self._limits, asks, answered), self._writer, checking, None, call)
         for descriptor in (requests, asks, answered, answers):
             os.close(descriptor)
 
     def _run_program(self) -> dict[str, Any]:
         return program.run_call(self._job["code"], program.unpacked(self._call), self._limits)
 
-    def _fork(self, work: Any, report: int, theirs: tuple[int, ...], guard: Any) -> None:
+    def _fork(
+        self, work: Any, report: int, theirs: tuple[int, ...], guard: Any, check: dict[str, Any] | None = None
+    ) -> None:
         """Fork a process that locks itself down, does its work and reports what that returns, unless it is None.
 
-        `report`: the descriptor to report to, or -1. `theirs`: descriptors that it must not hold.
+        `report`: the descriptor to report to, or -1. `theirs`: descriptors that it must not hold. `check`: the call
+        whose code it reads.
         """
         process = os.fork()
         if process:
@@ -125,6 +137,9 @@ class _Call:
         status, is_script = 1, False
         try:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            if check is not None:
+                start, size = check["check"]  # after the job
+                check |= json.loads(_read_file(self._job["end"] + start, size))
             for held in (self._job["descriptor"], *theirs):
                 os.close(held)
             _standard_streams((self._call or {}).get("stdin", ""), self._stdout)
@@ -201,8 +216,8 @@ def _run_calls(job: dict[str, Any], number: int) -> None:
 
 def main() -> None:
     """Read the job and run its programs one after the other, each in a process that has read no other."""
-    header = int(os.pread(0, HEADER_DIGITS, 0))
-    job = json.loads(os.pread(0, header, HEADER_DIGITS))
+    size = int(_read_file(0, _LENGTH))
+    job = json.loads(_read_file(_LENGTH, size))
     os.environ.clear()
     builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]  # absent under -S; programs use them
     if job["packages"]:
@@ -212,14 +227,15 @@ def main() -> None:
             for number in range(len(job["sizes"])):
                 _send(job["descriptor"], {"refused": f"{type(exc).__name__}: {exc}"}, f"{number} ")
             return
-    place = HEADER_DIGITS + header
-    for number, size in enumerate(job["sizes"]):
+    place = _LENGTH + size
+    for number, (length, with_checks) in enumerate(job["sizes"]):
         process = os.fork()
         if process == 0:
-            _run_calls({**job, **json.loads(os.pread(0, size, place))}, number)
+            own = json.loads(_read_file(place, length))
+            _run_calls({**job, **own, "end": place + length}, number)
             os._exit(0)
         os.waitpid(process, 0)
-        place += size
+        place += with_checks
 
 
 if __name__ == "__main__":

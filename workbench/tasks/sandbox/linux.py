@@ -22,7 +22,7 @@ from workbench.tasks.sandbox.calls import SECCOMP_CALL, system_call_filter
 from workbench.tasks.sandbox.results import Program, SandboxResult, Tier, packed, result_from
 from workbench.tasks.sandbox.tiers import command_for, package_paths, readable_folders
 
-HEADER_DIGITS = 12  # as `child.py` has it
+LENGTH = 16  # as `child.py` has it: characters that say how long the part about all programs is
 
 
 def run(tier: Tier, programs: Sequence[Program]) -> list[SandboxResult]:
@@ -79,10 +79,30 @@ def _report(tier: Tier, programs: Sequence[Program]) -> tuple[bytes, Literal["ti
 
 
 def _written(job: dict[str, Any], programs: Sequence[Program]) -> bytes:
-    """A job and its programs as `child.py` reads them: the programs apart, so that it need not read them all."""
-    texts = [json.dumps({"code": program.code, "calls": packed(program.calls)}).encode() for program in programs]
-    header = json.dumps({**job, "sizes": [len(text) for text in texts]}).encode()
-    return b"".join([f"{len(header):{HEADER_DIGITS}}".encode(), header, *texts])
+    """Write a job as `child.py` reads it: what is said of all programs, then each program and the code of its checks.
+
+    Only a process of its own reads a program, and only a check's own process reads its code, so that no memory of
+    another has ever held them.
+    """
+    parts, sizes = [], []
+    for program in programs:
+        text, checks = _apart(program)
+        parts += [text, checks]
+        sizes.append((len(text), len(text) + len(checks)))
+    header = json.dumps({**job, "sizes": sizes}).encode()
+    return b"".join([f"{len(header):{LENGTH}}".encode(), header, *parts])
+
+
+def _apart(program: Program) -> tuple[bytes, bytes]:
+    """A program with its calls, and the code of its checks, which the calls name by their places in it."""
+    calls, codes, size = [], [], 0
+    for call in packed(program.calls):
+        if "check" in call:
+            codes.append(json.dumps({key: call[key] for key in ("check", "setup") if key in call}).encode())
+            call = {"function": call["function"], "check": [size, len(codes[-1])]}
+            size += len(codes[-1])
+        calls.append(call)
+    return json.dumps({"code": program.code, "calls": calls}).encode(), b"".join(codes)
 
 
 def _start(command: list[str], job: bytes, report: int, scratch: str) -> subprocess.Popen[bytes]:

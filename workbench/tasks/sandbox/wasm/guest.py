@@ -66,7 +66,7 @@ def wake(text: str) -> None:
         if checked is not None:
             _report(checked)
     elif what == "serve":
-        served = candidate.Served(asked["code"], call["function"], limits)
+        served = candidate.Served(asked["code"], asked["function"], limits)
         _send("loaded")
     else:
         _report(served.answer(asked["request"]))

@@ -293,7 +293,8 @@ class _Call:
         asked = {"call": self._call, "limits": self._limits}
         if self._call is not None and "check" in self._call:
             with self._instance(may_sleep) as program:
-                candidate = _Candidate(self, program, {**asked, "do": "serve", "code": self._job["code"]})
+                serve = {"do": "serve", "code": self._job["code"], "function": self._call["function"]}  # not the check
+                candidate = _Candidate(self, program, {**serve, "limits": self._limits})
                 with self._instance(may_sleep, candidate) as check:
                     self._said = self.ask(check, {**asked, "do": "check"})
         else:
