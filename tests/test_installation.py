@@ -150,7 +150,7 @@ def test_the_wheel_says_what_an_index_asks_for(wheel: Path) -> None:
     assert (said["Name"], said["Version"], said["License-Expression"]) == ("sdpo-workbench", __version__, "Apache-2.0")
     assert said.get_all("License-File") == ["LICENSE"] and said["Description-Content-Type"] == "text/markdown"
     assert str(said.get_payload()).startswith("# SDPO Workbench") and said["Summary"] and said["Keywords"]
-    assert said.get_all("Classifier") and said.get_all("Provides-Extra") == ["bench", "dev"]
+    assert said.get_all("Classifier") and said.get_all("Provides-Extra") == ["bench", "dev", "packs"]
     required = [Requirement(line) for line in said.get_all("Requires-Dist", [])]
     ordinary = {one.name for one in required if not (one.marker and "extra" in str(one.marker))}
     assert ordinary >= CARD
