@@ -30,7 +30,7 @@ with Page("http://127.0.0.1:7860/") as page:
     page.ask("credit", attempt=failed["id"])
     report = page.ask("update", attempts=[attempt["id"] for attempt in attempts])
     page.ask("undo")
-    print(f"{len(attempts)} attempts, confined by {tiers}; update {report['update']}, undone")
+    print(f"{len(attempts)} attempts, confined by {tiers}; update {report['update_id']}, undone")
     assert tiers == {"wasm"}
 END
 trap - EXIT
