@@ -59,7 +59,7 @@ def test_what_was_read_stands_beside_the_verdict() -> None:
     assert waiting["title"].endswith("failed, reward 0, read as: nothing") and waiting["pieces"] == pieces(none)
     person = attempt("B", Task("p/t", "Q", "person"))
     assert heat(person, (1, 1), None, None, [], "idle")["title"] == "Attempt 1 of 1: failed, reward 0"
-    rows = cards([right, none, person], None, None, [None] * 3, None, None)["rows"]
+    rows = cards([right, none, person], None, None, [None] * 3, None, None, ())["rows"]
     assert [row["read_as"] for row in rows] == ["B", "", None]
 
 

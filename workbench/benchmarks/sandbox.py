@@ -72,7 +72,7 @@ def bench_sandbox(count: int, repetitions: int, note: Callable[[str], object]) -
 def _tiers() -> tuple[list[Tier], dict[str, str]]:
     """The tiers that hold here, and why each of the others does not."""
     held: list[Tier] = []
-    absent = {tier: reason for tier in BOUNDARIES if (reason := why_not(tier))}
+    absent: dict[str, str] = {tier: reason for tier in BOUNDARIES if (reason := why_not(tier))}
     for tier in BOUNDARIES:
         if tier not in absent:
             use_tier(tier)
@@ -88,8 +88,11 @@ def _groups(number: int) -> list[tuple[Task, list[Attempt]]]:
 
     tasks = house_tasks("house-rules@77", number, held_out=False)
     with tempfile.TemporaryDirectory() as folder, Workbench.open(Path(folder) / "run") as workbench:
-        made = workbench.attempt_many(tasks, GROUP)  # in one batch
-    return [(task, made[place : place + GROUP]) for task, place in zip(tasks, range(0, len(made), GROUP), strict=True)]
+        attempts = workbench.attempt_many(tasks, GROUP)  # in one batch
+    return [
+        (task, attempts[place : place + GROUP])
+        for task, place in zip(tasks, range(0, len(attempts), GROUP), strict=True)
+    ]
 
 
 def _judging_times(tiers: list[Tier], groups: list[tuple[Task, list[Attempt]]]) -> dict[str, list[float]]:
@@ -109,7 +112,7 @@ def _summary(seconds: list[float]) -> dict[str, float]:
 
 
 def _call_s(tier: Tier) -> float:
-    """What one more call of a short program takes."""
+    """Measure one more call of a short program, in seconds."""
     calls = [{"function": "f", "args": []}]
 
     def make(number: int) -> None:
@@ -151,13 +154,13 @@ def _differences(
     attempts: list[tuple[Task, Attempt]], ours: list[Judgement], theirs: list[Judgement]
 ) -> dict[str, Any]:
     """Attempts whose verdict, or whose feedback alone, differs between two tiers; the first ones whole."""
-    found: dict[str, Any] = {"verdicts": 0, "feedback": 0, "examples": []}
-    for (task, attempt), one, other in zip(attempts, ours, theirs, strict=True):
-        if (one.passed, one.feedback) == (other.passed, other.feedback):
+    counts: dict[str, Any] = {"verdicts": 0, "feedback": 0, "examples": []}
+    for (task, attempt), judged, other in zip(attempts, ours, theirs, strict=True):
+        if (judged.passed, judged.feedback) == (other.passed, other.feedback):
             continue
-        found["verdicts" if one.passed != other.passed else "feedback"] += 1
-        if len(found["examples"]) < _SHOWN:
-            found["examples"].append(
-                {"task": task.prompt, "text": attempt.text, "feedback": [one.feedback, other.feedback]}
+        counts["verdicts" if judged.passed != other.passed else "feedback"] += 1
+        if len(counts["examples"]) < _SHOWN:
+            counts["examples"].append(
+                {"task": task.prompt, "text": attempt.text, "feedback": [judged.feedback, other.feedback]}
             )
-    return found
+    return counts

@@ -231,8 +231,8 @@ def main() -> None:
     for number, (length, with_checks) in enumerate(job["sizes"]):
         process = os.fork()
         if process == 0:
-            own = json.loads(_read_file(place, length))
-            _run_calls({**job, **own, "end": place + length}, number)
+            loaded = json.loads(_read_file(place, length))
+            _run_calls({**job, **loaded, "end": place + length}, number)
             os._exit(0)
         os.waitpid(process, 0)
         place += with_checks

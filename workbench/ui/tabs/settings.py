@@ -39,7 +39,8 @@ class SettingsPanel(Panel):
 
     def __init__(self, _: JobQueue, selection: Selection) -> None:
         super().__init__()
-        gr.Markdown(confinement, elem_id="confinement")  # asked anew for each page: it changes while one is prepared
+        confined = gr.Markdown(elem_id="confinement")
+        self.follow("confinement", confined, lambda _: confinement(), str)  # changes while a tier is prepared
         self.fields: list[tuple[type, str, Any, gr.State]] = []
         groups = (
             (SamplingConfig, selection.sampling, "Sampling", lambda snapshot: snapshot.sampling),

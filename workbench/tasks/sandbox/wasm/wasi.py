@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol, cast
 
 import wasmtime
 
@@ -93,7 +93,7 @@ class Memory:
 
     def __init__(self, caller: wasmtime.Caller) -> None:
         self._caller = caller
-        self._memory: Any = caller["memory"]
+        self._memory = cast(wasmtime.Memory, caller["memory"])
         self._size: int = self._memory.data_len(caller)
 
     def get(self, address: int, size: int) -> bytes:
