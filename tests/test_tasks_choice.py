@@ -201,12 +201,25 @@ def test_the_letter_that_a_text_chooses(text: str, letter: str) -> None:
         ("The answer is A 1.69", "A"),
         ("I eat carbon dioxide", ""),
         ("So I say D", "D"),
+        ("The answer is C=CC(=O)O.", ""),
         ("E", "E"),
         ("The answer is E", "E"),
     ],
 )
 def test_an_option_s_text_stands_for_its_letter(text: str, letter: str) -> None:
     assert read_letter(text, TEXTS).letter == letter
+
+
+def test_an_option_s_text_may_begin_with_a_letter_or_be_one() -> None:
+    formulas = {"A": "CC(=O)O", "B": "O=C=O", "C": "W in Ag"}
+    for text, letter in (
+        ("The answer is O=C=O.", "B"),
+        ("The answer is W in Ag.", "C"),
+        ("<answer>CC(=O)O</answer>", "A"),
+    ):
+        assert read_letter(text, formulas).letter == letter
+    swapped = {"A": "B", "B": "A"}
+    assert read_letter("The answer is A.", swapped).letter == read_letter("<answer>A</answer>", swapped).letter == "A"
 
 
 def test_options_are_found_in_a_question() -> None:

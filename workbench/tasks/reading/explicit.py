@@ -37,7 +37,7 @@ _OTHER = (
     r"(?:ответ(?:ом)?|відповідь|απάντηση|תשובה|(?:ال)?إجابة(?:\s+الصحيحة)?|الجواب|پاسخ|उत्तर|जवाब|উত্তর|คำตอบ"
     r"|정답|답|答え|解答|回答|正解|答案|正确选项|正確選項|故选|应选|應選|选择|選擇|选(?!项)|選(?!項))"
 )
-_CUE = re.compile(rf"(?<![^\W_]){_LATIN}(?![^\W_])|{_OTHER}|(?m:^)\s*####", re.IGNORECASE)
+_CUE = re.compile(rf"(?<![^\W_])(?<![</]){_LATIN}(?![^\W_])|{_OTHER}|(?m:^)\s*####", re.IGNORECASE)
 _VERBS = (
     r"is|are|was|would be|should be|must be|will be|has to be|to be|must therefore be|equals"
     r"|ist|lautet|wäre|est|serait|es|sería|é|seria|è|sarebbe|är|er|jest|je|este|là|adalah|ialah|ni|это|является|είναι"

@@ -53,6 +53,7 @@ _AFTER_LETTER = re.compile(
     r"|rather|instead|only|here|so|then|therefore|would|should|seems|looks|works|fits|holds|states|says|gives|matches"
     r"|correctly|satisfies|describes|among)\b"
 )
+_FORMULA = ("'", "’", "°", "+", "#", "^", "=", "[", "(", "@")  # behind a letter that is a part of a formula
 _SECOND = re.compile(
     rf"[\s)\]}}\"']*(?:[,;/&+、，]|(?<![^\s)\]])(?:and|or|und|oder|et|ou|y|o|e|и|или)(?=\s)|和|或|及|与|或者)"
     rf"\s*(?:(?:and|or|also|option|choice)\s+)*[(\[\"']*(?P<letter>[A-Z])(?![{_WORD}'’+#=°-])(?P<rest>[)\]\"']*\s*[a-z]*)"
@@ -144,8 +145,8 @@ def _explicit(text: str, options: Options, *, statements_only: bool = False) -> 
         if explicit.closed:
             letter = _in_frame(content, options)
         else:
-            letter = _leading(content, options, linked=explicit.linked)
-            letter = letter or (_option(content, options) if explicit.linked else None)
+            letter = _option(content, options) if explicit.linked else None
+            letter = letter or _leading(content, options, linked=explicit.linked)
         if letter is not None:
             return letter
     return None
@@ -154,7 +155,7 @@ def _explicit(text: str, options: Options, *, statements_only: bool = False) -> 
 def _in_frame(content: str, options: Options) -> Letter | None:
     """Read the content of a tag or a box."""
     content = content.strip()
-    letter = _whole(content, options) or _leading(content, options, linked=True)
+    letter = _whole(content, options) or _option(content, options) or _leading(content, options, linked=True)
     if letter is None and content:
         letter = (
             _explicit(content, options, statements_only=True)
@@ -180,8 +181,8 @@ def _leading(content: str, options: Options, *, linked: bool) -> Letter | None:
     bracketed = content[:place].endswith(("(", "[", '"', "'", "“", "‘"))
     if not linked and letter.islower() and not bracketed:
         return None
-    if after.startswith(("'", "’", "°", "+", "#", "^")) and not bracketed:
-        return None
+    if after.startswith(_FORMULA) and not bracketed:
+        return None  # C=CC(=O)O, 25 °C, C++
     if re.match(r"-[^\W_]", after) or re.match(r"[)\]\"'.\s]*\?", after):
         return None  # "B-cell"; a question
     if not bracketed and _is_word(letter, after) and not _starts_option(letter, after, options):
@@ -289,12 +290,11 @@ def _option(content: str, options: Options, *, whole: bool = False) -> Letter | 
     fitting: dict[str, list[str]] = {}
     for letter, text in options.items():
         known = _folded(text)
-        fits = (
-            given == known
-            if whole
-            else given.startswith(known) and not re.match(rf"[{_WORD}]|\.\d", given[len(known) :])
-        )
-        if known and fits:
+        fits = bool(known) and given == known
+        if not whole:  # one character may be the letter of another option
+            ends = not re.match(rf"[{_WORD}]|\.\d", given[len(known) :])
+            fits = len(known) > 1 and given.startswith(known) and ends
+        if fits:
             fitting.setdefault(known, []).append(letter)
     if not fitting:
         return None
