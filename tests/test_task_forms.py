@@ -180,7 +180,7 @@ def test_a_filled_form_is_an_answer_that_can_be_judged(
         ("python", {"tests": [["f(1)", "__import__('os').getcwd()"]]}, "no value that can be read"),
         ("python", {"tests": [["f(1)", "x" * 30_000]]}, "more than 20,000 characters"),
         ("tool_calls", {"calls": [["f", "{"]]}, "not JSON"),
-        ("tool_calls", {"calls": [["f", "{}"]], "tools": "["}, "“Tools \\(JSON\\)” is not JSON"),
+        ("tool_calls", {"calls": [["f", "{}"]], "tools": "["}, "“Tools” is not JSON"),
     ],
 )
 def test_what_cannot_be_read_names_the_field(environment: str, values: dict[str, Any], said: str) -> None:

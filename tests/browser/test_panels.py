@@ -113,6 +113,57 @@ def test_feedback_is_tried_marked_and_shown_a_demonstration(new_page: Callable[.
     page.wait_for_selector(".wb-teacher pre:has-text('Correctly solve the original question.')")
 
 
+def test_a_kind_of_feedback_is_hidden_from_the_teacher_and_shown_again(new_page: Callable[..., Any], app: str) -> None:
+    page = opened(new_page, app)
+    while not page.locator(".wb-parts .wb-switch:has-text('judge')").count():
+        sampled(page, 8)  # until one fails without an error: the examples and the remark are two kinds
+        page.wait_for_selector(".wb-fail")
+        for card in page.locator(".wb-card-button:has(.wb-fail)").all():
+            card.click()
+            page.wait_for_timeout(500)
+            if page.locator(".wb-parts .wb-switch:has-text('judge')").count():
+                break
+    remark = page.locator(".wb-parts li:has-text('judge') .wb-part-text").inner_text()
+    assert remark in page.locator("#feedback textarea").input_value()
+    page.click(".wb-teacher summary")
+    page.wait_for_function(
+        "(text) => (document.querySelector('.wb-teacher pre')?.textContent ?? '').includes(text)", arg=remark
+    )
+    page.click(".wb-parts .wb-switch:has-text('judge')")
+    page.wait_for_selector(".wb-parts .wb-switch[aria-pressed='false']:has-text('judge')")
+    gone = "(text) => !(document.querySelector('.wb-teacher pre')?.textContent ?? text).includes(text)"
+    page.wait_for_function(gone, arg=remark)
+    assert remark not in page.locator("#feedback textarea").input_value()
+    page.get_by_role("tab", name="Settings").click()
+    assert not page.locator("#set-feedback_kinds").get_by_label("judge").is_checked()
+    page.locator("#set-feedback_kinds").get_by_label("judge").check()
+    page.get_by_role("tab", name="Round").click()
+    page.wait_for_selector(".wb-parts .wb-switch[aria-pressed='true']:has-text('judge')")
+    idle(page)
+
+
+def test_a_task_with_tests_is_typed_row_by_row_and_shown_with_its_samples(
+    new_page: Callable[..., Any], app: str
+) -> None:
+    page = opened(new_page, app)
+    page.get_by_role("button", name="Type your own task").click()
+    page.fill("#own-prompt textarea", "Write double(x).")
+    page.click("#own-judge input")
+    page.get_by_role("option", name="Python tests").click()
+    page.fill("#own-cell-1-1 textarea", "double(2)")
+    page.fill("#own-cell-1-2 textarea", "4")
+    page.click("#own-add")
+    page.wait_for_selector(".wb-shown td:has-text('double(2)')")
+    page.click("#own-judge input")
+    page.get_by_role("option", name="choice (a letter)").click()
+    page.fill("#own-prompt textarea", "Which?\nA: this\nB: that")
+    page.click("#own-choice input")
+    page.get_by_role("option", name="B", exact=True).click()
+    page.click("#own-add")
+    page.wait_for_selector(".wb-options li:has-text('that')")
+    assert not page.locator("#own-table").is_visible()
+
+
 def dropped(page: Any, file: dict[str, Any]) -> None:
     """Drop a file, as far as the page can tell: its field gets it."""
     if page.locator("#import-file button[aria-label='Clear']").count():

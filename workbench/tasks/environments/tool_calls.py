@@ -49,7 +49,7 @@ class ToolCalls(Environment):
             columns=("tool", "arguments"),
             info='One a row: get_weather and {"city": "Oslo"}.',
         ),
-        AnswerField("tools", "Tools (JSON)", "json", info="Their schemas, as a list; with them types are compared."),
+        AnswerField("tools", "Tools", "json", info="Their schemas, as a list in JSON; with them types are compared."),
     )
 
     def show(self, task: Task) -> Sequence[Block]:

@@ -21,6 +21,8 @@ from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, finished, 
 
 TEXTS = 4  # fields of an answer that can be shown; further ones of them are typed as JSON
 
+ROWS, COLUMNS = 5, 2  # of a table; longer ones are typed as JSON or imported
+
 
 class OwnTaskPanel(Panel):
     """A task of one's own in a minute."""
@@ -34,7 +36,9 @@ class OwnTaskPanel(Panel):
             self.judge = gr.Dropdown(judges(), value="person", label="Judged by", elem_id="own-judge")
             self.choice = gr.Dropdown([], visible=False, elem_id="own-choice")
             self.texts = [gr.Textbox(visible=False, elem_id=f"own-text-{place}") for place in range(1, TEXTS + 1)]
-            self.table = gr.Dataframe(type="array", visible=False, elem_id="own-table")
+            with gr.Column(visible=False, elem_id="own-table") as self.table:
+                self.title = gr.Markdown(elem_classes="wb-hint")
+                self.cells = [self._row(number) for number in range(1, ROWS + 1)]
             with gr.Accordion("The answer as JSON", open=False):
                 self.answer = gr.Textbox(
                     label="Answer (JSON)",
@@ -49,25 +53,37 @@ class OwnTaskPanel(Panel):
     def connect(self, then: Then) -> None:
         """Connect the form; a typed task becomes the chosen one."""
         task_id, chosen = self.selection.task_id, self.selection.chosen
-        form = [self.choice, *self.texts, self.table]
-        fields = [self.prompt, self.judge, self.answer, self.pack, *form]
+        cells = [cell for row in self.cells for cell in row]
+        fields = [self.prompt, self.judge, self.answer, self.pack, self.choice, *self.texts, *cells]
         then(self.add.click(polite(self.on_add), fields, [task_id, chosen], **QUIET))
-        self.judge.input(self.on_judge, [self.judge], [self.answer, *form], **NEWEST)
+        form = [self.answer, self.choice, *self.texts, self.table, self.title, *cells]
+        self.judge.input(self.on_judge, [self.judge], form, **NEWEST)
         self.prompt.input(self.on_typed, [self.prompt], [self.note], **NEWEST)
         then(self.note.select(polite(self.on_closest), [self.prompt], [task_id, chosen, self.prompt], **QUIET))
+
+    @staticmethod
+    def _row(number: int) -> list[gr.Textbox]:
+        """One row of the table."""
+        with gr.Row(elem_classes="wb-sample"):
+            return [
+                gr.Textbox(show_label=number == 1, max_lines=8, min_width=90, elem_id=f"own-cell-{number}-{column}")
+                for column in range(1, COLUMNS + 1)
+            ]
 
     @staticmethod
     def on_judge(judge: str) -> list[Any]:
         """Show the fields of a judge's answer, all of them empty."""
         environment = find_environment(judge)
         shown = placed(environment.form())
-        choice, *texts, table = [_component(place, shown.get(place)) for place in PLACES]
-        return [gr.Textbox("", info=environment.needs), choice, *texts, table]
+        one_by_one = [_component(place, shown.get(place)) for place in PLACES[:-1]]
+        return [gr.Textbox("", info=environment.needs), *one_by_one, *_table(shown.get(TABLE))]
 
     def on_add(self, prompt: str, judge: str, answer: str, pack: str, *values: Any) -> tuple[str, str]:
         """Add a typed task; it becomes the chosen one."""
-        shown = placed(find_environment(judge).form())
-        typed = {field.name: values[PLACES.index(place)] for place, field in shown.items()}
+        shown, cells = placed(find_environment(judge).form()), values[len(PLACES) - 1 :]
+        by_place = dict(zip(PLACES, values, strict=False))
+        by_place[TABLE] = [cells[place : place + COLUMNS] for place in range(0, len(cells), COLUMNS)]
+        typed = {field.name: by_place[place] for place, field in shown.items()}
         return add_task(self.queue, prompt, judge, expected(judge, answer, typed), pack or AD_HOC).result().id, ""
 
     async def on_typed(self, prompt: str) -> str:
@@ -82,7 +98,8 @@ class OwnTaskPanel(Panel):
         return add_task(self.queue, text, "house-rules").result().id, "", text
 
 
-PLACES = ("choice", *(f"text {number}" for number in range(1, TEXTS + 1)), "table")
+TABLE = "table"
+PLACES = ("choice", *(f"text {number}" for number in range(1, TEXTS + 1)), TABLE)
 
 
 def placed(form: Sequence[AnswerField]) -> dict[str, AnswerField]:
@@ -90,9 +107,9 @@ def placed(form: Sequence[AnswerField]) -> dict[str, AnswerField]:
     free = list(PLACES)
     shown = {}
     for field in form:
-        kind = field.kind if field.kind in ("choice", "table") else "text"
+        kind = field.kind if field.kind in ("choice", TABLE) else "text"
         place = next((place for place in free if place.startswith(kind)), None)
-        if place is None:
+        if place is None or len(field.columns) > COLUMNS:
             return {}
         free.remove(place)
         shown[place] = field
@@ -102,17 +119,24 @@ def placed(form: Sequence[AnswerField]) -> dict[str, AnswerField]:
 def _component(place: str, field: AnswerField | None) -> Any:
     """The update of a place: its field, empty, or nothing."""
     if field is None:
-        hidden = {"choice": gr.Dropdown, "table": gr.Dataframe}.get(place, gr.Textbox)
-        return hidden(visible=False)
-    label = field.label if field.needed else f"{field.label} (optional)"
+        return (gr.Dropdown if place == "choice" else gr.Textbox)(visible=False)
+    label = _label(field)
     if field.kind == "choice":
         return gr.Dropdown(list(field.options), value=None, label=label, info=field.info, visible=True)
-    if field.kind == "table":
-        columns, empty = list(field.columns), [[""] * len(field.columns)] * 2
-        named = f"{label}. {field.info}" if field.info else label
-        return gr.Dataframe(empty, headers=columns, label=named, visible=True, interactive=True)
     lines = 3 if field.kind in ("lines", "json") else 1
     return gr.Textbox("", label=label, info=field.info, lines=lines, visible=True)
+
+
+def _table(field: AnswerField | None) -> list[Any]:
+    """The updates of the table: the area, its title, and its cells, all of them empty."""
+    names = ["", ""] if field is None else [*field.columns, "", ""][:COLUMNS]
+    title = "" if field is None else f"**{_label(field)}.** {field.info}"
+    cells = [gr.Textbox("", label=name or " ", visible=bool(name)) for _ in range(ROWS) for name in names]
+    return [gr.Column(visible=field is not None), gr.Markdown(title), *cells]
+
+
+def _label(field: AnswerField) -> str:
+    return field.label if field.needed else f"{field.label} (optional)"
 
 
 def expected(environment: str, text: str, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
