@@ -20,28 +20,19 @@ from workbench.tasks.sandbox.wasm import workers
 # What begins last decides when everything ends: with several workers, each of which takes a file at a time, these
 # files go first, in this order. Pages and bare arithmetic alternate, since pages mostly wait.
 LONGEST = (
-    "test_experiment_tabs",
-    "test_ui_experiments",
-    "test_robust",
-    "test_experiments",
-    "test_replay",
-    "test_session",
-    "test_queue",
-    "test_cli",
-    "test_panels",
-    "test_server_endurance",
-    "test_page",
-    "test_endurance",
-    "test_accessibility",
-    "test_kernel_triton",
-    "test_changes_browser",
-    "test_kernels_name",
-    "test_compare",
-    "test_session_credit",
-    "test_drawer",
-    "test_server",
-    "test_tour",
-    "test_hostile",
+    *("test_experiment_tabs", "test_ui_experiments", "test_robust", "test_experiments", "test_queue", "test_cli"),
+    *("test_panels", "test_installation", "test_page", "test_container", "test_replay", "test_session"),
+    *("test_accessibility", "test_server_endurance", "test_drawer", "test_sdpo_loop", "test_compare", "test_app"),
+    *(
+        "test_hostile",
+        "test_endurance",
+        "test_changes_browser",
+        "test_kernel_triton",
+        "test_tour",
+        "test_public_replay",
+    ),
+    *("test_heatmap_browser", "test_sandbox_attacks", "test_server", "test_sandbox_wasm", "test_plugin_example"),
+    *("test_experiments_packs", "test_kernels_name", "test_extending_tab", "test_any_policy", "test_notebooks"),
 )
 
 settings.register_profile("deterministic", derandomize=True, deadline=None)
