@@ -18,7 +18,7 @@ from workbench.tasks.packs import (
     pack_names,
     parse_pack,
 )
-from workbench.tasks.reading import split_reasoning
+from workbench.tasks.reading import opens_reasoning, split_reasoning
 from workbench.tasks.registry import (
     find_environment,
     known_environments,
@@ -49,6 +49,7 @@ __all__ = [
     "load_pack",
     "load_packs",
     "open_pack",
+    "opens_reasoning",
     "pack_names",
     "parse_pack",
     "register_environment",
