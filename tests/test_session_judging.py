@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from policy_factory import make_model_dir
+from policy_factory import TEMPLATE, make_model_dir
 
 from workbench import Workbench
 from workbench.config import SamplingConfig, SDPOConfig
@@ -141,6 +141,22 @@ def test_the_judge_reads_the_answer_without_its_reasoning(shared: Workbench, mod
     plain, thought = shared.judge(judged_by(model), "def f"), shared.judge(judged_by(model), "<think>hm</think>def f")
     assert thought.reward == plain.reward and thought.feedback == plain.feedback
     assert thought.details["reasoning"] == [[0, 17]]
+
+
+def test_attempts_that_a_template_begins_within_a_thought_end_it_or_have_no_answer(tmp_path: Path, strict: str) -> None:
+    thinking = TEMPLATE.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}")
+    path = make_model_dir(tmp_path / "thinker", chat_template=thinking)
+    with Workbench.open(tmp_path / "run", model=str(path)) as workbench:
+        task = Task("mine/b", "Which?", "choice", {"choice": "B"})
+        cut, ended = workbench.judge_many([(task, "Perhaps B"), (task, "Perhaps A</think>B")], sampled=True)
+        assert (cut.passed, cut.details["reasoning"], ended.passed) == (False, [[0, 9]], True)
+        assert workbench.judge(task, "Perhaps B").passed  # typed by a person
+        attempts = workbench.attempt(
+            workbench.add_task(prompt="Which?", environment="contains", answer={"text": "e"}), 4
+        )
+        assert not any(attempt.passed for attempt in attempts if "</think>" not in attempt.text)
+        rubric = judged_by(strict)
+        assert workbench.judge_many([(rubric, "def f")], sampled=True)[0].details["reasoning"] == [[0, 5]]
 
 
 def test_a_task_of_an_older_run_is_judged_under_its_old_name(shared: Workbench, model: str) -> None:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.records import Task
-from workbench.tasks import judge
-from workbench.tasks.reading import split_reasoning
+from workbench.tasks import judge, judge_many
+from workbench.tasks.reading import opens_reasoning, split_reasoning
 
 CALL = '<|start|>assistant<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"a": 1}<|call|>'
 FENCED = "```python\ndef f(x):\n    return x\n```"
@@ -124,6 +124,39 @@ def test_the_ranges_are_kept_with_the_verdict() -> None:
     text = "<think>A</think>\nB"
     assert judge(Task("p/t", "Q", "exact", {"text": "B"}), text).details["reasoning"] == [[0, 16]]
     assert "reasoning" not in judge(Task("p/t", "Q", "exact", {"text": "B"}), "B").details
+
+
+@pytest.mark.parametrize(
+    ("prompt", "opens"),
+    [
+        ("<|im_start|>assistant\n", False),
+        ("<|im_start|>assistant\n<think>\n", True),
+        ("<|im_start|>assistant\n<think>\n\n</think>\n\n", False),  # thinking is switched off
+        ("[/INST][THINK]", True),
+        ("<|start|>assistant", False),
+        ("<|start|>assistant<|channel|>analysis<|message|>", True),
+        ("", False),
+    ],
+)
+def test_a_prompt_may_open_a_thought(prompt: str, opens: bool) -> None:
+    assert opens_reasoning(prompt) is opens
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("It could be B", ""),  # cut, without a mark of its own
+        ("It could be A\n</think>\n\nB", "B"),
+        ("<think>It could be A</think>B", "B"),  # and opens it once more
+        ("I must write `</think>`. B", ""),
+        ("", ""),
+        ("perhaps A<|end|><|start|>assistant<|channel|>final<|message|>B", "B"),
+    ],
+)
+def test_what_follows_such_a_prompt_is_a_thought_until_it_is_closed(text: str, answer: str) -> None:
+    assert split_reasoning(text, opened=True).answer.strip() == answer
+    task = Task("p/t", "Q", "contains", {"text": "B"})
+    assert judge_many([(task, text)], opened=True)[0].passed is (answer == "B")
 
 
 PIECES = ["<think>", "</think>", "`", '"', "```\n", "\n", "B", " ", "<|channel|>", "analysis", "<|message|>", "'"]

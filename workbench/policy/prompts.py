@@ -147,6 +147,11 @@ def _filled(template: str, text: str) -> str:
     return before + text + after if text else ""
 
 
+def reply_opening(policy: Policy) -> str:
+    """The end of every prompt: the text that opens the reply, where some templates open a thought as well."""
+    return _chat(policy).generation_suffix()
+
+
 def shorten(text: str, characters: int) -> str:
     """Cut the middle out of a text so that `characters` of it remain; 0 gives an empty field."""
     if len(text) <= characters:

@@ -86,7 +86,8 @@ def test_credit(
         if stop is not None and stop.is_set():
             raise CreditError("The test was stopped before its continuations were complete; nothing was recorded.")
         passed = [
-            judgement.passed for judgement in judge_many(session, [(task, completion.text) for completion in written])
+            judgement.passed
+            for judgement in judge_many(session, [(task, completion.text) for completion in written], sampled=True)
         ]
         result = CreditTest(
             attempt.id,
@@ -140,7 +141,9 @@ def force_token(
                 on_token=on_token,
                 stop=stop,
             )
-            judgements = judge_many(session, [(completion.task, completion.text) for completion in written])
+            judgements = judge_many(
+                session, [(completion.task, completion.text) for completion in written], sampled=True
+            )
             (alone,) = judged(written, judgements, temperature=attempt.temperature, update_id=session.run.head)
             forced = replace(alone, group_id=attempt.group_id, parent_id=attempt.id, forced_at=position)
             random = session.run.blobs.put({RANDOM: session.policy.generator.get_state()})

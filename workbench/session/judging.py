@@ -10,9 +10,10 @@ from typing import Any
 
 from workbench.config import model_name
 from workbench.policy.judge import load_judge
+from workbench.policy.prompts import reply_opening
 from workbench.records import FeedbackPart, Judgement, Task
 from workbench.session.core import SessionCore
-from workbench.tasks import check_task, criteria_of, is_rubric, split_reasoning, with_reasoning
+from workbench.tasks import check_task, criteria_of, is_rubric, opens_reasoning, split_reasoning, with_reasoning
 from workbench.tasks import judge_many as judge_by_environment
 
 PASSES = 0.5  # a probability of yes from here on is a pass
@@ -23,16 +24,18 @@ def judge(session: SessionCore, task: Task, text: str) -> Judgement:
     return judge_many(session, [(task, text)])[0]
 
 
-def judge_many(session: SessionCore, pairs: Sequence[tuple[Task, str]]) -> list[Judgement]:
+def judge_many(session: SessionCore, pairs: Sequence[tuple[Task, str]], *, sampled: bool = False) -> list[Judgement]:
     """Judge many answers; other models that judge are loaded where they are not yet, and stay loaded.
 
+    `sampled`: the policy wrote them; where its template opens a thought, one that does not end it has no answer.
     Raises TaskError, SandboxError; PolicyError for a judge that cannot be loaded, PromptError for a task that is
     too long for it.
     """
     with session.lock:
         prepare_judges(session, [task for task, _ in pairs])
-        others = iter(judge_by_environment([pair for pair in pairs if not is_rubric(pair[0])]))
-        return [_by_model(session, *pair) if is_rubric(pair[0]) else next(others) for pair in pairs]
+        opened = sampled and opens_reasoning(reply_opening(session.policy))
+        others = iter(judge_by_environment([pair for pair in pairs if not is_rubric(pair[0])], opened=opened))
+        return [_by_model(session, *pair, opened) if is_rubric(pair[0]) else next(others) for pair in pairs]
 
 
 def prepare_judges(session: SessionCore, tasks: Sequence[Task]) -> None:
@@ -55,9 +58,10 @@ def judges(session: SessionCore) -> list[dict[str, Any]]:
         return [{"model": name, "memory_bytes": model.memory_bytes} for name, model in session.judges_by_name.items()]
 
 
-def _by_model(session: SessionCore, task: Task, text: str) -> Judgement:
+def _by_model(session: SessionCore, task: Task, text: str, opened: bool) -> Judgement:
     """Weigh the judge's opinions on each criterion; of an answer that fails, it says what is wrong."""
-    judge, split, criteria = session.judges_by_name[str(task.answer["model"])], split_reasoning(text), criteria_of(task)
+    judge, criteria = session.judges_by_name[str(task.answer["model"])], criteria_of(task)
+    split = split_reasoning(text, opened=opened)
     opinions = [judge.opinion(task.prompt, split.answer, criterion.text) for criterion in criteria]
     weighed = sum(item.weight * opinion.probability for item, opinion in zip(criteria, opinions, strict=True))
     reward = weighed / sum(item.weight for item in criteria)

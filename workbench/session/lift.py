@@ -92,5 +92,5 @@ def _passed(
         drawn = sample(session.policy, repeated, sampling, weights=weights, stop=stop.is_set if stop else None)
     texts = [completion_text(session.policy, sampled.token_ids) for sampled in drawn]
     tasks = [task_book.task(session, owner.task_id) for owner in owners for _ in range(n)]
-    verdicts = judge_many(session, list(zip(tasks, texts, strict=True)))
+    verdicts = judge_many(session, list(zip(tasks, texts, strict=True)), sampled=True)
     return HeldOut(sum(verdict.passed for verdict in verdicts), len(verdicts))

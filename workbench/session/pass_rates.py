@@ -31,7 +31,9 @@ def held_out(session: SessionCore, pack: str | Pack | None = None, *, count: int
         judging.prepare_judges(session, tasks)
         with own_randomness(session.policy, 1):
             written = write(session.policy, tasks, SamplingConfig())
-        judgements = judging.judge_many(session, [(completion.task, completion.text) for completion in written])
+        judgements = judging.judge_many(
+            session, [(completion.task, completion.text) for completion in written], sampled=True
+        )
         passed = sum(judgement.passed for judgement in judgements)
         measured = HeldOut(passed, len(tasks), count if len(tasks) < count else 0)
         counted = {"passed": passed, "total": len(tasks)} | ({"requested": count} if measured.requested else {})

@@ -65,7 +65,7 @@ def attempt_many(
             repeated = [task for task in tasks for _ in range(n)]
             turns_by_task = {task.id: of for task, of in zip(tasks, turns or [()] * len(tasks), strict=True)}
             written = write(session.policy, repeated, sampling, turns=turns_by_task, on_token=on_token, stop=stop)
-            verdicts = judge_many(session, [(completion.task, completion.text) for completion in written])
+            verdicts = judge_many(session, [(completion.task, completion.text) for completion in written], sampled=True)
             attempts = judged(written, verdicts, temperature=sampling.temperature, update_id=session.head)
             random = session.run.blobs.put({RANDOM: session.policy.generator.get_state()})
             last = attempts[-1]

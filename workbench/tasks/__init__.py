@@ -21,7 +21,7 @@ from workbench.tasks.packs import (
     parse_table,
     read_source,
 )
-from workbench.tasks.reading import split_reasoning
+from workbench.tasks.reading import opens_reasoning, split_reasoning
 from workbench.tasks.registry import (
     find_environment,
     known_environments,
@@ -53,6 +53,7 @@ __all__ = [
     "load_packs",
     "offered_packs",
     "open_pack",
+    "opens_reasoning",
     "pack_names",
     "parse_pack",
     "parse_table",

@@ -52,11 +52,11 @@ def judge(task: Task, text: str) -> Judgement:
     return judge_many([(task, text)])[0]
 
 
-def judge_many(pairs: Sequence[tuple[Task, str]]) -> list[Judgement]:
-    """Judge many attempts; their programs run side by side."""
+def judge_many(pairs: Sequence[tuple[Task, str]], *, opened: bool = False) -> list[Judgement]:
+    """Judge many attempts; their programs run side by side. `opened`: their prompts had opened a thought."""
     environments = [find_environment(check_task(task).environment) for task, _ in pairs]
     splits = [
-        _ask(environment, task, _split, environment, task, text)
+        _ask(environment, task, _split, environment, task, text, opened)
         for environment, (task, text) in zip(environments, pairs, strict=True)
     ]
     programs = {}
@@ -87,8 +87,8 @@ def with_reasoning(judgement: Judgement, split: Split) -> Judgement:
     return dataclasses.replace(judgement, details={**judgement.details, "reasoning": ranges})
 
 
-def _split(environment: Environment, task: Task, text: str) -> Split:
-    return Split(text, ()) if environment.reads_reasoning(task) else split_reasoning(text)
+def _split(environment: Environment, task: Task, text: str, opened: bool) -> Split:
+    return Split(text, ()) if environment.reads_reasoning(task) else split_reasoning(text, opened=opened)
 
 
 def show_task(task: Task) -> list[Block]:

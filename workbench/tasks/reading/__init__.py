@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from workbench.tasks.reading.reasoning import Split, split_reasoning
+from workbench.tasks.reading.reasoning import Split, opens_reasoning, split_reasoning
 
-__all__ = ["Split", "split_reasoning"]
+__all__ = ["Split", "opens_reasoning", "split_reasoning"]

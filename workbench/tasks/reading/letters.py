@@ -291,9 +291,9 @@ def _option(content: str, options: Options, *, whole: bool = False) -> Letter | 
     for letter, text in options.items():
         known = _folded(text)
         fits = bool(known) and given == known
-        if not whole:  # one character may be the letter of another option
+        if not whole:  # one letter may be that of another option
             ends = not re.match(rf"[{_WORD}]|\.\d", given[len(known) :])
-            fits = len(known) > 1 and given.startswith(known) and ends
+            fits = (len(known) > 1 or known.isdigit()) and given.startswith(known) and ends
         if fits:
             fitting.setdefault(known, []).append(letter)
     if not fitting:

@@ -85,21 +85,27 @@ _QUOTED = re.compile(
 )
 
 
-def split_reasoning(text: str) -> Split:
+def split_reasoning(text: str, *, opened: bool = False) -> Split:
     """Split a text into its answer and its reasoning; a text without marks is all answer.
 
-    Where reasoning stood between two pieces of the answer, they are joined by a newline.
+    `opened`: the prompt had opened a thought, so a text that does not close it is all reasoning. Where reasoning stood
+    between two pieces of the answer, they are joined by a newline.
     """
     if "<|channel|>" in text:
         return _of_channels(text)
     bare = _BARE_CHANNELS.match(text)
-    return _without(text, [bare.span()] if bare else _ranges(text))
+    return _without(text, [bare.span()] if bare else _ranges(text, opened))
 
 
-def _ranges(text: str) -> list[Range]:
+def opens_reasoning(prompt: str) -> bool:
+    """True where a prompt ends within a thought, as the templates of some families do."""
+    return not split_reasoning(prompt + "x").answer.endswith("x")
+
+
+def _ranges(text: str, opened_before: bool) -> list[Range]:
     """Find the reasoning between marks."""
-    marks = list(_marks(text))
-    if not marks:
+    marks = [_Mark(0, 0, True, "")] * opened_before + list(_marks(text))
+    if not marks or not text:
         return []
     blocks, quotes = _fenced(text), [match.span() for match in _QUOTED.finditer(text)]
     outside = [mark for mark in marks if not _within(mark, blocks) and not _is_quoted(text, mark, quotes)]
