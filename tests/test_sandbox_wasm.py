@@ -189,7 +189,7 @@ def test_the_card_of_an_attempt_without_a_verdict_says_why() -> None:
     attempt = Attempt(
         "a", "t/1", "g", "root", (), (1,), "x", (0.0,), True, 1.0, 0.0, False, "", details={"refused": "so"}
     )
-    assert cards([attempt], None, None, [None], None, None)["rows"][0]["feedback"] == "so"
+    assert cards([attempt], None, None, [None], None, None, ())["rows"][0]["feedback"] == "so"
 
 
 # Choosing it -----------------------------------------------------------------------------------------------------

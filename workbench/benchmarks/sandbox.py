@@ -72,7 +72,7 @@ def bench_sandbox(count: int, repetitions: int, note: Callable[[str], object]) -
 def _tiers() -> tuple[list[Tier], dict[str, str]]:
     """The tiers that hold here, and why each of the others does not."""
     held: list[Tier] = []
-    absent = {tier: reason for tier in BOUNDARIES if (reason := why_not(tier))}
+    absent: dict[str, str] = {tier: reason for tier in BOUNDARIES if (reason := why_not(tier))}
     for tier in BOUNDARIES:
         if tier not in absent:
             use_tier(tier)

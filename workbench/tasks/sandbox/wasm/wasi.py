@@ -93,8 +93,8 @@ class Memory:
 
     def __init__(self, caller: wasmtime.Caller) -> None:
         self._caller = caller
-        self._memory: Any = caller["memory"]
-        self._size: int = self._memory.data_len(caller)
+        memory: Any = caller["memory"]
+        self._memory, self._size = memory, int(memory.data_len(caller))
 
     def get(self, address: int, size: int) -> bytes:
         """Read `size` bytes."""

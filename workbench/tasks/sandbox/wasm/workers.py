@@ -54,7 +54,8 @@ class Worker:
 
     def make(self, job: Mapping[str, Any], limits: Limits) -> tuple[bytes, Literal["time", "output"] | None]:
         """Make one job; the lines on its calls, and why it was stopped, if it was ("time", "output")."""
-        lines, size = [], 0
+        lines: list[bytes] = []
+        size = 0
         with self._deadline(job["total_s"] * job["slower"] + _GRACE_S) as late, suppress(OSError):
             self._jobs.write(json.dumps(job).encode() + b"\n")
             self._jobs.flush()
