@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.errors import TaskError
+from workbench.errors import SandboxError, TaskError
 from workbench.records import FeedbackKind, FeedbackPart, Task
 from workbench.tasks.programs.compare import TOLERANCE, same_output, same_value
 from workbench.tasks.sandbox import CallError, Limits, Program, SandboxResult, run_many, shown
@@ -41,7 +41,7 @@ class TestResult:
 def judge_tests(task: Task, result: SandboxResult) -> list[TestResult]:
     """Compare the values of a program's calls with what a task expects; its checker runs here, in the sandbox.
 
-    Raises TaskError where the row's check cannot be run.
+    Raises TaskError where the row's check cannot be run, SandboxError where its checker cannot run in this tier.
     """
     pairs: list[_Ran] = list(zip(task.answer.get("tests", ()), result.outputs, result.errors, strict=False))
     if "checker" in task.answer:
@@ -115,6 +115,11 @@ def _checked(task: Task, ran: Sequence[_Ran]) -> list[tuple[bool, str]]:
     if inputs:
         packages = tuple(task.answer.get("packages", ()))
         result = run_many([Program(task.answer["checker"], inputs, Limits(), packages)])[0]
+        if result.refused is not None:
+            raise SandboxError(
+                f"The checker of task {task.id!r} cannot run in this tier of the sandbox ({result.refused}); choose "
+                "another tier, or leave the task out."
+            )
         verdicts = map(_read_verdict, result.outputs, result.errors)
     return [(False, "") if error is not None else next(verdicts) for _, _, error in ran]
 

