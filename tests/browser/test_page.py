@@ -174,7 +174,7 @@ def test_a_typed_task_can_be_judged_by_another_model(new_page: Callable[..., Any
     page.get_by_role("option", name="another model").click()
     page.get_by_label("What makes an answer good").fill("It sorts.")
     page.click("#own-add")
-    page.wait_for_selector("text=Name the model that judges")
+    page.wait_for_selector("text=The field “The model that judges” is empty")
     judge = page.get_by_label("The model that judges")
     judge.fill(str(tmp_path / "absent"))
     page.click("#own-add")

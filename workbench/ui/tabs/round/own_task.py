@@ -84,7 +84,7 @@ class OwnTaskPanel(Panel):
         by_place = dict(zip(PLACES, values, strict=False))
         by_place[TABLE] = [cells[place : place + COLUMNS] for place in range(0, len(cells), COLUMNS)]
         typed = {field.name: by_place[place] for place, field in shown.items()}
-        return add_task(self.queue, prompt, judge, expected(judge, answer, typed), pack or AD_HOC).result().id, ""
+        return add_task(self.queue, prompt, judge, expected(judge, answer or "", typed), pack or AD_HOC).result().id, ""
 
     async def on_typed(self, prompt: str) -> str:
         """Advise on the prompt before anything is sampled."""
