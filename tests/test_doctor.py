@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import sys
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,11 +15,12 @@ import torch
 from model_families import FAMILIES, make_family_dir
 from policy_factory import nudge
 
-from workbench.cli import main
+from workbench.cli import bug_report, main
 from workbench.config import PolicyConfig
 from workbench.errors import PolicyError
 from workbench.policy import devices, load_policy, loading
 from workbench.policy.selfcheck import brute_force, gradient_check
+from workbench.tasks.sandbox.tiers import BOUNDARIES
 
 
 def doctor(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -58,6 +62,80 @@ def test_one_table_for_people(capsys: pytest.CaptureFixture[str], monkeypatch: p
     out = capsys.readouterr().out
     for words in ("torch", "sandbox", "attention", "LoRA", "linear layers as float32", "null test", "passed"):
         assert words in out
+
+
+def test_a_report_for_a_bug_says_all_and_names_nobody(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home" / "ann-smith"
+    model = make_family_dir(home / "models" / "qwen3", "qwen3")
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(home))
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "ann-smith")
+    capsys.readouterr()
+    assert main(["doctor", "--device", "cpu", "--report", "--model", str(model)]) == 0
+    out, err = capsys.readouterr()
+    assert err == "" and "ann-smith" not in out and str(tmp_path) not in out
+    assert f"model: ~{os.sep}models{os.sep}qwen3" in out
+    for words in (
+        *(
+            "platform: ",
+            f"python: {platform.python_version()}",
+            f"torch: {torch.__version__}",
+            "home directory: writable",
+        ),
+        *("exclusive, free again", "in use: ", "cuda: ", "mps: ", "gradient check: passed", "brute force: passed"),
+        *(f"\n  {tier}: " for tier in BOUNDARIES),
+    ):
+        assert words in out, words
+
+
+def test_a_report_is_made_although_the_policy_cannot_be_loaded(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bug_report, "tiers", lambda: {"wasm": "holds"})  # tried by the test above
+    missing = str(tmp_path / "missing")
+    assert main(["doctor", "--device", "cpu", "--report", "--model", missing]) == 1
+    out = capsys.readouterr().out
+    assert "error: PolicyError: There is no model directory '" in out and "wasm: holds" in out
+    assert main(["doctor", "--device", "cpu", "--model", missing]) == 2  # without --report it is one sentence
+    status, found = doctor(capsys, "--report", "--model", missing)
+    assert status == 1 and found["report"].startswith("sdpo-workbench doctor --report") and not found["ok"]
+
+
+@pytest.mark.parametrize(
+    ("home", "text", "expected"),
+    [
+        ("/home/ann", "at /home/ann/runs/x and '/home/ann'", "at ~/runs/x and '~'"),
+        ("/home/ann", "at /home/annabel/x", "at /home/annabel/x"),
+        ("/home/ann", "the file /data/ann/x, by Ann", "the file /data/(user)/x, by (user)"),
+        ("/home/ann", "annotated, planned", "annotated, planned"),
+        ("/", "at /usr/lib/x", "at /usr/lib/x"),
+    ],
+)
+def test_what_a_report_leaves_out(home: str, text: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, home)
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "ann")
+    assert bug_report.without_names(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", [r"C:\Users\ann\runs", "C:/Users/ann/runs", r"'C:\\Users\\ann\\runs'", r"c:\users\ANN\runs"]
+)
+def test_a_home_of_windows_in_any_spelling(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bug_report, "Path", SimpleNamespace(home=lambda: WindowsHome(r"C:\Users\ann")))
+    assert bug_report.without_names(text).strip("'")[:2] in ("~\\", "~/")
+    assert "ann" not in bug_report.without_names(text).lower()
+
+
+class WindowsHome(PureWindowsPath):
+    """A path of Windows that is there."""
+
+    def resolve(self) -> WindowsHome:
+        return self
 
 
 @pytest.mark.filterwarnings("ignore:bitsandbytes")  # PyTorch says that no gradient was registered

@@ -1,0 +1,51 @@
+#!/bin/sh
+# The steps of tests/minimal_container.sh inside the minimal system, as its ordinary user, in a fresh clone.
+set -eu
+
+echo "== Who and where"
+id
+touch "$HOME/file" 2>/dev/null && { echo "the home can be written to" >&2; exit 1; }
+python3 --version
+
+echo "== make app"
+make app >page.log 2>&1 &
+page=$!
+trap 'kill $page 2>/dev/null || true; cat page.log' EXIT
+# Everything is installed first, so this may take minutes.
+until grep -q "SDPO Workbench is at" page.log; do kill -0 $page; sleep 1; done
+cat page.log
+
+echo "== A round through the page"
+.venv/bin/python - <<'END'
+import time
+from workbench.benchmarks.client import Page
+
+with Page("http://127.0.0.1:7860/") as page:
+    while page.ask("status")["state"] == "loading":
+        time.sleep(0.5)
+    task = "house-rules/sort-take-1"
+    attempts = page.ask("sample", task=task, n=8)["attempts"]
+    tiers = {attempt["details"]["tier"] for attempt in attempts}
+    failed = next(attempt for attempt in attempts if not attempt["passed"])
+    page.ask("credit", attempt=failed["id"])
+    report = page.ask("update", attempts=[attempt["id"] for attempt in attempts])
+    page.ask("undo")
+    print(f"{len(attempts)} attempts, confined by {tiers}; update {report['update_id']}, undone")
+    assert tiers == {"wasm"}
+END
+trap - EXIT
+kill $page  # make ends what it started
+wait $page || true
+
+echo "== The first notebook, cell by cell"
+.venv/bin/jupyter execute notebooks/01_first_round.ipynb
+.venv/bin/python -m workbench verify --run runs/first-round
+
+echo "== The replay, with neither model nor sandbox"
+.venv/bin/python -m workbench export run.zip --run runs/demo
+.venv/bin/python -m workbench import run.zip runs/replayed
+.venv/bin/python -m workbench verify --run runs/replayed
+.venv/bin/python -m workbench doctor --report
+
+echo "== make test"
+exec make test ARGS="$*"
