@@ -8,7 +8,7 @@ import gradio as gr
 
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.service.queue import JobQueue
-from workbench.tasks.sandbox import confinement
+from workbench.tasks.sandbox import PREPARING, confinement
 from workbench.ui import api
 from workbench.ui.classroom import ClassroomPanel
 from workbench.ui.header import HeaderPanel
@@ -43,6 +43,8 @@ def build_ui(queue: JobQueue, run: str = "", *, replay: bool = False) -> gr.Bloc
         confined = confinement()
         if confined.startswith("UNSAFE"):
             gr.Markdown(f"**{confined}**", elem_id="unsafe")
+        if confined == PREPARING:
+            gr.Markdown(_preparing, elem_id="preparing")  # asked anew for each page that is opened
         panels: list[Panel] = [HeaderPanel(queue, run), ClassroomPanel(queue, selection)]
         for title, panel_class in TABS:
             with gr.Tab(title) as tab:
@@ -54,3 +56,7 @@ def build_ui(queue: JobQueue, run: str = "", *, replay: bool = False) -> gr.Bloc
         if replay:
             switch_off(page)
     return page
+
+
+def _preparing() -> str:
+    return PREPARING if confinement() == PREPARING else ""

@@ -13,8 +13,10 @@ from workbench.tasks.sandbox.run import (
     run_python,
     use_tier,
 )
+from workbench.tasks.sandbox.tiers import PREPARING
 
 __all__ = [
+    "PREPARING",
     "CallError",
     "Limits",
     "Program",

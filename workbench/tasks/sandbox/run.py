@@ -158,9 +158,11 @@ def prepare(then: Callable[[str], None]) -> None:
     first = threading.Event()
 
     def work() -> None:
-        with suppress(SandboxError):  # the sentence says it
-            choose_tier()
-        first.set()
+        try:
+            with suppress(SandboxError):  # the sentence says it
+                choose_tier()
+        finally:
+            first.set()
 
     def later() -> None:
         first.wait()
