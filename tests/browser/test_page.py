@@ -195,7 +195,7 @@ def test_a_typed_task_can_be_judged_by_another_model(new_page: Callable[..., Any
     assert page.locator(".wb-cards .wb-fail").count() == 2
     assert all(0 < float(text.removeprefix("reward ")) < 0.5 for text in page.locator(".wb-reward").all_inner_texts())
     feedback = page.locator("#feedback textarea").input_value()
-    assert feedback.startswith("strict says that the answer does not meet the task") and feedback.endswith("It sorts.")
+    assert feedback.startswith("strict says that the answer does not meet the task") and "It sorts." in feedback
     page.wait_for_selector(".wb-facts:has-text('judge strict (')")
     assert strict in page.locator(".wb-facts").get_attribute("title")
     idle(page)
