@@ -15,6 +15,10 @@ TEXTS = {"A": "1.69", "B": "2.49 pC", "C": "carbon dioxide", "D": "A proton"}
 
 # Text, and the letter in it; "" where it chooses none.
 READINGS = [
+    ("I'd go with B since A is clearly wrong.", "B"),
+    ("I choose B, though A is obviously not far off.", "B"),
+    ("We pick option (c); B is clearly incorrect.", "C"),
+    ("People select the answer by habit. It is D.", "D"),
     ("The answer is B because I computed the integral.", "B"),
     ("Answer: B. I hope this helps!", "B"),
     ("The answer is B. Note that A is a common distractor.", "B"),

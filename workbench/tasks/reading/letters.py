@@ -59,7 +59,8 @@ _SECOND = re.compile(
     rf"\s*(?:(?:and|or|also|option|choice)\s+)*[(\[\"']*(?P<letter>[A-Z])(?![{_WORD}'’+#=°-])(?P<rest>[)\]\"']*\s*[a-z]*)"
 )
 _DENIED_AFTER = re.compile(
-    r"[)\]}\"':]{0,2}\s*(?:is|was|are|were|can|could|would|seems|looks|be)?\s*(?:also\s+)?(?:not\b|n't\b|cannot|incorrect|wrong|false"
+    r"[)\]}\"':]{0,2}\s*(?:is|was|are|were|can|could|would|seems|looks|be)?\s*"
+    r"(?:(?:also|clearly|obviously|definitely|certainly|plainly|simply)\s+)*(?:not\b|n't\b|cannot|incorrect|wrong|false"
     r"|invalid|excluded|eliminated|ruled out|impossible|out\b|a (?:\w+ )?distractor|不|错|錯|не\b|nicht\b|ist falsch)"
 )
 _DENIED_BEFORE = re.compile(
@@ -86,9 +87,8 @@ _RIGHT = re.compile(
     r"(?:correct|right|true|best|answer|solution|most appropriate)|选项(?:是)?正确|是正确|为正确|正确|項正確)"
 )
 _CHOSEN = re.compile(
-    r"\b(?:choose|chose|choosing|select|selecting|pick|picking|go with|going with|opt for|settle on|vote for)\s+"
-    r"(?=[^a-z]|option|choice|answer|the option|letter)",
-    re.IGNORECASE,
+    r"\b(?i:choose|chose|choosing|select|selecting|pick|picking|go with|going with|opt for|settle on|vote for)\s+"
+    r"(?=[^a-z]|(?i:option|choice|answer|the option|letter))"
 )
 
 
