@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-import jsonschema
-import referencing
-from jsonschema import Draft202012Validator, validators
-from referencing.jsonschema import DRAFT202012
-
-from workbench.errors import TaskError
 from workbench.records import FeedbackPart, Judgement, Task
 from workbench.tasks.environment import Environment, Program
 from workbench.tasks.reading.json_values import differences, read_value
@@ -26,7 +19,6 @@ def matches(patterns, texts):
     return [[re.search(pattern, text) is not None for text in texts] for pattern in patterns]
 """
 _MOST_TRIED = 2_000  # patterns times texts
-Matches = Callable[[str, str], bool]  # (pattern, text)
 
 
 class JsonValue(Environment):
@@ -47,29 +39,22 @@ class JsonValue(Environment):
         self.require(schema is None or isinstance(schema, dict))
         if schema is None:
             return
-        if any(key == "patternProperties" for key, _ in _keywords(schema)):
-            raise TaskError("The schema has patternProperties, which cannot be tried safely; name the properties.")
-        try:
-            Draft202012Validator.check_schema(schema)
-            _check_references(schema)
-            for pattern in _patterns(schema):
-                re.compile(pattern)
-            list(_problems(schema, {}, lambda pattern, text: True))
-        except jsonschema.SchemaError as error:
-            raise TaskError(f"The schema is not a JSON Schema ({brief(error.message)}); correct it.") from None
-        except re.error as error:
-            raise TaskError(f"A pattern of the schema cannot be used ({error}); correct it.") from None
-        except RecursionError:
-            raise TaskError("The schema refers to itself without end; correct it.") from None
+        from workbench.tasks.environments.json_schema import check_schema
+
+        check_schema(schema)
 
     def program(self, task: Task, text: str) -> Program | None:
         """Give code that tries the schema's patterns on the texts that they are about; None where it has none."""
         value, schema = read_value(text), _schema(task)
-        patterns = list(_patterns(schema))
-        if value is None or not patterns:
+        if value is None or schema is None:
             return None
-        texts = list(dict.fromkeys(_texts(value.value)))[: _MOST_TRIED // len(patterns)]
-        return _MATCHER, [{"function": "matches", "args": [patterns, texts]}]
+        from workbench.tasks.environments.json_schema import patterns
+
+        tried = list(patterns(schema))
+        if not tried:
+            return None
+        texts = list(dict.fromkeys(_texts(value.value)))[: _MOST_TRIED // len(tried)]
+        return _MATCHER, [{"function": "matches", "args": [tried, texts]}]
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
         """Pass an equal value that fits the schema."""
@@ -84,8 +69,10 @@ class JsonValue(Environment):
             )
         parts: list[FeedbackPart] = []
         if schema is not None:
-            problems = _problems(schema, value.value, _lookup(schema, value.value, result))
-            parts += [FeedbackPart("format", line) for line in islice(problems, DIFFERENCES_SHOWN)]
+            from workbench.tasks.environments.json_schema import problems
+
+            lines = problems(schema, value.value, _lookup(schema, value.value, result))
+            parts += [FeedbackPart("format", line) for line in islice(lines, DIFFERENCES_SHOWN)]
         if "value" in task.answer:
             lines = differences(value.value, task.answer["value"])
             parts += [FeedbackPart("diff", line + ".") for line in islice(lines, DIFFERENCES_SHOWN)]
@@ -107,22 +94,6 @@ def _thawed(value: Any) -> Any:
     return [_thawed(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _keywords(schema: Any) -> Iterator[tuple[str, Any]]:
-    """Every key of a schema at any depth, with its value."""
-    if isinstance(schema, dict):
-        yield from schema.items()
-        for item in schema.values():
-            yield from _keywords(item)
-    elif isinstance(schema, list):
-        for item in schema:
-            yield from _keywords(item)
-
-
-def _patterns(schema: Any) -> Iterator[str]:
-    patterns = (item for key, item in _keywords(schema) if key == "pattern" and isinstance(item, str))
-    return iter(dict.fromkeys(patterns))
-
-
 def _texts(value: Any) -> Iterator[str]:
     """Every text in a value, names of properties included."""
     if isinstance(value, str):
@@ -133,41 +104,15 @@ def _texts(value: Any) -> Iterator[str]:
         yield from value
 
 
-def _lookup(schema: Any, value: Any, result: SandboxResult | None) -> Matches:
+def _lookup(schema: Any, value: Any, result: SandboxResult | None) -> Callable[[str, str], bool]:
     """The outcomes of the patterns on the texts, as the sandbox found them; a text that was left out matches none."""
+    from workbench.tasks.environments.json_schema import patterns
+
     texts = dict.fromkeys(_texts(value))
     rows = result.outputs[0] if result is not None else []
     outcomes = {
         (pattern, text): bool(outcome)
-        for pattern, row in zip(_patterns(schema), rows, strict=True)
+        for pattern, row in zip(patterns(schema), rows, strict=True)
         for text, outcome in zip(texts, row, strict=False)
     }
     return lambda pattern, text: outcomes.get((pattern, text), False)
-
-
-def _check_references(schema: dict[str, Any]) -> None:
-    """Raise TaskError where a schema refers to anything that is not in it: nothing is ever fetched."""
-    resource = referencing.Resource.from_contents(schema, default_specification=DRAFT202012)
-    resolver = referencing.Registry().with_resource("", resource).resolver()
-    for key, reference in _keywords(schema):
-        if key not in ("$ref", "$dynamicRef") or not isinstance(reference, str):
-            continue
-        try:
-            if not reference.startswith("#"):
-                raise referencing.exceptions.Unresolvable(reference)
-            resolver.lookup(reference)
-        except referencing.exceptions.Unresolvable:
-            raise TaskError(f"The schema refers to {reference!r}, which is not in it; put it in.") from None
-
-
-def _problems(schema: dict[str, Any], value: Any, matches: Matches) -> Iterator[str]:
-    """Describe where a value does not fit a schema, outermost first. A required value is not named."""
-
-    def pattern(_: Any, regex: str, instance: Any, __: Any) -> Iterator[jsonschema.ValidationError]:
-        if isinstance(instance, str) and not matches(regex, instance):
-            yield jsonschema.ValidationError(f"{instance!r} does not match {regex!r}")
-
-    validator = validators.extend(Draft202012Validator, {"pattern": pattern})(schema, registry=referencing.Registry())
-    for error in sorted(validator.iter_errors(value), key=lambda error: len(error.absolute_path)):
-        message = "is not the required value" if error.validator == "const" else brief(error.message, 120)
-        yield f"{error.json_path}: {message}."
