@@ -17,7 +17,8 @@ SOLUTIONS: dict[str, tuple[str, tuple[str, str]]] = {
     ),
     "garden-paths": (
         "h, w = map(int, input().split())\nrow = [1] + [0] * (w - 1)\nfor _ in range(h):\n"
-        "    for c, cell in enumerate(input()):\n        row[c] = 0 if cell == '#' else row[c] + (row[c - 1] if c else 0)\n"
+        "    for c, cell in enumerate(input()):\n"
+        "        row[c] = 0 if cell == '#' else row[c] + (row[c - 1] if c else 0)\n"
         "print(row[-1])\n",
         ("0 if cell == '#' else ", ""),
     ),
@@ -27,7 +28,8 @@ SOLUTIONS: dict[str, tuple[str, tuple[str, str]]] = {
     ),
     "bracket-depth": (
         "depth = deepest = lowest = 0\nfor c in input():\n    depth += 1 if c == '(' else -1\n"
-        "    deepest = max(deepest, depth)\n    lowest = min(lowest, depth)\nprint(-1 if depth or lowest < 0 else deepest)\n",
+        "    deepest = max(deepest, depth)\n    lowest = min(lowest, depth)\n"
+        "print(-1 if depth or lowest < 0 else deepest)\n",
         (" or lowest < 0", ""),
     ),
     "long-power": ("a, n = map(int, input().split())\nprint(a ** n)\n", ("a ** n", "int(float(a) ** min(n, 99))")),
