@@ -97,7 +97,7 @@ def tiers() -> dict[str, str]:
     from workbench.tasks.sandbox.run import open_doors
     from workbench.tasks.sandbox.tiers import BOUNDARIES, why_not
 
-    verdicts = {}
+    verdicts: dict[str, str] = {}
     for tier in BOUNDARIES:
         lack = why_not(tier)
         doors = [] if lack else open_doors(tier)
