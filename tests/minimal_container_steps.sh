@@ -7,13 +7,22 @@ id
 touch "$HOME/file" 2>/dev/null && { echo "the home can be written to" >&2; exit 1; }
 python3 --version
 
+open_page() {  # LOG COMMAND...: start a page, wait until it is there
+    log=$1; shift
+    "$@" >"$log" 2>&1 &
+    page=$!
+    trap 'kill $page 2>/dev/null || true; cat "$log"' EXIT
+    until grep -q "SDPO Workbench is at" "$log"; do kill -0 $page; sleep 1; done
+}
+close_page() {
+    trap - EXIT
+    kill $page  # make ends what it started
+    wait $page || true
+    cat "$log"
+}
+
 echo "== make app"
-make app >page.log 2>&1 &
-page=$!
-trap 'kill $page 2>/dev/null || true; cat page.log' EXIT
-# Everything is installed first, so this may take minutes.
-until grep -q "SDPO Workbench is at" page.log; do kill -0 $page; sleep 1; done
-cat page.log
+open_page page.log make app  # everything is installed first, which takes minutes
 
 echo "== A round through the page"
 .venv/bin/python - <<'END'
@@ -33,18 +42,29 @@ with Page("http://127.0.0.1:7860/") as page:
     print(f"{len(attempts)} attempts, confined by {tiers}; update {report['update_id']}, undone")
     assert tiers == {"wasm"}
 END
-trap - EXIT
-kill $page  # make ends what it started
-wait $page || true
+close_page
 
 echo "== The first notebook, cell by cell"
-.venv/bin/jupyter execute notebooks/01_first_round.ipynb
+PYTHONPATH="$PWD" .venv/bin/jupyter execute notebooks/01_first_round.ipynb
 .venv/bin/python -m workbench verify --run runs/first-round
 
 echo "== The replay, with neither model nor sandbox"
 .venv/bin/python -m workbench export run.zip --run runs/demo
 .venv/bin/python -m workbench import run.zip runs/replayed
 .venv/bin/python -m workbench verify --run runs/replayed
+open_page replay.log .venv/bin/python -m workbench app --replay runs/replayed --port 7861
+.venv/bin/python - <<'END'
+import time
+from workbench.benchmarks.client import Page
+
+with Page("http://127.0.0.1:7861/") as page:
+    while page.ask("status")["state"] == "loading":
+        time.sleep(0.5)
+    print(f"{len(page.ask('attempts', task='house-rules/sort-take-1'))} attempts are shown")
+END
+close_page
+
+echo "== The report"
 .venv/bin/python -m workbench doctor --report
 
 echo "== make test"
