@@ -237,7 +237,10 @@ def test_the_page_shows_parts_by_kind_and_hides_answers_and_hidden_tests() -> No
     ]
     attempt = replace(ATTEMPT, details={"read_as": "B", "tests": listed})
     shown = evidence(attempt, [attempt], None, None, DEFAULT.feedback_kinds)
-    assert (shown["read_as"], shown["demonstrations"]) == ("B", True)
+    assert (shown["read_as"], shown["demonstrations"]) == ("", True)  # short, and in the titles
+    program = replace(attempt, details={"read_as": "def f():\n    pass"})
+    assert evidence(program, [program], None, None, DEFAULT.feedback_kinds)["read_as"] == "def f():\n    pass"
+    assert cards([program], None, "a", [None], None, None, DEFAULT.feedback_kinds)["rows"][0]["read_as"] is None
     assert shown["tests"] == {"shown": listed_without_hidden(listed), "hidden": 2, "hidden_passed": 1}
     assert [(entry["kind"], entry["on"], len(entry["texts"])) for entry in shown["parts"]] == [
         ("format", True, 1),

@@ -153,7 +153,21 @@ FILLED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
             "tools": [{"name": "stop"}],
         },
     ),
-    ("model", {"model": " judge ", "criteria": ""}, {"model": "judge"}),
+    ("rubric", {"model": " judge ", "criteria": ""}, {"model": "judge"}),
+    ("rubric", {"model": "judge", "criteria": " short "}, {"model": "judge", "criteria": "short"}),
+    ("rubric", {"model": "judge", "criteria": "short\n\nkind"}, {"model": "judge", "criteria": ["short", "kind"]}),
+    ("numeric", {"value": "3/4", "unit": "m/s"}, {"value": "3/4", "unit": "m/s"}),
+    (
+        "numeric",
+        {"value": "3", "relative": "0.01", "absolute": "2"},
+        {"value": "3", "tolerance": {"relative": 0.01, "absolute": 2}},
+    ),
+    (
+        "json",
+        {"value": '{"a": [1]}', "schema": '{"type": "object"}'},
+        {"value": {"a": [1]}, "schema": {"type": "object"}},
+    ),
+    ("json", {"value": "null"}, {"value": None}),
 ]
 
 

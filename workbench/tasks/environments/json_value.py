@@ -9,6 +9,7 @@ from typing import Any
 
 from workbench.records import FeedbackPart, Judgement, Task
 from workbench.tasks.environment import Environment, Program
+from workbench.tasks.fields import AnswerField
 from workbench.tasks.reading.json_values import differences, read_value
 from workbench.tasks.reading.text import brief
 from workbench.tasks.sandbox import SandboxResult
@@ -27,6 +28,11 @@ class JsonValue(Environment):
     name = "json"
     label = "JSON"
     needs = 'value, as {"value": {"a": 1}}, or a JSON Schema, as {"schema": {"type": "object"}}, or both'
+
+    fields = (
+        AnswerField("value", "Right value", "json", info='JSON, such as {"a": 1}; here, in a schema, or both.'),
+        AnswerField("schema", "Schema", "json", info="JSON Schema that the answer must fit."),
+    )
 
     def typed_answer(self, text: str) -> dict[str, Any]:
         """The value alone."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import Any
 
 from workbench.errors import TaskError
 from workbench.records import FeedbackPart, Judgement, Task
 from workbench.tasks.environment import Environment
+from workbench.tasks.fields import AnswerField
 from workbench.tasks.reading.numbers import Number, parse_number
 from workbench.tasks.reading.quantities import Quantity, read_quantity
 from workbench.tasks.reading.units import ONE, Unit, parse_unit
@@ -28,6 +30,18 @@ class Numeric(Environment):
         '{"relative": 0.01}, or {"absolute": 0.1} in the unit; decimal, "," where 1,234 means 1.234'
     )
     answer_field = "value"
+    fields = (
+        AnswerField("value", "Right number", needed=True, info="As 3.5, 3/4 or 2.5e-3."),
+        AnswerField("unit", "Unit", info="As m/s, kg m^2 or J/(mol K)."),
+        AnswerField("relative", "Relative tolerance", "number", info="0.01 passes one per cent more or less."),
+        AnswerField("absolute", "Absolute tolerance", "number", info="In the unit."),
+    )
+
+    def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Read both tolerances as one field of the answer."""
+        answer = super().filled(values)
+        tolerance = {name: answer.pop(name) for name in ("relative", "absolute") if name in answer}
+        return {**answer, "tolerance": tolerance} if tolerance else answer
 
     def check(self, task: Task) -> None:
         """Require a number that can be read, and a unit and a tolerance that can."""

@@ -51,12 +51,15 @@ class Rubric(Environment):
     judged_by = "judge"
     fields = (
         AnswerField("model", "The model that judges", needed=True, info="A hub id, or a directory on the machine."),
-        AnswerField("criteria", "What makes an answer good", "lines"),
+        AnswerField("criteria", "What makes an answer good", "lines", info="One criterion a line."),
     )
 
     def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Take the blanks off a name and criteria."""
-        return {name: text.strip() for name, text in super().filled(values).items()}
+        """Read each line as a criterion; one alone stays a text."""
+        answer = super().filled(values)
+        lines = [line.strip() for line in answer.pop("criteria", "").splitlines() if line.strip()]
+        criteria = {"criteria": lines[0] if len(lines) == 1 else lines} if lines else {}
+        return {"model": answer["model"].strip(), **criteria}
 
     def check(self, task: Task) -> None:
         """Require a model; criteria must be texts, with positive weights."""

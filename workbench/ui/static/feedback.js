@@ -24,7 +24,7 @@
   /* What was read as the answer, and the tests one by one. */
   function verdict(data) {
     const lines = [];
-    if (data.read_as) lines.push(add(el("p", "wb-evidence"), "Read as: ", written("code", "wb-marked", data.read_as.slice(0, 200))));
+    if (data.read_as) lines.push(add(el("details", "wb-details"), el("summary", "", "what was read as the answer"), written("pre", "wb-pre", data.read_as)));
     if (data.tests.shown) {
       const list = el("ul", "wb-tests");
       list.setAttribute("aria-label", "Results of the tests");

@@ -10,6 +10,7 @@ from workbench.service.actions.round import AttemptDetail
 from workbench.service.snapshot import Snapshot
 from workbench.service.state import LiveGroup
 from workbench.ui.panel import NEWEST, Panel, Selection, Then, chosen_id
+from workbench.ui.tabs.round.credit import is_long
 
 
 class AttemptsPanel(Panel):
@@ -72,7 +73,7 @@ def cards(
             "passed": attempt.passed,
             "reward": attempt.reward,
             "finished": attempt.finished,
-            "read_as": attempt.details.get("read_as"),
+            "read_as": None if is_long(read := attempt.details.get("read_as")) else read,
             "forced": forced_from(attempt, group),
             "feedback": attempt.feedback_of(kinds) or _without_verdict(attempt),
             "strip": strip(known, limit),

@@ -20,6 +20,7 @@ from workbench.service.snapshot import Snapshot
 from workbench.service.state import LiveGroup
 from workbench.ui.panel import QUIET, Panel, Selection, Then, polite
 
+LONGEST_READ = 60  # characters of an answer in a title
 TEMPLATES = {
     "template_solution": "A demonstration",
     "template_failed_attempt": "The failed attempt (where the settings include it)",
@@ -138,10 +139,15 @@ def heat(
     return with_report(payload, attempt.id, report) if report is not None else payload
 
 
+def is_long(read: object) -> bool:
+    """True where what was read is a program, or several lines: it is folded, not part of a title."""
+    return isinstance(read, str) and (len(read) > LONGEST_READ or "\n" in read.strip())
+
+
 def read_as(attempt: Attempt) -> str:
-    """Say what was read as the answer; "" where the environment does not."""
+    """Say what was read as the answer; "" where the environment does not, and where it is too long for a title."""
     read = attempt.details.get("read_as")
-    return "" if read is None else f", read as: {read or 'nothing'}"
+    return "" if read is None or is_long(read) else f", read as: {read or 'nothing'}"
 
 
 def pieces(attempt: Attempt) -> list[dict[str, Any]]:

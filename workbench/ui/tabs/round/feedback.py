@@ -19,6 +19,7 @@ from workbench.service.checks import changed_setting, make_config
 from workbench.service.queue import JobQueue
 from workbench.service.snapshot import Snapshot, pick
 from workbench.ui.panel import QUIET, Panel, Selection, Then, numbered, part, polite
+from workbench.ui.tabs.round.credit import is_long
 
 
 class FeedbackPanel(Panel):
@@ -142,7 +143,7 @@ def evidence(
     return {
         "source": attempt.feedback_source if attempt.parts else "",
         "passed": attempt.passed,
-        "read_as": str(attempt.details.get("read_as") or ""),
+        "read_as": str(read) if is_long(read := attempt.details.get("read_as")) else "",
         "tests": results(attempt.details.get("tests")),
         "parts": by_kind(attempt, kinds),
         "demonstrations": "demonstration" in kinds,
