@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 
 from workbench.errors import TaskError
 from workbench.records import Judgement, Task
-from workbench.tasks import check_task, judge, judge_many
+from workbench.tasks import check_task, judge, judge_many, parse_pack
 
 
 def task(environment: str, **answer: object) -> Task:
@@ -24,7 +25,8 @@ def task(environment: str, **answer: object) -> Task:
         (task("contains", text="Forty"), "forty", False),
         (task("choice", choice="B"), "I first thought A, but it is B.", True),
         (task("choice", choice="B"), "B? No: A.", False),
-        (task("choice", choice="B"), "b", False),
+        (task("choice", choice="B"), "b", True),
+        (task("choice", choice="B"), "a", False),
         (task("choice", choice="B"), "", False),
         (task("regex", pattern=r"^\d{4}$"), "2026", True),
         (task("regex", pattern=r"^\d{4}$"), "year 2026", False),
@@ -42,16 +44,75 @@ def test_a_person_s_task_waits_for_a_person() -> None:
     assert "person" in judged.details["waiting"]
 
 
-def test_a_pattern_that_would_never_end_is_stopped() -> None:
+def test_a_pattern_that_would_never_end_is_stopped_and_nobody_is_blamed() -> None:
     started = time.process_time()
     judged = judge(task("regex", pattern=r"(a+)+$"), "a" * 60 + "!")
-    assert not judged.passed and "TimeoutError" in judged.feedback
+    assert not judged.passed and "TimeoutError" in judged.details["problem"]
+    assert judged.feedback == "" and judged.parts == ()
     assert time.process_time() - started < 2  # the matching was not done in this process
 
 
-def test_a_broken_pattern_is_feedback_and_not_a_crash() -> None:
-    judged = judge(task("regex", pattern="("), "x")
-    assert not judged.passed and "could not be tried" in judged.feedback
+@pytest.mark.parametrize(
+    "pattern", ["(", "[z-a]", "a{2,1}", "(?P<n>a)(?P<n>b)", "(?<=a+)b", "*a", "(" * 5000, r"\\" * 6000]
+)
+def test_a_broken_pattern_is_refused_before_anything_is_sampled(pattern: str) -> None:
+    with pytest.raises(TaskError, match=r"cannot be used|needs pattern"):
+        check_task(task("regex", pattern=pattern))
+    with pytest.raises(TaskError, match="row 1"):
+        parse_pack("p.jsonl", json.dumps({"prompt": "Q", "environment": "regex", "answer": {"pattern": pattern}}))
+
+
+@pytest.mark.parametrize(
+    ("flags", "text", "passed"),
+    [
+        ("", "ANSWER", False),
+        ("i", "ANSWER", True),
+        ("im", "so:\nANSWER", True),
+        (["IGNORECASE", "m"], "so:\nANSWER", True),
+    ],
+)
+def test_a_pattern_has_flags(flags: object, text: str, passed: bool) -> None:
+    assert judge(task("regex", pattern="^answer$", flags=flags), text).passed is passed
+
+
+def test_a_pattern_for_the_whole_text_sees_the_reasoning() -> None:
+    form = {"pattern": r"\A<think>.*</think>\s*\S", "flags": "s"}
+    assert not judge(task("regex", **form), "<think>x</think> y").passed
+    judged = judge(task("regex", **form, reasoning=True), "<think>x</think> y")
+    assert judged.passed and "reasoning" not in judged.details
+
+
+def test_flags_that_are_unknown_are_refused() -> None:
+    for flags in ("iz", ["LOCALE"], 5, [5]):
+        with pytest.raises(TaskError, match="no flag"):
+            check_task(task("regex", pattern="a", flags=flags))
+
+
+@pytest.mark.parametrize(
+    ("text", "passed"),
+    [
+        ("<answer>42</answer>", True),
+        ("<think>41?</think>\n<answer>\n42\n</answer>", True),
+        ("42\r\n", True),
+        ("<answer>41</answer>", False),
+        ("42 <answer>42</answer>", False),
+    ],
+)
+def test_an_answer_tag_is_no_part_of_an_exact_answer(text: str, passed: bool) -> None:
+    assert judge(task("exact", text="42"), text).passed is passed
+
+
+def test_texts_are_equal_however_a_machine_writes_them() -> None:
+    assert judge(task("exact", text="é\n1"), "e\u0301\r\n1").passed
+    assert judge(task("contains", text="e\u0301\r\n1"), "so: é\n1.").passed
+
+
+@pytest.mark.parametrize("name", ["exact", "contains", "regex"])
+def test_no_feedback_discloses_the_expected_text(name: str) -> None:
+    judged = judge(task(name, **{"pattern" if name == "regex" else "text": "pineapple"}), "pear")
+    assert "pineapple" not in judged.feedback and judged.feedback == judged.parts[0].text
+    assert [part.kind for part in judged.parts] == ["outcome", "answer"]
+    assert judged.details["read_as"] == "pear"
 
 
 PYTHON = task(

@@ -13,8 +13,14 @@ FOLDERS = [
     *("kernels", "examples", "workbench/heatmap", "workbench/runs", "workbench/policy", "workbench/embedded"),
     *("workbench/benchmarks", "workbench/cli", "workbench/cli/bench", "workbench/experiments"),
     *("workbench/experiments/findings", "workbench/session", "workbench/tasks", "workbench/tasks/environments"),
-    *("workbench/tasks/own_packs", "workbench/tasks/published", "workbench/tasks/reading"),
-    *("workbench/tasks/house_rules", "workbench/tasks/sandbox", "examples/plugin/src/sdpo_workbench_style"),
+    *(
+        "workbench/tasks/house_rules",
+        "workbench/tasks/own_packs",
+        "workbench/tasks/published",
+        "workbench/tasks/reading",
+        "workbench/tasks/sandbox",
+        "examples/plugin/src/sdpo_workbench_style",
+    ),
     *("workbench/service", "workbench/service/actions", "workbench/ui", "workbench/ui/tabs", "workbench/ui/tabs/round"),
 ]
 MODULES = [

@@ -43,6 +43,13 @@ class Environment:
         if self.answer_field:
             self.require(is_text(task.answer, self.answer_field))
 
+    def reads_reasoning(self, task: Task) -> bool:
+        """True where an attempt's reasoning is judged with its answer; else both methods below see the answer alone.
+
+        Here: where a task asks to be graded as the paper's graders do, which read everything.
+        """
+        return task.answer.get("grading") == "paper"
+
     def program(self, task: Task, text: str) -> Program | None:
         """Give the code that the sandbox runs for an attempt, and the calls to make on it; None where nothing is run.
 
@@ -79,9 +86,10 @@ class Environment:
             raise TaskError(f"The answer is not JSON ({error}); {self.name!r} needs {self.needs}.") from None
 
     def judgement(self, passed: bool, feedback: str | Sequence[FeedbackPart] = "", **details: Any) -> Judgement:
-        """Make a verdict with reward 1 or 0; a pass has no feedback."""
+        """Make a verdict with reward 1 or 0; a pass has no feedback. A part that discloses the answer stays a part."""
         parts = () if isinstance(feedback, str) or passed else tuple(feedback)
-        text = feedback if isinstance(feedback, str) else "\n".join(part.text for part in parts)
+        shown = (part.text for part in parts if part.kind != "answer")
+        text = feedback if isinstance(feedback, str) else "\n".join(shown)
         return Judgement(float(passed), passed, "" if passed else text, details, parts)
 
     def feedback(self, task: Task, **texts: str) -> str:

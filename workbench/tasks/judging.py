@@ -1,10 +1,12 @@
 """Judging: a task is checked, its attempts' programs run side by side, and its environment gives the verdicts.
 
+Reasoning is taken off here, before an environment sees the text; `details["reasoning"]` says where it was.
 An environment may be someone else's code: what it raises, or returns instead of a judgement, becomes one sentence.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +15,7 @@ from typing import Any, TypeVar
 from workbench.errors import TaskError, WorkbenchError
 from workbench.records import Judgement, Task
 from workbench.tasks.environment import Environment
+from workbench.tasks.reading import Split, split_reasoning
 from workbench.tasks.registry import find_environment
 from workbench.tasks.sandbox import run_many
 
@@ -51,20 +54,36 @@ def judge(task: Task, text: str) -> Judgement:
 def judge_many(pairs: Sequence[tuple[Task, str]]) -> list[Judgement]:
     """Judge many attempts; their programs run side by side."""
     environments = [find_environment(check_task(task).environment) for task, _ in pairs]
+    splits = [
+        _ask(environment, task, _split, environment, task, text)
+        for environment, (task, text) in zip(environments, pairs, strict=True)
+    ]
     programs = {}
-    for index, (environment, (task, text)) in enumerate(zip(environments, pairs, strict=True)):
-        program = _ask(environment, task, environment.program, task, text)
+    for index, (environment, (task, _), split) in enumerate(zip(environments, pairs, splits, strict=True)):
+        program = _ask(environment, task, environment.program, task, split.answer)
         if program is not None:
             programs[index] = program
     # Attempts of a group repeat each other: each different program runs once.
     distinct = {repr(program): program for program in programs.values()}
     results = dict(zip(distinct, run_many(list(distinct.values())), strict=True))
     judgements = []
-    for index, (environment, (task, text)) in enumerate(zip(environments, pairs, strict=True)):
+    for index, (environment, (task, _), split) in enumerate(zip(environments, pairs, splits, strict=True)):
         result = results[repr(programs[index])] if index in programs else None
-        verdict = _ask(environment, task, environment.verdict, task, text, result)
-        judgements.append(_checked(environment, task, verdict))
+        verdict = _ask(environment, task, environment.verdict, task, split.answer, result)
+        judgements.append(with_reasoning(_checked(environment, task, verdict), split))
     return judgements
+
+
+def with_reasoning(judgement: Judgement, split: Split) -> Judgement:
+    """Record where the reasoning was: `details["reasoning"]`, ranges [start, end) of characters of the attempt."""
+    if not split.reasoning:
+        return judgement
+    ranges = [list(span) for span in split.reasoning]
+    return dataclasses.replace(judgement, details={**judgement.details, "reasoning": ranges})
+
+
+def _split(environment: Environment, task: Task, text: str) -> Split:
+    return Split(text, ()) if environment.reads_reasoning(task) else split_reasoning(text)
 
 
 def _ask(environment: Environment, task: Task, ask: Callable[..., T], *arguments: Any) -> T:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from workbench.records import Judgement, Task
+from workbench.records import FeedbackPart, Judgement, Task
 from workbench.tasks.environment import Environment
+from workbench.tasks.reading.text import brief, comparable, without_frame
 from workbench.tasks.sandbox import SandboxResult
 
 
 class Exact(Environment):
-    """The whole answer, apart from surrounding whitespace."""
+    """The whole answer, apart from surrounding whitespace and an answer tag around it."""
 
     name = "exact"
     label = "exact text"
@@ -17,7 +18,13 @@ class Exact(Environment):
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
         """Pass exactly this text."""
-        return self.judgement(text.strip() == task.answer["text"].strip(), "The answer is not the expected one.")
+        right, given = comparable(task.answer["text"]).strip(), comparable(text).strip()
+        passed = right in (given, without_frame(given).strip())
+        feedback = [
+            FeedbackPart("outcome", "The answer is not the expected one."),
+            FeedbackPart("answer", f"The expected answer is {right!r}."),
+        ]
+        return self.judgement(passed, feedback, read_as=brief(given))
 
 
 class Contains(Environment):
@@ -30,5 +37,9 @@ class Contains(Environment):
 
     def verdict(self, task: Task, text: str, result: SandboxResult | None) -> Judgement:
         """Pass an answer that contains the text; upper and lower case differ."""
-        required = task.answer["text"]
-        return self.judgement(required in text, f"The answer does not contain {required!r}.")
+        required = comparable(task.answer["text"])
+        feedback = [
+            FeedbackPart("outcome", "The answer does not contain the expected text."),
+            FeedbackPart("answer", f"The answer should contain {required!r}."),
+        ]
+        return self.judgement(required in comparable(text), feedback, read_as=brief(text))
