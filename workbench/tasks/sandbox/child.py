@@ -35,6 +35,7 @@ else:
 
 
 _AWAKE_S = 0.001  # processor time that a process uses which does not just wait
+_STARVED = 0.2  # of a processor: less is what a busy machine leaves
 _GRACE = 5  # times that a call on a busy machine gets its time again
 _LENGTH = 16  # characters at the file's beginning that say how long the part about all programs is
 
@@ -194,11 +195,11 @@ class _Call:
     def _end_late(self, *_: object) -> None:
         """End a call whose time is over, unless the machine was so busy that it has hardly come to run.
 
-        One that used no time at all waits for something, and one that used most of it has had its chance.
+        One that used no processor time at all waits for something, and one that used much has had its chance.
         """
         used_s, self._used_s = self._used_s, sum(map(_processor_s, self._processes))
         spent_s = self._used_s - used_s
-        if self._grace > 0 and _AWAKE_S < spent_s < self._limits["wall_s"] / 2:
+        if self._grace > 0 and _AWAKE_S < spent_s < _STARVED * self._limits["wall_s"]:
             self._grace -= 1
             signal.setitimer(signal.ITIMER_REAL, self._limits["wall_s"])
             return
