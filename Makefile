@@ -41,9 +41,14 @@ pictures: $(DEV_STAMP) system-packages
 docs: $(DEV_STAMP)
 	UPDATE_DOCS=1 $(BIN)/python -m pytest tests/test_generated_docs.py
 
-# Notebooks import the workbench from the repository, wherever the kernel starts.
+# Notebooks import the workbench from the repository, wherever the kernel starts. Where the home cannot be written to,
+# Jupyter keeps its files here.
 notebooks: $(RUN_STAMP)
-	PYTHONPATH="$(CURDIR)" $(BIN)/jupyter lab notebooks/01_first_round.ipynb $(ARGS)
+	@if [ ! -w "$$HOME" ]; then \
+		export JUPYTER_CONFIG_DIR="$(CURDIR)/build/jupyter" JUPYTER_DATA_DIR="$(CURDIR)/build/jupyter" \
+			IPYTHONDIR="$(CURDIR)/build/jupyter"; \
+	fi; \
+	export PYTHONPATH="$(CURDIR)"; exec $(BIN)/jupyter lab notebooks/01_first_round.ipynb $(ARGS)
 
 # A hub Space, to be pushed as it is: docs/deployment.md.
 space:

@@ -7,12 +7,12 @@ id
 touch "$HOME/file" 2>/dev/null && { echo "the home can be written to" >&2; exit 1; }
 python3 --version
 
-open_page() {  # LOG COMMAND...: start a page, wait until it is there
-    log=$1; shift
+open_page() {  # LOG TEXT COMMAND...: start a page, wait until it prints the text
+    log=$1 text=$2; shift 2
     "$@" >"$log" 2>&1 &
     page=$!
     trap 'kill $page 2>/dev/null || true; cat "$log"' EXIT
-    until grep -q "SDPO Workbench is at" "$log"; do kill -0 $page; sleep 1; done
+    until grep -q "$text" "$log"; do kill -0 $page; sleep 1; done
 }
 close_page() {
     trap - EXIT
@@ -22,7 +22,7 @@ close_page() {
 }
 
 echo "== make app"
-open_page page.log make app  # everything is installed first, which takes minutes
+open_page page.log "SDPO Workbench is at" make app  # everything is installed first, which takes minutes
 
 echo "== A round through the page"
 .venv/bin/python - <<'END'
@@ -47,12 +47,14 @@ close_page
 echo "== The first notebook, cell by cell"
 PYTHONPATH="$PWD" .venv/bin/jupyter execute notebooks/01_first_round.ipynb
 .venv/bin/python -m workbench verify --run runs/first-round
+open_page lab.log "is running at" make notebooks ARGS="--no-browser --port 7862"
+close_page
 
 echo "== The replay, with neither model nor sandbox"
 .venv/bin/python -m workbench export run.zip --run runs/demo
 .venv/bin/python -m workbench import run.zip runs/replayed
 .venv/bin/python -m workbench verify --run runs/replayed
-open_page replay.log .venv/bin/python -m workbench app --replay runs/replayed --port 7861
+open_page replay.log "SDPO Workbench is at" .venv/bin/python -m workbench app --replay runs/replayed --port 7861
 .venv/bin/python - <<'END'
 import time
 from workbench.benchmarks.client import Page
