@@ -126,10 +126,10 @@ def sandbox(
     rows += [(name, *(f"{1000 * seconds[tier]:.0f}" for tier in tiers)) for name, seconds in loads.items()]
     output.table(f"The tiers, medians of {repetitions} groups", ("milliseconds", *tiers), rows)
     for tier in tiers[1:]:
-        found = measured[f"differences_to_{tiers[0]}"][tier]
+        other = measured[f"differences_to_{tiers[0]}"][tier]
         output.say(
-            f"{tier} and {tiers[0]}, {measured['attempts']} attempts: {found['verdicts']} other verdicts, "
-            f"{found['feedback']} other wordings of feedback."
+            f"{tier} and {tiers[0]}, {measured['attempts']} attempts: {other['verdicts']} other verdicts, "
+            f"{other['feedback']} other wordings of feedback."
         )
     summary(output, "sandbox", {**measured, "repetitions": repetitions})
 

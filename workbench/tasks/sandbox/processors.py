@@ -1,4 +1,4 @@
-"""How many processors there are to run programs side by side."""
+"""Count of the processors that can run programs side by side."""
 
 from __future__ import annotations
 

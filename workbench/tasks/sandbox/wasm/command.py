@@ -8,15 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import workbench
-
 _KEPT_VARIABLES = ("SYSTEMROOT",)  # without it Windows starts no Python
 
 
 def worker_process(command: str) -> dict[str, Any]:
     """Arguments of `subprocess` for a helper process: no inherited environment, nothing from the working directory."""
     environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    environment["PYTHONPATH"] = str(Path(workbench.__file__).parents[1])
+    environment["PYTHONPATH"] = str(Path(__file__).parents[4])  # where the package lies
     line = [sys.executable, "-P", "-s", "-B", "-X", "utf8", "-m", "workbench.tasks.sandbox.wasm.worker", command]
     return {"args": line, "env": environment, "cwd": os.path.abspath(os.sep)}
 
