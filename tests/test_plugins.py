@@ -96,7 +96,7 @@ def test_a_pack_of_one_s_own_is_drawn_from_once_it_is_registered() -> None:
     with pytest.raises(TaskError, match="There is no pack 'shouts'"):
         find_pack("shouts")
     register_pack(Shouts())
-    assert pack_names() == ["house-rules", "science", "tools", "shouts"]
+    assert pack_names() == ["house-rules", "science", "tools", "programs", "shouts"]
     assert [task.id for task in train_tasks(find_pack("shouts"), 2, 7)] == ["shouts/7-0", "shouts/7-1"]
     assert len(held_out_tasks(find_pack("shouts"), 60)) == 3
     assert len(load_pack("shouts")) > 3

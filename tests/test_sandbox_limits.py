@@ -38,6 +38,14 @@ def test_sleeping_runs_out_of_wall_clock_and_keeps_what_was_done(boundary: Tier)
     assert result.timed_out and result.error == "TimeoutError: did not finish within 2 s"
 
 
+def test_a_call_that_hardly_comes_to_run_gets_its_time_again() -> None:
+    """As on a busy machine, which this one looks like: it wakes often, and uses little time."""
+    if choose_tier() == "wasm":
+        pytest.skip("in WebAssembly sleeping is told from waiting for a processor")
+    body = "import time\nend = time.monotonic() + 0.8\nwhile time.monotonic() < end: time.sleep(0.005)\nreturn 'done'"
+    assert value_of(body, limits=Limits(wall_s=0.5)).outputs == ("done",)
+
+
 def test_processor_time_is_limited_before_the_wall_clock(boundary: Tier) -> None:
     result = run_python("def f():\n    return 10 ** 10 ** 8\n", [call(), call()], limits=Limits(wall_s=90.0, cpu_s=1))
     assert result.timed_out

@@ -190,7 +190,9 @@ def test_a_run_s_own_tasks_are_packs_too(tmp_path: Path) -> None:
     tasks = [*load_pack(write(tmp_path / "sums.jsonl", *numbered(10))), Task("ad-hoc/task-1", "Q", "person")]
     assert find_pack("sums", tasks).describe().held_out == 2
     assert open_pack("sums", tasks).train(99) == find_pack("sums", tasks).train(99)
-    with pytest.raises(TaskError, match=r"no pack 'nonsense'; choose one of house-rules, science, tools, sums, ad-hoc"):
+    with pytest.raises(
+        TaskError, match=r"no pack 'nonsense'; choose one of house-rules, science, tools, programs, sums, ad-hoc"
+    ):
         find_pack("nonsense", tasks)
     with pytest.raises(TaskError, match="There is no pack"):
         find_pack(str(tmp_path / "sums.jsonl"))  # a name never reads a file

@@ -13,6 +13,7 @@ _COMMANDS = (
     speed.round_,
     speed.credit,
     speed.loss,
+    speed.judging,
     speed.start,
     speed.heatmap,
     speed.sandbox,

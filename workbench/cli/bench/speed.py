@@ -62,6 +62,31 @@ def loss(repetitions: RepetitionsOption = LEAST, as_json: JsonOption = False) ->
     _operator("loss", repetitions, as_json)
 
 
+def judging(repetitions: RepetitionsOption = LEAST, as_json: JsonOption = False) -> None:
+    """Time the judging of 8 attempts at a task with 60 tests, beside `python program < input` for the same runs.
+
+    Both use as many processors as there are. The ratio is that of their medians.
+    """
+    _check(repetitions)
+    from workbench.benchmarks.judging import ATTEMPTS, TEST_S, TESTS, time_judging
+
+    output = Output(as_json)
+    times, facts = time_judging(repetitions)
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
+    ratio = medians["workbench"] / medians["python program < input"]
+    output.table(
+        f"{ATTEMPTS} attempts, {TESTS} tests of {1000 * TEST_S:.0f} ms, medians of {repetitions}",
+        ("", "seconds"),
+        [(name, f"{seconds:.2f}") for name, seconds in medians.items()],
+    )
+    output.say(f"Judging takes {ratio:.2f} times as long as the bare runs.")
+    summary(
+        output,
+        "judging",
+        {"ratio": ratio, "median_s": medians, "times_s": times, "repetitions": repetitions, **facts},
+    )
+
+
 def start(
     repetitions: Annotated[int, typer.Option(help="One more goes first as a warm-up.")] = 3, as_json: JsonOption = False
 ) -> None:

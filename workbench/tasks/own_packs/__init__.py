@@ -42,4 +42,4 @@ class OwnPack:
         return TaskPack(self.name, self.tasks())
 
 
-OWN_PACKS = (OwnPack("science"), OwnPack("tools"))
+OWN_PACKS = (OwnPack("science"), OwnPack("tools"), OwnPack("programs"))

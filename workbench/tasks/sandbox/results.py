@@ -43,8 +43,8 @@ class Limits:
                 raise ConfigError(f"The sandbox's {field.name} is {value}; it must be above 0.")
 
     def total_s(self, n_calls: int) -> float:
-        """Wall-clock time of `n_calls` together, start included: each may use its processor time twice over."""
-        return self.wall_s + 2 * self.cpu_s * n_calls
+        """Wall-clock time of `n_calls` together, start included: each may use its processor time four times over."""
+        return self.wall_s + 4 * self.cpu_s * n_calls
 
 
 class Program(NamedTuple):
