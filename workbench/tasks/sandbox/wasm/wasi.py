@@ -73,11 +73,11 @@ class Channel(Protocol):
 
 @dataclass(slots=True)
 class World:
-    """What one instance reaches. `may_sleep`: seconds that it may still sleep, asked before it does."""
+    """What one instance reaches. `sleep` waits some seconds, or raises OutOfTime at the program's deadline."""
 
     stdin: MemoryFile
     stdout: MemoryFile
-    may_sleep: Callable[[], float]
+    sleep: Callable[[float], None]
     channel: Channel | None = None
     arguments: tuple[bytes, ...] = ()
     environment: tuple[bytes, ...] = ()
@@ -344,10 +344,7 @@ def _poll_oneoff(world: World, memory: Memory, waits: int, events: int, count: i
         clocks.append((max(0, timeout - now if flags & 1 else timeout) / 1e9, data))
     if not ready:
         seconds, data = min(clocks)
-        allowed = world.may_sleep()
-        time.sleep(max(0.0, min(seconds, allowed)))
-        if seconds > allowed:
-            raise OutOfTime
+        world.sleep(seconds)
         ready = [(data, 0)]
     for number, (data, kind) in enumerate(ready):
         memory.put(events + 32 * number, struct.pack("<QHB5xQH6x", data, OK, kind, 0, 0))

@@ -168,7 +168,7 @@ def start(code: bytes, interpreter: bytes) -> Started:
     world = wasi.World(
         wasi.MemoryFile(),
         stdout,
-        lambda: 0.0,
+        lambda seconds: None,
         arguments=(b"python", b"-P", b"-s", b"-S", b"-B", b"-X", b"utf8", b"-c", *sources),
         environment=(b"PYTHONHASHSEED=0",),
     )
@@ -213,48 +213,61 @@ class Budget:
     """The time that a job may take, in seconds of a program that runs natively.
 
     Time in the processor is divided by `slower`, and time asleep is not, so that a program has as much of either as in
-    the other tiers. Looked at by a thread, which stops what runs.
+    the other tiers. Time for which it waits for a processor does not count. Looked at by a thread, which stops what runs.
     """
 
     def __init__(self, engine: wasmtime.Engine, limits: dict[str, Any], total_s: float, slower: float) -> None:
         self._engine, self._slower, self._total_s = engine, slower, total_s
-        self._cpu_s, self._wall_s = float(limits["cpu_s"]), float(limits["wall_s"])
-        self._spent = 0.0
+        self._limit_s = {"cpu": float(limits["cpu_s"]), "wall": float(limits["wall_s"])}
+        self._spent_s = 0.0  # by the calls before
+        self._began_cpu_s = self._asleep_s = 0.0  # of the call that runs
         self.out_of: str | None = None  # "cpu" or "wall" of the call that runs, or the "total" of all of them
 
     @contextmanager
-    def call(self) -> Iterator[Callable[[], float]]:
-        """Count the time of one call, and stop it where it takes too long; gives how long it may still sleep."""
-        wall, cpu, done = time.monotonic(), time.process_time(), threading.Event()
-
-        def taken() -> tuple[float, float]:
-            cpu_s = time.process_time() - cpu
-            return max(0.0, time.monotonic() - wall - cpu_s) + cpu_s / self._slower, cpu_s / self._slower
-
-        def look() -> None:
-            wall_s, cpu_s = taken()
-            over = {"cpu": cpu_s > self._cpu_s, "total": self._spent + wall_s > self._total_s}
-            over["wall"] = wall_s > self._wall_s
-            self.out_of = next((name for name, is_over in over.items() if is_over), None)
+    def call(self) -> Iterator[None]:
+        """Count the time of one call, and stop it where it takes too long."""
+        done = threading.Event()
+        self._began_cpu_s, self._asleep_s = time.process_time(), 0.0
 
         def watch() -> None:
             while not done.wait(_LOOK_S):
-                look()
-                if self.out_of:
+                if self._look():
                     self._engine.increment_epoch()
                     return
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         try:
-            yield lambda: min(self._wall_s, self._total_s - self._spent) - taken()[0]
+            yield
         except wasi.OutOfTime:
-            time.sleep(_LOOK_S)  # what was left of it
-            look()
+            pass
         finally:
             done.set()
             watcher.join()
-            self._spent += taken()[0]
+            self._spent_s += self._cpu_s() + self._asleep_s
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep for the program. Raises OutOfTime when its time is over."""
+        taken_s = self._cpu_s() + self._asleep_s
+        left_s = {"wall": self._limit_s["wall"] - taken_s, "total": self._total_s - self._spent_s - taken_s}
+        kind = min(left_s, key=lambda name: left_s[name])
+        asleep_s = max(0.0, min(seconds, left_s[kind]))
+        time.sleep(asleep_s)
+        self._asleep_s += asleep_s
+        if seconds > left_s[kind]:
+            self.out_of = kind
+            raise wasi.OutOfTime
+
+    def _cpu_s(self) -> float:
+        return (time.process_time() - self._began_cpu_s) / self._slower
+
+    def _look(self) -> bool:
+        cpu_s = self._cpu_s()
+        taken_s = cpu_s + self._asleep_s
+        over = {"cpu": cpu_s > self._limit_s["cpu"], "total": self._spent_s + taken_s > self._total_s}
+        over["wall"] = taken_s > self._limit_s["wall"]
+        self.out_of = self.out_of or next((name for name, is_over in over.items() if is_over), None)
+        return self.out_of is not None
 
 
 def make_calls(machine: Machine, started: Started, job: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -262,9 +275,9 @@ def make_calls(machine: Machine, started: Started, job: dict[str, Any]) -> Itera
     limits, reported, stopped = job["limits"], 0, None
     budget = Budget(machine.engine, limits, job["total_s"], job["slower"])
     for index, call in enumerate(job["calls"] or [None]):
-        made = _Call(machine, started, job, call)
-        with budget.call() as may_sleep:
-            made.run(may_sleep)
+        made = _Call(machine, started, job, call, budget.sleep)
+        with budget.call():
+            made.run()
         line = made.line()
         reported += len(line["said"] or "") + len(line["printed"])
         if budget.out_of == "total" or reported > limits["report_bytes"]:
@@ -281,24 +294,31 @@ def make_calls(machine: Machine, started: Started, job: dict[str, Any]) -> Itera
 class _Call:
     """One call: its instance, or two where a check and the program that it checks run apart."""
 
-    def __init__(self, machine: Machine, started: Started, job: dict[str, Any], call: dict[str, Any] | None) -> None:
-        self._machine, self._started, self._job, self._call = machine, started, job, call
+    def __init__(
+        self,
+        machine: Machine,
+        started: Started,
+        job: dict[str, Any],
+        call: dict[str, Any] | None,
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._machine, self._started, self._job, self._call, self._sleep = machine, started, job, call, sleep
         self._limits = job["limits"]
         self._stdout = wasi.MemoryFile(limit=self._limits["file_bytes"])
         self._said: str | None = ""
         self._ended = 0
 
-    def run(self, may_sleep: Callable[[], float]) -> None:
+    def run(self) -> None:
         """Make the call. Raises OutOfTime."""
         asked = {"call": self._call, "limits": self._limits}
         if self._call is not None and "check" in self._call:
-            with self._instance(may_sleep) as program:
+            with self._instance() as program:
                 serve = {"do": "serve", "code": self._job["code"], "function": self._call["function"]}  # not the check
                 candidate = _Candidate(self, program, {**serve, "limits": self._limits})
-                with self._instance(may_sleep, candidate) as check:
+                with self._instance(candidate) as check:
                     self._said = self.ask(check, {**asked, "do": "check"})
         else:
-            with self._instance(may_sleep) as program:
+            with self._instance() as program:
                 self._said = self.ask(program, {**asked, "do": "call", "code": self._job["code"]})
 
     def line(self) -> dict[str, Any]:
@@ -320,10 +340,10 @@ class _Call:
         address, size = struct.unpack("<II", instance.read(self._started.letter, 8))
         return None if size > self._limits["output_bytes"] else instance.read(address, size).decode("utf-8", "replace")
 
-    def _instance(self, may_sleep: Callable[[], float], channel: wasi.Channel | None = None) -> Any:
+    def _instance(self, channel: wasi.Channel | None = None) -> Any:
         text = "" if self._call is None else self._call.get("stdin", "")
         stdin = wasi.MemoryFile(bytearray(text.encode("utf-8", "replace")))
-        world = wasi.World(stdin, self._stdout, may_sleep, channel)
+        world = wasi.World(stdin, self._stdout, self._sleep, channel)
         least = self._started.size + _LEAST_BYTES
         return self._machine.instance(world, max(self._limits["memory_bytes"], least))
 
