@@ -213,7 +213,7 @@ class Budget:
     """The time that a job may take, in seconds of a program that runs natively.
 
     Time in the processor is divided by `slower`, and time asleep is not, so that a program has as much of either as in
-    the other tiers. Time for which it waits for a processor does not count. Looked at by a thread, which stops what runs.
+    the other tiers. Time for which it waits for a processor does not count. A thread looks at it, and stops what runs.
     """
 
     def __init__(self, engine: wasmtime.Engine, limits: dict[str, Any], total_s: float, slower: float) -> None:
