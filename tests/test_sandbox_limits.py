@@ -60,7 +60,8 @@ def test_ignored_signals_do_not_help(boundary: Tier) -> None:
         "import signal\nfor n in range(1, 32):\n    try: signal.signal(n, signal.SIG_IGN)\n    except OSError: pass\n"
     )
     start = time.monotonic()
-    assert value_of(body + "while True: pass", limits=Limits(wall_s=1.5, cpu_s=5)).timed_out
+    wall_s = 0.2 if boundary == "wasm" else 1.5  # there time in which another process runs does not count
+    assert value_of(body + "while True: pass", limits=Limits(wall_s=wall_s, cpu_s=5)).timed_out
     assert time.monotonic() - start < 4
 
 

@@ -123,12 +123,12 @@ def test_the_host_is_not_led_astray_by_large_numbers(body: str, monkeypatch: pyt
     assert time.monotonic() - started < 20 and run_here("return 1").outputs == (1,)
 
 
-def test_time_asleep_counts_in_full_and_computing_a_tenth(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_asleep_counts_in_full_and_computing_a_fraction(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = "i = 0\nwhile i < 10 ** 6: i += 1\nreturn i"
     assert run_here(loop, limits=Limits(cpu_s=1)).outputs == (10**6,)
     asleep = run_here("import time\ntime.sleep(60)", limits=Limits(wall_s=0.3))
     assert asleep.timed_out and asleep.error == "TimeoutError: did not finish within 0.3 s"
-    monkeypatch.setattr(workers, "SLOWER", 0.02)  # as if computing counted fifty times instead of a tenth
+    monkeypatch.setattr(workers, "SLOWER", 0.02)  # as if computing counted fifty times instead of a sixteenth
     assert run_here(loop, limits=Limits(cpu_s=1)).error == "TimeoutError: used more than 1 s of processor time"
 
 

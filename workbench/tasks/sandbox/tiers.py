@@ -36,7 +36,7 @@ DESCRIPTIONS: dict[Tier, str] = {  # for people, with how to reach a better tier
     "landlock": "Model-written code runs under Landlock and a system-call filter, the second tier: it can read /usr "
     "and this Python; for a file system of its own, install bubblewrap (apt install bubblewrap) and start again.",
     "wasm": f"Model-written code runs in WebAssembly ({VERSION} by wasmtime): no files, no network, no processes; "
-    f"its loops take 4 to 8 times as long as natively{_FASTER}",
+    f"programs take 4 to 15 times as long as natively{_FASTER}",
     "rlimits": "UNSAFE: model-written code runs with limits only and can read and write your files; install "
     "bubblewrap (apt install bubblewrap) and start again without --allow-unsafe-exec.",
 }

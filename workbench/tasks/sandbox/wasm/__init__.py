@@ -15,9 +15,9 @@ milliseconds, most of a call. So `worker.py` does it once, when the tier is prep
 a call begins with an instance of the same code that is given that memory, and runs `guest.wake`. Every call begins with
 the same bytes, and nothing that a call does is in them.
 
-**Time.** A loop takes four to eight times as long as natively. So that no right program fails because of the tier,
-processor time counts a tenth here (`workers.SLOWER`); time asleep counts in full. An endless loop is therefore ended
-after 20 seconds where the other tiers need 2.
+**Time.** A program takes four to fifteen times as long as natively. So that no right one fails because of the tier,
+processor time counts a sixteenth here (`workers.SLOWER`); time asleep counts in full. An endless loop is therefore
+ended after 32 seconds where the other tiers need 2.
 """
 
 from __future__ import annotations

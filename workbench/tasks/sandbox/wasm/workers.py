@@ -19,7 +19,7 @@ from workbench.tasks.sandbox.wasm import cache
 from workbench.tasks.sandbox.wasm.command import parts, worker_process
 from workbench.tasks.sandbox.wasm.lacks import give_up_where_due, without_packages
 
-SLOWER = 10  # how often slower than natively a program may be before it is stopped; loops are 4 to 8 times slower
+SLOWER = 16  # times as long as natively that a program may take; measured ones take 4 to 15 (`bench sandbox`)
 _PATIENCE_S = 60.0  # for a helper to start on a busy machine
 _GRACE_S = 10.0  # a helper ends a job by itself; one that has not by then is ended
 _LINE_BYTES = 4096  # of a result, besides what the program said
