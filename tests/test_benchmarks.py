@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from workbench.benchmarks import kernels
+from workbench.benchmarks import judging, kernels
 from workbench.benchmarks.idle import spent
 from workbench.benchmarks.kernels import Shape, bench_loss
 from workbench.benchmarks.measure import compare
 from workbench.cli import main
+from workbench.errors import WorkbenchError
 
 CPU = torch.device("cpu")
 SMALL = Shape(tokens=40, hidden=16, vocabulary=2003)
@@ -88,3 +89,14 @@ def test_processor_time_is_that_of_the_work() -> None:
 def test_an_idle_page_is_measured_for_long_enough(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "idle", "--seconds", "1"]) == 2
     assert "ask for 5 to 3600" in capsys.readouterr().err
+
+
+def test_judging_is_timed_beside_the_bare_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("ATTEMPTS", 2), ("TESTS", 3), ("TEST_S", 0.02)):
+        monkeypatch.setattr(judging, name, value)
+    times, facts = judging.time_judging(1)
+    assert set(times) == {"workbench", "python program < input"}
+    assert all(len(seconds) == 1 and seconds[0] >= 2 * 3 * 0.02 / facts["processors"] for seconds in times.values())
+    monkeypatch.setattr(judging, "_PROGRAM", "print('no {attempt} {seconds}')")
+    with pytest.raises(WorkbenchError, match="A right program did not pass"):
+        judging.time_judging(1)
