@@ -229,3 +229,4 @@ def test_a_form_is_declared_in_a_line_or_two() -> None:
     assert Short().form() == (AnswerField("word", "Expected", needed=True),)
     assert Short().filled({"word": "x"}) == {"word": "x"}
     assert find_environment("person").form() == ()
+    assert expected("person", None, {}) == {} == expected("house-rules", None)  # a field that was never shown

@@ -78,7 +78,7 @@ class OwnTaskPanel(Panel):
         one_by_one = [_component(place, shown.get(place)) for place in PLACES[:-1]]
         return [gr.Textbox("", info=environment.needs), *one_by_one, *_table(shown.get(TABLE))]
 
-    def on_add(self, prompt: str, judge: str, answer: str, pack: str, *values: Any) -> tuple[str, str]:
+    def on_add(self, prompt: str, judge: str, answer: str | None, pack: str, *values: Any) -> tuple[str, str]:
         """Add a typed task; it becomes the chosen one."""
         shown, cells = placed(find_environment(judge).form()), values[len(PLACES) - 1 :]
         by_place = dict(zip(PLACES, values, strict=False))
@@ -139,12 +139,12 @@ def _label(field: AnswerField) -> str:
     return field.label if field.needed else f"{field.label} (optional)"
 
 
-def expected(environment: str, text: str, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def expected(environment: str, text: str | None, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Make the answer of a typed task, from JSON where some was typed, else from the values of the form's fields.
 
-    Raises TaskError where it cannot be read.
+    A field that was never shown has no value at all. Raises TaskError where the answer cannot be read.
     """
-    judge = find_environment(environment)
+    judge, text = find_environment(environment), text or ""
     if not text.strip() and placed(judge.form()):
         return judge.filled(values or {})
     try:
