@@ -7,6 +7,7 @@ user.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -17,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -25,8 +27,9 @@ import yaml
 from packaging.requirements import Requirement
 from test_installation import Installed, environment_of
 
-from workbench.benchmarks.browser import free_port
+from workbench.benchmarks.browser import free_port, listens
 from workbench.benchmarks.client import Page
+from workbench.benchmarks.programs import Program
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 240.0
@@ -148,8 +151,27 @@ def test_the_space_is_whole_and_its_card_is_one_that_the_hub_reads(space: Path) 
     assert len(card["short_description"]) <= 60  # more is refused by the hub
 
 
-def start(space: Path, port: int, **variables: str):  # type: ignore[no-untyped-def]
-    return serving([sys.executable, "app.py"], space, port, PORT=str(port), **variables)
+def _as_there(space: Path, variables: dict[str, str]) -> None:
+    """In the program's process: the Space's own copy of the workbench, in its folder, and what its host would set."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "workbench"]:
+        del sys.modules[name]
+    os.chdir(space)
+    sys.path[:0] = [str(space)]
+    kept = environment_of(**variables)
+    os.environ.clear()
+    os.environ |= kept
+
+
+@contextmanager
+def start(space: Path, port: int, **variables: str) -> Iterator[str]:
+    """The address of the Space's page, from a process that has imported the libraries; it is ended with the block."""
+    printed = space.parent / f"page-{port}.log"
+    program = Program(["app.py"], printed, partial(_as_there, space, {**variables, "PORT": str(port)}))
+    try:
+        assert program.wait_until(lambda: listens(port)), printed.read_text()
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        program.kill()
 
 
 def test_a_space_replays_its_archive_without_a_secret(space: Path) -> None:

@@ -35,6 +35,7 @@ from workbench.runs import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = LearnSettings(rounds=2, questions=2, attempts=4, held_out=4, measure_every=2)
+ONE_STEP = SDPOConfig(steps=1)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +135,7 @@ def test_methods_are_compared_each_at_its_best_or_all_alike() -> None:
 def test_a_stopped_step_counts_for_nothing(workbench: Workbench) -> None:
     workbench.checkout("root")
     stop, points = threading.Event(), []
-    for point in workbench.learn("house-rules@11:remark", settings=SMALL, name="stopped", stop=stop):
+    for point in workbench.learn("house-rules@11:remark", settings=SMALL, config=ONE_STEP, name="stopped", stop=stop):
         points.append(point)
         if point.round == 1:
             stop.set()
@@ -213,7 +214,8 @@ def _comparable(point: LearnPoint) -> dict[str, Any]:
 def test_a_killed_experiment_has_the_points_of_one_that_was_not(tmp_path: Path) -> None:
     """SIGKILL in the middle of the second round, after an attempt of it and before its point is on disk."""
     command = ["-m", "workbench", "learn", "house-rules@11:remark", "--rounds", "2", "--questions", "2"]
-    command += ["--attempts", "4", "--held-out", "4", "--measure-every", "2", "--run", str(tmp_path / "run"), "--json"]
+    command += ["--attempts", "4", "--held-out", "4", "--measure-every", "2", "--steps", "1", "--json"]
+    command += ["--run", str(tmp_path / "run")]
     program = Program(command, tmp_path / "printed")
 
     def in_the_second_round() -> bool:
@@ -225,9 +227,9 @@ def test_a_killed_experiment_has_the_points_of_one_that_was_not(tmp_path: Path) 
     with Run.open(tmp_path / "run", read_only=True) as run:
         assert len(read(run.events())["learn"].arms["sdpo"]) == 2
     with Workbench.open(tmp_path / "run") as killed:
-        resumed = list(killed.learn("house-rules@11:remark", settings=SMALL, name="learn"))
+        resumed = list(killed.learn("house-rules@11:remark", settings=SMALL, config=ONE_STEP, name="learn"))
     with Workbench.open(tmp_path / "whole") as whole:
-        straight = list(whole.learn("house-rules@11:remark", settings=SMALL, name="learn"))
+        straight = list(whole.learn("house-rules@11:remark", settings=SMALL, config=ONE_STEP, name="learn"))
     assert [_comparable(point) for point in resumed] == [_comparable(point) for point in straight]
     assert straight[-1].loss is not None
 
