@@ -10,9 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
+from forked import serving
 
 from workbench import Workbench
-from workbench.benchmarks.browser import ROOT, App, running
+from workbench.benchmarks.browser import ROOT
 from workbench.benchmarks.client import Broken, Page, Refused
 from workbench.benchmarks.load import wait_until_ready
 from workbench.errors import RunError
@@ -53,15 +54,15 @@ def before(runs: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def app(runs: Path, before: dict[str, str]) -> Iterator[App]:
-    with running(runs / "shown", ["--host", "0.0.0.0", "--replay", str(runs / "shown")], patience_s=PATIENCE_S) as app:
-        wait_until_ready(app.address, PATIENCE_S)
-        yield app
+def app(runs: Path, before: dict[str, str]) -> Iterator[str]:
+    with serving(runs / "shown", ["--host", "0.0.0.0", "--replay", str(runs / "shown")]) as address:
+        wait_until_ready(address, PATIENCE_S)
+        yield address
 
 
 @pytest.fixture
-def page(app: App) -> Iterator[Page]:
-    with Page(app.address, PATIENCE_S) as client:
+def page(app: str) -> Iterator[Page]:
+    with Page(app, PATIENCE_S) as client:
         yield client
 
 
@@ -162,7 +163,7 @@ def test_every_handler_behind_a_control_changes_nothing(
     assert files(runs) == before
 
 
-def test_no_code_is_run_and_no_file_is_taken(page: Page, app: App, right: dict[str, Any]) -> None:
+def test_no_code_is_run_and_no_file_is_taken(page: Page, app: str, right: dict[str, Any]) -> None:
     for endpoint, values in (
         ("judge", {"task": right["task"], "text": right["text"]}),
         ("add_task", {"prompt": "Q", "environment": "python", "answer": {"tests": []}}),
@@ -174,7 +175,7 @@ def test_no_code_is_run_and_no_file_is_taken(page: Page, app: App, right: dict[s
     ):
         with pytest.raises(Refused):
             page.ask(endpoint, **values)
-    sent = httpx.post(f"{app.address}gradio_api/upload", files={"files": ("a.txt", b"x")}, trust_env=False)
+    sent = httpx.post(f"{app}gradio_api/upload", files={"files": ("a.txt", b"x")}, trust_env=False)
     assert (sent.status_code, sent.text) == (403, "This page accepts no files.")
 
 
