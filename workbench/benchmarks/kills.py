@@ -101,8 +101,10 @@ class Harness:
 
     def _command(self, kind: str, path: Path, prepare: Callable[[], None] | None = None) -> Program:
         arguments = {
-            "learn": ["house-rules", "--rounds", "1000", "--questions", "1", "--attempts", "2", "--held-out", "1"]
-            + ["--steps", "1"],
+            "learn": [
+                *("house-rules", "--rounds", "1000", "--questions", "1", "--attempts", "2", "--held-out", "1"),
+                *("--steps", "1"),
+            ],
             "attempt": ["house-rules/sort-take-1", "-n", "2"],
             "update": ["--steps", "1"],
         }[kind]
