@@ -16,7 +16,7 @@ from workbench.config import SamplingConfig, SDPOConfig
 from workbench.credit import logit_push, sdpo_loss
 from workbench.credit.statistics import sign_agreement
 from workbench.errors import ConfigError, NoSignalError, PolicyError, UpdateError
-from workbench.policy import Policy, update
+from workbench.policy import Policy, passes, update
 from workbench.policy.sampling import sample
 from workbench.policy.update import StepResult, UpdateItem, sdpo_step
 
@@ -367,7 +367,7 @@ def test_memory_that_runs_out_halves_the_micro_batch(policy: Policy, monkeypatch
     whole = sdpo_step(policy, items, SDPOConfig(steps=1), 1.0)
     policy.load_state(state)
     sizes: list[int] = []
-    scorer = update.completion_places
+    scorer = passes.completion_places
 
     def small_memory(scored: Policy, prompts: list, completions: list) -> object:
         if torch.is_grad_enabled():
@@ -376,7 +376,7 @@ def test_memory_that_runs_out_halves_the_micro_batch(policy: Policy, monkeypatch
                 raise torch.OutOfMemoryError("full")
         return scorer(scored, prompts, completions)
 
-    monkeypatch.setattr(update, "completion_places", small_memory)
+    monkeypatch.setattr(passes, "completion_places", small_memory)
     result = sdpo_step(policy, items, SDPOConfig(steps=1), 1.0)
     assert sizes == [4, 2, 1, 1, 1, 1]
     assert result.loss_before == pytest.approx(whole.loss_before, rel=1e-5)

@@ -20,7 +20,7 @@ from policy_factory import make_model_dir
 from workbench import Workbench
 from workbench.config import LoraSettings, SamplingConfig, SDPOConfig
 from workbench.errors import RunError, UpdateError
-from workbench.policy import update
+from workbench.policy import passes
 from workbench.probe import Probe
 from workbench.records import Attempt
 from workbench.runs.failpoints import FAIL_POINTS, no_fail_point
@@ -94,8 +94,8 @@ def parameter_is_not_finite(workbench: Workbench, patch: pytest.MonkeyPatch) -> 
 
 @contextmanager
 def loss_is_not_finite(workbench: Workbench, patch: pytest.MonkeyPatch) -> Iterator[None]:
-    real = update.losses_of
-    patch.setattr(update, "losses_of", lambda *given: (real(*given)[0] * float("nan"), real(*given)[1]))
+    real = passes.losses_of
+    patch.setattr(passes, "losses_of", lambda *given: (real(*given)[0] * float("nan"), real(*given)[1]))
     yield
 
 
@@ -108,7 +108,7 @@ def no_memory_for_a_pass(workbench: Workbench, patch: pytest.MonkeyPatch) -> Ite
             raise torch.OutOfMemoryError("full")
         return real(*given)
 
-    patch.setattr(update, "completion_places", full)
+    patch.setattr(passes, "completion_places", full)
     yield
 
 
@@ -130,7 +130,7 @@ def a_bug_after_the_step(workbench: Workbench, patch: pytest.MonkeyPatch) -> Ite
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    patch.setattr(update, "_by_item", fail)
+    patch.setattr(passes, "_by_item", fail)
     yield
 
 

@@ -17,6 +17,8 @@ Switch = Literal["auto", "on", "off"]
 DistillationMode = Literal["full_logits", "topk_logits", "argmax_token", "sampled_token", "sequence"]
 Teacher = Literal["frozen", "live", "ema", "trust_region"]
 Method = Literal["sdpo", "grpo", "blend", "srpo", "rlsd"]
+MOST_STEPS = 8  # optimiser steps of an update, where none are named
+FIXED_RATE = 1e-3  # learning rate where only steps are named
 FEEDBACK_KINDS: tuple[FeedbackKind, ...] = get_args(FeedbackKind)
 
 
@@ -181,14 +183,18 @@ class SDPOConfig:
     # how far the average moves per update (paper: 0.01 with feedback, 0.05 without). None = the teacher's own default
     # (TEACHERS); frozen and live have no other.
     teacher_update_rate: float | None = None
-    # Three times as much learns sooner, and ruins the policy after tens of rounds (docs/evidence.md, section 6).
-    learning_rate: float = 1e-3
+    # How far one update goes: it may close this share of the gap to the teacher, and move the policy by at most this
+    # KL(before || after), nats per token, on its own attempts and on the probe. Learning rate and steps follow from it.
+    gap_share: float = 0.3
+    max_kl: float = 0.03
+    # Naming either of these switches that off; the other is then FIXED_RATE, MOST_STEPS.
+    learning_rate: float | None = None  # of AdamW on the adapter
+    # Optimiser steps on the same attempts. The paper takes one; per-token credit tolerates more, and then needs several
+    # times fewer attempts (docs/evidence.md, section 1).
+    steps: int | None = None
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     is_clip: float | None = 2.0  # upper clip of the importance weight; None = no weight
-    # Optimiser steps per update, on the same attempts. The paper takes one; per-token credit tolerates more, and then
-    # needs several times fewer attempts (docs/evidence.md, section 1).
-    steps: int = 8
     # Limit of KL(before || after) on the probe, nats per token: an update that moves the policy further is taken back.
     # Typical updates of the embedded policy move it by 0.001 to 0.05. None = no limit.
     kl_limit: float | None = 1.0
@@ -208,9 +214,17 @@ class SDPOConfig:
         for name in ("distillation_alpha", "grpo_weight", "evidence_clip"):
             value = getattr(self, name)
             _check(0.0 <= value <= 1.0, f"{name} is {value}; it must lie between 0 and 1.")
+        _check(0.0 < self.gap_share <= 1.0, f"gap_share is {self.gap_share}; it must lie above 0, and be 1 at most.")
+        _check(
+            math.isfinite(self.max_kl) and self.max_kl > 0,
+            f"max_kl is {self.max_kl}; it must be a finite number above 0.",
+        )
         for name in ("distillation_topk", "steps"):
             value = getattr(self, name)
-            _check(isinstance(value, int) and value >= 1, f"{name} is {value}; it must be a whole number, at least 1.")
+            _check(
+                (name == "steps" and value is None) or (isinstance(value, int) and value >= 1),
+                f"{name} is {value}; it must be a whole number, at least 1.",
+            )
         object.__setattr__(self, "feedback_kinds", _kinds(self.feedback_kinds))
         for name in ("template_solution", "template_failed_attempt", "template_feedback"):
             count = getattr(self, name).count("{}")
@@ -223,7 +237,7 @@ class SDPOConfig:
             "frozen.",
         )
         _check(
-            math.isfinite(self.learning_rate) and self.learning_rate > 0,
+            self.learning_rate is None or (math.isfinite(self.learning_rate) and self.learning_rate > 0),
             f"learning_rate is {self.learning_rate}; it must be a finite number above 0.",
         )
         _check(
@@ -252,3 +266,18 @@ class SDPOConfig:
         facts = TEACHERS[self.teacher]
         given = self.teacher_update_rate if facts.adjustable else None
         return facts.default_rate if given is None else given
+
+    @property
+    def by_strength(self) -> bool:
+        """True where an update ends by what it did to the policy, not after a number of steps at a learning rate."""
+        return self.learning_rate is None and self.steps is None
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of AdamW: the named one, or where only steps were named the former default."""
+        return FIXED_RATE if self.learning_rate is None else self.learning_rate
+
+    @property
+    def most_steps(self) -> int:
+        """Optimiser steps of an update, by strength at most."""
+        return MOST_STEPS if self.steps is None else self.steps

@@ -140,6 +140,21 @@ class SignalReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """How far an update went, and what ended it. KL in nats, means over tokens."""
+
+    steps: int  # optimiser steps, the last one perhaps in part
+    learning_rate: float
+    gap: (
+        float | None
+    )  # KL(student || teacher) before the first step, over the tokens that are distilled; None: no teacher
+    # None where the steps were named: then nothing was measured between them.
+    allowed: float | None = None  # KL(before || after) that the update might use
+    moved: float | None = None  # the KL that it used: the larger of that on its own attempts and that on the probe
+    ended_by: Literal["limit", "gap", "steps"] | None = None  # the allowance, the gap closed, the most steps taken
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateReport:
     """One committed update: its prediction, and what the step did.
 
@@ -164,6 +179,7 @@ class UpdateReport:
     # Of the `ema` teacher after the update: at most how far its weights' change is from the true average of the
     # policy's, relative to its norm; None under the other teachers.
     teacher_error: float | None = None
+    reach: Reach | None = None  # None in runs that were made before it was measured
 
 
 def to_json(record: Any) -> dict[str, Any]:
@@ -196,4 +212,5 @@ def report_from_json(data: Mapping[str, Any]) -> UpdateReport:
     fields["realised"] = {key: tuple(values) for key, values in data["realised"].items()}
     fields["side_effects"] = SideEffects(**data["side_effects"])
     fields["ledger"] = tuple(SignalReport(**entry) for entry in data["ledger"])
+    fields["reach"] = Reach(**data["reach"]) if data.get("reach") else None
     return UpdateReport(**fields)

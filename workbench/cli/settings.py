@@ -38,10 +38,23 @@ TeacherOption = Annotated[str, typer.Option(help=f"One of {names(Teacher)}.")]
 CONFIG_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
         "method": Annotated[str, typer.Option(help=f"One of {names(Method)}.")],
-        "learning_rate": Annotated[
-            float, typer.Option("--learning-rate", "--lr", help="Learning rate of AdamW on the adapter.")
+        "gap_share": Annotated[
+            float, typer.Option(help="Share of the gap to the teacher that one update may close, above 0 to 1.")
         ],
-        "steps": Annotated[int, typer.Option(help="Optimiser steps per update, on the same attempts.")],
+        "max_kl": Annotated[
+            float, typer.Option(help="Limit of KL(before || after) of one update, nats per token: it ends there.")
+        ],
+        "learning_rate": Annotated[
+            float | None,
+            typer.Option(
+                "--learning-rate",
+                "--lr",
+                help="Of AdamW, for --steps steps; without both, gap share and max KL decide.",
+            ),
+        ],
+        "steps": Annotated[
+            int | None, typer.Option(help="Optimiser steps per update, on the same attempts; as --learning-rate.")
+        ],
         "distillation_mode": Annotated[str, typer.Option(help=f"One of {names(DistillationMode)}.")],
         "distillation_alpha": Annotated[
             float, typer.Option(help="0: forward KL, 1: reverse KL, in between: generalised JSD.")

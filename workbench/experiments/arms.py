@@ -120,10 +120,10 @@ def _topk(config: SDPOConfig) -> list[Arm]:
 
 
 def stability(config: SDPOConfig) -> list[Arm]:
-    """Arms of the stability study: these settings, three times the learning rate, a live teacher (Table 4)."""
-    longer = replace(config, learning_rate=3 * config.learning_rate)
+    """Arms of the stability study: these settings, a learning rate that is too high, a live teacher (Table 4)."""
+    longer = replace(config, learning_rate=3 * config.rate, steps=config.most_steps)
     live = replace(config, teacher="live", kl_limit=None)
-    return [Arm("defaults", config), Arm("learning rate × 3", longer), Arm("live teacher", live)]
+    return [Arm("defaults", config), Arm(f"learning rate {longer.rate:g}", longer), Arm("live teacher", live)]
 
 
 _ABLATIONS: Mapping[str, Callable[[SDPOConfig], list[Arm]]] = MappingProxyType(

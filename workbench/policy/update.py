@@ -13,12 +13,9 @@ import torch
 from torch import Tensor
 
 from workbench.config import SDPOConfig
-from workbench.credit import Route, Targets
+from workbench.credit import Route
 from workbench.errors import UpdateError
-from workbench.kernels.learning import learn, losses_of
-from workbench.kernels.projection import Side
-from workbench.kernels.two_sided import sampled_logps
-from workbench.policy.devices import ran_out_of_memory, release, wide
+from workbench.policy.devices import ran_out_of_memory, release
 from workbench.policy.memory import free_bytes, gigabytes
 from workbench.policy.objective import (
     MicroBatch,
@@ -28,14 +25,13 @@ from workbench.policy.objective import (
     make_plan,
     weigh_by_entropy,
 )
+from workbench.policy.passes import Cancel, Gate, OnProgress, Passes
 from workbench.policy.policy import Policy
-from workbench.policy.scoring import Places, completion_places, student_side
+from workbench.policy.strength import fixed_steps, steps_to_limit
 from workbench.policy.teacher import teacher_side
+from workbench.records import Reach
 
 _KEPT_NUMBERS = 2**29  # numbers that autograd may keep of one micro-batch: 2 GiB in fp32
-
-Cancel = Callable[[], bool]
-OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +46,7 @@ class StepResult:
     realised: list[Tensor]  # change of each sampled token's log-probability, nats
     student_logps_before: list[Tensor]  # nats
     student_logps_after: list[Tensor]
+    reach: Reach  # how far the update went
 
 
 def sdpo_step(
@@ -59,14 +56,16 @@ def sdpo_step(
     temperature: float,
     *,
     cancel: Cancel | None = None,
+    elsewhere: Callable[[], float] = lambda: 0.0,
     on_progress: OnProgress | None = None,
     micro_batch: int | None = None,
 ) -> StepResult:
-    """Apply one update (`config.steps` optimiser steps on the same items) to the policy.
+    """Apply one update to the policy: as far as `config` allows, or the steps that it names, on the same items.
 
     Args:
         temperature: of the sampling; divides the logits of both sides (trap 6).
         cancel: called between micro-batches; True takes everything back.
+        elsewhere: KL(before || now) on other text than the attempts, nats per token (`strength.steps_to_limit`).
         on_progress: called with (micro-batches done, in all) after each: the teacher reads all of them once, every
             step learns from all, and all are read once more afterwards. Where memory runs out it starts over, with
             more of them.
@@ -86,8 +85,8 @@ def sdpo_step(
     snapshot = policy.state()
     while True:
         try:
-            gate = _Gate(cancel, on_progress, -(-len(used) // size) * (config.steps + 2))
-            return _update(policy, items, plan, config, temperature, size, gate)
+            gate = Gate(cancel, on_progress, -(-len(used) // size) * (config.most_steps + 2))
+            return _update(policy, items, plan, config, temperature, size, gate, elsewhere)
         except BaseException as error:
             if not ran_out_of_memory(error):
                 policy.load_state(snapshot)
@@ -112,7 +111,8 @@ def _update(
     config: SDPOConfig,
     temperature: float,
     size: int,
-    gate: _Gate,
+    gate: Gate,
+    elsewhere: Callable[[], float],
 ) -> StepResult:
     batches = []
     for start in range(0, len(plan.used), size):
@@ -124,103 +124,22 @@ def _update(
         )
         gate.passed()
     weigh_by_entropy(batches, config)
-    active = sum(int(batch.counts.sum()) for batch in batches)
-    first = None
-    for _ in range(config.steps):
-        passed = _optimiser_step(policy, batches, active, config, temperature, gate)
-        first = first or passed
-    assert first is not None
-    after = _Pass()
-    with torch.no_grad():
-        for batch in batches:
-            gate.check()
-            student = _read(policy, batch, temperature, first_weights=True)
-            losses, _ = losses_of(student.active, batch.teacher, batch.token_ids, batch.row_losses(student.targets))
-            after.add(batch, losses, student.logps)
-            gate.passed()
+    passes = Passes(policy, batches, config, temperature, gate)
+    walk = steps_to_limit(passes, elsewhere) if config.by_strength else fixed_steps(passes)
+    first, after = walk.first, passes.read()
     result = StepResult(
         used=plan.used,
-        loss_before=first.loss / active,
-        loss_after=after.loss / active,
-        grad_norm=first.grad_norm,
+        loss_before=first.loss / passes.active,
+        loss_after=after.loss / passes.active,
+        grad_norm=walk.grad_norm,
         predicted=first.pushes,
         realised=[new - old for new, old in zip(after.logps, first.logps, strict=True)],
         student_logps_before=first.logps,
         student_logps_after=after.logps,
+        reach=walk.reach,
     )
     _check_finite(policy, result)
     return result
-
-
-class _Pass:
-    """Results gathered over the micro-batches of one pass."""
-
-    def __init__(self) -> None:
-        self.loss = 0.0  # sum over the active tokens
-        self.grad_norm = 0.0
-        self.logps: list[Tensor] = []
-        self.pushes: list[Tensor] = []
-
-    def add(self, batch: MicroBatch, losses: Tensor, logps: Tensor) -> None:
-        self.loss += float(wide(losses).sum())
-        self.logps += _by_item(batch, logps)
-
-
-def _optimiser_step(
-    policy: Policy,
-    batches: list[MicroBatch],
-    active: int,
-    config: SDPOConfig,
-    temperature: float,
-    gate: _Gate,
-) -> _Pass:
-    """Take one AdamW step on the mean over all active tokens, accumulated exactly over the micro-batches."""
-    optimizer, passed = policy.optimizer, _Pass()
-    for group in optimizer.param_groups:
-        group["lr"], group["weight_decay"] = config.learning_rate, config.weight_decay
-    optimizer.zero_grad(set_to_none=True)
-    for batch in batches:
-        gate.check()
-        student = _read(policy, batch, temperature)
-        learned = learn(student.active, batch.teacher, batch.token_ids, batch.row_losses(student.targets))
-        passed.add(batch, learned.losses, student.logps)
-        push = torch.zeros_like(student.logps)
-        push[student.counts] = learned.push
-        passed.pushes += _by_item(batch, push)
-        student.places.rows()[student.counts].backward(learned.grad_hidden / active)
-        gate.passed()
-    try:
-        norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), config.max_grad_norm, error_if_nonfinite=True)
-    except RuntimeError as error:
-        raise UpdateError(
-            "The update's gradient is not finite; lower the learning rate or undo earlier updates. The policy is "
-            "unchanged."
-        ) from error
-    passed.grad_norm = float(norm)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return passed
-
-
-@dataclass(frozen=True, slots=True)
-class _StudentPass:
-    """Results of one pass of the student over a micro-batch: M tokens in all, N of them active."""
-
-    places: Places
-    logps: Tensor  # (M,) of the sampled tokens, nats
-    counts: Tensor  # (M,) bool: the active ones
-    active: Side  # N rows, detached
-    targets: Targets  # of the N
-
-
-def _read(policy: Policy, batch: MicroBatch, temperature: float, *, first_weights: bool = False) -> _StudentPass:
-    """Read a micro-batch as the student. `first_weights` as in `MicroBatch.targets`."""
-    places = completion_places(policy, [i.prompt_ids for i in batch.items], [i.token_ids for i in batch.items])
-    side = student_side(policy, places, temperature)
-    logps = sampled_logps(side, places.ids())
-    counts = batch.counts[places.mask]
-    targets = batch.targets(logps[counts], first_weights=first_weights)
-    return _StudentPass(places, logps, counts, side.take(counts), targets)
 
 
 def _prepared(
@@ -266,27 +185,6 @@ def _room(policy: Policy) -> str:
         return ""
     fits = max(0, free - planned["logits_bytes"]) * planned["tokens"] // planned["activations_bytes"]
     return f" ({gigabytes(free)} are free on {policy.device}, enough for {fits} tokens at most)"
-
-
-def _by_item(batch: MicroBatch, values: Tensor) -> list[Tensor]:
-    """Split (M,) into one tensor (T_i,) per item, on the CPU."""
-    return [part.clone() for part in values.float().cpu().split([len(item.token_ids) for item in batch.items])]
-
-
-class _Gate:
-    """Cancellation and progress between two micro-batches."""
-
-    def __init__(self, cancel: Cancel | None, on_progress: OnProgress | None, total: int) -> None:
-        self.cancel, self.on_progress, self.done, self.total = cancel, on_progress, 0, total
-
-    def check(self) -> None:
-        if self.cancel is not None and self.cancel():
-            raise UpdateError("The update was stopped; the policy is exactly what it was before.")
-
-    def passed(self) -> None:
-        self.done += 1
-        if self.on_progress is not None:
-            self.on_progress(self.done, self.total)
 
 
 def _check_finite(policy: Policy, result: StepResult) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from workbench.config import SDPOConfig
@@ -18,8 +19,17 @@ from workbench.tasks.sandbox import shown
 LONGEST_TEXT = 20_000  # characters of a prompt or a feedback
 LONGEST_NAME = 60  # characters of a branch or a pack
 LONGEST_PACK = 64 * 2**20  # characters of a pack's file; a program's request holds fewer
-# Numbers for which "none" means something.
-MAY_BE_EMPTY = ("is_clip", "advantage_clip", "teacher_update_rate", "kl_limit")
+# Numbers for which "none" means something, and their kind.
+MAY_BE_EMPTY: Mapping[str, type] = MappingProxyType(
+    {
+        "learning_rate": float,
+        "steps": int,
+        "is_clip": float,
+        "advantage_clip": float,
+        "teacher_update_rate": float,
+        "kl_limit": float,
+    }
+)
 
 Check = Callable[[Any], Any]
 Spans = Mapping[str, Sequence[int]]  # attempt id -> (start, end) of its marked tokens, end excluded
@@ -124,7 +134,7 @@ def make_config(kind: type, values: Mapping[str, Any] | None) -> Any:
     for name, value in (values or {}).items():
         if name not in defaults:
             raise ConfigError(f"There is no setting named {name!r}; there are {', '.join(defaults)}.")
-        field_type = float if name in MAY_BE_EMPTY else type(defaults[name])
+        field_type = MAY_BE_EMPTY.get(name) or type(defaults[name])
         chosen_values[name] = None if value is None and name in MAY_BE_EMPTY else _as(field_type, name, value)
     return kind(**chosen_values)
 

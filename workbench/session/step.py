@@ -47,7 +47,13 @@ def measured_step(
     averaged = TEACHERS[config.teacher].averaged
     average = (policy.average or Average.start(policy.adapter)) if averaged else None
     before = probe.measure(policy)
-    result = sdpo_step(policy, items, config, temperatures.pop(), cancel=cancel, on_progress=on_progress)
+
+    def elsewhere() -> float:
+        return side_effects(before, probe.measure(policy), probe.base).kl_to_before
+
+    result = sdpo_step(
+        policy, items, config, temperatures.pop(), cancel=cancel, elsewhere=elsewhere, on_progress=on_progress
+    )
     after = probe.measure(policy)
     if average is not None:
         average = policy.average = average.moved(policy.adapter, config.teacher_rate)
@@ -70,6 +76,7 @@ def measured_step(
         ledger=tuple(ledger),
         seconds_s=time.monotonic() - started,
         teacher_error=average.relative_error if average is not None else None,
+        reach=result.reach,
     )
 
 

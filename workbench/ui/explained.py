@@ -91,11 +91,23 @@ EXPLAINED: Mapping[str, Setting] = {
         "0 to 1",
         "paper, for the average: 0.01 with feedback, 0.05 without",
     ),
+    "gap_share": Setting(
+        "The strength of an update: the share of the gap to the teacher that it may close. It means the same on every "
+        "model; learning rate and steps follow from it.",
+        "0 to 1",
+        "this project; chosen on the embedded policy",
+    ),
+    "max_kl": Setting(
+        "How far one update may move the policy at all, on its own attempts and on the probe: KL(before ‖ after). The "
+        "last step is scaled back to it.",
+        "nats per token",
+        "this project; chosen on the embedded policy",
+    ),
     "learning_rate": Setting(
-        "Of AdamW on the LoRA adapter. Three times the default shows more after one update, but ruins the embedded "
-        "policy after about 50.",
+        "Of AdamW on the LoRA adapter. Naming it switches the two settings of strength off. 0.003 shows more after one "
+        "update than 0.001, but ruins the embedded policy after about 50; a large model needs a far smaller one.",
         "",
-        "about ten times the paper's for full fine-tuning, as usual for LoRA; tuned on the embedded policy",
+        "empty: follows from the strength; 0.001 where only steps are named",
     ),
     "weight_decay": Setting(
         "Of AdamW.",
@@ -113,9 +125,9 @@ EXPLAINED: Mapping[str, Setting] = {
         "the paper's code: 2",
     ),
     "steps": Setting(
-        "Optimiser steps per update on the same attempts. More steps need fewer attempts but take longer.",
+        "Optimiser steps per update on the same attempts. Naming them switches the two settings of strength off.",
         "steps",
-        "this project; the paper takes 1",
+        "empty: follow from the strength; 8 where only a learning rate is named; the paper takes 1",
     ),
     "kl_limit": Setting(
         "An update that moves the policy further than this on the probe is taken back; empty means no limit.",

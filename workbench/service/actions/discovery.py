@@ -73,7 +73,7 @@ def found_hard(records: Mapping[str, Any]) -> dict[str, ScreenedTask]:
 
 def at_test_time(config: SDPOConfig) -> SDPOConfig:
     """Settings of test-time SDPO: these, with the test-time recipe where they are at their defaults."""
-    if config.learning_rate == SDPOConfig().learning_rate:
+    if config.by_strength:
         config = replace(config, learning_rate=TEST_TIME.learning_rate)
     limited = config.advantage_clip is not None or config.distillation_alpha != 1.0
     return config if limited else replace(config, advantage_clip=TEST_TIME.advantage_clip)

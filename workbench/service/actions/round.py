@@ -205,7 +205,7 @@ def _of(attempts: Sequence[str], spans: Spans | None) -> dict[str, Any]:
 @action(
     "Update",
     job=lambda attempts, **_: f"Updating on {len(attempts)} attempts",
-    size=lambda attempts, config, **_: len(attempts) * config.steps,
+    size=lambda attempts, config, **_: len(attempts) * config.most_steps,
 )
 def update(
     context: JobContext, attempts: AttemptIds, config: Config = DEFAULT_CONFIG, spans: Spans | None = None
@@ -224,7 +224,7 @@ def update(
     used = [attempt for attempt in chosen if attempt.id in report.realised]
     teacher_lengths = [len(workbench.teacher_prompt(attempt, config).ids) for attempt in used]
     reads = sum(len(a.prompt_ids) + n + 2 * len(a.token_ids) for a, n in zip(used, teacher_lengths, strict=True))
-    context.queue.publish(pace=report.seconds_s / (config.steps * reads))
+    context.queue.publish(pace=report.seconds_s / (config.most_steps * reads))
     _measure_soon(context)
     return report
 

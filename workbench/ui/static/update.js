@@ -15,12 +15,18 @@
   function planned(plan, open) {
     const box = el("div", "wb-plan");
     const text = plan.used
-      ? `${plan.used} of ${plural(plan.total, "attempt")} ${plan.used === 1 ? "gives" : "give"} signal: ${plural(plan.tokens, "token")} will be pushed, in ${plural(plan.steps, "step")} of ${plan.method.toUpperCase()} ` +
-        `(${plan.divergence}) with the ${plan.teacher} teacher at learning rate ${plain(String(plan.learning_rate))}. It can be undone exactly.`
+      ? `${plan.used} of ${plural(plan.total, "attempt")} ${plan.used === 1 ? "gives" : "give"} signal: ${plural(plan.tokens, "token")} will be pushed by ${plan.method.toUpperCase()} (${plan.divergence}) with the ${plan.teacher} teacher. ${strength(plan)} It can be undone exactly.`
       : `None of the ${plural(plan.total, "attempt")} gives signal, so there is nothing to learn from. Give feedback on a failed one, or sample again.`;
     box.append(el("p", "wb-lead", text));
     if (plan.used) box.append(before(plan));
     return add(box, ledger(plan, open));
+  }
+
+  /* How far the update will go. */
+  function strength(plan) {
+    if (!plan.strength) return `It takes ${plural(plan.steps, "step")} at learning rate ${plain(String(plan.learning_rate))}.`;
+    const [share, limit] = plan.strength;
+    return `It closes up to ${percent(share)} of the gap to the teacher and moves the policy by at most ${two(limit)} nats per token.`;
   }
 
   /* The cost of the update and the teacher lift, before anything is done. */
@@ -47,6 +53,8 @@
     const numbers = [["loss", after.loss, "nats per token", two], ["sign agreement", [after.agreement], "of tokens", percent],
       ["rank correlation", [after.rank_correlation], "", two], ["KL to before", [after.kl], "nats per token", two], ["entropy", after.entropy, "nats per token", two],
       ["gradient norm", [after.grad_norm], "", two]];
+    const reach = after.reach, ended = { limit: "its limit", gap: "the gap closed", steps: "the most steps" };
+    if (reach && reach.moved !== null) numbers.splice(1, 0, ["moved", [reach.moved], `of ${two(reach.allowed)} nats per token, in ${plural(reach.steps, "step")}; ended by ${ended[reach.ended_by]}`, two]);
     if (after.held_out) numbers.splice(1, 0, ["held-out", after.held_out, "pass rate", (v) => (v === null ? "–" : percent(v))]);
     if (after.kl_to_base !== null) numbers.push(["KL to reference", [after.kl_to_base], "nats per token", two]);
     if (after.teacher_error !== null) numbers.push(["teacher's average", [after.teacher_error], "relative error, at most", two]);

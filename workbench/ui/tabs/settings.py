@@ -11,7 +11,7 @@ import gradio as gr
 
 from workbench import config as settings
 from workbench.config import SamplingConfig, SDPOConfig
-from workbench.service.checks import setter
+from workbench.service.checks import MAY_BE_EMPTY, setter
 from workbench.service.queue import JobQueue
 from workbench.service.snapshot import Snapshot
 from workbench.tasks.sandbox import confinement
@@ -96,7 +96,8 @@ def _field(name: str, default: Any) -> Any:
         return gr.Checkbox(default, **options)
     if isinstance(default, str):
         return gr.Textbox(default, lines=2, **options)
-    return gr.Number(default, precision=0 if type(default) is int else None, **options)
+    whole = (MAY_BE_EMPTY.get(name) or type(default)) is int
+    return gr.Number(default, precision=0 if whole else None, **options)
 
 
 def _default(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, get_args
 
 import gradio as gr
@@ -144,7 +145,7 @@ def plan(
         }
         for number, attempt in enumerate(group, 1)
     ]
-    reads = tokens_read(group, signal, details, config.steps)
+    reads = tokens_read(group, signal, details, config.most_steps)
     return {
         "used": sum(bool(row["used"]) for row in rows),
         "total": len(group),
@@ -153,8 +154,9 @@ def plan(
         "method": config.method,
         "teacher": config.teacher.replace("_", " "),
         "divergence": divergence_of(config.distillation_alpha),
-        "learning_rate": config.learning_rate,
-        "steps": config.steps,
+        "strength": [config.gap_share, config.max_kl] if config.by_strength else None,
+        "learning_rate": config.rate,
+        "steps": config.most_steps,
         "reads": reads,
         "seconds": None if pace is None or reads is None else pace * reads,
         "lift": lift,
@@ -197,4 +199,5 @@ def outcome(report: UpdateReport | None) -> dict[str, Any] | None:
         "held_out": None if side.held_out_after is None else [side.held_out_before, side.held_out_after],
         "seconds": report.seconds_s,
         "teacher_error": report.teacher_error,
+        "reach": None if report.reach is None else asdict(report.reach),
     }
