@@ -101,7 +101,7 @@ def loss_is_not_finite(workbench: Workbench, patch: pytest.MonkeyPatch) -> Itera
 
 @contextmanager
 def no_memory_for_a_pass(workbench: Workbench, patch: pytest.MonkeyPatch) -> Iterator[None]:
-    real = update.completion_places
+    real = passes.completion_places
 
     def full(*given: Any) -> Any:
         if torch.is_grad_enabled():
