@@ -141,7 +141,7 @@ class SignalReport:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far an update went, and what ended it. KL in nats, means over tokens."""
+    """Distance that an update went, and what ended it. KL in nats, means over tokens."""
 
     steps: int  # optimiser steps, the last one perhaps in part
     learning_rate: float
