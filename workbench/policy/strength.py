@@ -114,7 +114,7 @@ def _scale_back(stride: _Stride, measure: Callable[[], float], start: float, end
     root_low, root_high = math.sqrt(max(start, 0.0)), math.sqrt(end) if math.isfinite(end) else math.inf
     goal = math.sqrt((1.0 + _CLOSE) / 2.0 * allowed)
     for number in range(_TRIES):
-        # The root of KL is nearly linear in the length, so that false position soon finds it; halving, where it does not.
+        # The root of KL is nearly linear in the length: false position soon finds it, or else halving does.
         halved = math.isinf(root_high) or number % 2 == 1
         part = 0.5 if halved else (goal - root_low) / (root_high - root_low)
         share = low + (high - low) * min(0.95, max(0.05, part))
