@@ -16,7 +16,7 @@ each attempt in a sandbox. tests/test_sdpo_loop.py holds (in float64) that `upda
 - A passed attempt is never shown to itself as the solution (so does the paper's code; its Table 2 says otherwise). An
   attempt with neither feedback nor a solution is left out, so that it does not dilute the mean.
 - Left out: the advantage clip (test time only), `<think>` sections and shortened prompts (this policy needs neither),
-  and what the workbench adds: an end by KL instead of a number of steps, undo, micro-batches, logits of a few rows at a time.
+  and what the workbench adds: an end by KL, not after STEPS, undo, micro-batches, logits of a few rows at a time.
 """
 
 from __future__ import annotations
