@@ -116,7 +116,7 @@ def test_every_ablation_has_arms_that_differ(workbench: Workbench) -> None:
         assert len({json.dumps(asdict(arm) | {"name": ""}) for arm in arms}) == len(arms)
     defaults, longer, live = stability(SDPOConfig(steps=3))
     assert defaults.config == SDPOConfig(steps=3)
-    assert longer.config == replace(defaults.config, learning_rate=3 * defaults.config.learning_rate)
+    assert longer.config == replace(defaults.config, learning_rate=3e-3)  # three times what steps alone imply
     assert live.config == replace(defaults.config, teacher="live", kl_limit=None)
     with pytest.raises(ConfigError, match="no ablation 'luck'"):
         ablation("luck", SDPOConfig())
@@ -126,7 +126,7 @@ def test_methods_are_compared_each_at_its_best_or_all_alike() -> None:
     given = SDPOConfig(learning_rate=2e-3, steps=2)
     best = {arm.name: arm for arm in methods(given)}
     assert (best["grpo"].attempts, best["grpo"].config.steps) == (RECIPES["grpo"].attempts, RECIPES["grpo"].steps)
-    assert best["sdpo"].config == SDPOConfig(learning_rate=3e-3)  # the recipe of a short run, otherwise the defaults
+    assert best["sdpo"].config == SDPOConfig(learning_rate=3e-3, steps=8)  # the recipe of a short run, otherwise the defaults
     alike = methods(given, alike=True)
     assert {(arm.attempts, arm.config.steps, arm.config.learning_rate) for arm in alike} == {(None, 2, 2e-3)}
     assert [arm.config.method for arm in alike] == list(best) == list(RECIPES)
