@@ -6,6 +6,7 @@ window.SDPOTerms = {
   "sign agreement": "Share of the tokens above the noise floor that moved as the logit push predicted.",
   "rank correlation": "Spearman's ρ of logit push and realised change.",
   "KL to before": "How far one update moved the policy: KL(before ‖ after) on the probe, in nats per token.",
+  moved: "How far one update moved the policy: KL(before ‖ after), in nats per token, on its own attempts or on the probe, whichever is larger.",
   "KL to reference": "How far the policy is from where it began: KL(reference ‖ now) on the probe, in nats per token.",
   entropy: "Spread of the next-token distribution, in nats; here, its mean on the probe. Near 0 all attempts are alike.",
   "gradient norm": "Length of the gradient before it is clipped to max_grad_norm.",
