@@ -126,7 +126,7 @@ def test_methods_are_compared_each_at_its_best_or_all_alike() -> None:
     given = SDPOConfig(learning_rate=2e-3, steps=2)
     best = {arm.name: arm for arm in methods(given)}
     assert (best["grpo"].attempts, best["grpo"].config.steps) == (RECIPES["grpo"].attempts, RECIPES["grpo"].steps)
-    assert best["sdpo"].config == SDPOConfig(learning_rate=3e-3, steps=8)  # the recipe of a short run, otherwise the defaults
+    assert best["sdpo"].config == SDPOConfig(learning_rate=3e-3, steps=8)  # the recipe of a short run
     alike = methods(given, alike=True)
     assert {(arm.attempts, arm.config.steps, arm.config.learning_rate) for arm in alike} == {(None, 2, 2e-3)}
     assert [arm.config.method for arm in alike] == list(best) == list(RECIPES)
