@@ -157,6 +157,9 @@ def test_a_check_runs_apart_from_the_program_that_it_checks() -> None:
         ("import ctypes", "imports ctypes"),
         ("import threading\nthreading.Thread(target=print).start()", "starts a thread"),
         ("from concurrent.futures import ProcessPoolExecutor", "imports concurrent"),
+        ("import os\nos.getppid()", "uses os.getppid"),
+        ("from os import getppid", "uses os.getppid"),
+        ("import signal\nsignal.alarm(9)", "uses signal.alarm"),
     ],
 )
 @pytest.mark.usefixtures("in_wasm")
@@ -170,7 +173,18 @@ def test_what_cannot_run_there_is_no_failure(body: str, lack: str) -> None:
     assert judged.details == {"tier": "wasm", "refused": result.refused}
 
 
-@pytest.mark.parametrize("body", ["import nosuchmodule", "raise ImportError('No module named numpy')", "import f.g"])
+WORK_NOWHERE = [
+    "import nosuchmodule",
+    "raise ImportError('No module named numpy')",
+    "import f.g",
+    "import os\nos.nosuchname",
+    "from os import nosuchname",
+    "raise AttributeError('module \\'builtins\\' has no attribute \\'nosuchname\\'')",
+    "raise AttributeError('module \\'antigravity\\' has no attribute \\'webbrowser\\'')",
+]
+
+
+@pytest.mark.parametrize("body", WORK_NOWHERE)
 def test_an_import_that_works_nowhere_is_a_failure(body: str) -> None:
     result = run_here(body)
     assert result.error is not None and result.refused is None

@@ -10,7 +10,6 @@ import ctypes
 import os
 import resource
 import struct
-import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
