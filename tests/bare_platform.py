@@ -20,8 +20,10 @@ import json
 import os
 import pkgutil
 import select
+import selectors
 import signal
 import socket
+import subprocess
 import sys
 import traceback
 import warnings
@@ -99,6 +101,7 @@ def take_away(platform: str) -> None:
     for name in ("open", "listdir", "scandir", "stat", "lstat", "readlink", "access"):
         setattr(os, name, without_proc(getattr(os, name)))
     builtins.open = io.open = without_proc(io.open)  # type: ignore[assignment]
+    subprocess._PopenSelector = selectors.SelectSelector  # type: ignore[attr-defined]  # elsewhere it needs no `poll`
     sys.platform = platform
 
 

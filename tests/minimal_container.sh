@@ -4,7 +4,7 @@
 #
 #   tests/minimal_container.sh                                  # the page, a round, the replay, then `make test`
 #   tests/minimal_container.sh -- tests/test_session.py -x      # the same with these arguments for pytest
-#   --wheels DIR    install from these wheels alone (pip download -r requirements-dev.txt -d DIR), offline
+#   --wheels DIR    install from these wheels alone (pip download -r requirements-dev.txt -d DIR), with no network but loopback
 #   --system DIR    where the system is kept between runs (default: build/minimal-system); made if it is not there
 #   --mirror URL    of Debian's packages, for debootstrap
 set -euo pipefail
@@ -39,6 +39,7 @@ git clone --quiet --no-hardlinks . "$SYSTEM/srv/workbench"
 chroot "$SYSTEM" chown -R person: /srv/workbench
 chroot "$SYSTEM" sh -c 'chown root: /home/person && chmod 555 /home/person'
 cp -L /etc/resolv.conf "$SYSTEM/etc/resolv.conf"
+echo "127.0.0.1 localhost" >"$SYSTEM/etc/hosts"  # as container engines do
 mkdir -p "$SYSTEM/wheels"
 
 pip=(HOME=/home/person LANG=C.UTF-8 PATH=/usr/bin:/bin PIP_NO_CACHE_DIR=1)
@@ -46,7 +47,10 @@ pip=(HOME=/home/person LANG=C.UTF-8 PATH=/usr/bin:/bin PIP_NO_CACHE_DIR=1)
 
 # Mounts in a namespace of their own, which is gone with its last process.
 export SYSTEM WHEELS
-exec unshare --mount --pid --fork --kill-child bash -euo pipefail -c '
+network=()
+[ -z "$WHEELS" ] || network=(--net)
+exec unshare --mount --pid "${network[@]}" --fork --kill-child bash -euo pipefail -c '
+    [ -z "$WHEELS" ] || ip link set lo up
     mount -t proc proc "$SYSTEM/proc"
     mount --rbind /dev "$SYSTEM/dev"
     [ -z "$WHEELS" ] || mount --bind -o ro "$WHEELS" "$SYSTEM/wheels"

@@ -14,6 +14,7 @@ from typing import Any
 import own_pack
 import pytest
 import typer
+from sandbox_programs import has
 
 from workbench import __version__
 from workbench.cli import main
@@ -21,6 +22,8 @@ from workbench.cli.commands import build_app
 from workbench.cli.policy import POLICY_OPTIONS
 from workbench.config import LoraSettings, PolicyConfig
 from workbench.runs import Run
+from workbench.tasks.sandbox import use_tier
+from workbench.tasks.sandbox.tiers import BOUNDARIES
 
 ROOT = Path(__file__).resolve().parents[1]
 ANSWER = json.dumps({"tests": [{"function": "f", "args": [[3, 1, 2]], "expected": "nothing"}]})  # surely fails
@@ -219,15 +222,18 @@ def test_a_mistake_is_one_sentence_and_status_2(
 
 
 OPENING = ("app", "attempt", "feedback", "credit", "update", "learn", "ablate", "discover", "doctor", "evaluate")
+STUDIES = ("study credit", "study update", "study stability")
+NO_CODE_RUNS = {"feedback"}
 
 
-@pytest.mark.parametrize("name", [*OPENING, "study credit", "study update", "study stability"])
+@pytest.mark.parametrize("name", [*OPENING, *STUDIES])
 def test_every_command_that_opens_a_run_takes_every_setting_of_its_policy(name: str) -> None:
     group, _, study = name.rpartition(" ")
     program = typer.main.get_command(build_app())
     command = (program.commands[group] if group else program).commands[study or name]  # type: ignore[attr-defined]
     options = {parameter.name for parameter in command.params}
     assert set(POLICY_OPTIONS) <= options
+    assert ("sandbox" in options) == (name not in NO_CODE_RUNS)
     assert {setting.name for setting in fields(PolicyConfig)} - {"lora"} <= set(POLICY_OPTIONS)
     assert len(fields(LoraSettings)) == sum(option.startswith("lora_") for option in POLICY_OPTIONS)
 
@@ -243,6 +249,19 @@ def test_the_settings_of_the_policy_reach_the_run(command: Commands, tmp_path: P
     assert json.loads(json.dumps(opened["config"]["lora"])) == lora
     status, out, err = command("attempt", *OWN_TASK, "--lora-rank", "5", "--run", tmp_path / "run")
     assert (status, out) == (2, "") and "was made with the LoRA settings" in err
+
+
+def test_code_runs_in_the_tier_that_was_asked_for(command: Commands, tmp_path: Path) -> None:
+    run, asked_for = tmp_path / "run", [*filter(has, BOUNDARIES)]
+    try:
+        for tier in asked_for:
+            command.json("attempt", *OWN_TASK, *SHORT, "--sandbox", tier, "--run", run)
+        with Run.open(run, read_only=True) as opened:
+            assert list(dict.fromkeys(a.details["tier"] for a in opened.state().attempts.values())) == asked_for
+        status, out, err = command("attempt", *OWN_TASK, "--sandbox", "docker", "--run", run)
+        assert (status, out) == (2, "") and err.startswith("There is no tier 'docker' of the sandbox; choose auto, ")
+    finally:
+        use_tier("auto")
 
 
 def test_the_version_has_one_place(command: Commands) -> None:

@@ -103,6 +103,18 @@ def test_deep_recursion(boundary: Tier) -> None:
     assert value_of(body, limits=Limits(cpu_s=1)).outputs == (None,)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "def g(n): return n and 1 + g(n - 1)\nreturn g(100_000)",
+        "import functools\n@functools.cache\ndef g(n): return n and 1 + g(n - 1)\nreturn g(9_000)",
+        "return len(str(10 ** 9_999)) * 10",
+    ],
+)
+def test_python_s_own_limits_on_depth_and_digits_are_lifted(boundary: Tier, body: str) -> None:
+    assert value_of(body).outputs[0] in (9_000, 100_000)
+
+
 def test_nothing_is_inherited_from_the_environment(tier: Tier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     body = (

@@ -162,6 +162,7 @@ class _Call:
             except (OSError, ValueError, AttributeError) as exc:
                 frame = {"refused": str(exc)}
             else:
+                program.lift_limits()
                 frame = work()
                 is_script = self._call is not None and "stdin" in self._call
             if frame is not None and report >= 0:

@@ -10,14 +10,12 @@ import ctypes
 import os
 import resource
 import struct
-import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 _STACK = 120 * 2**20  # bytes; the kernel keeps 128 MiB free below a stack, whatever its limit was at the start
-_RECURSION = 110_000  # the most whose frames fit into that stack, those of calls through C included
 _ASK, _ANSWER = 0xC0502100, 0xC0182101  # ioctl: SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND
 _CONTINUE, _EAGAIN = 1, 11
 
@@ -93,8 +91,6 @@ def _set_limits(limits: dict[str, int], *, threads: bool) -> None:
     for name, amount in amounts.items():
         resource.setrlimit(name, (amount, amount))
     resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu_s"], limits["cpu_s"] + 1))  # SIGXCPU, then SIGKILL
-    sys.setrecursionlimit(_RECURSION)
-    sys.set_int_max_str_digits(0)  # a process may compute with numbers of any length; its time is limited
 
 
 class Guard:

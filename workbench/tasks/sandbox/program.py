@@ -26,6 +26,7 @@ HUGE = "\0int"  # key of an integer that no reader of decimal digits takes: {HUG
 _HUGE_BITS = 14_000
 _DEEPEST = 500  # lists in lists; the parent's reader of JSON gives up a little later
 _MESSAGE_LIMIT = 2000  # characters of an error's message that are reported
+_RECURSION = 110_000  # calls in calls: the most whose frames fit into the stack that `confine.py` gives a process
 # Names that a function may use without importing them, as the sites do on which such tasks are solved. Whole modules,
 # then single names by module. A name of Python itself (`pow`) is never replaced, nor is one that the program defines.
 _MODULES = (
@@ -52,6 +53,12 @@ _NAMES = {
     "dataclasses": "dataclass",
     "queue": "PriorityQueue",
 }
+
+
+def lift_limits() -> None:
+    """Replace Python's own limits, which are for people, by wider ones: time and memory are limited by the tier."""
+    sys.setrecursionlimit(_RECURSION)
+    sys.set_int_max_str_digits(0)
 
 
 def run_call(code: str, call: dict[str, Any] | None, limits: dict[str, int]) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def wake(text: str) -> None:
     global served
     asked = json.loads(text)
     what, call, limits = asked["do"], asked.get("call"), asked.get("limits")
+    program.lift_limits()
     if what == "call":
         frame = program.run_call(asked["code"], program.unpacked(call), limits)
         _report(frame)

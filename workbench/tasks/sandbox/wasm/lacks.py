@@ -11,6 +11,10 @@ from importlib.util import find_spec
 from workbench.tasks.sandbox.results import REFUSED, Call, CallError, SandboxResult
 
 _NO_MODULE = re.compile(r"No module named '(\w+)(?:\.\w+)*'(?:; .*)?")
+_NO_NAME = (
+    re.compile(r"module '(?P<module>\w+)' has no attribute '(?P<name>\w+)'(?:\. .*)?"),
+    re.compile(r"cannot import name '(?P<name>\w+)' from '(?P<module>\w+)'(?: .*)?"),
+)
 _SENTENCE = "not judged: the program {}, and the WebAssembly tier cannot do that"
 _NO_THREAD = "can't start new thread"
 
@@ -41,6 +45,15 @@ def _lack(error: CallError) -> str | None:
         name = match.group(1)
         if name.isidentifier() and (name in sys.stdlib_module_names or find_spec(name) is not None):
             return f"imports {name}"
+    if error.type in ("AttributeError", "ImportError"):
+        for pattern in _NO_NAME:
+            if (match := pattern.fullmatch(error.message)) and _is_here(match["module"], match["name"]):
+                return f"uses {match['module']}.{match['name']}"
     if error.type == "RuntimeError" and error.message == _NO_THREAD:
         return "starts a thread"
     return None
+
+
+def _is_here(module: str, name: str) -> bool:
+    """Whether a module of the standard library has a name here. It is not imported: the program names it."""
+    return module in sys.stdlib_module_names and name in vars(sys.modules.get(module, object))

@@ -36,10 +36,10 @@ GUEST_SOURCES = [
 ]
 # How deep C functions may call each other through Python, as memoised functions do. CPython for WASI allows 500, since
 # its stack has half a mebibyte; other systems allow thousands, and so does this tier, whose stacks are larger: one in
-# the instance's memory, and the processor's, on which the same calls lie. Python's limit has to be reached first.
-# The thread has room for a check and the program that it checks.
-_DEPTH, _OWN_DEPTH = 10_000, 500
-_GUEST_STACK, _NATIVE_STACK, _THREAD_STACK = 24 * 2**20, 32 * 2**20, 96 * 2**20
+# the instance's memory, and the processor's, on which the same calls lie. Python's limit has to be reached first: a
+# call takes up to 4 KiB of the instance's. The thread has room for a check and the program that it checks.
+_DEPTH, _OWN_DEPTH = 30_000, 500
+_GUEST_STACK, _NATIVE_STACK, _THREAD_STACK = 128 * 2**20, 128 * 2**20, 288 * 2**20
 _LEAST_BYTES = 2**20  # that a program may use, however low its limit
 _LOOK_S = 0.02  # how often the clock is looked at
 
@@ -345,7 +345,7 @@ class _Call:
         stdin = wasi.MemoryFile(bytearray(text.encode("utf-8", "replace")))
         world = wasi.World(stdin, self._stdout, self._sleep, channel)
         least = self._started.size + _LEAST_BYTES
-        return self._machine.instance(world, max(self._limits["memory_bytes"], least))
+        return self._machine.instance(world, max(self._limits["memory_bytes"] + _GUEST_STACK, least))
 
 
 class _Candidate:
