@@ -161,8 +161,8 @@ def _check_is_model(path: Path, fields: Mapping[str, Any]) -> None:
     parts = fields.get("split.count", 1)
     if parts not in (0, 1):
         raise PolicyError(
-            f"{path} is one of {parts} parts of a model; join them with llama.cpp's `llama-gguf-split --merge` and name "
-            "the result."
+            f"{path} is one of {parts} parts of a model; join them with llama.cpp's `llama-gguf-split --merge` and "
+            "name the result."
         )
 
 
