@@ -23,6 +23,7 @@ from workbench.policy import devices, gguf_model, memory
 from workbench.policy.adapter import AdapterFile, add_adapter, read_adapter
 from workbench.policy.chat import Chat
 from workbench.policy.checkpointing import install
+from workbench.policy.pace import measure
 from workbench.policy.policy import Policy
 from workbench.policy.selfcheck import brute_force, gradient_check, null_test
 from workbench.policy.source import Source, as_policy_error, check_headers, find, skeleton
@@ -103,7 +104,9 @@ def _load(config: PolicyConfig, device: torch.device) -> Policy:
             "budget_bytes": budget,
         },
     }
-    return Policy(model, tokenizer, device=device, eos_ids=eos_ids, facts=facts, seed=config.seed)
+    policy = Policy(model, tokenizer, device=device, eos_ids=eos_ids, facts=facts, seed=config.seed)
+    policy.facts["pace"] = asdict(measure(policy))
+    return policy
 
 
 def disable_cpu_repacking(model: torch.nn.Module) -> int:
