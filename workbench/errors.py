@@ -52,6 +52,10 @@ class UpdateError(WorkbenchError, RuntimeError):
     """An update failed; the policy is exactly what it was before."""
 
 
+class StoppedError(WorkbenchError, RuntimeError):
+    """A person stopped it before its end; nothing was recorded."""
+
+
 class RunError(WorkbenchError, RuntimeError):
     """A run directory cannot be opened, read or written."""
 

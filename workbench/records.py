@@ -214,3 +214,29 @@ def report_from_json(data: Mapping[str, Any]) -> UpdateReport:
     fields["ledger"] = tuple(SignalReport(**entry) for entry in data["ledger"])
     fields["reach"] = Reach(**data["reach"]) if data.get("reach") else None
     return UpdateReport(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Speed of writing on one machine: a position in a group of n attempts takes `step_s` + n · `row_s` seconds."""
+
+    step_s: float
+    row_s: float
+
+    def seconds(self, attempts: int, new_tokens: int) -> float:
+        """The longest that a group may take: attempts may end before `new_tokens`."""
+        return new_tokens * (self.step_s + attempts * self.row_s)
+
+    def scaled(self, factor: float) -> Pace:
+        """The pace at which everything takes `factor` times as long."""
+        return Pace(factor * self.step_s, factor * self.row_s)
+
+
+WORTH_SAYING_S = 2.0  # nobody needs to be told of a shorter time before it begins
+
+
+def duration(seconds: float) -> str:
+    """Put a time into words for people: 40 s, 3 min, 2.0 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

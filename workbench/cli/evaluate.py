@@ -14,7 +14,7 @@ import typer
 from workbench.cli.output import JsonOption, Output, opened, whole_numbers
 from workbench.cli.policy import takes_policy
 from workbench.cli.sandbox import takes_sandbox
-from workbench.config import PolicyConfig
+from workbench.config import MODEL_NAMES, PolicyConfig
 from workbench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @takes_policy(without=("model", "seed"))
 def evaluate(
     policy: PolicyConfig,
-    model: Annotated[str, typer.Argument(help="'embedded', a local directory, or a hub id.")] = "embedded",
+    model: Annotated[str, typer.Argument(help=f"{MODEL_NAMES}.")] = "embedded",
     count: Annotated[int, typer.Option(help="Cases per cell of the table; with --pack: held-out tasks.")] = 200,
     pack: Annotated[
         str | None, typer.Option(help="Measure on the held-out tasks of a pack or a .jsonl or .json file instead.")

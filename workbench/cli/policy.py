@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from workbench.cli.settings import Command, names, takes
-from workbench.config import LoraSettings, LoraVariant, PolicyConfig, Quantization, Switch
+from workbench.config import MODEL_NAMES, LoraSettings, LoraVariant, PolicyConfig, Quantization, Switch
 
 ALL_LINEAR = "all-linear"
 
 # Field of PolicyConfig -> its option; a name with "lora_" in front is a field of LoraSettings.
 POLICY_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
-        "model": Annotated[str, typer.Option(help="'embedded', a local directory, or a hub id.")],
+        "model": Annotated[str, typer.Option(help=f"{MODEL_NAMES}.")],
         "revision": Annotated[str | None, typer.Option(help="Branch, tag or commit of the hub model.")],
         "quantization": Annotated[
             str, typer.Option(help=f"One of {names(Quantization)}; auto is nf4 on CUDA and none elsewhere.")

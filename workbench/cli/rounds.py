@@ -22,6 +22,7 @@ from workbench.cli.sandbox import takes_sandbox
 from workbench.cli.settings import SpanOption, parsed_spans, takes_config
 from workbench.config import PolicyConfig, SamplingConfig, SDPOConfig
 from workbench.errors import NoSignalError, TaskError
+from workbench.records import WORTH_SAYING_S, Pace, duration
 
 if TYPE_CHECKING:
     from workbench import Workbench
@@ -106,6 +107,7 @@ def attempt(
     parsed, mapping = _answer(answer), parsed_mapping(mapped)
     with opened(output, run, policy) as workbench:
         chosen = _task(workbench, task, prompt, environment, parsed, pack, mapping)
+        _say_how_long(output, workbench, number, sampling)
         group = workbench.attempt(chosen, number, sampling=sampling)
     rows = [(a.id, a.passed, a.reward, a.text, a.details.get("read_as", ""), _without_answers(a)) for a in group]
     output.table(chosen.prompt, ("attempt", "passed", "reward", "text", "read as", "feedback"), rows)
@@ -149,6 +151,12 @@ def _answer(text: str | None) -> dict[str, Any] | None:
     if not isinstance(answer, dict):
         raise TaskError('--answer is not a JSON object; write one such as {"text": "4"}.')
     return answer
+
+
+def _say_how_long(output: Output, workbench: Workbench, number: int, sampling: SamplingConfig) -> None:
+    seconds = Pace(**workbench.policy.facts["pace"]).seconds(number, sampling.max_new_tokens)
+    if seconds >= WORTH_SAYING_S:
+        output.say(f"Sampling {number} attempts of {sampling.max_new_tokens} tokens: up to about {duration(seconds)}.")
 
 
 def _task(

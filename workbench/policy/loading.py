@@ -1,4 +1,4 @@
-"""Loading a policy: the embedded model, a local directory or a hub model, all through the same code.
+"""Loading a policy: the embedded model, a local directory, a GGUF file or a hub model, all through the same code.
 
 In this order, so that nothing is loaded in vain: find and check the model, predict its memory, check the adapter,
 then load tokenizer, weights and adapter. Whatever is missing, broken or unfit is reported in one sentence
@@ -19,10 +19,11 @@ import torch
 
 from workbench.config import LoraSettings, PolicyConfig
 from workbench.errors import PolicyError
-from workbench.policy import devices, memory
+from workbench.policy import devices, gguf_model, memory
 from workbench.policy.adapter import AdapterFile, add_adapter, read_adapter
 from workbench.policy.chat import Chat
 from workbench.policy.checkpointing import install
+from workbench.policy.pace import measure
 from workbench.policy.policy import Policy
 from workbench.policy.selfcheck import brute_force, gradient_check, null_test
 from workbench.policy.source import Source, as_policy_error, check_headers, find, skeleton
@@ -85,7 +86,7 @@ def _load(config: PolicyConfig, device: torch.device) -> Policy:
     tokenizer = _load_tokenizer(config, source)
     chat = Chat(tokenizer, config.thinking)
     chat.check(config.model)
-    model = _load_model(config, source, device, quantization, dtype, attention)
+    model = _load_model(config, source, device, quantization, dtype, attention, outline)
     disable_cpu_repacking(model)
     free = memory.free_bytes(device)
     budget = None if free is None else free // 2
@@ -103,7 +104,9 @@ def _load(config: PolicyConfig, device: torch.device) -> Policy:
             "budget_bytes": budget,
         },
     }
-    return Policy(model, tokenizer, device=device, eos_ids=eos_ids, facts=facts, seed=config.seed)
+    policy = Policy(model, tokenizer, device=device, eos_ids=eos_ids, facts=facts, seed=config.seed)
+    policy.facts["pace"] = asdict(measure(policy))
+    return policy
 
 
 def disable_cpu_repacking(model: torch.nn.Module) -> int:
@@ -141,7 +144,10 @@ def _load_tokenizer(config: PolicyConfig, source: Source) -> Any:
     from transformers import AutoTokenizer
 
     with as_policy_error(config):
-        tokenizer = AutoTokenizer.from_pretrained(source.place, revision=source.commit, trust_remote_code=False)
+        if source.gguf is not None:
+            tokenizer = gguf_model.tokenizer(source.gguf)
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(source.place, revision=source.commit, trust_remote_code=False)
     if not tokenizer.chat_template:
         raise PolicyError(
             f"The tokenizer of {config.model!r} has no chat template, so a question cannot be put to it; choose an "
@@ -161,18 +167,24 @@ def _load_model(
     quantization: str,
     dtype: torch.dtype,
     attention: str | None,
+    outline: Any,
 ) -> torch.nn.Module:
     from transformers import AutoModelForCausalLM
 
-    options: dict[str, Any] = {"revision": source.commit, "dtype": dtype, "device_map": {"": device}}
+    options: dict[str, Any] = {"dtype": dtype, "device_map": {"": device}, "output_loading_info": True}
     if attention is not None:
         options["attn_implementation"] = attention
     if quantization != "none":
         options["quantization_config"] = _bitsandbytes(quantization, dtype)
     with as_policy_error(config), _quiet():
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source.place, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
-        )
+        loaded: Any
+        if source.gguf is not None:
+            tensors = gguf_model.weights(source.gguf, outline, dtype)
+            loaded = type(outline).from_pretrained(None, config=source.config, state_dict=tensors, **options)
+        else:
+            loaded = AutoModelForCausalLM.from_pretrained(
+                source.place, revision=source.commit, use_safetensors=True, trust_remote_code=False, **options
+            )
     model, missing = loaded[0], sorted(loaded[1]["missing_keys"])
     if missing:  # the library would have filled them with random numbers
         raise PolicyError(

@@ -7,7 +7,7 @@ same mode (traps 9 and 14 in docs/traps.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
@@ -37,6 +37,7 @@ class Policy:
         seed: int,
     ) -> None:
         from peft.tuners.tuners_utils import BaseTunerLayer
+        from transformers.modeling_layers import GradientCheckpointingLayer
 
         self.model = model  # PeftModel
         self.bare = model.get_base_model()  # the same modules, adapter included, without PEFT's wrapper around forward
@@ -53,6 +54,7 @@ class Policy:
         self.optimizer = torch.optim.AdamW(self.parameters(), lr=1e-3)
         self._modules = list(model.modules())
         self._layers = [module for module in self._modules if isinstance(module, BaseTunerLayer)]
+        self._decoder = [module for module in self._modules if isinstance(module, GradientCheckpointingLayer)]
 
     @property
     def width(self) -> int:
@@ -126,6 +128,33 @@ class Policy:
         adapter = tuple((p._version, p.data_ptr(), p.requires_grad) for p in self.adapter.values())
         layers = tuple((tuple(layer.active_adapters), layer.disable_adapters) for layer in self._layers)
         return adapter, layers, any(module.training for module in self._modules)
+
+    @contextmanager
+    def stopping(self, stop: Callable[[], bool] | None, error: Exception) -> Iterator[None]:
+        """Inside the block every pass asks `stop` at each decoder layer, forwards and backwards; True raises `error`.
+
+        So a pass ends within the time of a layer, where the whole would take minutes on a large model.
+        """
+        if stop is None:
+            yield
+            return
+
+        def check(*_: Any) -> None:
+            if stop():
+                raise error
+
+        def before(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            check()
+            hidden = args[0] if args else kwargs["hidden_states"]
+            if hidden.requires_grad:
+                hidden.register_hook(check)  # called once the layer's backward pass is over
+
+        hooks = [layer.register_forward_pre_hook(before, with_kwargs=True) for layer in self._decoder]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     @contextmanager
     def untouched(self) -> Iterator[None]:

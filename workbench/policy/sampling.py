@@ -19,7 +19,7 @@ from workbench.errors import PolicyError, PromptError
 from workbench.policy.policy import Policy, Weights
 
 OnToken = Callable[[int, int], None]  # (index of the prompt, token id), as soon as it is drawn
-Stop = Callable[[], bool]  # called once per position; True ends sampling and keeps what has been drawn
+Stop = Callable[[], bool]  # called at each position and layer; True ends sampling and keeps what has been drawn
 LIVE: Mapping[Weights, float] = MappingProxyType({"live": 1.0})
 BASE: Mapping[Weights, float] = MappingProxyType({"reference": 1.0})
 
@@ -52,8 +52,12 @@ def sample(
     if not prompts:
         return []
     _check(policy, prompts, config)
-    with torch.inference_mode():
-        return _Batch(policy, prompts, config, weights).run(on_token, stop)
+    with torch.inference_mode(), policy.stopping(stop, _Stopped()):
+        try:
+            batch = _Batch(policy, prompts, config, weights)
+        except _Stopped:  # while the prompts were read
+            return [Sampled((), (), False) for _ in prompts]
+        return batch.run(on_token, stop)
 
 
 def completion_text(policy: Policy, token_ids: Sequence[int]) -> str:
@@ -65,6 +69,10 @@ def completion_text(policy: Policy, token_ids: Sequence[int]) -> str:
     while ids and ids[-1] in policy.eos_ids:
         ids.pop()
     return str(policy.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
+class _Stopped(Exception):
+    """Sampling was stopped within a pass of the model."""
 
 
 class _Batch:
@@ -103,7 +111,10 @@ class _Batch:
             if bool(self.finished.all()) or step + 1 == self.config.max_new_tokens:
                 break
             ids = self._drop_finished(ids)
-            self._forward(ids)
+            try:
+                self._forward(ids)
+            except _Stopped:
+                break
         return self._results()
 
     def _draw(self, step: int) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,8 @@
 """Source of a model: found, checked and pinned before any of its weights is loaded.
 
-Only safetensors weights, never remote code, never weights that are already quantised. Everything that can be known
-from configuration and tensor headers is checked here; a model that does not fit is refused in one sentence
-(`PolicyError`). Knows nothing of devices and adapters.
+Only safetensors weights or a GGUF file, never remote code, never weights that are quantised in another way. Everything
+that can be known from configuration and tensor headers is checked here; a model that does not fit is refused in one
+sentence (`PolicyError`). Knows nothing of devices and adapters.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from typing import Any
 
 import torch
 
-from workbench.config import PolicyConfig
+from workbench.config import MODEL_NAMES, PolicyConfig
 from workbench.errors import PolicyError
+from workbench.policy import gguf_model
+from workbench.policy.gguf_header import Header
 
 EMBEDDED_WEIGHTS = Path(__file__).parents[1] / "embedded" / "weights"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
@@ -35,14 +37,15 @@ class Source:
     """A model, with everything known of it before its weights are loaded."""
 
     name: str  # as the person named it
-    place: str  # a directory, or a hub id
-    commit: str | None  # the hub commit that is loaded; None for a directory
+    place: str  # a directory, a GGUF file, or a hub id
+    commit: str | None  # the hub commit that is loaded; None for what is on this machine
     config: Any  # transformers' configuration
     content_hash: str | None  # SHA-256 over configuration, tokenizer and weights; None for a hub model
+    gguf: Header | None = None  # of a GGUF file
 
     @property
     def is_local(self) -> bool:
-        """True for a directory of this machine; a hub model is pinned by its commit instead."""
+        """True for a directory or file of this machine; a hub model is pinned by its commit instead."""
         return self.content_hash is not None
 
 
@@ -53,6 +56,8 @@ def find(config: PolicyConfig) -> Source:
     """
     from transformers import AutoConfig
 
+    if (file := gguf_model.gguf_file(config.model)) is not None:
+        return _find_in_gguf(config, file)
     directory = _directory(config.model)
     place = config.model if directory is None else str(directory)
     commit = _commit(config) if directory is None else None
@@ -60,6 +65,13 @@ def find(config: PolicyConfig) -> Source:
         model_config = AutoConfig.from_pretrained(place, revision=commit, trust_remote_code=False)
     _check_kind(config.model, model_config)
     return Source(config.model, place, commit, model_config, None if directory is None else content_hash(directory))
+
+
+def _find_in_gguf(config: PolicyConfig, file: Path) -> Source:
+    with as_policy_error(config):
+        header, model_config = gguf_model.read(file)
+    _check_kind(config.model, model_config)
+    return Source(config.model, str(file), None, model_config, _file_hash(file), header)
 
 
 def _commit(config: PolicyConfig) -> str:
@@ -81,11 +93,13 @@ def skeleton(source: Source, config: PolicyConfig, *, dtype: torch.dtype, attent
 
 
 def check_headers(source: Source, model: Any) -> None:
-    """Compare the tensor headers of a local directory with the model's shapes (`skeleton`), reading no weights.
+    """Compare the tensor headers of a local model with its shapes (`skeleton`), reading no weights.
 
     Raises PolicyError: a damaged or truncated file, a tensor that is not floating-point or has another shape.
     """
-    if not source.is_local:
+    if source.gguf is not None:
+        gguf_model.check_tensors(source.gguf, model)
+    if source.gguf is not None or not source.is_local:
         return
     shapes = {name: tuple(parameter.shape) for name, parameter in model.state_dict().items()}
     for path in sorted(Path(source.place).glob("*.safetensors")):
@@ -144,11 +158,14 @@ def _directory(model: str) -> Path | None:
     else:
         return None
     if not directory.is_dir():
-        raise PolicyError(f"There is no model directory {model!r}; give 'embedded', a directory or a hub id.")
+        raise PolicyError(f"There is no model directory {model!r}; give {MODEL_NAMES}.")
     if (directory / "adapter_config.json").is_file() and not (directory / "config.json").is_file():
         raise PolicyError(
             f"{model!r} is an adapter, not a model; name the model it belongs to and give this one as `adapter`."
         )
+    files = sorted(directory.glob("*.gguf"))
+    if files and not (directory / "config.json").is_file():
+        raise PolicyError(f"The directory {model!r} holds GGUF files; name the one to load, such as {str(files[0])!r}.")
     missing = [] if (directory / "config.json").is_file() else ["config.json"]
     missing += [] if any(directory.glob("*.safetensors")) else ["weights (*.safetensors)"]
     missing += [] if any((directory / name).is_file() for name in _TOKENIZER_FILES) else ["a tokenizer"]
@@ -179,6 +196,8 @@ def as_policy_error(config: PolicyConfig) -> Iterator[None]:
     """Turn errors of the loading libraries into a PolicyError that says what to do."""
     try:
         yield
+    except PolicyError:
+        raise
     except torch.OutOfMemoryError as error:
         raise PolicyError(
             f"There is not enough GPU memory for {config.model!r} with quantization {config.quantization!r}; "
@@ -201,11 +220,11 @@ def _reason(config: PolicyConfig, error: Exception) -> str:
     if caused_by(hub.RevisionNotFoundError):
         return f"The model {model!r} has no revision {config.revision!r}; name a branch, tag or commit that exists."
     if caused_by(hub.RepositoryNotFoundError, hub.HFValidationError):
-        return f"There is no model {model!r}; give 'embedded', a directory or the id of a hub model."
+        return f"There is no model {model!r}; give {MODEL_NAMES}."
     if caused_by(hub.RevisionResolutionError, hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, ConnectionError):
         return (
             f"The model {model!r} is not on this machine and the hub cannot be reached; "
-            "connect to the internet, or use 'embedded' or a local directory."
+            "connect to the internet, or use 'embedded', 'smollm2', a local directory or a GGUF file."
         )
     if "trust_remote_code" in str(error):
         return (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workbench.records import Pace
+
 if TYPE_CHECKING:
     from workbench import Workbench
     from workbench.records import Attempt
@@ -15,7 +17,7 @@ def publish_opened(workbench: Workbench, queue: JobQueue) -> None:
     """Publish all of a workbench that was just opened."""
     run, policy = workbench.run, dict(workbench.policy.facts)
     queue.publish(run=run.path.name, read_only=run.read_only, policy=policy, experiment="")
-    queue.publish(live=None, pace=None)
+    queue.publish(live=None, pace=None, writing=Pace(**policy["pace"]) if "pace" in policy else None)
     publish_run(workbench, queue)
     publish_timeline(workbench, queue)
     publish_experiments(workbench, queue)

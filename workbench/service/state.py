@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workbench.experiments.journal import Record
-    from workbench.records import Attempt, Task, UpdateReport
+    from workbench.records import Attempt, Pace, Task, UpdateReport
     from workbench.session.credit_test import CreditTest
     from workbench.session.history import TimelineNode
     from workbench.session.library import RunFacts
@@ -42,6 +42,7 @@ class PublishedState:
     held_out: Mapping[str, Mapping[str, HeldOut]] = field(default_factory=dict)  # by pack, then update id
     pack: str = ""  # the current one: its held-out rate is measured
     pace: float | None = None  # seconds per token read, in the last update
+    writing: Pace | None = None  # as measured when the policy was loaded, corrected by every group that is sampled
     experiments: Mapping[str, Record] = field(default_factory=dict)  # by name, oldest first
     experiment: str = ""  # name of the one that runs
     tests: Mapping[str, tuple[CreditTest, ...]] = field(default_factory=dict)  # of credit, by attempt id

@@ -7,11 +7,13 @@ lock while it works. `Session` and `Replay` bind them as their methods, and are 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 from typing import Self
 
 from workbench.config import PolicyConfig
-from workbench.errors import FeedbackError, TaskError
+from workbench.errors import FeedbackError, StoppedError, TaskError
 from workbench.policy import Policy
 from workbench.policy.judge import ModelJudge
 from workbench.probe import Probe
@@ -70,6 +72,14 @@ class OpenRun:
         """List the attempts of an attempt's group, itself included."""
         return [other for other in self.attempts_by_id.values() if other.group_id == attempt.group_id]
 
+    @contextmanager
+    def stoppable(self, stop: threading.Event | None) -> Iterator[None]:
+        """Inside the block, setting `stop` ends whatever is read with the model, within a layer, by StoppedError.
+
+        Without a model there is nothing to stop.
+        """
+        yield
+
     def close(self) -> None:
         """Close the run; a second call does nothing."""
         with self.lock:
@@ -91,3 +101,10 @@ class SessionCore(OpenRun):
         self.judges_by_name: dict[str, ModelJudge] = {}  # other models that tasks name as their judges
         self.credit_blobs = stored_bases(run)  # what each stored credit rests on -> SHA-256 of its blob
         self.probe: Probe | None = None  # made before the first update
+
+    @contextmanager
+    def stoppable(self, stop: threading.Event | None) -> Iterator[None]:
+        """Inside the block, setting `stop` ends whatever is read with the model, within a layer, by StoppedError."""
+        error = StoppedError("This was stopped before its end; nothing was recorded.")
+        with self.lock, self.policy.stopping(stop.is_set if stop else None, error):
+            yield

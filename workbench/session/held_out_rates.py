@@ -9,6 +9,7 @@ from workbench.statistics import HeldOut
 from workbench.tasks.house_rules.pack import DEFAULT_HOUSE, PACK
 
 HELD_OUT = "held-out"  # kind of the event
+HELD_OUT_TASKS = 60  # that are measured, one attempt each, where nobody says otherwise
 
 
 def held_out_rates(events: Iterable[Event]) -> dict[str, dict[str, HeldOut]]:

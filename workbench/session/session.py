@@ -59,11 +59,12 @@ class Session(SessionCore):
     ) -> Self:
         """Open a run, or start one where nothing is; an existing run resumes where it was.
 
-        `model`: "embedded", a local directory, or a hub id; `quantization`: "auto" (NF4 on CUDA, none on CPU),
-        "nf4", "int8" or "none"; `lora`: a new adapter's settings, or `adapter`: a PEFT directory to start from;
-        `thinking` switches a model's thinking mode, for student and self-teacher alike; see `PolicyConfig` for the
-        rest. A setting left at its default takes the value that an existing run was made with. `on_event` is called
-        with every event once it is durable, as by `run.add_listener`, those of a new run's opening included.
+        `model`: "embedded", "smollm2", a local directory, a GGUF file or a hub id; `quantization`: "auto" (NF4 on
+        CUDA, none on CPU), "nf4", "int8" or "none"; `lora`: a new adapter's settings, or `adapter`: a PEFT directory
+        to start from; `thinking` switches a model's thinking mode, for student and self-teacher alike; see
+        `PolicyConfig` for the rest. A setting left at its default takes the value that an existing run was made with.
+        `on_event` is called with every event once it is durable, as by `run.add_listener`, those of a new run's
+        opening included.
         Raises ConfigError, PolicyError, and RunError (broken, locked, or made with another model or other settings).
         """
         start = None if adapter is None else str(adapter)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from workbench import teacher_context
 from workbench.config import SDPOConfig
-from workbench.errors import NoSignalError, RunError, WorkbenchError
+from workbench.errors import NoSignalError, RunError, UpdateError, WorkbenchError
 from workbench.policy.prompts import student_prompt
 from workbench.policy.update import OnProgress
 from workbench.probe import Probe, side_effects
@@ -40,7 +40,7 @@ def update(
 
     `spans`: attempt id -> (start, end) or a list of them, tokens counted from 0, `end` excluded: only these tokens
     of the attempt count, none for an empty list; of an attempt that is not named all count.
-    `on_progress(done, total)` is called after each micro-batch; setting `stop` takes everything back at the next.
+    `on_progress(done, total)` is called after each micro-batch; setting `stop` takes everything back within a layer.
 
     Raises NoSignalError (with the ledger's reasons), ConfigError (a span that does not fit), UpdateError
     (cancelled, not finite, out of memory, moved too far), RunError (disk). Whatever is raised, the policy is what
@@ -57,7 +57,9 @@ def update(
         items = [update_item(a, ids, chosen.get(a.id)) for a, ids in zip(known, prompts, strict=True)]
         probe = _get_probe(session, known)
         try:
-            with transaction(session.policy, session.run):
+            stopped = UpdateError("The update was stopped; the policy is exactly what it was before.")
+            halt = stop.is_set if stop else None
+            with transaction(session.policy, session.run), session.policy.stopping(halt, stopped):
                 report = measured_step(
                     session.policy,
                     known,
@@ -66,7 +68,7 @@ def update(
                     config,
                     probe,
                     parent_id=session.head,
-                    cancel=stop.is_set if stop else None,
+                    cancel=halt,
                     on_progress=on_progress,
                 )
                 session.run.commit_update(report, session.run.blobs.put(session.policy.state()), config=asdict(config))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import FeedbackError, NoSignalError, TaskError
-from workbench.records import Attempt, Judgement, SignalReport, UpdateReport, to_json
+from workbench.records import Attempt, Judgement, Pace, SignalReport, UpdateReport, to_json
 from workbench.service.action import JobContext, action
 from workbench.service.checks import (
     DEFAULT_CONFIG,
@@ -25,7 +26,7 @@ from workbench.service.checks import (
     text,
     whole,
 )
-from workbench.service.job import AHEAD
+from workbench.service.job import AHEAD, Job
 from workbench.service.publish import publish_held_out, publish_task, publish_timeline
 from workbench.service.state import LiveGroup, PublishedState
 from workbench.tasks import find_environment
@@ -34,11 +35,14 @@ from workbench.tasks.drawing import held_out_tasks
 if TYPE_CHECKING:
     from workbench import Workbench
     from workbench.credit import TokenCredit
+    from workbench.service.queue import JobQueue
     from workbench.session.lift import TeacherLift
     from workbench.statistics import HeldOut
 
 MEASURING = "Measuring the held-out tasks"
 MOST_ATTEMPTS = 64
+LEAST_POSITIONS = 8  # of a group whose time says something about that of the next
+LONGEST_AHEAD_S = 60.0  # of a measurement that nobody asked for, and that everybody who asks for something waits for
 MODES = ("replace", "join")
 SOURCES = ("person", "judge")  # of feedback that is given here
 
@@ -76,10 +80,11 @@ def sample(
     """Sample and judge n attempts at a task. Stopping keeps what has been sampled."""
     workbench, job, queue = context.workbench, context.job, context.queue
     known_task, sampling = workbench.task(task), SamplingConfig(temperature, max_new_tokens)
-    texts, lengths = [""] * n, [0] * n
+    texts, lengths, written = [""] * n, [0] * n, 0.0
 
     def on_token(index: int, text_so_far: str) -> None:
-        texts[index] = text_so_far
+        nonlocal written
+        texts[index], written = text_so_far, job.seconds()
         lengths[index] += 1
         job.report(max(lengths), max_new_tokens, "tokens", at_most=True)
         queue.publish(live=LiveGroup(task, tuple(texts)))
@@ -88,11 +93,19 @@ def sample(
     try:
         attempts = workbench.attempt(known_task, n=n, sampling=sampling, on_token=on_token, stop=job.stop)
         if attempts:
+            _correct_pace(queue, n, max(lengths), written)
             publish_task(workbench, queue, task)
     finally:
         queue.publish(live=None)
     _measure_soon(context)
     return list(attempts)
+
+
+def _correct_pace(queue: JobQueue, n: int, positions: int, seconds: float) -> None:
+    """Correct the expected time of the next group by that of this one, in which its prompt was read, too."""
+    expected = queue.state.writing
+    if expected is not None and positions >= LEAST_POSITIONS:
+        queue.publish(writing=expected.scaled(seconds / expected.seconds(n, positions)))
 
 
 @action("Judge", job="Judging")
@@ -156,7 +169,8 @@ def credit(
     workbench, known_attempt = context.workbench, context.attempt(attempt)
     prompt = workbench.teacher_prompt(known_attempt, config)
     names = {} if contexts is None else {"contexts": [str(name) for name in contexts]}
-    scored = workbench.credit(known_attempt, config, **names)  # type: ignore[arg-type]
+    with workbench.stoppable(context.job.stop):
+        scored = workbench.credit(known_attempt, config, **names)  # type: ignore[arg-type]
     shown = workbench.shown_to_teacher(known_attempt, config).demonstration
     return AttemptDetail(scored.payload(top=False), prompt.text, tuple(prompt.ids), prompt.shortened, shown, scored)
 
@@ -173,8 +187,9 @@ def what_if(
     workbench, known_attempt = context.workbench, context.attempt(attempt)
     shown = context.attempt(demonstration).text if demonstration else ""
     names = ("student", "teacher")
-    before = workbench.credit(known_attempt, config, contexts=names)
-    after = workbench.what_if(known_attempt, feedback=feedback, demonstration=shown, config=config, contexts=names)
+    with workbench.stoppable(context.job.stop):
+        before = workbench.credit(known_attempt, config, contexts=names)
+        after = workbench.what_if(known_attempt, feedback=feedback, demonstration=shown, config=config, contexts=names)
     raw = [scored.view("raw") for scored in (before, after)]
     limit = max((abs(value) for values in raw for value in values), default=0.0)
     payloads = [{**scored.payload(), "limits": {"raw": limit}} for scored in (before, after)]
@@ -255,18 +270,29 @@ def teacher_lift(
 @action("Measure held-out tasks", job=MEASURING, kind="held-out")
 def held_out(context: JobContext) -> HeldOut:
     """Measure the held-out pass rate of the head, with its 95 % interval."""
-    measured = context.workbench.held_out()
+    job, lengths = context.job, Counter[int]()
+
+    def on_token(index: int, text_so_far: str) -> None:
+        lengths[index] += 1
+        job.report(lengths[index], SamplingConfig().max_new_tokens, "tokens", at_most=True)
+
+    with context.workbench.stoppable(job.stop):
+        measured = context.workbench.held_out(on_token=on_token)
     publish_held_out(context.workbench, context.queue)
     return measured
 
 
-def _is_cheap_to_measure(workbench: Workbench) -> bool:
-    """True where the pack has held-out tasks that are judged by rules, not by a person or another model."""
+def _is_cheap_to_measure(context: JobContext) -> bool:
+    """True where held-out tasks are judged by rules, not by a person or another model, and measured within a minute."""
     try:
-        (task,) = held_out_tasks(workbench.open_pack(workbench.pack), 1)
+        (task,) = held_out_tasks(context.workbench.open_pack(context.workbench.pack), 1)
     except TaskError:
         return False
-    return find_environment(task.environment).judged_by == "environment"
+    from workbench.session.held_out_rates import HELD_OUT_TASKS  # brings torch: in the worker's thread
+
+    pace = Pace(**context.workbench.policy.facts["pace"])
+    long = pace.seconds(HELD_OUT_TASKS, SamplingConfig().max_new_tokens) > LONGEST_AHEAD_S
+    return find_environment(task.environment).judged_by == "environment" and not long
 
 
 def _measure_soon(context: JobContext) -> None:
@@ -280,9 +306,9 @@ def _measure_soon(context: JobContext) -> None:
         workbench = context.workbench
         return workbench.head not in context.state.held_out.get(workbench.pack, {})
 
-    def measure(*_: Any) -> None:
+    def measure(_: Workbench, job: Job[Any]) -> None:
         if unmeasured():
-            held_out.function(context)
+            held_out.function(replace(context, job=job))
 
-    if _is_cheap_to_measure(context.workbench) and unmeasured():
+    if _is_cheap_to_measure(context) and unmeasured():
         context.queue.submit("held-out", MEASURING, measure, priority=AHEAD, key="held-out soon")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
 
 from workbench.config import SamplingConfig, model_name
-from workbench.records import Task, name_in_pack, pack_of
+from workbench.records import WORTH_SAYING_S, Pace, Task, duration, name_in_pack, pack_of
 from workbench.service.actions.round import MOST_ATTEMPTS, sample
 from workbench.service.actions.tasks import advice, open_pack, prompt
 from workbench.service.checks import make_config
@@ -35,10 +36,13 @@ class TaskPanel(Panel):
             )
             self.sample = gr.Button(sample.title, variant="primary", min_width=90, elem_id="do-sample")
             self.stop = gr.Button("Stop", interactive=False, min_width=64, elem_id="do-stop")
+        self.time = gr.Markdown(elem_id="sample-time", visible=False)
+        self.expected = gr.State()  # what its words depend on beside the number of attempts
         choices = lambda value: gr.Dropdown(value[0], value=value[1] or None)  # noqa: E731
         self.follow("packs", self.pack, lambda m: (_packs(m), pack_of(m.task_id)), choices)
         self.follow("tasks", self.task, lambda m: (_listed(m), m.task_id), choices)
         self.follow("task_id", selection.task_id, lambda m: m.task_id, lambda value: value)
+        self.follow("expected", self.expected, _expected, lambda value: value)
         self.follow("can_stop", self.stop, lambda m: m.working, lambda can: gr.Button(interactive=can))
 
     def connect(self, then: Then) -> None:
@@ -49,6 +53,8 @@ class TaskPanel(Panel):
         sample = [task_id, self.n, self.selection.sampling]
         then(self.sample.click(polite(self.on_sample), sample, [chosen], **QUIET))
         self.stop.click(polite(self.on_stop), None, None, **QUIET)
+        asked = [self.n, self.expected]
+        gr.on([self.n.change, self.expected.change], _time, asked, self.time, **NEWEST)
 
     def on_pack(self, pack: str) -> tuple[Any, str, str]:
         """Choose another pack, possibly a typed one (house-rules@7:judge): offer its tasks and choose the first."""
@@ -72,6 +78,21 @@ class TaskPanel(Panel):
         """Stop this tab's first job; where it has none (it was reloaded), the running one."""
         mine = [job.number for job in self.queue.line() if job.by == ASKED_BY.get()]
         self.queue.stop(mine[0] if mine else None)
+
+
+def _expected(snapshot: Snapshot) -> dict[str, Any]:
+    pace = snapshot.state.writing
+    return {} if pace is None else {"pace": asdict(pace), "new_tokens": snapshot.sampling.max_new_tokens}
+
+
+def _time(n: Any, expected: dict[str, Any] | None) -> Any:
+    """Say how long the attempts may take, where that is long enough to matter."""
+    if not expected or not isinstance(n, (int, float)) or not 1 <= n <= MOST_ATTEMPTS:
+        return gr.Markdown(visible=False)
+    new_tokens = expected["new_tokens"]
+    seconds = Pace(**expected["pace"]).seconds(int(n), new_tokens)
+    text = f"Up to about {duration(seconds)} for {int(n)} attempts of {new_tokens} tokens."
+    return gr.Markdown(text, visible=seconds >= WORTH_SAYING_S)
 
 
 def _task(snapshot: Snapshot) -> dict[str, Any]:
