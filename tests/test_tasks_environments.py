@@ -156,7 +156,7 @@ def test_equality_of_values(returned: str, expected: object, same: bool) -> None
 def test_a_script_is_judged_by_what_it_prints() -> None:
     double = task("python", tests=[{"stdin": "21", "expected": "42"}])
     assert judge(double, "print(2 * int(input()))").passed
-    assert judge(double, "print(input())").feedback == "with input '21' the program returned '21\\n', expected '42'"
+    assert judge(double, "print(input())").feedback == "with input '21' the program printed '21\\n', expected '42'"
 
 
 def test_no_expected_value_can_be_found_from_inside() -> None:
