@@ -29,10 +29,11 @@ TEXTS: dict[str, tuple[str, ...]] = {
 
 def scripted_samples() -> None:
     """In the program's process: the attempts at the tasks of `TEXTS` are these texts, those at all others are empty."""
-    writing.sample = _scripted  # type: ignore[assignment]
+    writing.sample = given_texts  # type: ignore[assignment]
 
 
-def _scripted(policy: Policy, prompts: Sequence[Sequence[int]], config: SamplingConfig, **_: Any) -> list[Sampled]:
+def given_texts(policy: Policy, prompts: Sequence[Sequence[int]], config: SamplingConfig, **_: Any) -> list[Sampled]:
+    """In place of `workbench.policy.sampling.sample`."""
     given: Counter[str] = Counter()
     written = []
     for prompt in prompts:
