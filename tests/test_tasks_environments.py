@@ -209,7 +209,7 @@ def test_many_attempts_are_judged_each_for_itself_and_in_order() -> None:
         (task("python", tests=[{"function": "f", "args": [1]}]), "'python' needs tests"),
         (task("python", tests=[{"function": "f", "args": 1, "expected": 1}]), "'python' needs tests"),
         (task("python", tests=[{"function": "f", "args": [], "stdin": "", "expected": 1}]), "'python' needs tests"),
-        (task("house-rules"), "'house-rules' needs a house"),
+        (task("house-rules"), "'house-rules' needs house: its number"),
     ],
 )
 def test_a_task_that_cannot_be_judged_is_one_sentence(broken: Task, says: str) -> None:

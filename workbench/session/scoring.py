@@ -112,7 +112,9 @@ def scored(
 def _with_reasoning(credit: TokenCredit, attempt: Attempt | None) -> TokenCredit:
     """Mark the tokens that hold the attempt's reasoning, so that they can be folded wherever they are shown."""
     ranges = attempt.details.get("reasoning", ()) if attempt else ()
-    return replace(credit, reasoning=token_ranges(credit.tokens, attempt.text, ranges)) if attempt and ranges else credit
+    return (
+        replace(credit, reasoning=token_ranges(credit.tokens, attempt.text, ranges)) if attempt and ranges else credit
+    )
 
 
 def _material(
