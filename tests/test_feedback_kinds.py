@@ -85,7 +85,19 @@ def test_the_teacher_sees_the_kinds_that_are_chosen_and_answers_only_when_asked_
     assert gather(chosen, [chosen, other], without).kind == ""
     entry = explain(ATTEMPT, gather(ATTEMPT, [ATTEMPT], without), [ATTEMPT], without)
     assert not entry.used
-    assert entry.reason == "its feedback is of kinds that are switched off, and demonstrations are switched off"
+    said = "its feedback is of kinds that are switched off (format, example, answer)"
+    assert entry.reason == f"{said}, and demonstrations are switched off"
+
+
+def test_where_only_the_answer_is_given_the_signal_report_says_that_it_is_off() -> None:
+    """As in tool use that is graded as in the paper."""
+    answer = {"calls": [{"name": "stop", "arguments": {}}], "grading": "paper"}
+    verdict = judge(Task("p/t", "Q", "tool_calls", answer), "Action: go\nAction Input: {}")
+    failed = replace(ATTEMPT, feedback=verdict.feedback, parts=verdict.parts)
+    assert [part.kind for part in failed.parts] == ["answer"]
+    entry = explain(failed, gather(failed, [failed], DEFAULT), [failed], DEFAULT)
+    assert entry.reason.startswith("its feedback is of kinds that are switched off (answer), and no attempt")
+    assert explain(failed, gather(failed, [failed], ALL), [failed], ALL).used
 
 
 def test_the_kinds_are_a_setting_like_the_others() -> None:

@@ -315,7 +315,7 @@ def test_a_checker_accepts_every_right_answer() -> None:
             (sums, "print(1 / 0)", False),
         ]
     )
-    assert wrong.feedback == "with input '10' the program returned '3 8\\n', and the checker does not accept it"
+    assert wrong.feedback == "with input '10' the program printed '3 8\\n', and the checker does not accept it"
     assert form.feedback.endswith("the checker says 'two numbers are needed'")
     assert "the checker could not read it (ValueError: invalid literal for int()" in odd.feedback
     assert error.feedback == "ZeroDivisionError: division by zero (line 1), with input '10'"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from scripted import given_texts
 
 from workbench import Workbench, teacher_context
 from workbench.cli import main
@@ -18,7 +19,7 @@ from workbench.errors import ConfigError, CreditError
 from workbench.policy.chat import Chat
 from workbench.records import Attempt, Task
 from workbench.runs import Run
-from workbench.session import credit_store
+from workbench.session import credit_store, writing
 from workbench.session.scoring import render_teacher_prompt
 from workbench.teacher_context import TeacherContext
 
@@ -233,3 +234,15 @@ def test_scoring_all_contexts_leaves_the_policy_alone(shared: Workbench) -> None
     for teacher in ("frozen", "live", "ema", "trust_region"):
         shared.credit(attempt, SDPOConfig(teacher=teacher), contexts="all")  # type: ignore[arg-type]
     assert all(torch.equal(before[key], value) for key, value in shared.policy.state().items())
+
+
+def test_reasoning_is_folded_wherever_credit_is_shown(shared: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "sample", given_texts)
+    failed = shared.attempt(shared.task("science/biology-base-pairs"), 1)[0]
+    credit = shared.credit(failed)
+    [(start, end)] = credit.reasoning
+    assert start == 0 and "".join(credit.tokens[:end]).endswith("</reasoning>")
+    assert shared.credits(failed)[-1].credit == credit  # as read back from the disk
+    assert type(credit).from_json(json.loads(json.dumps(credit.to_json()))) == credit
+    for page in (credit.to_html(), shared.share()):
+        assert f'"reasoning":[[0,{end}]]' in page

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from workbench import Workbench
 from workbench.errors import TaskError
 from workbench.plugins import Registry
 from workbench.records import Judgement, Task
@@ -129,9 +131,11 @@ def test_every_built_in_environment_has_a_form_that_fits_the_page() -> None:
     assert placed([AnswerField(f"f{number}", "F") for number in range(9)]) == {}  # too many: the answer is JSON
 
 
+CHECKER = "def check(input, output, expected):\n    return output >= expected"
 FILLED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("exact", {"text": " 4"}, {"text": " 4"}),
     ("choice", {"choice": "B"}, {"choice": "B"}),
+    ("choice", {"choice": "B", "options": "red\n\n blue "}, {"choice": "B", "options": ["red", "blue"]}),
     ("regex", {"pattern": "^a b$ ", "flags": "i"}, {"pattern": "^a b$ ", "flags": "i"}),
     ("regex", {"pattern": "a", "flags": " "}, {"pattern": "a"}),
     (
@@ -144,6 +148,22 @@ FILLED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
                 {"function": "g", "args": [], "expected": True},
             ]
         },
+    ),
+    (
+        "python",
+        {"tests": [["f(1)", "1"], ["f(2)", "2"]], "hidden": "1", "checker": CHECKER, "cpu_s": "0.5", "memory_mb": "64"},
+        {
+            "tests": [
+                {"function": "f", "args": [1], "expected": 1},
+                {"function": "f", "args": [2], "expected": 2, "hidden": True},
+            ],
+            **{"checker": CHECKER, "cpu_s": 0.5, "memory_mb": 64},
+        },
+    ),
+    (
+        "puzzle",
+        {"puzzle": "countdown", "fields": '{"numbers": [2, 3], "target": 5}'},
+        {"puzzle": "countdown", "numbers": [2, 3], "target": 5},
     ),
     (
         "tool_calls",
@@ -193,6 +213,10 @@ def test_a_filled_form_is_an_answer_that_can_be_judged(
         ("python", {"tests": [["f(1)", ""]]}, "no value that can be read"),
         ("python", {"tests": [["f(1)", "__import__('os').getcwd()"]]}, "no value that can be read"),
         ("python", {"tests": [["f(1)", "x" * 30_000]]}, "more than 20,000 characters"),
+        ("python", {"tests": [["f(1)", "1"]], "hidden": "2"}, "“Hidden tests” is 2; write how many .* 0 to 1"),
+        ("python", {"tests": [["f(1)", "1"]], "hidden": "-1"}, "“Hidden tests” is -1"),
+        ("puzzle", {"puzzle": "sudoku", "fields": "[]"}, "“Its fields” is no JSON object"),
+        ("puzzle", {"puzzle": "chess", "fields": "{}"}, "choose one of countdown"),
         ("tool_calls", {"calls": [["f", "{"]]}, "not JSON"),
         ("tool_calls", {"calls": [["f", "{}"]], "tools": "["}, "“Tools” is not JSON"),
     ],
@@ -230,3 +254,14 @@ def test_a_form_is_declared_in_a_line_or_two() -> None:
     assert Short().filled({"word": "x"}) == {"word": "x"}
     assert find_environment("person").form() == ()
     assert expected("person", None, {}) == {} == expected("house-rules", None)  # a field that was never shown
+
+
+def test_a_typed_task_of_house_rules_gets_the_checks_of_its_house(tmp_path: Path) -> None:
+    with Workbench.open(tmp_path / "run") as workbench:
+        prompt = "Write f(xs): sort, then take 3."
+        for typed, house in (("", 3), ("7", 7)):
+            answer = expected("house-rules", "", {"house": typed})
+            task = workbench.add_task(prompt=prompt, environment="house-rules", answer=answer)
+            assert task.answer["house"] == house and len(task.answer["checks"]) == 6
+        with pytest.raises(TaskError, match="write house-rules, house-rules@7"):
+            workbench.add_task(prompt=prompt, environment="house-rules", answer={"house": -1})

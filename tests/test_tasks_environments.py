@@ -156,7 +156,7 @@ def test_equality_of_values(returned: str, expected: object, same: bool) -> None
 def test_a_script_is_judged_by_what_it_prints() -> None:
     double = task("python", tests=[{"stdin": "21", "expected": "42"}])
     assert judge(double, "print(2 * int(input()))").passed
-    assert judge(double, "print(input())").feedback == "with input '21' the program returned '21\\n', expected '42'"
+    assert judge(double, "print(input())").feedback == "with input '21' the program printed '21\\n', expected '42'"
 
 
 def test_no_expected_value_can_be_found_from_inside() -> None:
@@ -209,7 +209,7 @@ def test_many_attempts_are_judged_each_for_itself_and_in_order() -> None:
         (task("python", tests=[{"function": "f", "args": [1]}]), "'python' needs tests"),
         (task("python", tests=[{"function": "f", "args": 1, "expected": 1}]), "'python' needs tests"),
         (task("python", tests=[{"function": "f", "args": [], "stdin": "", "expected": 1}]), "'python' needs tests"),
-        (task("house-rules"), "'house-rules' needs a house"),
+        (task("house-rules"), "'house-rules' needs house: its number"),
     ],
 )
 def test_a_task_that_cannot_be_judged_is_one_sentence(broken: Task, says: str) -> None:

@@ -133,7 +133,6 @@ def test_kinds_of_feedback_are_chosen_and_a_path_may_not_exist() -> None:
     [
         {},
         {"puzzle": "chess"},
-        {"puzzle": "countdown"},
         {"puzzle": "sudoku", "grid": 4},
         {"puzzle": "shortest_path", "matrix": [["O"]]},
     ],
@@ -141,6 +140,8 @@ def test_kinds_of_feedback_are_chosen_and_a_path_may_not_exist() -> None:
 def test_a_puzzle_without_its_fields_is_refused(answer: dict) -> None:
     with pytest.raises(TaskError, match="Judging by 'puzzle' needs puzzle: one of countdown"):
         check_task(Task("p/1", "Q", "puzzle", answer))
+    with pytest.raises(TaskError, match="'countdown' lacks numbers; it needs the fields numbers, target"):
+        check_task(Task("p/1", "Q", "puzzle", {"puzzle": "countdown", "target": 3}))
 
 
 def test_a_word_ladder_is_judged_by_the_package_s_list() -> None:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from workbench import heatmap
+from workbench.credit.group import token_ranges
 from workbench.records import Attempt, Task
 from workbench.service.actions.round import AttemptDetail
 from workbench.tasks import judge
 from workbench.ui.tabs.round.attempts import cards
-from workbench.ui.tabs.round.credit import heat, pieces, reasoning_tokens
+from workbench.ui.tabs.round.credit import heat, pieces
 
 TASK = Task("p/t", "Q", "choice", {"choice": "B"})
 TEXT = "<think>A?\n</think>\nIt is B."
@@ -39,21 +40,21 @@ def test_the_pieces_of_a_text_join_to_it_again() -> None:
 @pytest.mark.parametrize(
     ("tokens", "expected"),
     [
-        (TOKENS, [[0, 4]]),
-        (("<thi", "nk>A?", "\n</th", "ink>\nIt", " is B."), [[0, 4]]),  # a token that holds both is folded with it
-        (("<think>A?\n</think>", "", "\nIt is B."), [[0, 1]]),
-        (("It is B.",), []),  # an older run, whose text lacks what its tokens show
+        (TOKENS, ((0, 4),)),
+        (("<thi", "nk>A?", "\n</th", "ink>\nIt", " is B."), ((0, 4),)),  # a token that holds both is folded with it
+        (("<think>A?\n</think>", "", "\nIt is B."), ((0, 1),)),
+        (("It is B.",), ()),  # an older run, whose text lacks what its tokens show
     ],
 )
-def test_the_tokens_that_hold_the_reasoning(tokens: tuple[str, ...], expected: list[list[int]]) -> None:
-    assert reasoning_tokens(attempt(), tokens) == expected
+def test_the_tokens_that_hold_the_reasoning(tokens: tuple[str, ...], expected: tuple[tuple[int, int], ...]) -> None:
+    assert token_ranges(tokens, TEXT, attempt().details["reasoning"]) == expected
 
 
 def test_what_was_read_stands_beside_the_verdict() -> None:
     right, none = attempt(), attempt("Hm.")
     payload: dict[str, Any] = {"tokens": [{"text": text, "id": 0} for text in TOKENS], "views": [], "noise_floor": 0.0}
     shown = heat(right, (1, 2), AttemptDetail(payload, "", (), ()), None, [], "idle")
-    assert shown["title"] == "Attempt 1 of 2: passed, reward 1, read as: B" and shown["reasoning"] == [[0, 4]]
+    assert shown["title"] == "Attempt 1 of 2: passed, reward 1, read as: B"
     heatmap.check(shown)
     waiting = heat(none, (2, 2), None, None, [], "idle")
     assert waiting["title"].endswith("failed, reward 0, read as: nothing") and waiting["pieces"] == pieces(none)

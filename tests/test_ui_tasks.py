@@ -125,6 +125,11 @@ def test_a_dropped_file_is_previewed_mapped_and_imported_whole(queue: JobQueue, 
     assert third[-1].interactive is True and drawn(third)["tasks"][1]["prompt"] == "3 + 3?"
     assert panel.on_import(str(path), "", *chosen)[0] == "sums/1"
     assert [task.answer for task in queue.state.tasks["sums"]] == [{"text": "4"}, {"text": "6"}]
+    path.write_text("task;solution\n5 + 5?;10\n")
+    again = panel.on_file(str(path))  # such a file again: its mapping is there already
+    assert [update.value or "" for update in again[1:-3]] == chosen and again[-2].interactive is True
+    path.write_text("question;solution\n5 + 5?;10\n")
+    assert panel.on_file(str(path))[1 + FIELDS.index("prompt")].value == "question"  # it has lost a column: guessed
     with pytest.raises(TaskError, match="Drop a file first"):
         panel.on_fetch(" ")
 

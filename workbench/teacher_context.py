@@ -125,8 +125,9 @@ def _uninformed(attempt: Attempt, config: SDPOConfig) -> str:
     if attempt.passed:
         return "it passed, and no other attempt of its group did"
     given = "demonstration" in config.feedback_kinds and "no attempt of its group passed"
-    spoken = any(part.text.strip() for part in attempt.parts)  # and it is not heard, or it would inform
-    why = "its feedback is of kinds that are switched off" if spoken else "it failed without feedback"
+    silent = list(dict.fromkeys(part.kind for part in attempt.parts if part.text.strip()))  # else it would inform
+    off = f"its feedback is of kinds that are switched off ({', '.join(silent)})"
+    why = off if silent else "it failed without feedback"
     return f"{why}, and {given or 'demonstrations are switched off'}"
 
 

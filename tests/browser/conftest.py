@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,9 @@ def browser() -> Iterator[Any]:
         pytest.skip(str(error))
 
 
-@pytest.fixture
-def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Opens pages; fails the test if a script of any of them throws, or if it talks to another machine."""
+@contextmanager
+def pages_of(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens pages; fails in the end if a script of any of them throws, or if it talks to another machine."""
     problems: list[str] = []
     contexts = []
 
@@ -57,6 +58,20 @@ def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert problems == []
+
+
+@pytest.fixture
+def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens pages of one test; see `pages_of`."""
+    with pages_of(browser) as open_page:
+        yield open_page
+
+
+@pytest.fixture(scope="module")
+def shared_page(browser: Any) -> Iterator[Any]:
+    """One page for all tests of a module, since loading it is what costs most; see `pages_of`."""
+    with pages_of(browser) as open_page:
+        yield open_page()
 
 
 @pytest.fixture

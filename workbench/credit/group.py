@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _WORD = re.compile(r"\w+|[^\w\s]+")  # an identifier or number, or a run of signs
@@ -42,6 +44,17 @@ def by_position(rows: Sequence[Sequence[float]]) -> list[list[float]]:
     """Attempts by positions: G rows of different lengths -> (G, T), T the longest; NaN where an attempt has ended."""
     longest = max((len(row) for row in rows), default=0)
     return [[*row, *[math.nan] * (longest - len(row))] for row in rows]
+
+
+def token_ranges(tokens: Sequence[str], text: str, ranges: Iterable[Sequence[int]]) -> tuple[tuple[int, int], ...]:
+    """Ranges [start, end) of the tokens that hold ranges [start, end) of a text's characters.
+
+    A token that reaches over the end of a range is part of it. None where the tokens spell another text.
+    """
+    if not "".join(tokens).startswith(text):
+        return ()
+    ends = list(accumulate(map(len, tokens)))
+    return tuple((bisect_right(ends, start), min(len(tokens), bisect_left(ends, end) + 1)) for start, end in ranges)
 
 
 def per_line(tokens: Sequence[str], values: Sequence[float], *, noise_floor: float) -> list[Piece]:

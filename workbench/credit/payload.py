@@ -21,6 +21,7 @@ def payload(credit: Scores, title: str, view: str, *, top: bool) -> dict[str, An
         "title": title or f"Credit of attempt {credit.attempt_id}",
         "tokens": [{"text": text, "id": i} for text, i in zip(credit.tokens, credit.token_ids, strict=True)],
         "lines": [list(line.positions) for line in per_line(credit.tokens, raw, noise_floor=credit.noise_floor)],
+        "reasoning": [list(span) for span in credit.reasoning],
         "views": [_drawn(VIEWS[name], numbers) for name, numbers in readable(credit).items()],
         "numbers": [
             {"name": name.replace("_", " "), "unit": "nats", "values": list(series)}

@@ -57,6 +57,7 @@ class Scores:
     alternatives: tuple[tuple[TopToken, ...], ...]  # per token: union of both sides' top-k, likeliest first
     absent: Mapping[str, str] = field(default_factory=dict)  # context that was asked for -> why it cannot exist here
     advantage: float | None = None  # the attempt's reward minus its group's mean; None where no group is known
+    reasoning: tuple[tuple[int, int], ...] = ()  # ranges [start, end) of tokens that were not judged
 
     def __post_init__(self) -> None:
         numbers = self.numbers()
@@ -106,4 +107,5 @@ class Scores:
         }
         fields["contexts"] = {name: tuple(values) for name, values in data["contexts"].items()}
         fields["alternatives"] = tuple(tuple(TopToken(**token) for token in listed) for listed in data["alternatives"])
+        fields["reasoning"] = tuple((start, end) for start, end in data.get("reasoning", ()))
         return cls(**fields)

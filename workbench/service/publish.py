@@ -37,6 +37,7 @@ def publish_run(workbench: Workbench, queue: JobQueue) -> None:
         attempts[attempt.task_id] = (*at_task, attempt)
     queue.publish(
         tasks={pack: tuple(tasks) for pack, tasks in workbench.tasks_by_pack().items()},
+        pack_sources=workbench.pack_sources(),
         attempts=attempts,
         rewards=workbench.rewards(),
         held_out=workbench.held_out_rates(),

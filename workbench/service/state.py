@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from workbench.session.history import TimelineNode
     from workbench.session.library import RunFacts
     from workbench.statistics import HeldOut
+    from workbench.tasks.files.imports import PackSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class PublishedState:
     policy: Mapping[str, Any] = field(default_factory=dict)  # facts of the policy: model, parameters, device, ...
     judges: tuple[Mapping[str, Any], ...] = ()  # other models in memory: "model", "memory_bytes"
     tasks: Mapping[str, tuple[Task, ...]] = field(default_factory=dict)  # by pack
+    pack_sources: Mapping[str, PackSource] = field(default_factory=dict)  # by pack, the newest import last
     attempts: dict[str, tuple[Attempt, ...]] = field(default_factory=dict)  # by task id; the newest task comes last
     rewards: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)  # by task id, then update id
     live: LiveGroup | None = None

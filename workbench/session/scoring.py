@@ -6,6 +6,7 @@ Knows nothing of how a prompt is worded or scored.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -13,6 +14,7 @@ from workbench import teacher_context
 from workbench.config import SDPOConfig
 from workbench.credit import DEFAULT_CONTEXTS, VIEWS, TokenCredit, grpo_advantage
 from workbench.credit.contexts import Contexts, chosen
+from workbench.credit.group import token_ranges
 from workbench.errors import ConfigError, CreditError, PromptError
 from workbench.policy import prompts as wording
 from workbench.policy.contexts import credit_of
@@ -104,7 +106,15 @@ def scored(
         absent=absent,
         advantage=float(grpo_advantage(rewards)[group.index(attempt)]),
     )
-    return credit, prompts
+    return _with_reasoning(credit, attempt), prompts
+
+
+def _with_reasoning(credit: TokenCredit, attempt: Attempt | None) -> TokenCredit:
+    """Mark the tokens that hold the attempt's reasoning, so that they can be folded wherever they are shown."""
+    ranges = attempt.details.get("reasoning", ()) if attempt else ()
+    return (
+        replace(credit, reasoning=token_ranges(credit.tokens, attempt.text, ranges)) if attempt and ranges else credit
+    )
 
 
 def _material(
@@ -182,4 +192,6 @@ def contexts_of(view: str) -> tuple[str, ...]:
 def credits(session: OpenRun, attempt: Attempt | None = None) -> list[credit_store.StoredCredit]:
     """Every credit of this run (or of one attempt) with what it was computed from, oldest first."""
     with session.lock:
-        return credit_store.stored(session.run, None if attempt is None else session.current(attempt).id)
+        listed = credit_store.stored(session.run, None if attempt is None else session.current(attempt).id)
+        known = session.attempts_by_id
+        return [replace(one, credit=_with_reasoning(one.credit, known.get(one.credit.attempt_id))) for one in listed]

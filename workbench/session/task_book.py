@@ -101,8 +101,12 @@ def import_tasks(
 
 
 def pack_sources(session: OpenRun) -> dict[str, PackSource]:
-    """Sources of the packs that were imported into this run, by pack: the newest import of each."""
-    return {event.data["pack"]: PackSource(**event.data) for event in session.run.events("pack")}
+    """Sources of the packs that were imported into this run, by pack: the newest import of each, the newest last."""
+    sources: dict[str, PackSource] = {}
+    for event in session.run.events("pack"):
+        sources.pop(event.data["pack"], None)
+        sources[event.data["pack"]] = PackSource(**event.data)
+    return sources
 
 
 def _imported(session: OpenRun, table: Table, mapping: Mapping[str, str] | None) -> list[Task]:
@@ -126,14 +130,15 @@ def add_task(
     name: str | None = None,
     pack: str = AD_HOC,
 ) -> Task:
-    """Add a task that a person typed; a house-rules prompt without an answer gets the default house's checks.
+    """Add a task that a person typed; one of house rules gets the checks of its house, by default the usual one.
 
     Raises TaskError where it is empty or cannot be judged.
     """
     if not prompt.strip():
         raise TaskError("The task is empty; write what the policy should do.")
-    if environment == PACK and not answer:
-        answer = make_answer(prompt.strip(), *parse_house(PACK))
+    if environment == PACK and (answer or {}).keys() <= {"house"}:
+        house = f"{PACK}@{answer['house']}" if answer else PACK
+        answer = make_answer(prompt.strip(), *parse_house(house))
     with session.lock:
         if is_built_in(pack) or not pack.strip() or "/" in pack:
             raise TaskError(f"A task cannot be saved to a pack named {pack!r}; choose another name for the pack.")

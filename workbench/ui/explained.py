@@ -141,7 +141,8 @@ EXPLAINED: Mapping[str, Setting] = {
     ),
     "feedback_kinds": Setting(
         "The kinds of feedback that the teacher sees; without demonstration, no other attempt either. Answers are "
-        "disclosed, to the teacher and on this page, only where answer is switched on.",
+        "disclosed, to the teacher and on this page, only where answer is switched on. Tool use that is graded as "
+        "in the paper gives no other kind: while answer is off, its teacher sees no feedback.",
         "",
         "this project; the paper shows all, in tool use the answer too",
     ),

@@ -14,7 +14,8 @@ from workbench.service.state import PublishedState
 from workbench.tasks import Pack, find_pack, is_built_in, load_pack, parse_table, read_source
 from workbench.tasks.drawing import check_split
 from workbench.tasks.files.data_sets import HUB
-from workbench.tasks.files.imports import Preview, preview
+from workbench.tasks.files.imports import Preview, known_mapping, preview
+from workbench.tasks.files.table import Table
 from workbench.tasks.house_rules.nearest import closest, speaks
 from workbench.tasks.sandbox import shown
 
@@ -129,12 +130,12 @@ DataSet = Annotated[str, _data_set]
 
 @immediate("Preview", python="workbench.tasks.files.imports")
 def preview_pack(queue: JobQueue, file_name: PackFile, text: PackText, mapping: PackMapping = None) -> Preview:
-    """Preview of an import: columns, first rows and a sentence; a mapping is guessed from the names of the columns.
+    """Preview of an import: columns, first rows and a sentence; without a mapping, the last one of such a file.
 
-    The text of a parquet or .gz file is its bytes in base64.
+    Else it is guessed from the names of the columns. The text of a parquet or .gz file is its bytes in base64.
     """
     _check_writable(queue)
-    return preview(parse_table(file_name, text), mapping)
+    return _previewed(queue, parse_table(file_name, text), mapping)
 
 
 @action("Import", job="Importing a pack", python="import_tasks")
@@ -143,7 +144,7 @@ def import_pack(
 ) -> tuple[Task, ...]:
     """Import the tasks in a file's text, all or none; errors name the row and the field. `mapping`: docs/tasks.md."""
     imported = tuple(context.workbench.import_tasks(file_name, text, mapping=mapping))
-    _publish_tasks(context.queue, imported)
+    _publish_import(context, imported)
     return imported
 
 
@@ -151,7 +152,12 @@ def import_pack(
 def preview_data_set(queue: JobQueue, data_set: DataSet, mapping: PackMapping = None) -> Preview:
     """Preview of importing a data set of the hub, OWNER/NAME[/PART][@REVISION]; as `preview_pack`."""
     _check_writable(queue)
-    return preview(read_source(data_set), mapping)
+    return _previewed(queue, read_source(data_set), mapping)
+
+
+def _previewed(queue: JobQueue, table: Table, mapping: Mapping[str, str] | None) -> Preview:
+    sources = queue.state.pack_sources.values()
+    return preview(table, known_mapping(table, sources) if mapping is None else mapping)
 
 
 @action("Import", job="Importing a data set", python="load_tasks")
@@ -159,7 +165,7 @@ def import_data_set(context: JobContext, data_set: DataSet, mapping: PackMapping
     """Import a data set of the hub (OWNER/NAME[/PART][@REVISION]), pinned to the commit that is there now."""
     _check_writable(context.queue)  # before anything is fetched
     imported = tuple(context.workbench.load_tasks(data_set, mapping=mapping))
-    _publish_tasks(context.queue, imported)
+    _publish_import(context, imported)
     return imported
 
 
@@ -205,6 +211,11 @@ def advice(queue: JobQueue, prompt: str) -> dict[str, Any]:
 def hub_models(context: JobContext) -> list[Candidate]:
     """Hub models worth trying on this machine, with their sizes and whether they fit."""
     return context.workbench.hub_models()
+
+
+def _publish_import(context: JobContext, imported: Sequence[Task]) -> None:
+    _publish_tasks(context.queue, imported)
+    context.queue.publish(pack_sources=context.workbench.pack_sources())
 
 
 def _publish_tasks(queue: JobQueue, added: Sequence[Task]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from workbench.records import FeedbackPart, Judgement, Task
 from workbench.tasks import paper
@@ -31,7 +32,14 @@ class Choice(Environment):
         AnswerField(
             "choice", "Right letter", "choice", needed=True, options=tuple(_USUAL), info="Of the options in the prompt."
         ),
+        AnswerField("options", "Options", "lines", info="One a line, from A on, where the prompt does not list them."),
     )
+
+    def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Read each line as an option."""
+        answer = super().filled(values)
+        lines = [line.strip() for line in answer.pop("options", "").splitlines() if line.strip()]
+        return {**answer, "options": lines} if lines else answer
 
     def check(self, task: Task) -> None:
         """Require a letter, among those of the options where they are given."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from workbench.records import Judgement, Task
 from workbench.tasks.environment import Environment, Program, is_list
+from workbench.tasks.fields import AnswerField
 from workbench.tasks.house_rules import pack as house_rules
 from workbench.tasks.house_rules.world import parse_specification
 from workbench.tasks.reading.programs import read_program
@@ -15,8 +16,20 @@ class HouseRulesEnvironment(Environment):
 
     name = house_rules.PACK
     label = "house rules (Write f(xs): …)"
-    needs = "a house and checks"
+    needs = (
+        'house: its number, and checks: inputs of f, as {"house": 7, "checks": [[3, 1, 2]]}; both are made for a task '
+        "that is typed"
+    )
     feedback_kinds = house_rules.KINDS
+    fields = (
+        AnswerField(
+            "house",
+            "House",
+            "number",
+            info=f"Its number, such as 7; {house_rules.DEFAULT_HOUSE} where it is empty. The prompt is in the language "
+            f"of house rules: {house_rules.FIRST_SPECIFICATION} Its checks are made from it.",
+        ),
+    )
 
     def check(self, task: Task) -> None:
         """Require a house and checks, and a prompt that can be parsed."""

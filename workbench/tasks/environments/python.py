@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from workbench.errors import TaskError
 from workbench.records import FeedbackPart, Judgement, Task
 from workbench.tasks.blocks import Block, table_block, text_block
 from workbench.tasks.environment import Environment, Program
@@ -42,6 +43,15 @@ class PythonTests(Environment):
             columns=("call, or input", "value, or output"),
             info="One a row: f(3, [1]) and its value; or what a script reads, and what it prints.",
         ),
+        AnswerField("hidden", "Hidden tests", "number", info="How many of the last rows count without being shown."),
+        AnswerField(
+            "checker",
+            "Checker",
+            "lines",
+            info="Where several outputs are right: def check(input, output, expected): return ...",
+        ),
+        AnswerField("cpu_s", "Processor time", "number", info="Seconds for each test; 2 where it is empty."),
+        AnswerField("memory_mb", "Memory", "number", info="MiB for each test; 512 where it is empty."),
     )
 
     def show(self, task: Task) -> Sequence[Block]:
@@ -52,8 +62,17 @@ class PythonTests(Environment):
         return [text_block(task.prompt), *samples]
 
     def filled(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Read the rows of the form as tests."""
-        return {"tests": [typed_test(*row.values()) for row in super().filled(values)["tests"]]}
+        """Read the rows of the form as tests, the last of them hidden where the form says so."""
+        answer = super().filled(values)
+        tests = [typed_test(*row.values()) for row in answer["tests"]]
+        hidden = answer.pop("hidden", 0)
+        if hidden not in range(len(tests) + 1):
+            raise TaskError(
+                f"The field “Hidden tests” is {hidden}; write how many of the last rows are hidden, 0 to {len(tests)}."
+            )
+        for test in tests[len(tests) - int(hidden) :]:
+            test["hidden"] = True
+        return {**answer, "tests": tests}
 
     def typed_answer(self, text: str) -> dict[str, Any]:
         """The list of tests alone, or the whole answer."""

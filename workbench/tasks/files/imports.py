@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from workbench.errors import TaskError
 from workbench.records import Task
-from workbench.tasks.files.mapping import check_mapping, guess_mapping
+from workbench.tasks.files.mapping import FIELDS, check_mapping, guess_mapping
 from workbench.tasks.files.plain import HugeNumber, problem
 from workbench.tasks.files.rows import task_of
 from workbench.tasks.files.table import FILES, Row, Table, read_rows, stem_of, suffix_of
@@ -100,6 +100,20 @@ def source_of(table: Table, mapping: Mapping[str, str] | None, tasks: int) -> Pa
     """Describe the source of an imported pack."""
     checked = check_mapping(mapping, table)
     return PackSource(table.name, table.origin, checked, table.sha256, table.revision, tasks)
+
+
+def known_mapping(table: Table, sources: Iterable[PackSource]) -> Mapping[str, str] | None:
+    """Find the mapping with which a file like this was imported last; None where there is none that fits.
+
+    Like: of the same bytes, or of the same name. Only whole fields: a single field of an answer has no list of columns.
+    """
+    for source in reversed(list(sources)):
+        if (table.sha256 == source.sha256 or table.name == source.pack) and source.mapping.keys() <= set(FIELDS):
+            try:
+                return check_mapping(source.mapping, table) or None
+            except TaskError:  # it has lost a column
+                continue
+    return None
 
 
 def preview(table: Table, mapping: Mapping[str, str] | None = None) -> Preview:

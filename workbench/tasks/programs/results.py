@@ -68,8 +68,8 @@ def _judged(ran: _Ran, passed: bool, reason: str) -> TestResult:
     if error is not None:
         return _failed(error, hidden, f", {what}" if "stdin" in test else f", in {what}")
     expected = [f"expected {shown(test['expected'])}"] if "expected" in test else []
-    subject = f"{what} the program" if "stdin" in test else what
-    says = ", ".join([f"{subject} returned {shown(output)}", *expected, *([reason] if reason else [])])
+    did = f"{what} the program printed" if "stdin" in test else f"{what} returned"
+    says = ", ".join([f"{did} {shown(output)}", *expected, *([reason] if reason else [])])
     return TestResult(False, hidden, "outcome" if hidden else "example", "" if hidden else says, len(says))
 
 

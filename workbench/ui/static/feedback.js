@@ -17,6 +17,8 @@
     if (data.source) first.append(" ", button("wb-small", "Delete", () => trigger("select", { id: "delete" })));
     root.replaceChildren(heading("Feedback"), ...verdict(data), first);
     if (data.parts.length) root.append(byKind(data.parts, chip));
+    if (data.parts.length && !data.parts.some((part) => part.on)) root.append(el("p", "wb-quiet", "All of it is of kinds that are switched off: the teacher sees no feedback on this attempt."));
+    if (data.replay) root.append(el("p", "wb-quiet", "In a replay, switching a kind changes what is listed here and the signal report. The colours and the teacher prompt stay as they were stored: other ones need the model."));
     if (data.others.length) root.append(demonstrations(data, trigger, chip));
     if (data.marked) root.append(marked(data.marked, trigger));
   };

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any
 
 import gradio as gr
@@ -135,7 +134,6 @@ def heat(
     if detail is None:
         return {**plain, "empty": "Scoring: student and teacher read the same tokens …"}
     payload = {**detail.payload, "title": title, "view_key": "", "group": list(rows)}
-    payload["reasoning"] = reasoning_tokens(attempt, [token["text"] for token in payload["tokens"]])
     return with_report(payload, attempt.id, report) if report is not None else payload
 
 
@@ -152,25 +150,10 @@ def read_as(attempt: Attempt) -> str:
 
 def pieces(attempt: Attempt) -> list[dict[str, Any]]:
     """The attempt's text in pieces, each of them reasoning or not."""
-    ranges = _reasoning(attempt)
+    ranges: Sequence[Sequence[int]] = attempt.details.get("reasoning", ())
     places = [0, *(place for span in ranges for place in span), len(attempt.text)]
     cut = [(attempt.text[start:end], number % 2 == 1) for number, (start, end) in enumerate(pairwise(places))]
     return [{"text": text, "reasoning": is_reasoning} for text, is_reasoning in cut if text]
-
-
-def reasoning_tokens(attempt: Attempt, tokens: Sequence[str]) -> list[list[int]]:
-    """Ranges [start, end) of the tokens that hold the attempt's reasoning; none where they spell another text."""
-    if not "".join(tokens).startswith(attempt.text):
-        return []
-    ends = list(accumulate(map(len, tokens)))
-    first = [bisect_right(ends, start) for start, _ in _reasoning(attempt)]
-    behind = [min(len(tokens), bisect_left(ends, end) + 1) for _, end in _reasoning(attempt)]
-    return [[start, end] for start, end in zip(first, behind, strict=True)]
-
-
-def _reasoning(attempt: Attempt) -> Sequence[Sequence[int]]:
-    ranges: Sequence[Sequence[int]] = attempt.details.get("reasoning", ())
-    return ranges
 
 
 def with_report(payload: Mapping[str, Any], attempt_id: str, report: UpdateReport) -> dict[str, Any]:

@@ -124,7 +124,8 @@ def _taught(snapshot: Snapshot) -> tuple[str, str]:
 
 def _evidence(snapshot: Snapshot) -> dict[str, Any]:
     kinds = snapshot.config.feedback_kinds
-    return evidence(snapshot.attempt, snapshot.group, snapshot.detail, snapshot.marked, kinds)
+    data = evidence(snapshot.attempt, snapshot.group, snapshot.detail, snapshot.marked, kinds)
+    return {**data, "replay": snapshot.state.read_only}
 
 
 def evidence(
