@@ -94,7 +94,7 @@ def stability(
     pack: PackArgument = "house-rules",
     as_json: JsonOption = False,
 ) -> None:
-    """Learn for many rounds: with the defaults, three times the learning rate, a live teacher; are alarms in time?"""
+    """Learn for many rounds: with these settings, a learning rate too high, a live teacher; are alarms in time?"""
     from workbench.experiments.arms import stability as arms
 
     compare(Output(as_json), where, "study-stability", pack, arms(config), settings)
