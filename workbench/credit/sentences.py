@@ -1,8 +1,8 @@
 """Sentences of a text in any script, by the rules of Unicode's UAX #29 that need no dictionary, and a few for Markdown.
 
-A newline always ends a sentence. A full stop ends one where white space and no lower-case letter follow, unless it belongs
-to an initial, an abbreviation or the number of a list's item; `?`, `!` and the marks of scripts that have no full stop
-always do, together with the brackets, quotation marks and emphasis that close behind them.
+A newline always ends a sentence. A full stop, `?` or `!` ends one where white space and no lower-case letter
+follow; a full stop only where it belongs to no initial, abbreviation or number of a list's item. The marks of other
+scripts always do. Brackets, quotation marks and emphasis that close behind the mark belong to its sentence.
 """
 
 from __future__ import annotations
@@ -52,8 +52,9 @@ def _ends(line: str) -> list[int]:
 def _is_end(line: str, start: int, match: re.Match[str]) -> bool:
     following = line[match.end()]
     if match["terminator"]:
-        # A mark of these scripts ends a sentence without a space; "!" and "?" inside a word or an operator do not.
-        return bool(match["gap"]) and not following.islower() or not match["terminator"].isascii()
+        if not match["terminator"].isascii():
+            return True  # these scripts need no space behind it
+        return bool(match["gap"]) and not following.islower()
     if not match["gap"] or following.islower():
         return False
     if _LETTERS_IN_A_ROW.match(line, match.start() - 1):
