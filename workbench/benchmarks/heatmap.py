@@ -144,7 +144,7 @@ def _main_thread(page: Any) -> Callable[[], float]:
 
 
 def _island(credits: Sequence[TokenCredit]) -> str:
-    """What a host sends to show the first of these attempts beside the others."""
+    """The data that a host sends to show the first of these attempts beside the others."""
     payloads = [credit.payload(top=False) for credit in credits]
     rows = [heatmap.row(payload, str(number), False) for number, payload in enumerate(payloads, start=1)]
     return heatmap.island({**payloads[0], "group": rows})

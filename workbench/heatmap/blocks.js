@@ -23,22 +23,23 @@ function isProse(text) {
 }
 
 /* The block that each line belongs to: {kind, level, hang, fromRight}. `level`: of a heading, or how deep an item of a list is;
-   `hang`: characters before an item's words. */
+   `hang`: characters before an item's words. A line without letters has the direction of the one before it. */
 function blocks(lines) {
-  let fenced = false;
+  let fenced = false, fromRight = false;
   return lines.map((line) => {
-    const letter = LETTERS.exec(line), fromRight = letter !== null && FROM_RIGHT.test(letter[0]);
-    const fence = FENCE.test(line);
+    const block = (kind, level = 0, hang = 0) => ({ kind, level, hang, fromRight });
+    const fence = FENCE.test(line), opened = fenced, letter = LETTERS.exec(line);
     if (fence) fenced = !fenced;
-    if (fence || fenced) return { kind: "fence", level: 0, hang: 0, fromRight: false };
+    if (fence || opened) return { ...block("fence"), fromRight: false };
+    if (letter) fromRight = FROM_RIGHT.test(letter[0]);
     const heading = HEADING.exec(line), item = ITEM.exec(line);
-    if (!line.trim()) return { kind: "blank", level: 0, hang: 0, fromRight: false };
-    if (heading) return { kind: "heading", level: heading[1].length, hang: 0, fromRight };
-    if (/^\s*([-*_])(?:\s*\1){2,}\s*$/.test(line)) return { kind: "rule", level: 0, hang: 0, fromRight };
-    if (item) return { kind: "item", level: Math.min(6, Math.floor(item[1].replace(/\t/g, "    ").length / 2)), hang: item[0].length, fromRight };
-    if (/^\s*>/.test(line)) return { kind: "quote", level: 0, hang: 0, fromRight };
-    if (/^\s*\|.*\|\s*$/.test(line)) return { kind: "table", level: 0, hang: 0, fromRight: false };
-    return { kind: "paragraph", level: 0, hang: 0, fromRight };
+    if (!line.trim()) return block("blank");
+    if (heading) return block("heading", heading[1].length);
+    if (/^\s*([-*_])(?:\s*\1){2,}\s*$/.test(line)) return block("rule");
+    if (item) return block("item", Math.min(6, Math.floor(item[1].replace(/\t/g, "    ").length / 2)), item[0].length);
+    if (/^\s*>/.test(line)) return block("quote");
+    if (/^\s*\|.*\|\s*$/.test(line)) return { ...block("table"), fromRight: false };
+    return block("paragraph");
   });
 }
 
