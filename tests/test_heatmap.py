@@ -109,6 +109,7 @@ def test_component_never_parses_text_as_html() -> None:
         {"view": "absent"},
         {"top": [[]]},
         {"lines": [[0], [2]]},
+        {"sentences": [[0, -1]]},
         {"numbers": [{"name": "kl", "unit": "nats", "values": [1.0]}]},
     ],
 )

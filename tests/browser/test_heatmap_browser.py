@@ -154,7 +154,7 @@ def test_everything_is_reached_by_keyboard_from_one_tab_stop(show: Callable[...,
     assert press("n") == "9"  # the largest; then the next by size
     assert press("n") in ("7", "8")
     assert press("p") == "9"
-    assert "number 1 by size" in page.locator(".hm-live").inner_text()
+    assert "number 1 of 3 by size" in page.locator(".hm-live").inner_text()
     assert int(press("ArrowUp")) <= 5  # the line above; its newline is a part of token 5
     assert int(press("ArrowDown")) >= 6
     press("Enter")
@@ -357,7 +357,7 @@ def test_long_attempts_and_empty_ones_work(show: Callable[..., Any]) -> None:
 
 
 def test_reasoning_is_folded_keeps_its_colours_and_opens_by_key_and_mouse(show: Callable[..., Any]) -> None:
-    texts = ["<think>", "xs", "?\n", "</think>", "\n", "return", " xs", "\n"]
+    texts = ["<think>", "xs", "?\n", "</think>", "\n", "return", "(xs)", "\n"]
     credit = [0.1, 0.2, -0.3, 0.1, 0.1, -0.6, 0.3, 0.1]
     page = show(payload(texts, credit, lines=[[0, 1, 2], [3, 4], [5, 6, 7]], reasoning=[[0, 4]]))
     fold, code = page.locator(".hm-fold"), page.locator(".hm-code")

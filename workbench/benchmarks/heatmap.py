@@ -1,13 +1,14 @@
 """The heatmap of a large group in a real Chromium: what travels, how long until it is painted, what pointing costs.
 
-Numbers and texts are made up; their amount is that of 16 attempts with 2,000 tokens under every context.
+Numbers and texts are made up; their amount is that of 16 attempts with 2,000 tokens under every context, once
+of code and once of prose: Markdown in five scripts, with emoji and characters that several tokens spell.
 """
 
 from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from workbench import heatmap
@@ -33,6 +34,13 @@ WORDS = (
     " 日本",
     "\t",
 )
+_PROSE = (
+    "The| capital| of| Australia| is| **|Sydney|**.| It| was| founded| in| `1788`|. |Столица| Австралии| — |Сид|ней|. |"
+    "می\u200cخوا|هم| بدانم|؟ |\n\n|## |Why|\n- |स|्त्र|ी| ने| कहा|। |||澳|大利亚|的首都|。|日本|語|\n\n|"
+    "👨\u200d|👩\u200d|👧|🇩|🇪| ok.\n"
+)
+PROSE = tuple(_PROSE.split("|"))
+SCROLLED = 120  # pixels, of each step
 
 # Pointing: what happens until the answer stands in the layout, without waiting for the screen's next refresh.
 _PAINT = """async (text) => {
@@ -68,14 +76,22 @@ _POINT = """(points) => {
   const view = timed(views, new Event("change"));
   return { hover, map, key, view, tokens: host.querySelectorAll(".hm-t[role=option]").length };
 }"""
+_SCROLL = """async (step) => {
+  let frames = 0;
+  for (let y = 0; y < document.documentElement.scrollHeight; y += step) {
+    window.scrollTo(0, y);
+    await new Promise((done) => requestAnimationFrame(done));
+    frames += 1;
+  }
+  window.scrollTo(0, 0);
+  return frames;
+}"""
 
 
 def time_heatmap(repetitions: int) -> dict[str, Any]:
     """Medians over repetitions (milliseconds; the first is a warm-up), the largest of them, and sizes in bytes."""
-    credits = [_made(number) for number in range(ATTEMPTS)]
-    payloads = [credit.payload(top=False) for credit in credits]
-    rows = [heatmap.row(payload, str(number), False) for number, payload in enumerate(payloads, start=1)]
-    first = heatmap.island({**payloads[0], "group": rows})
+    credits = [_made(number, WORDS) for number in range(ATTEMPTS)]
+    first, prose = _island(credits), _island([_made(number, PROSE) for number in range(ATTEMPTS)])
     with chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_content(f"<!doctype html><style>{heatmap.style()}</style><body></body>")
@@ -85,7 +101,11 @@ def time_heatmap(repetitions: int) -> dict[str, Any]:
         for _ in range(1 + repetitions):
             busy()
             painted = page.evaluate(_PAINT, first)
-            samples.append({**painted, "cpu": busy(), **page.evaluate(_POINT, POINTS)})
+            sample = {**painted, "cpu": busy(), **page.evaluate(_POINT, POINTS)}
+            busy()
+            sample["prose"], sample["prose_cpu"] = page.evaluate(_PAINT, prose)["paint"], busy()
+            frames = page.evaluate(_SCROLL, SCROLLED)
+            samples.append({**sample, "scroll": busy() / frames})
         samples = samples[1:]
     assert all(sample["tokens"] == TOKENS for sample in samples)
     times = {name: [value for sample in samples for value in sample[name]] for name in ("hover", "map", "key")}
@@ -97,6 +117,9 @@ def time_heatmap(repetitions: int) -> dict[str, Any]:
         "paint_ms": statistics.median(sample["paint"] for sample in samples),
         "paint_cpu_ms": statistics.median(sample["cpu"] for sample in samples),  # of the page's main thread alone
         "paint_worst_ms": max(sample["paint"] for sample in samples),
+        "prose_paint_ms": statistics.median(sample["prose"] for sample in samples),
+        "prose_paint_cpu_ms": statistics.median(sample["prose_cpu"] for sample in samples),
+        "scroll_cpu_ms": statistics.median(sample["scroll"] for sample in samples),  # of the prose, a frame
         "hover_ms": statistics.median(times["hover"]),
         "hover_worst_ms": max(times["hover"]),
         "map_hover_ms": statistics.median(times["map"]),
@@ -120,7 +143,14 @@ def _main_thread(page: Any) -> Callable[[], float]:
     return since
 
 
-def _made(seed: int) -> TokenCredit:
+def _island(credits: Sequence[TokenCredit]) -> str:
+    """The data that a host sends to show the first of these attempts beside the others."""
+    payloads = [credit.payload(top=False) for credit in credits]
+    rows = [heatmap.row(payload, str(number), False) for number, payload in enumerate(payloads, start=1)]
+    return heatmap.island({**payloads[0], "group": rows})
+
+
+def _made(seed: int, words: Sequence[str]) -> TokenCredit:
     """Make a credit with realistic numbers: most near 0, some far from it."""
     draw = random.Random(seed)
 
@@ -129,13 +159,13 @@ def _made(seed: int) -> TokenCredit:
 
     def listed(place: int) -> tuple[TopToken, ...]:
         return tuple(
-            TopToken(WORDS[(place + k) % len(WORDS)], 1000 + k, -0.1 - 2.0 * k, -0.2 - 1.9 * k * draw.random())
+            TopToken(words[(place + k) % len(words)], 1000 + k, -0.1 - 2.0 * k, -0.2 - 1.9 * k * draw.random())
             for k in range(ALTERNATIVES)
         )
 
     return TokenCredit(
         f"a-{seed}",
-        tuple(WORDS[(seed + draw.randrange(len(WORDS))) % len(WORDS)] for _ in range(TOKENS)),
+        tuple(_drawn(words, seed, draw)),
         tuple(draw.randrange(4096) for _ in range(TOKENS)),
         {name: series(-8.0, 0.0) for name in CONTEXTS},
         *(series(0.0, 6.0), series(0.0, 0.69), series(0.0, 3.0), series(0.0, 3.0)),
@@ -144,3 +174,10 @@ def _made(seed: int) -> TokenCredit:
         alternatives=tuple(listed(place) for place in range(TOKENS)),
         advantage=-0.25,
     )
+
+
+def _drawn(words: Sequence[str], seed: int, draw: random.Random) -> list[str]:
+    """Draw tokens: prose keeps its order, in which characters are spelt by several tokens; code does not."""
+    if words is PROSE:
+        return [words[(seed + place) % len(words)] for place in range(TOKENS)]
+    return [words[(seed + draw.randrange(len(words))) % len(words)] for _ in range(TOKENS)]

@@ -1,4 +1,4 @@
-"""Credit rolled up: attempts by positions, per line of code, per word, and equal lines or words over a group.
+"""Credit rolled up: attempts by positions, per line, sentence or word, and equal pieces over a group.
 
 Pure functions of display tokens and per-token numbers, whatever view they are of; values up to the noise floor count
 as nothing. Knows nothing of models and pages.
@@ -13,13 +13,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from workbench.credit.sentences import sentence_spans
+
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _WORD = re.compile(r"\w+|[^\w\s]+")  # an identifier or number, or a run of signs
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A line or a word of an attempt with the tokens that belong to it."""
+    """A line, sentence or word of an attempt with the tokens that belong to it."""
 
     text: str
     start: int  # character at which it starts in the joined display text
@@ -65,6 +67,16 @@ def per_line(tokens: Sequence[str], values: Sequence[float], *, noise_floor: flo
     """
     lines = [(match.start(), match.group().rstrip("\n"), match.end()) for match in _LINE.finditer("".join(tokens))]
     return _rolled_up(tokens, values, lines, noise_floor)
+
+
+def per_sentence(tokens: Sequence[str], values: Sequence[float], *, noise_floor: float) -> list[Piece]:
+    """One piece per sentence, in order; a newline ends a sentence too, so that each lies in one line.
+
+    A token that reaches over sentences belongs to that of its first visible character, as in `per_line`.
+    """
+    text = "".join(tokens)
+    sentences = [(start, text[start:end].rstrip(), end) for start, end in sentence_spans(text)]
+    return _rolled_up(tokens, values, sentences, noise_floor)
 
 
 def per_word(tokens: Sequence[str], values: Sequence[float], *, noise_floor: float) -> list[Piece]:

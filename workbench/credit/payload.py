@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.credit import reading
-from workbench.credit.group import per_line
+from workbench.credit.group import Piece, per_line, per_sentence
 from workbench.credit.scores import Scores
 from workbench.credit.views import VIEWS, View, readable, values
 
@@ -20,7 +20,8 @@ def payload(credit: Scores, title: str, view: str, *, top: bool) -> dict[str, An
         "id": credit.attempt_id,
         "title": title or f"Credit of attempt {credit.attempt_id}",
         "tokens": [{"text": text, "id": i} for text, i in zip(credit.tokens, credit.token_ids, strict=True)],
-        "lines": [list(line.positions) for line in per_line(credit.tokens, raw, noise_floor=credit.noise_floor)],
+        "lines": _positions(per_line(credit.tokens, raw, noise_floor=credit.noise_floor)),
+        "sentences": _positions(per_sentence(credit.tokens, raw, noise_floor=credit.noise_floor)),
         "reasoning": [list(span) for span in credit.reasoning],
         "views": [_drawn(VIEWS[name], numbers) for name, numbers in readable(credit).items()],
         "numbers": [
@@ -44,6 +45,10 @@ def next_tokens(credit: Scores, position: int, distillation_alpha: float) -> dic
         "teacher": [*(token.teacher for token in listed), tail[1]],
         "push": list(reading.push(credit, position, distillation_alpha)),
     }
+
+
+def _positions(pieces: Sequence[Piece]) -> list[list[int]]:
+    return [list(piece.positions) for piece in pieces]
 
 
 def _drawn(view: View, numbers: Sequence[float]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ Theme = Literal["auto", "light", "dark"]
 Payload = Mapping[str, Any]
 
 # One script, in this order: what a later part uses stands in an earlier one.
-PARTS = ("text.js", "scale.js", "code.js", "map.js", "drawer.js", "heatmap.js")
+PARTS = ("text.js", "clusters.js", "blocks.js", "scale.js", "code.js", "map.js", "drawer.js", "heatmap.js")
 MAPPED = ("raw", "centred", "divergence")  # views that a host sends of every attempt of a group
 SIGNIFICANT_DIGITS = 6  # of every number that travels: the page shows four
 
@@ -78,11 +78,12 @@ def check(payload: Payload) -> None:
     first), and optionally
         id         of the attempt; `label` and `passed` where it is one of a group
         lines      positions of the tokens of each line, which a line's sum is taken over
+        sentences  the same of each sentence
         reasoning  ranges [start, end) of tokens that were not judged: coloured as all are, and folded at first
         top        per token {"ids", "texts", "student", "teacher", "push"}: both sides' likeliest tokens, with the
                    rest of the vocabulary as one more entry of the last three (probabilities, and the loss's push)
-        group      payloads of all attempts shown, or their parts `id`, `tokens`, `lines`, `views`, `noise_floor`:
-                   the map, and one scale for all of them
+        group      payloads of all attempts shown, or their parts `id`, `tokens`, `lines`, `sentences`, `views`,
+                   `noise_floor`: the map, and one scale for all of them
         limits     {view: the scale's end}, where a host has attempts share it without a map
     """
     count = len(payload["tokens"])
@@ -96,8 +97,9 @@ def check(payload: Payload) -> None:
             raise ValueError(f"the range of {view['name']} does not hold its centre")
     if payload.get("top") and len(payload["top"]) != count:
         raise ValueError(f"top has {len(payload['top'])} entries for {count} tokens")
-    if any(not 0 <= i < count for line in payload.get("lines", ()) for i in line):
-        raise ValueError(f"a line holds a position that is not among {count} tokens")
+    for piece in ("line", "sentence"):
+        if any(not 0 <= i < count for positions in payload.get(f"{piece}s", ()) for i in positions):
+            raise ValueError(f"a {piece} holds a position that is not among {count} tokens")
     if any(not 0 <= start <= end <= count for start, end in payload.get("reasoning", ())):
         raise ValueError(f"a range of reasoning does not lie within {count} tokens")
     if views and payload.get("view") not in {None, *(view["name"] for view in views)}:
@@ -106,7 +108,7 @@ def check(payload: Payload) -> None:
 
 def row(payload: Payload, label: str, passed: bool) -> dict[str, Any]:
     """The small part of an attempt's payload that a host sends for `group`, beside the attempt that is shown."""
-    kept = {name: payload[name] for name in ("id", "tokens", "lines", "noise_floor")}
+    kept = {name: payload[name] for name in ("id", "tokens", "lines", "sentences", "noise_floor")}
     views = [view for view in payload["views"] if view["name"] in MAPPED]
     return {**kept, "label": label, "passed": passed, "views": views}
 

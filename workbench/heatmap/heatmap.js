@@ -9,13 +9,13 @@
      hm-attempt {id, index}           another attempt of the group is asked for, whose payload is not here
      hm-test, hm-force {id, index, token_id}   only with `actions`: {n: continuations of each side} */
 const KEYS = [["← →", "previous, next token"], ["↑ ↓", "the token above, below"], ["Home End", "first, last token"],
-  ["n p", "next, previous token by size of the value"], ["Shift + arrows", "mark a span of tokens"],
+  ["n p", "next, previous token by size of the value, also in folded reasoning"], ["Shift + arrows", "mark a span of tokens"],
   ["Enter", "open the token: both distributions, the formula; Tab goes into it"],
-  ["[ ]", "previous, next attempt of the group"], ["r", "show, hide the reasoning"], ["Escape", "close"], ["?", "this list"]];
+  ["[ ]", "previous, next attempt of the group"], ["r", "show, hide the reasoning"], ["t", "as text, as lines"], ["Escape", "close"], ["?", "this list"]];
 
 function mount(element, payload, options) {
   const state = { payload, view: "", other: "", scale: "linear", cursor: 0, open: false, look: null, second: null, span: null,
-    actions: (options && options.actions) || null, supplied: null, all: false, folded: true };
+    actions: (options && options.actions) || null, supplied: null, all: false, folded: true, layout: "" };
   const uid = "hm" + Math.random().toString(36).slice(2, 9);
   const tell = (name, detail) => element.dispatchEvent(new CustomEvent(name, { bubbles: true, detail }));
   const here = (more) => ({ id: state.payload.id, index: state.cursor, ...more });
@@ -27,10 +27,16 @@ function mount(element, payload, options) {
   const views = el("select", "hm-view"), against = el("select", "hm-against"), place = el("input", "hm-goto");
   views.setAttribute("aria-label", "Colour by"); against.setAttribute("aria-label", "Second view, in the lower half");
   Object.assign(place, { type: "number", min: 1, value: 1 }); place.setAttribute("aria-label", "Token number");
-  const scales = el("span", "hm-scale"), help = button("hm-help", "?", "Keys");
-  scales.setAttribute("role", "group"); scales.setAttribute("aria-label", "Scale");
-  for (const name of SCALES) { const one = button("", name); one.dataset.scale = name; scales.append(one); }
-  const bar = add(el("div", "hm-bar"), add(el("label"), "view", views), add(el("label"), "against", against), scales, add(el("label"), "token", place), help);
+  const choices = (label, key, names) => { // a group of buttons, of which one is pressed
+    const group = el("span", "hm-scale");
+    group.setAttribute("role", "group"); group.setAttribute("aria-label", label);
+    for (const name of names) { const one = button("", name); one.dataset[key] = name; group.append(one); }
+    return group;
+  };
+  const scales = choices("Scale", "scale", SCALES), layouts = choices("Layout", "layout", ["text", "lines"]), help = button("hm-help", "?", "Keys");
+  const walk = el("span", "hm-walk"), walked = el("span", "hm-walked"), back = button("", "‹", "Previous token by size"), on = button("", "›", "Next token by size");
+  add(walk, "strongest", back, walked, on);
+  const bar = add(el("div", "hm-bar"), add(el("label"), "view", views), add(el("label"), "against", against), scales, layouts, walk, add(el("label"), "token", place), help);
   const legend = el("div", "hm-legend"), how = el("p", "hm-how"), body = el("div", "hm-body"), main = el("div", "hm-main");
   const area = codeArea(uid), code = area.node, summary = el("p", "hm-summary"), cumulative = el("div");
   const fold = button("hm-fold", ""); // outside the list of tokens, which may hold nothing else that takes the focus
@@ -57,17 +63,27 @@ function mount(element, payload, options) {
     state.look = lens(state.payload, state.view, state.scale, state.payload.group);
     state.second = state.other ? lens(state.payload, state.other, state.scale, state.payload.group) : null;
     area.paint(state);
-    map.draw(state);
+    map.draw(state, area.asText);
     drawLegend(legend, state.look, state.second, state.scale);
     how.textContent = state.look.view.how || "";
+    drawWalk();
     drawer.draw(state);
+  }
+
+  /* Where the cursor is among the tokens by size: of those that hold most of the whole, and behind them of all above the noise. */
+  function drawWalk() {
+    const order = state.look.ordered(), leading = state.look.leading(), rank = order.indexOf(state.cursor);
+    const of = rank < leading ? leading : order.length;
+    walked.textContent = walking && rank >= 0 ? `${rank + 1} of ${of}` : counted(leading, "token");
+    walked.title = rank < leading ? `${leading === 1 ? "one token holds" : `${leading} tokens hold`} ${100 * MOST} % of what all add up to` : `${of} tokens are above the noise floor`;
+    back.disabled = on.disabled = !order.length;
   }
 
   /* The tooltip under (or above) a box on the screen. */
   function showTip(of, look, i, x, box, where) {
-    const line = of === state.payload ? area.lineText(look, i) : "";
+    const sums = of === state.payload ? area.sumsText(look, i) : "";
     const list = of === state.payload ? numberList(state, i) : add(el("dl", "hm-nums"), el("dt", "", look.view.title), el("dd", "", valueText(look, i, exact)));
-    tip.replaceChildren(el("span", "hm-tip-tok", quoted(of.tokens[i].text)), el("span", "", `${where}token ${i + 1} of ${of.tokens.length}, id ${of.tokens[i].id}`), list, el("span", "", line));
+    tip.replaceChildren(el("span", "hm-tip-tok", quoted(of.tokens[i].text)), el("span", "", `${where}token ${i + 1} of ${of.tokens.length}, id ${of.tokens[i].id}`), list, el("span", "", sums));
     tip.hidden = false;
     // "fixed" is relative to the nearest container with containment, so measure where the corner really is.
     tip.style.transform = "none";
@@ -99,12 +115,13 @@ function mount(element, payload, options) {
     area.mark(state);
     place.value = state.cursor + 1;
     body.classList.toggle("hm-open", state.open);
+    drawWalk();
     drawer.draw(state);
     if (String(former) !== String(state.span)) tell("hm-span", { id: state.payload.id, start: state.span ? state.span[0] : 0, end: state.span ? state.span[1] : 0 });
     if (!speak) return;
-    const rank = state.look.ordered().indexOf(state.cursor), line = area.lineText(state.look, state.cursor);
+    const rank = state.look.ordered().indexOf(state.cursor), sums = area.sumsText(state.look, state.cursor);
     live.textContent = `Token ${state.cursor + 1}, ${quoted(token(state.cursor).text)}, ${state.look.view.title} ` + valueText(state.look, state.cursor) +
-      (rank >= 0 ? `, number ${rank + 1} by size` : "") + (line ? `; ${line}` : "") + (state.span ? `; marked ${state.span[0] + 1} to ${state.span[1]}` : "");
+      (rank >= 0 ? `, number ${rank + 1} of ${state.look.ordered().length} by size` : "") + (sums ? `; ${sums}` : "") + (state.span ? `; marked ${state.span[0] + 1} to ${state.span[1]}` : "");
     area.spans[state.cursor][0].scrollIntoView({ block: "nearest", inline: "nearest" });
     tell("hm-select", here());
     if (state.open) tell("hm-open", here());
@@ -126,11 +143,12 @@ function mount(element, payload, options) {
     drawer.draw(state);
     tell(`hm-${verb}`, here({ token_id: id }));
   }
+  let walking = false; // by size: the first step goes to the strongest token, wherever the cursor is
   function extreme(step) {
     const order = state.look.ordered();
     if (!order.length) { live.textContent = "No token is above the noise floor."; return; }
-    const at = order.indexOf(state.cursor), fresh = !extreme.used;
-    extreme.used = true;
+    const at = order.indexOf(state.cursor), fresh = !walking;
+    walking = true;
     move(order[fresh || at < 0 ? (step > 0 ? 0 : order.length - 1) : (at + step + order.length) % order.length]);
   }
   function neighbour(step) {
@@ -140,31 +158,39 @@ function mount(element, payload, options) {
 
   code.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const onward = count() && area.fromRight(state.cursor) ? -1 : 1; // arrows point to where the text goes on
     const to = (i) => move(i, { marking: event.shiftKey && event.key.startsWith("Arrow") });
     const down = (step) => { if (state.folded && area.thought[state.cursor]) setFolded(false); const i = area.vertical(state.cursor, step); if (i >= 0) to(i); };
-    const act = { ArrowLeft: () => to(state.cursor - 1), ArrowRight: () => to(state.cursor + 1), ArrowUp: () => down(-1), ArrowDown: () => down(1),
+    const act = { ArrowLeft: () => to(state.cursor - onward), ArrowRight: () => to(state.cursor + onward), ArrowUp: () => down(-1), ArrowDown: () => down(1),
       Home: () => to(0), End: () => to(count() - 1), n: () => extreme(1), p: () => extreme(-1), "[": () => neighbour(-1), "]": () => neighbour(1),
       Enter: () => { if (area.thought[state.cursor]) setFolded(false); setOpen(true); },
-      r: () => { if (!fold.hidden) setFolded(!state.folded); }, "?": () => { keys.hidden = !keys.hidden; },
+      r: () => { if (!fold.hidden) setFolded(!state.folded); }, t: () => setLayout(area.asText ? "lines" : "text"), "?": () => { keys.hidden = !keys.hidden; },
       Escape: () => { keys.hidden = true; move(state.cursor); setOpen(false); } }[event.key];
     if (!act) return;
     event.preventDefault(); event.stopPropagation();
     if (count() || event.key === "?") act();
   });
-  const under = (event) => event.target.closest && event.target.closest(".hm-t");
-  code.addEventListener("pointerover", (event) => {
-    const span = under(event);
-    if (!span || event.pointerType === "touch") return;
-    const box = span.getClientRects()[0] || span.getBoundingClientRect();
-    showTip(state.payload, state.look, +span.dataset.i, box.left, box, "");
-  });
+  const point = (event) => {
+    const i = event.pointerType === "touch" ? -1 : area.tokenAt(event);
+    if (i < 0) return;
+    const box = event.target.getClientRects()[0] || event.target.getBoundingClientRect();
+    showTip(state.payload, state.look, i, box.left, box, "");
+  };
+  code.addEventListener("pointerover", point);
+  code.addEventListener("pointermove", (event) => { if (event.target.closest(".hm-cluster")) point(event); }); // from stripe to stripe
   code.addEventListener("pointerleave", () => { tip.hidden = true; });
-  code.addEventListener("pointerout", (event) => { if (!under(event)) tip.hidden = true; });
+  code.addEventListener("pointerout", (event) => { if (area.tokenAt(event) < 0) tip.hidden = true; });
   code.addEventListener("click", (event) => {
-    const span = under(event);
-    if (!span) return;
-    move(+span.dataset.i, { marking: event.shiftKey });
+    const i = area.tokenAt(event);
+    if (i < 0) return;
+    move(i, { marking: event.shiftKey });
     if (!event.shiftKey) setOpen(true);
+  });
+  code.addEventListener("copy", (event) => {
+    const selected = document.getSelection(), text = selected.rangeCount ? area.copied(selected.getRangeAt(0)) : null;
+    if (text === null) return;
+    event.clipboardData.setData("text/plain", text);
+    event.preventDefault();
   });
   window.addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
   views.addEventListener("change", () => setView(views.value));
@@ -176,11 +202,26 @@ function mount(element, payload, options) {
     if (!event.target.dataset.scale) return;
     state.scale = event.target.dataset.scale; pressed(); paint();
   });
-  const pressed = () => scales.querySelectorAll("button").forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.scale === state.scale)));
+  layouts.addEventListener("click", (event) => { if (event.target.dataset.layout) setLayout(event.target.dataset.layout); });
+  back.addEventListener("click", () => extreme(-1));
+  on.addEventListener("click", () => extreme(1));
+  const pressed = () => {
+    for (const one of scales.children) one.setAttribute("aria-pressed", String(one.dataset.scale === state.scale));
+    for (const one of layouts.children) one.setAttribute("aria-pressed", String(one.dataset.layout === (area.asText ? "text" : "lines")));
+  };
+
+  function setLayout(layout) { // chosen by a person, and so kept for the attempts that follow
+    state.layout = layout;
+    area.draw(state.payload, layout);
+    setFolded(state.folded);
+    pressed(); paint();
+    live.textContent = layout === "text" ? "Shown as text." : "Shown as lines.";
+    if (count()) area.spans[state.cursor][0].scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
 
   function setView(name) {
     if (!viewOf(state.payload, name)) return;
-    state.view = name; views.value = name; extreme.used = false;
+    state.view = name; views.value = name; walking = false;
     paint();
     live.textContent = `Coloured by ${state.look.view.title}.`;
     tell("hm-view", { view: name });
@@ -191,7 +232,7 @@ function mount(element, payload, options) {
   function update(next, first) {
     const same = !first && next.id === state.payload.id && next.tokens.length === count() && next.tokens.every((entry, i) => entry.id === token(i).id);
     state.payload = next;
-    title.textContent = next.title || "";
+    title.replaceChildren(...withMarks(next.title || ""));
     const none = el("option", "", "nothing"); none.value = "";
     fill(views, []); fill(against, [none]);
     const known = (name) => Boolean(viewOf(next, name));
@@ -204,11 +245,11 @@ function mount(element, payload, options) {
     place.max = String(count());
     if (!same) Object.assign(state, { cursor: 0, open: false, span: null });
     if (!same) {
-      extreme.used = false; area.draw(next);
+      walking = false; area.draw(next, state.layout);
       state.cursor = Math.max(0, area.thought.indexOf(false)); // the first token that is seen
       setFolded(area.thought.includes(false)); // of an attempt that is nothing but reasoning, all is shown
     }
-    summary.textContent = next.summary || "";
+    summary.replaceChildren(...withMarks(next.summary || ""));
     cumulative.replaceChildren(...[cumulativeCurve(next)].filter(Boolean));
     bar.hidden = !next.views.length || !count();
     if (bar.hidden) { legend.replaceChildren(); how.textContent = ""; drawer.node.hidden = true; map.node.hidden = true; return; }

@@ -1,7 +1,7 @@
-/* The group at a glance: attempts by positions on one scale, and equal lines of code over all attempts. */
+/* The group at a glance: attempts by positions on one scale, and equal lines or sentences over all attempts. */
 
 /* `on`: {pick(row, index), point(row, index, x, y), leave()}. A row is an attempt's payload, or the part of it that a
-   host sends ahead: id, tokens, lines, views, noise_floor, and how it was judged (label, passed). */
+   host sends ahead: id, tokens, lines, sentences, views, noise_floor, and how it was judged (label, passed). */
 function groupMap(on, open) {
   const node = el("details", "hm-map"), rows = el("div", "hm-map-rows"), shared = el("details", "hm-map-lines");
   rows.setAttribute("role", "group");
@@ -37,15 +37,15 @@ function groupMap(on, open) {
     return add(row, label, canvas);
   }
 
-  /* `state`: the group, the view and the scale in force, the payload that is shown. */
-  function draw(state) {
+  /* `state`: the group, the view and the scale in force, the payload that is shown; `asText`: sentences are added up, not lines. */
+  function draw(state, asText) {
     const group = state.payload.group || [];
     node.hidden = group.length < 2;
     if (node.hidden) return;
     // A host may send only some views of the other attempts; of any other view the map shows the first of those.
     const name = group.every((one) => viewOf(one, state.view)) ? state.view : group[0].views[0].name;
     if (!drawn || drawn.group !== group) rows.replaceChildren(...group.map((_, k) => strip(group, k)));
-    drawn = { group, looks: group.map((one) => lens(one, name, state.scale, group)), longest: Math.max(1, ...group.map((one) => one.tokens.length)) };
+    drawn = { group, asText, looks: group.map((one) => lens(one, name, state.scale, group)), longest: Math.max(1, ...group.map((one) => one.tokens.length)) };
     group.forEach((one, k) => rows.children[k].firstChild.setAttribute("aria-pressed", String(one.id === state.payload.id)));
     caption.textContent = `${group.length} attempts by positions: ${drawn.looks[0].view.title}`;
     paintSoon();
@@ -86,26 +86,26 @@ function groupMap(on, open) {
     });
   }
 
-  /* Equal lines, up to white space at their ends, with what they add up to over the group. */
+  /* Equal lines of code or sentences, up to white space at their ends, with what they add up to over the group. */
   function drawShared() {
-    const found = new Map();
-    const counts = drawn.group.every((one) => one.lines) && addsUp(drawn.looks[0].view);
+    const found = new Map(), unit = drawn.asText ? "sentence" : "line";
+    const counts = drawn.group.every((one) => one[`${unit}s`]) && addsUp(drawn.looks[0].view);
     shared.hidden = !counts;
-    shared.firstChild.textContent = `Credit per line of code over ${drawn.group.length} attempts`;
+    shared.firstChild.textContent = `Credit per ${drawn.asText ? "sentence" : "line of code"} over ${drawn.group.length} attempts`;
     if (!counts || !shared.open) return;
-    drawn.group.forEach((one, k) => one.lines.forEach((positions) => {
+    drawn.group.forEach((one, k) => one[`${unit}s`].forEach((positions) => {
       const text = positions.map((i) => one.tokens[i].text).join("").trim();
       if (!text) return;
-      const line = found.get(text) || { text, attempts: new Set(), total: 0 };
-      line.attempts.add(k);
-      line.total += total(drawn.looks[k], positions);
-      found.set(text, line);
+      const piece = found.get(text) || { text, attempts: new Set(), total: 0 };
+      piece.attempts.add(k);
+      piece.total += total(drawn.looks[k], positions);
+      found.set(text, piece);
     }));
     const listed = [...found.values()].sort((a, b) => Math.abs(b.total) - Math.abs(a.total)).slice(0, 12);
     const table = el("table"), look = drawn.looks[0];
-    table.append(add(el("tr"), el("th", "", "line"), el("th", "", "attempts"), el("th", "", `Σ ${look.view.title}, ${look.view.unit}`)));
-    for (const line of listed) {
-      table.append(add(el("tr"), add(el("td", "hm-mono"), ...pieces({ text: line.text })), el("td", "", `${line.attempts.size} of ${drawn.group.length}`), el("td", "", plus(look, line.total) + num(line.total))));
+    table.append(add(el("tr"), el("th", "", unit), el("th", "", "attempts"), el("th", "", `Σ ${look.view.title}, ${look.view.unit}`)));
+    for (const piece of listed) {
+      table.append(add(el("tr"), add(el("td", "hm-mono"), ...pieces({ text: piece.text })), el("td", "", `${piece.attempts.size} of ${drawn.group.length}`), el("td", "", plus(look, piece.total) + num(piece.total))));
     }
     shared.replaceChildren(shared.firstChild, table);
   }

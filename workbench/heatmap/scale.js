@@ -1,4 +1,5 @@
 /* From numbers to colours: one view of one attempt on its scale. */
+const MOST = 0.8; // of what all tokens add up to, that the tokens counted as strongest hold
 const SCALES = ["linear", "asinh", "rank"];
 const HUES = { p: "--hm-pos", n: "--hm-neg", m: "--hm-mag" };
 const viewOf = (payload, name) => payload.views.find((view) => view.name === name);
@@ -39,9 +40,15 @@ function lens(payload, name, scale, group) {
     return scale === "asinh" ? Math.asinh(shown / knee) / Math.asinh(limit / knee) : shown / limit;
   };
   const kind = (i) => (quiet(i) ? "q" : !view.signed ? "m" : values[i] > centre ? "p" : "n");
+  const leading = () => { // how many of the strongest hold most of the whole: TokenCredit.pivots
+    const whole = ordered().reduce((sum, i) => sum + size[i], 0);
+    let held = 0, count = 0;
+    while (count < ordered().length && held < MOST * whole) { held += size[ordered()[count]]; count += 1; }
+    return count;
+  };
   const clipped = size.filter((distance) => distance > limit * 1.0001).length;
   const own = reach > 0 ? "fixed" : shared > 0 ? "shared" : "attempt";
-  return { view, values, centre, limit, floor, own, quiet, ordered, strength, kind, clipped };
+  return { view, values, centre, limit, floor, own, quiet, ordered, leading, strength, kind, clipped };
 }
 const colour = (look, i) => (look.kind(i) === "q" ? "var(--hm-quiet-bg)"
   : `color-mix(in srgb, var(${HUES[look.kind(i)]}) ${(look.strength(i) * 100).toFixed(1)}%, var(--hm-bg))`);
