@@ -342,7 +342,7 @@ class _Call:
 
     def _instance(self, channel: wasi.Channel | None = None) -> Any:
         text = "" if self._call is None else self._call.get("stdin", "")
-        stdin = wasi.MemoryFile(bytearray(text.encode("utf-8", "replace")))
+        stdin = wasi.MemoryFile(bytearray(text.encode("utf-8", "replace")), limit=self._limits["file_bytes"])
         world = wasi.World(stdin, self._stdout, self._sleep, channel)
         least = self._started.size + _LEAST_BYTES
         return self._machine.instance(world, max(self._limits["memory_bytes"] + _GUEST_STACK, least))
