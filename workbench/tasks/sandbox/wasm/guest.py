@@ -50,7 +50,7 @@ def wake(text: str) -> None:
 
     - "call": make a call; a script then ends the interpreter, as the end of a script does.
     - "check": call a check, whose candidate is another instance.
-    - "serve": load a program, to answer the calls of a check; "answer": answer one.
+    - "serve": load a program, to answer the calls of a check; "answer": answer one, which is JSON in turn.
     """
     global served
     asked = json.loads(text)
@@ -70,7 +70,7 @@ def wake(text: str) -> None:
         served = candidate.Served(asked["code"], asked["function"], limits)
         _send("loaded")
     else:
-        _report(served.answer(asked["request"]))
+        _report(served.answer(json.loads(asked["request"])))
 
 
 def _report(frame: dict[str, Any]) -> None:
