@@ -80,12 +80,15 @@ def test_scripts_read_standard_input_and_print(boundary: Tier, program: str) -> 
     assert result.outputs == ("7\n", "-5\n")
 
 
-def test_a_check_hands_over_huge_numbers_and_deep_lists(boundary: Tier) -> None:
+def test_a_check_hands_over_huge_numbers_and_deep_lists_and_finds_the_program_again(boundary: Tier) -> None:
     check = (
         "def check(candidate):\n    assert candidate(10 ** 20_000) == 10 ** 20_000\n    deep = []\n"
         "    for _ in range(2_000): deep = [deep]\n    assert candidate(deep) == deep\n"
     )
     assert run_python("def f(x): return x", [{"check": check, "function": "f"}]).outputs == (True,)
+    twice = "def check(candidate):\n    assert candidate(1) == 1\n    assert candidate(2) == 2\n"
+    program = "import sys\nsys.modules.clear()\ndef f(x): return x"
+    assert run_python(program, [{"check": twice, "function": "f"}]).outputs == (True,)
 
 
 def test_standard_streams_are_files_that_can_be_sought_cut_and_written(boundary: Tier) -> None:
