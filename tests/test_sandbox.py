@@ -80,6 +80,30 @@ def test_scripts_read_standard_input_and_print(boundary: Tier, program: str) -> 
     assert result.outputs == ("7\n", "-5\n")
 
 
+def test_a_check_hands_over_huge_numbers_and_deep_lists_and_finds_the_program_again(boundary: Tier) -> None:
+    check = (
+        "def check(candidate):\n    assert candidate(10 ** 20_000) == 10 ** 20_000\n    deep = []\n"
+        "    for _ in range(2_000): deep = [deep]\n    assert candidate(deep) == deep\n"
+    )
+    assert run_python("def f(x): return x", [{"check": check, "function": "f"}]).outputs == (True,)
+    twice = "def check(candidate):\n    assert candidate(1) == 1\n    assert candidate(2) == 2\n"
+    program = "import sys\nsys.modules.clear()\ndef f(x): return x"
+    assert run_python(program, [{"check": twice, "function": "f"}]).outputs == (True,)
+
+
+def test_standard_streams_are_files_that_can_be_sought_cut_and_written(boundary: Tier) -> None:
+    programs = {
+        "import os\nos.write(1, b'999')\nos.ftruncate(1, 1)\nos.lseek(1, 0, 2)\nos.write(1, b'x')": "9x",
+        "import sys\nprint('abc', flush=True)\nsys.stdout.seek(0)\nsys.stdout.truncate()\nprint(4)": "4\n",
+        "import os\nos.ftruncate(0, 2)\nprint(input())": "45\n",
+        "import os\nos.write(0, b'9')\nos.lseek(0, 0, 0)\nprint(input())": "9567\n",
+        "import os\nos.ftruncate(1, 2 ** 40)": None,
+        "import os\nos.ftruncate(0, 2 ** 40)": None,
+    }
+    for program, printed in programs.items():
+        assert run_python(program, [{"stdin": "4567\n"}]).outputs == (printed,)
+
+
 def test_a_script_that_ends_with_a_status_fails(boundary: Tier) -> None:
     result = run_python("import sys\nprint('part')\nsys.exit(3)\n", [{"stdin": ""}])
     assert result.outputs == (None,)

@@ -145,6 +145,14 @@ def test_a_check_runs_apart_from_the_program_that_it_checks() -> None:
         assert outcome(cheat).outputs == (None,)
 
 
+@pytest.mark.parametrize("line", ["b'nonsense\\n'", "b'[' * 10 ** 5 + b'\\n'", "b'[1]\\n'", "b'x' * 2 ** 25"])
+def test_nonsense_from_a_check_ends_that_check_alone(line: str) -> None:
+    check = f"import os\ndef check(candidate):\n    candidate(1)\n    os.write(2, {line})\n    candidate(1)\n"
+    calls = [{"check": check, "function": "f"}, call(3)]
+    result = run_in_tier("wasm", "def f(x): return x", calls, limits=DEFAULT_LIMITS)
+    assert result.outputs == (None, 3) and result.errors[0] is not None
+
+
 # What it lacks ---------------------------------------------------------------------------------------------------
 
 

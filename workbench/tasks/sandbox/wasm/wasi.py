@@ -60,6 +60,14 @@ class MemoryFile:
         self.data[place : place + len(data)] = data
         return len(data)
 
+    def resize(self, size: int) -> bool:
+        """Cut it, or lengthen it with zeros; False, and nothing done, above the limit."""
+        if size > self.limit:
+            return False
+        del self.data[size:]
+        self.data.extend(bytes(size - len(self.data)))
+        return True
+
 
 class Channel(Protocol):
     """What takes the place of descriptor 2 where an instance has to ask something."""
@@ -227,6 +235,13 @@ def _fd_filestat_get(world: World, memory: Memory, descriptor: int, result: int)
     return OK
 
 
+def _fd_filestat_set_size(world: World, memory: Memory, descriptor: int, size: int) -> int:
+    file = world.file(descriptor)
+    if file is None:
+        return INVALID if descriptor == 2 else BAD_DESCRIPTOR
+    return OK if file.resize(size) else TOO_BIG
+
+
 def _fd_seek(world: World, memory: Memory, descriptor: int, offset: int, whence: int, result: int) -> int:
     file = world.file(descriptor)
     if file is None:
@@ -364,6 +379,7 @@ _HANDLERS: dict[str, Handler] = {
     "fd_close": _fd_close,
     "fd_fdstat_get": _fd_fdstat_get,
     "fd_filestat_get": _fd_filestat_get,
+    "fd_filestat_set_size": _fd_filestat_set_size,
     "fd_prestat_get": _bad_descriptor,
     "fd_pread": _fd_pread,
     "fd_pwrite": _fd_pwrite,

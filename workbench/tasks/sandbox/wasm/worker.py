@@ -40,6 +40,7 @@ GUEST_SOURCES = [
 # call takes up to 4 KiB of the instance's. The thread has room for a check and the program that it checks.
 _DEPTH, _OWN_DEPTH = 30_000, 500
 _GUEST_STACK, _NATIVE_STACK, _THREAD_STACK = 128 * 2**20, 128 * 2**20, 288 * 2**20
+_MESSAGE_BYTES = 2**24  # of a question or an answer, as in `candidate.py`
 _LEAST_BYTES = 2**20  # that a program may use, however low its limit
 _LOOK_S = 0.02  # how often the clock is looked at
 
@@ -316,10 +317,11 @@ class _Call:
                 serve = {"do": "serve", "code": self._job["code"], "function": self._call["function"]}  # not the check
                 candidate = _Candidate(self, program, {**serve, "limits": self._limits})
                 with self._instance(candidate) as check:
-                    self._said = self.ask(check, {**asked, "do": "check"})
+                    self._said = self.ask(check, {**asked, "do": "check"}, self._limits["output_bytes"])
         else:
             with self._instance() as program:
-                self._said = self.ask(program, {**asked, "do": "call", "code": self._job["code"]})
+                asked |= {"do": "call", "code": self._job["code"]}
+                self._said = self.ask(program, asked, self._limits["output_bytes"])
 
     def line(self) -> dict[str, Any]:
         """What is reported of it, as of every tier's calls."""
@@ -327,8 +329,8 @@ class _Call:
         printed = bytes(self._stdout.data[: self._limits[limit]]).decode("utf-8", "replace")
         return {"said": self._said, "printed": printed, "ended": self._ended, "late": False}
 
-    def ask(self, instance: Instance, asked: dict[str, Any]) -> str | None:
-        """Have an instance do something; what it says then: "" for nothing, None for too much."""
+    def ask(self, instance: Instance, asked: dict[str, Any], limit: int) -> str | None:
+        """Have an instance do something; what it says then: "" for nothing, None for more than `limit` bytes."""
         instance.write(self._started.letter, bytes(8))
         try:
             instance.run(f"wake({json.dumps(asked)!r})", self._started.stack)
@@ -338,18 +340,21 @@ class _Call:
             self._ended = self._ended or 1
             return ""
         address, size = struct.unpack("<II", instance.read(self._started.letter, 8))
-        return None if size > self._limits["output_bytes"] else instance.read(address, size).decode("utf-8", "replace")
+        return None if size > limit else instance.read(address, size).decode("utf-8", "replace")
 
     def _instance(self, channel: wasi.Channel | None = None) -> Any:
         text = "" if self._call is None else self._call.get("stdin", "")
-        stdin = wasi.MemoryFile(bytearray(text.encode("utf-8", "replace")))
+        stdin = wasi.MemoryFile(bytearray(text.encode("utf-8", "replace")), limit=self._limits["file_bytes"])
         world = wasi.World(stdin, self._stdout, self._sleep, channel)
         least = self._started.size + _LEAST_BYTES
         return self._machine.instance(world, max(self._limits["memory_bytes"] + _GUEST_STACK, least))
 
 
 class _Candidate:
-    """The channel from a check to the program that it checks: a line down it is a call, a line back its answer."""
+    """The channel from a check to the program that it checks: a line down it is a call, a line back its answer.
+
+    The lines come from untrusted code and are not read here, only handed on.
+    """
 
     def __init__(self, call: _Call, program: Instance, serve: dict[str, Any]) -> None:
         self._call, self._program, self._serve = call, program, serve
@@ -357,14 +362,17 @@ class _Candidate:
         self._is_loaded = self._has_ended = False
 
     def write(self, data: bytes) -> None:
-        self._question += data
-        if not self._question.endswith(b"\n") or self._has_ended:
+        if self._has_ended:
             return
-        question, self._question = json.loads(self._question), bytearray()
+        self._question += data
+        self._has_ended = len(self._question) > _MESSAGE_BYTES
+        if self._has_ended or not self._question.endswith(b"\n"):
+            return
+        question, self._question = self._question.decode("utf-8", "replace"), bytearray()
         if not self._is_loaded:
-            self._is_loaded = True
-            self._has_ended = self._call.ask(self._program, self._serve) != "loaded"
-        said = None if self._has_ended else self._call.ask(self._program, {"do": "answer", "request": question})
+            self._is_loaded = self._call.ask(self._program, self._serve, _MESSAGE_BYTES) == "loaded"
+        asked = {"do": "answer", "request": question}
+        said = self._call.ask(self._program, asked, _MESSAGE_BYTES) if self._is_loaded else None
         self._has_ended = not said
         self._answer += said.encode() + b"\n" if said else b""
 
