@@ -33,6 +33,12 @@ def test_a_first_round_on_smollm2(new_page: Callable[..., Any], tmp_path: Path) 
         page.get_by_label("Attempts").fill("64")
         page.get_by_label("Attempts").blur()
         page.wait_for_selector("#sample-time:has-text('for 64 attempts of 96 tokens')")  # said before it begins
+        page.get_by_role("tab", name="Settings").click()
+        for name, value in {"max_new_tokens": "16", "steps": "1"}.items():  # enough for a name, and to see an update
+            page.fill(f"#set-{name} input", value)
+            page.locator(f"#set-{name} input").blur()
+        page.get_by_role("tab", name="Round").click()
+        page.wait_for_selector("#sample-time:has-text('for 64 attempts of 16 tokens')")
         page.get_by_label("Attempts").fill("2")
         page.get_by_label("Attempts").blur()
         page.click("#do-sample")
