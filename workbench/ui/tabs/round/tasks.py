@@ -53,8 +53,7 @@ class TaskPanel(Panel):
         sample = [task_id, self.n, self.selection.sampling]
         then(self.sample.click(polite(self.on_sample), sample, [chosen], **QUIET))
         self.stop.click(polite(self.on_stop), None, None, **QUIET)
-        asked = [self.n, self.expected]
-        gr.on([self.n.change, self.expected.change], _time, asked, self.time, **NEWEST)
+        gr.on([self.n.change, self.expected.change], _time, [self.n, self.expected], self.time, **NEWEST)
 
     def on_pack(self, pack: str) -> tuple[Any, str, str]:
         """Choose another pack, possibly a typed one (house-rules@7:judge): offer its tasks and choose the first."""
