@@ -44,6 +44,11 @@ def test_the_round_is_shown_and_what_needs_the_model_is_off_and_says_why(
     page.wait_for_selector(".hm-t")
     assert page.locator(".wb-card-button").count() == 3 and page.locator(".wb-node").count() == 2
     assert page.locator("#feedback textarea").input_value() == "remark 0."
+    page.click(".wb-parts .wb-switch:has-text('person')")
+    page.wait_for_selector("#part-evidence:has-text('the teacher sees no feedback on this attempt')")
+    assert "The colours and the teacher prompt stay as they were stored" in page.locator("#part-evidence").inner_text()
+    page.click(".wb-parts .wb-switch:has-text('person')")
+    page.wait_for_function("document.querySelector('#feedback textarea').value === 'remark 0.'")
     page.click(".wb-teacher summary")
     assert "remark 0." in page.locator(".wb-teacher").inner_text()
     for control in ("#do-sample", "#do-stop", "#do-update", "#do-undo", "#give-feedback", "#feedback textarea"):

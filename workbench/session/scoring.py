@@ -193,5 +193,8 @@ def credits(session: OpenRun, attempt: Attempt | None = None) -> list[credit_sto
     """Every credit of this run (or of one attempt) with what it was computed from, oldest first."""
     with session.lock:
         listed = credit_store.stored(session.run, None if attempt is None else session.current(attempt).id)
-        known = session.attempts_by_id
-        return [replace(one, credit=_with_reasoning(one.credit, known.get(one.credit.attempt_id))) for one in listed]
+        by_id = session.attempts_by_id
+        return [
+            replace(stored, credit=_with_reasoning(stored.credit, by_id.get(stored.credit.attempt_id)))
+            for stored in listed
+        ]
