@@ -69,7 +69,7 @@ def read_adapter(directory: str | Path, linears: tuple[Linear, ...], source: Sou
 
 
 def _settings(path: Path) -> tuple[int, float, LoraVariant, str]:
-    """Rank, lora_alpha, variant and the name of the base. Raises PolicyError unless all of the configuration is known."""
+    """Rank, lora_alpha, variant and the name of the base. Raises PolicyError unless every field is known."""
     try:
         settings = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         rank, lora_alpha = settings["r"], float(settings["lora_alpha"])
