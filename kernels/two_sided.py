@@ -128,7 +128,9 @@ def _row_quantities(student_logits: Tensor, teacher_logits: Tensor, token_ids: T
         terms = values * weights
         return (terms.masked_fill_(weights == 0.0, 0.0) if ruled_out else terms).sum(-1)
 
-    difference, mixture = student - teacher, (p + q).log_().sub_(math.log(2.0))
+    # Where both probabilities underflow, as at low temperatures, the weight is 0 and log 0 would make it NaN.
+    mixture = (p + q).clamp_min_(torch.finfo(p.dtype).tiny).log_().sub_(math.log(2.0))
+    difference = student - teacher
     jsd = 0.5 * (mean_under(p, student - mixture) + mean_under(q, teacher - mixture))
     sampled = token_ids.unsqueeze(-1)
     return TwoSided(

@@ -10,7 +10,7 @@ import torch
 from kernel_sides import DTYPES, LargestTensor, assert_within_bar, make_sides
 from torch import Tensor
 from workbench.kernels.projection import Head, Side, given
-from workbench.kernels.two_sided import TwoSided, chunked, naive, sampled_logps, two_sided
+from workbench.kernels.two_sided import TwoSided, chunked, eager_rows, naive, sampled_logps, two_sided
 
 from workbench.kernels import projection
 
@@ -219,3 +219,19 @@ def test_shapes_that_do_not_belong_together_are_named() -> None:
             form(student, other, ids)
         with pytest.raises(ValueError, match="do not belong together"):
             form(student, teacher, ids[:1])
+
+
+@pytest.mark.parametrize("temperature", [0.3, 0.2, 0.05, 1e-3, 1e-6])
+def test_low_temperatures_where_both_sides_underflow(temperature: float) -> None:
+    """p and q are 0 in float32 at most ids; against float64. Fails when the mixture is log 0 there."""
+    generator = torch.Generator().manual_seed(0)
+    logits = [20 * torch.randn((4, 50), generator=generator) / temperature for _ in range(2)]
+    ids = torch.tensor([0, 7, 20, 49])
+    found = eager_rows(*logits, ids, 3)
+    student, teacher = (side.double().log_softmax(-1) for side in logits)
+    p, q, mixture = student.exp(), teacher.exp(), torch.logaddexp(student, teacher) - math.log(2)
+    jsd = 0.5 * ((p * (student - mixture)).sum(-1) + (q * (teacher - mixture)).sum(-1))
+    torch.testing.assert_close(found.jsd.double(), jsd, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.teacher_logps.double(), teacher[range(4), ids], rtol=1e-5, atol=1e-4)
+    kl = (p * (student - teacher)).sum(-1)
+    torch.testing.assert_close(found.kl_student_teacher.double(), kl, rtol=1e-4, atol=1e-4)

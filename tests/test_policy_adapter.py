@@ -195,6 +195,7 @@ def pickled(path: Path) -> None:
 
 REFUSED = {
     "no such directory": (lambda path: shutil.rmtree(path), "no adapter directory"),
+    "another base": (lambda path: edit_config(path, base_model_name_or_path="org/Other-1B"), "made for 'org/Other-1B'"),
     "no config": (lambda path: (path / "adapter_config.json").unlink(), "has no adapter_config.json"),
     "a pickle": (pickled, "a pickle, which is never opened"),
     "no weights": (lambda path: (path / "adapter_model.safetensors").unlink(), "has no adapter_model.safetensors"),
@@ -220,7 +221,7 @@ REFUSED = {
         lambda path: edit_tensors(
             path, lambda t: t.update({"base_model.model.lm_head.lora_A.weight": torch.ones(3, 64)})
         ),
-        "lm_head.* belongs to no layer",
+        "embedding or head of its own",
     ),
     "half a layer": (lambda path: edit_tensors(path, lambda t: t.pop(first(t, "lora_B"))), "has no lora_B.weight"),
     "whole numbers": (

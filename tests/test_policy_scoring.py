@@ -8,7 +8,11 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from model_families import FAMILIES, make_family_tokenizer
 from policy_factory import make_policy, nudge
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 from whole_logits import sampled_logps, scored_logits, teacher_logits
 
 from workbench.config import Teacher
@@ -214,3 +218,36 @@ def test_token_strings_of_special_tokens_and_broken_characters(policy: Policy) -
     assert "".join(token_strings(policy.tokenizer, half)) == policy.tokenizer.decode(half)
     space = policy.tokenizer.encode(" f")[0]
     assert token_text(policy.tokenizer, space).startswith(" ")
+
+
+def bytes_tokenizer(pieces: list[str]) -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer whose tokens are single bytes and the given pieces, spelt in Latin-1."""
+    alphabet = bytes_to_unicode()
+    words = [alphabet[byte] for byte in range(256)] + ["".join(alphabet[ord(c)] for c in piece) for piece in pieces]
+    backend = Tokenizer(models.BPE(vocab={word: i for i, word in enumerate(words)}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=backend)
+
+
+@pytest.mark.parametrize("text", ["檈軨汨", "🇩🇪🇫🇷", "👨‍👩‍👧‍👦!", "a檈b", "é檈👍 é"])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+def test_characters_across_tokens_are_whole(text: str, size: int) -> None:
+    """Tokens of `size` bytes each, which end one character and begin the next; fails when a token waits for its end."""
+    data = text.encode()
+    pieces = [data[i : i + size].decode("latin-1") for i in range(0, len(data), size)]
+    strings = token_strings(bytes_tokenizer(pieces), [256 + i for i in range(len(pieces))])
+    ends, length = [], 0
+    for character in text:
+        length += len(character.encode())
+        ends.append((length - 1) // size)
+    expected = ["".join(c for c, end in zip(text, ends, strict=True) if end == i) for i in range(len(pieces))]
+    assert list(strings) == expected
+
+
+def test_neighbouring_characters_of_fallback_bytes_are_whole() -> None:
+    """Fails when a character's bytes are decoded behind the last byte of the one before."""
+    tokenizer = make_family_tokenizer(FAMILIES["mistral"])
+    ids = tokenizer.encode("sort 檈軨👍 sort", add_special_tokens=False)
+    strings = token_strings(tokenizer, ids)
+    assert "".join(strings) == tokenizer.decode(ids) and {"檈", "軨", "👍"} <= set(strings)

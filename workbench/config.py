@@ -132,6 +132,10 @@ class PolicyConfig:
         return {setting.name: getattr(self, setting.name) for setting in fields(self)}
 
 
+# Beyond these the logits, divided by the temperature, leave the range in which float32 can compare them.
+MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-6, 1e6
+
+
 @dataclass(frozen=True, slots=True)
 class SamplingConfig:
     """Settings of sampling. The paper samples at temperature 1 without truncating the distribution (section 3)."""
@@ -141,8 +145,8 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         _check(
-            math.isfinite(self.temperature) and self.temperature > 0,
-            f"temperature is {self.temperature}; it must be a finite number above 0.",
+            MIN_TEMPERATURE <= self.temperature <= MAX_TEMPERATURE,  # False for what is no number, too
+            f"temperature is {self.temperature}; it must be a number from {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}.",
         )
         _check(self.max_new_tokens >= 1, f"max_new_tokens is {self.max_new_tokens}; it must be at least 1.")
 

@@ -99,6 +99,8 @@ def _rows(findings: dict[str, Any]) -> list[tuple[str, object]]:
         ("LoRA", f"{lora['variant']}, rank {lora['rank']}, lora_alpha {lora['lora_alpha']:g}, {lora['targets']}"),
         ("system message", facts["system_turn"]),
         ("thinking mode", {None: "as the template has it", True: "on", False: "off"}[facts["thinking"]]),
+        ("ends an attempt", ", ".join(f"{end['text']!r} ({end['id']})" for end in facts["end_tokens"]) or "nothing"),
+        *([("warning", facts["end_warning"])] if facts["end_warning"] else []),
         ("gradient checkpointing", facts["gradient_checkpointing"]["mode"]),
         *((part["kind"], f"{part['layers']} layers, {gigabytes(part['bytes'])}") for part in findings["held"]),
         ("needed for a step", f"{gigabytes(need['total_bytes'])}, {need['tokens']} tokens, predicted"),

@@ -19,10 +19,14 @@ import torch
 from workbench.config import LoraSettings, LoraVariant
 from workbench.errors import PolicyError
 from workbench.policy.memory import Linear
-from workbench.policy.source import tensor_headers
+from workbench.policy.source import Source, content_hash, tensor_headers
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
+# Parts of the names of tensors that PEFT saves of layers which it enlarged or trained as a whole.
+_EMBEDDINGS = ("embed_tokens", "wte.", "lm_head", "embed_out", "modules_to_save", "lora_embedding")
+# What to do with an adapter that is right but holds more than is understood here.
+_MERGE = "merge it into its model with PEFT (merge_and_unload), save that, and load the merged model instead"
 # Fields of a PEFT configuration that change nothing here: descriptions, and how weights were once initialised.
 _IDLE = {"auto_mapping", "base_model_name_or_path", "inference_mode", "lora_dropout", "megatron_core", "peft_version"}
 _IDLE |= {"revision", "qalora_group_size", "layers_pattern", "fan_in_fan_out"}
@@ -41,11 +45,11 @@ class AdapterFile:
     content_hash: str  # SHA-256 over its configuration and weights
 
 
-def read_adapter(directory: str | Path, linears: tuple[Linear, ...]) -> AdapterFile:
-    """Check an adapter's directory against the layers of its model, without loading weights.
+def read_adapter(directory: str | Path, linears: tuple[Linear, ...], source: Source) -> AdapterFile:
+    """Check an adapter's directory against its model, without loading weights.
 
-    `linears`: every layer that may carry an adapter. Raises PolicyError: missing or pickled files, not LoRA, parts
-    that would be ignored silently, tensors that do not fit.
+    `linears`: every layer of the model, `source`, that may carry an adapter. Raises PolicyError: missing or pickled
+    files, not LoRA, made for another base, parts that would be ignored silently, tensors that do not fit.
     """
     path = Path(directory).expanduser()
     if not path.is_dir():
@@ -55,7 +59,8 @@ def read_adapter(directory: str | Path, linears: tuple[Linear, ...]) -> AdapterF
     if not (path / WEIGHTS).is_file():
         pickled = " (its adapter_model.bin is a pickle, which is never opened)" if any(path.glob("*.bin")) else ""
         raise PolicyError(f"The adapter {str(directory)!r} has no {WEIGHTS}{pickled}; save it again as safetensors.")
-    rank, lora_alpha, variant = _settings(path)
+    rank, lora_alpha, variant, base = _settings(path)
+    _check_base(path, base, source)
     targets = _targets(path, rank, variant, {linear.name: linear for linear in linears})
     digest = hashlib.sha256()
     for name in (CONFIG, WEIGHTS):
@@ -63,8 +68,8 @@ def read_adapter(directory: str | Path, linears: tuple[Linear, ...]) -> AdapterF
     return AdapterFile(path, LoraSettings(rank, lora_alpha, variant, targets), digest.hexdigest())
 
 
-def _settings(path: Path) -> tuple[int, float, LoraVariant]:
-    """Rank, lora_alpha and variant from an adapter's configuration. Raises PolicyError unless all of it is known."""
+def _settings(path: Path) -> tuple[int, float, LoraVariant, str]:
+    """Rank, lora_alpha, variant and the name of the base. Raises PolicyError unless every field is known."""
     try:
         settings = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         rank, lora_alpha = settings["r"], float(settings["lora_alpha"])
@@ -74,26 +79,51 @@ def _settings(path: Path) -> tuple[int, float, LoraVariant]:
         reason = " ".join(str(error).split())[:200]
         raise _unfit(path, f"its {CONFIG} cannot be read ({reason})") from error
     if kind != "LORA":
-        raise _unfit(path, f"it is of type {kind}, and only LORA is understood")
+        raise _unfit(path, f"it is of type {kind}, and only LORA is understood", _MERGE)
     if task != "CAUSAL_LM":
         raise _unfit(path, f"it was made for the task {task}, not for CAUSAL_LM")
     if not rank_is_whole:
         raise _unfit(path, f"its rank is {rank!r}")
     if settings.get("modules_to_save"):
         modules = ", ".join(map(str, settings["modules_to_save"]))
-        raise _unfit(path, f"it brings whole layers of its own (modules_to_save: {modules})")
+        raise _unfit(path, f"it brings whole layers of its own (modules_to_save: {modules})", _MERGE)
     if settings.get("bias", "none") != "none":
-        raise _unfit(path, f"it changes biases of the model (bias: {settings['bias']!r})")
+        raise _unfit(path, f"it changes biases of the model (bias: {settings['bias']!r})", _MERGE)
     if settings.get("init_lora_weights", True) not in (True, False, None, "gaussian", "orthogonal"):
         # The others (PiSSA, OLoRA, ...) also change the model itself, without which the adapter means something else.
-        raise _unfit(path, f"it belongs to a model changed by its initialisation ({settings['init_lora_weights']})")
+        initialisation = settings["init_lora_weights"]
+        raise _unfit(path, f"it belongs to a model changed by its initialisation ({initialisation})", _MERGE)
     unknown = sorted(key for key in settings.keys() - _IDLE - _PLACES - _READ if settings[key])
     if unknown:
-        raise _unfit(path, f"it uses {', '.join(unknown)}, which the workbench does not know")
+        raise _unfit(path, f"it uses {', '.join(unknown)}, which the workbench does not know", _MERGE)
     if settings.get("use_rslora") and settings.get("use_dora"):
-        raise _unfit(path, "it uses rsLoRA and DoRA at once, which the workbench does not know")
+        raise _unfit(path, "it uses rsLoRA and DoRA at once, which the workbench does not know", _MERGE)
     variant: LoraVariant = "dora" if settings.get("use_dora") else "rslora" if settings.get("use_rslora") else "lora"
-    return rank, lora_alpha, variant
+    return rank, lora_alpha, variant, str(settings.get("base_model_name_or_path") or "")
+
+
+def _check_base(path: Path, base: str, source: Source) -> None:
+    """Raise PolicyError where an adapter names another base: layers of equal shapes would take it without a word.
+
+    Models that are both here are compared by their content, others by the last part of their names.
+    """
+    if not base or base == source.name:
+        return
+    if source.is_local and Path(base).expanduser().is_dir():
+        same = content_hash(Path(base).expanduser()) == source.content_hash
+    else:
+        same = _last_part(base) in {_last_part(source.name), _last_part(source.place)}
+    if not same:
+        raise _unfit(
+            path,
+            f"it was made for {base!r}, and this model is {source.name!r}",
+            f"load {base!r}, or, if both are the same, write this model's name into base_model_name_or_path of its "
+            f"{CONFIG}",
+        )
+
+
+def _last_part(name: str) -> str:
+    return name.replace("\\", "/").rstrip("/").rpartition("/")[2].casefold()
 
 
 def _targets(path: Path, rank: int, variant: LoraVariant, linears: Mapping[str, Linear]) -> tuple[str, ...]:
@@ -104,6 +134,8 @@ def _targets(path: Path, rank: int, variant: LoraVariant, linears: Mapping[str, 
     for key, (dtype, shape) in headers.items():
         part = next((part for part in parts if key.endswith(f".{part}")), None)
         name = key.removeprefix(_PREFIX).removesuffix(f".{part}")
+        if any(mark in key for mark in _EMBEDDINGS):
+            raise _unfit(path, f"it brings an embedding or head of its own ({key})", _MERGE)
         if part is None or not key.startswith(_PREFIX) or name not in linears:
             raise _unfit(path, f"its tensor {key} belongs to no layer that can carry an adapter")
         layer = linears[name]
@@ -185,5 +217,5 @@ def export_adapter(model: Any, path: Path) -> Path:
     return path
 
 
-def _unfit(path: Path, why: str) -> PolicyError:
-    return PolicyError(f"The adapter {str(path)!r} cannot be used: {why}; choose one that was made for this model.")
+def _unfit(path: Path, why: str, advice: str = "choose one that was made for this model") -> PolicyError:
+    return PolicyError(f"The adapter {str(path)!r} cannot be used: {why}; {advice}.")

@@ -8,6 +8,7 @@ no turn for it, and the date. Knows nothing of tasks and feedback.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from workbench.errors import PolicyError
@@ -20,7 +21,13 @@ TODAY = datetime(2024, 7, 26)
 _CODES = "".join(f" | replace('%{code}', '{TODAY.strftime(f'%{code}')}')" for code in "aAbBdHIjmMpSyY")
 _FIXED_DATE = "{%- macro strftime_now(format) -%}{{ format" + _CODES + " }}{%- endmacro -%}"
 
-_SYSTEM, _USER, _ASSISTANT = "SYSTEM-TEXT", "USER-TEXT", "ASSISTANT-TEXT"  # probes, found again in what is rendered
+_USER, _ASSISTANT = "USER-TEXT", "ASSISTANT-TEXT"  # probes, found again in what is rendered
+# What a careless template changes or cuts: case, quotes, escapes, braces, spaces, line ends, letters, length.
+_PROBE = (
+    "Probe: \"Ä\" & 'é' <b>1 < 2</b> \\n {x} {{ y }} {% z %} %s\n\n    two  spaces\ta tab 檈\u2028"
+    + " words" * 2_000
+    + "."
+)
 
 
 class Chat:
@@ -35,10 +42,13 @@ class Chat:
 
         Special tokens in the messages stay text (trap 5). A system message for which the template has no turn goes
         to the front of the user's turn, followed by a blank line, as in Gemma 3's own template. Raises whatever the
-        template raises.
+        template raises, and ValueError where it changes or loses a message, but for white space around it.
         """
-        messages = self._messages(system, user)
-        text = self.text(messages, add_generation_prompt=True)
+        turns = self._messages(system, user)
+        messages = self._filled(turns)
+        text = self._text(messages, add_generation_prompt=True)
+        if not _are_in(turns, text):
+            raise ValueError("it changes or loses a part of the message; reword it, or repair the template")
         encoded = self.tokenizer.apply_chat_template(
             messages,
             add_generation_prompt=True,
@@ -51,6 +61,9 @@ class Chat:
 
     def text(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
         """Render turns as text."""
+        return self._text(self._filled(messages), add_generation_prompt=add_generation_prompt)
+
+    def _text(self, messages: list[dict[str, Any]], *, add_generation_prompt: bool) -> str:
         return str(
             self.tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=add_generation_prompt, **self._options()
@@ -59,11 +72,32 @@ class Chat:
 
     def has_system_turn(self) -> bool:
         """True where the template writes a system message; some refuse it, some drop it silently."""
+        return self._keeps([_turn("system", _PROBE), _turn("user", _USER)])
+
+    @cached_property
+    def takes_parts(self) -> bool:
+        """True where the template loses a plain text and keeps one in a list of content parts, as for images."""
+        ask = [_turn("user", _PROBE)]
+        return not self._keeps(ask, parts=False) and self._keeps(ask, parts=True)
+
+    def keeps_question(self) -> bool:
+        """True where the template writes the user's words as they are, with and without a system message."""
+        return all(
+            self._keeps(self._messages(system, _PROBE), parts=self.takes_parts) for system in (None, "SYSTEM-TEXT")
+        )
+
+    def _keeps(self, turns: list[dict[str, str]], *, parts: bool | None = None) -> bool:
+        messages = self._filled(turns, parts=parts)
         try:
-            text = self.text([_turn("system", _SYSTEM), _turn("user", _USER)], add_generation_prompt=True)
+            return _are_in(turns, self._text(messages, add_generation_prompt=True))
         except Exception:  # Jinja's own errors, and what templates raise on purpose
             return False
-        return _SYSTEM in text
+
+    def _filled(self, turns: list[dict[str, str]], *, parts: bool | None = None) -> list[dict[str, Any]]:
+        """Turns in the form that the template takes: plain texts, or lists of content parts."""
+        if not (self.takes_parts if parts is None else parts):
+            return list(turns)
+        return [turn | {"content": [{"type": "text", "text": turn["content"]}]} for turn in turns]
 
     def has_thinking_switch(self) -> bool:
         """True where `enable_thinking` changes the rendered text."""
@@ -78,12 +112,19 @@ class Chat:
         return opened[len(without) :] if opened.startswith(without) else opened.rpartition(_USER)[2]
 
     def turn_end_id(self) -> int | None:
-        """The special token that the template writes after an assistant's turn, if it writes one."""
+        """The first added token that the template writes after an assistant's turn, if it writes one.
+
+        It need not be marked as special, and words of the template may stand before it.
+        """
         text = self.text([_turn("user", _USER), _turn("assistant", _ASSISTANT)], add_generation_prompt=False)
-        after = text.rpartition(_ASSISTANT)[2].lstrip()
-        added = {token.content: i for i, token in self.tokenizer.added_tokens_decoder.items() if token.special}
-        ends = [content for content in added if after.startswith(content)]
-        return added[max(ends, key=len)] if ends else None
+        _, found, after = text.lower().rpartition(_ASSISTANT.lower())  # some templates change the case of a reply
+        if not found:
+            return None
+        after = text[len(text) - len(after) :]
+        added = {token.content: i for i, token in self.tokenizer.added_tokens_decoder.items()}
+        places = {content: after.find(content) for content in added if not content.isspace()}
+        ends = [content for content, place in places.items() if place >= 0]
+        return added[min(ends, key=lambda content: (places[content], -len(content)))] if ends else None
 
     def check(self, model: str) -> None:
         """Raise PolicyError where the template cannot be used with these settings."""
@@ -91,6 +132,13 @@ class Chat:
             if self.thinking is not None and not self.has_thinking_switch():
                 raise PolicyError(
                     f"The chat template of {model!r} has no thinking mode to switch on or off; leave `thinking` unset."
+                )
+            if not self.keeps_question():
+                # What the template itself says of a plain question, if it refuses even that, comes first.
+                self._text(self._filled([_turn("user", _USER)]), add_generation_prompt=True)
+                raise PolicyError(
+                    f"The chat template of {model!r} changes or loses the words of a question; repair it or choose "
+                    "another model."
                 )
             self.generation_suffix()
             self.turn_end_id()
@@ -113,6 +161,11 @@ class Chat:
         options: dict[str, Any] = {} if self.thinking is None else {"enable_thinking": self.thinking}
         template = self.tokenizer.get_chat_template()
         return options | {"chat_template": _FIXED_DATE + template} if "strftime_now" in template else options
+
+
+def _are_in(turns: list[dict[str, str]], text: str) -> bool:
+    """True where every turn's words are in a rendered text; templates may strip white space around them."""
+    return all(turn["content"].strip() in text for turn in turns)
 
 
 def _turn(role: str, content: str) -> dict[str, str]:

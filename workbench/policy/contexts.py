@@ -102,23 +102,43 @@ def _shares(side: str, teacher: Teacher, rate: float) -> Mapping[Weights, float]
 def token_strings(tokenizer: Any, token_ids: Sequence[int]) -> tuple[str, ...]:
     """Display text of each token; joined they are the decoded attempt, special tokens included by name.
 
-    A byte-level token may hold a part of a character. Such a character is shown at its last token, whole; the
-    tokens before it are shown empty. Bytes that never become a character are shown as the replacement sign.
+    A byte-level token may hold a part of a character, or the end of one and the start of the next. A character is
+    shown at its last token, whole; tokens that end none are shown empty. Bytes that never become a character are shown
+    as the replacement sign.
     """
     strings: list[str] = []
-    before: list[int] = []  # the last token that ended a character: some decoders drop a space at the very start
-    pending: list[int] = []  # tokens whose text is not a whole character yet
+    # Some decoders drop a space at the very start, so every token but the first is decoded behind a letter. It is no
+    # token of the attempt: behind a byte of the character before, byte-fallback decoders would take both for broken.
+    before: list[int] = []
+    letter = tokenizer.encode("a", add_special_tokens=False)[-1:]
+    pending: list[int] = []  # tokens since the last one that began a character which is not whole yet
+    shown = 0  # characters of their text that need not be shown again
     for token_id in token_ids:
-        text = _after(tokenizer, before, [*pending, token_id])
-        if _is_partial(tokenizer, token_id, text) and len(pending) < 3:  # at most 4 bytes make a character
-            pending.append(token_id)
-            strings.append("")
-            continue
-        strings.append(text)
-        before, pending = [token_id], []
+        pending.append(token_id)
+        text = _after(tokenizer, before, pending)
+        # At most 4 bytes make a character, so after 4 tokens it will never be one.
+        whole = not _is_partial(tokenizer, token_id, text) or len(pending) == 4
+        ready = len(text) if whole else _ready(text)
+        strings.append(text[shown:ready])
+        if whole:
+            before, pending, shown = letter, [], 0
+        elif ready > shown:  # the token ends a character and begins another
+            before, pending = letter, [token_id]
+            shown = _ready(_after(tokenizer, before, pending))
     if pending:
-        strings[-1] = _after(tokenizer, before, pending)
+        strings[-1] += _after(tokenizer, before, pending)[shown:]
     return tuple(strings)
+
+
+def _ready(text: str) -> int:
+    """How many characters at the front of a text later tokens cannot change: all but a broken one at its end.
+
+    Decoders write a replacement sign for it, or one for each of its at most 3 bytes.
+    """
+    end = len(text)
+    while end and len(text) - end < 3 and text[end - 1] == "\N{REPLACEMENT CHARACTER}":
+        end -= 1
+    return end
 
 
 def token_text(tokenizer: Any, token_id: int) -> str:

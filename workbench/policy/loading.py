@@ -22,6 +22,7 @@ from workbench.errors import PolicyError
 from workbench.policy import devices, gguf_model, memory
 from workbench.policy.adapter import AdapterFile, add_adapter, read_adapter
 from workbench.policy.chat import Chat
+from workbench.policy.chat_check import check_embedding, end_tokens, end_warning
 from workbench.policy.checkpointing import install
 from workbench.policy.pace import measure
 from workbench.policy.policy import Policy
@@ -74,7 +75,7 @@ def _load(config: PolicyConfig, device: torch.device) -> Policy:
         attention = _attention(source)
         outline = skeleton(source, config, dtype=dtype, attention=attention)
     shape = memory.shape_of(outline)
-    start = None if config.adapter is None else read_adapter(config.adapter, shape.linears)
+    start = None if config.adapter is None else read_adapter(config.adapter, shape.linears, source)
     lora = config.lora if start is None else start.settings
     if lora.variant == "dora" and quantization == "int8" and device.type == "cpu":
         # PEFT 0.21 moves an int8 layer's weights to read their norm and loses their scales on the way back.
@@ -86,6 +87,7 @@ def _load(config: PolicyConfig, device: torch.device) -> Policy:
     tokenizer = _load_tokenizer(config, source)
     chat = Chat(tokenizer, config.thinking)
     chat.check(config.model)
+    check_embedding(chat, outline.get_input_embeddings().weight.shape[0], config.model)
     model = _load_model(config, source, device, quantization, dtype, attention, outline)
     disable_cpu_repacking(model)
     free = memory.free_bytes(device)
@@ -95,8 +97,13 @@ def _load(config: PolicyConfig, device: torch.device) -> Policy:
         model = add_adapter(model, lora, seed=config.seed, start=start)
     eos_ids = end_ids(model, tokenizer)
     _check_weights(model, config.model)
+    end_problem = end_warning(tokenizer, eos_ids, _names_end(source), config.model)
+    if end_problem is not None:
+        warnings.warn(end_problem, stacklevel=3)
     facts = _facts(model, tokenizer, config, source, device, quantization, dtype, lora, start) | {
         "thinking": config.thinking,
+        "end_tokens": end_tokens(tokenizer, eos_ids),
+        "end_warning": end_problem,
         "system_turn": "its own" if chat.has_system_turn() else "at the front of the user's turn",
         "memory": asdict(need) | {"total_bytes": need.total_bytes, "free_bytes": free},
         "gradient_checkpointing": {
@@ -132,6 +139,14 @@ def end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
     ):
         ids.update(value if isinstance(value, (list, tuple)) else [] if value is None else [value])
     return tuple(sorted(int(i) for i in ids))
+
+
+def _names_end(source: Source) -> bool:
+    """True where config.json names an end token, rather than transformers' default for its class."""
+    from transformers import PreTrainedConfig
+
+    written, _ = PreTrainedConfig.get_config_dict(source.place, revision=source.commit)
+    return "eos_token_id" in written or "eos_token_id" in written.get("text_config", {})
 
 
 def _attention(source: Source) -> str | None:
