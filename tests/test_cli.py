@@ -310,7 +310,9 @@ def test_the_columns_of_a_file_are_mapped_and_its_tasks_saved(command: Commands,
         (("tasks", str(saved), "--map", "prompt=q"), "has no column 'q'"),
         (("tasks", str(saved), "--save", str(tmp_path / "a.csv")), "name a .jsonl file"),
         (("tasks", str(saved), "--save", str(tmp_path / "no" / "a.jsonl")), "cannot be saved"),
-        (("attempt", *mapped, *run), "--map needs --pack"),
+        (("attempt", *mapped, *run), "--map and --grading need --pack"),
+        (("tasks", str(saved), "--grading", "paper"), "in no published format"),
+        (("tasks", "house-rules", *mapped), "has no columns to map"),
     ):
         status, _, err = command(*wrong)
         assert status == 2 and says in err, err

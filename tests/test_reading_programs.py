@@ -47,6 +47,8 @@ def indented(text: str, by: str) -> str:
         f"```python\n{DRAFT}```\nThat is wrong. Fixed:\n```python\n{PROGRAM}```",
         f"```python\n{DRAFT}```\nFixed:\n```\n{PROGRAM}```",
         f"```python\n{PROGRAM}```\nUse it:\n```python\nprint(f(1))\n```".replace("print(f(1))", "assert True"),
+        f"<answer>\n```python\n{PROGRAM}```</answer>",
+        f"<answer>```python\n{PROGRAM}```</answer>\nDone.",
         f"```python\n{PROGRAM}```\nUse it:\n```python\n>>> f(1)\n2\n```",
         f"```python\n{PROGRAM}```\nA longer version:\n```python\ndef f(x):\n    return (x +",
         f"```text\n{PROGRAM}```",

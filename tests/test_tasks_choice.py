@@ -181,6 +181,16 @@ READINGS = [
     ("The answer is I.", "I"),
     ("So do I.", ""),
     ("Answer: I", "I"),
+    ("Doğru cevap B'dir.", "B"),
+    ("Ⓑ", "B"),
+    ("Is it B?", ""),
+    ("If the answer is B, then x follows.", ""),
+    ("If the answer were A, x would hold. The answer is B.", "B"),
+    ("La respuesta no es B", ""),
+    ("A resposta não é B", ""),
+    ("La réponse n'est pas B", ""),
+    ("Ответ не B", ""),
+    ("No, B", "B"),
 ]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from published_rows import CALLS, CHOICE, FUNCTION, PAPERS_PROBLEM, PROBLEM, STDIN_TESTS, TOOL_PROMPT, TOOLS, packed
 
+from workbench import Workbench
 from workbench.errors import TaskError
 from workbench.tasks import check_task, dump_pack, find_pack, judge, load_pack, pack_names, parse_pack
 from workbench.tasks.published import private_tests
@@ -233,6 +234,21 @@ def test_grading_is_a_field_of_the_answer_and_sound_by_default(tmp_path: Path) -
     row = {"prompt": "Which?", "environment": "choice", "answer": {"choice": "B", "grading": "kind"}}
     with pytest.raises(TaskError, match="no grading 'kind'"):
         parse_pack("x.json", json.dumps(row))
+
+
+def test_the_grading_of_an_import_is_kept_with_its_source(tmp_path: Path) -> None:
+    path = write(tmp_path / "both.jsonl", CHOICE, TOOLS)
+    with Workbench.open(tmp_path / "run") as workbench:
+        assert "grading" not in workbench.load_tasks(path)[0].answer
+        assert workbench.pack_sources()["both"].grading == "sound"
+        imported = workbench.import_tasks("both.jsonl", Path(path).read_bytes(), grading="paper")
+        assert workbench.pack_sources()["both"].grading == "paper"
+        assert imported == workbench.load_tasks(path, grading="paper") == workbench.tasks("both")
+        assert workbench.load_tasks("tools", grading="paper")[0].answer["grading"] == "paper"
+        with pytest.raises(TaskError, match="no grader for 'house-rules'"):
+            workbench.load_tasks("house-rules", grading="paper")
+        with pytest.raises(TaskError, match="no grading 'kind'"):
+            workbench.load_tasks(path, grading="kind")
 
 
 def test_the_own_packs_are_offered_and_their_right_answers_pass() -> None:

@@ -41,6 +41,9 @@ FENCED = "```python\ndef f(x):\n    return x\n```"
         "<|channel|>analysis<|message|>perhaps A<|end|><|start|>assistant<|channel|>final<|message|>B<|return|>",
         "<|start|>assistant<|channel|>analysis<|message|>A<|end|><|start|>assistant<|channel|>final<|message|>B",
         "perhaps A<|end|><|start|>assistant<|channel|>final<|message|>B",  # the prompt had opened it
+        "analysiswe try A.assistantfinalB",
+        "<think>```python\nx = 'perhaps A'\n```</think>B",
+        "<think>\n```python\nx = 'perhaps A'\n```</think>\nB",
         "analysisPerhaps A.assistantfinalB",  # its special tokens were dropped
         "perhaps A</think>B",
         "perhaps A\n[/THINK]\nB",

@@ -18,6 +18,9 @@ JSON = json.dumps(ARGUMENTS)
 CALL = json.dumps({"name": "find", "arguments": ARGUMENTS})
 KEYWORDS = ", ".join(f"{key}={value!r}" for key, value in ARGUMENTS.items())
 
+TEXTS = {"n": "2", "text": ARGUMENTS["text"], "on": "true", "where": '{"in": [1, null]}'}
+NAMED_PARAMETERS = "".join(f'<parameter name="{key}">{value}</parameter>\n' for key, value in TEXTS.items())
+
 
 def tool_task(*calls: dict[str, Any], **answer: Any) -> Task:
     return Task("pack/task", "Find it.", "tool_calls", {"calls": list(calls), **answer})
@@ -74,6 +77,27 @@ FORMS = {
     "Mistral with a blank": f"[TOOL_CALLS] [{CALL}]",
     "newer Mistral": f"[TOOL_CALLS]find[ARGS]{JSON}",
     "gpt-oss": f"<|channel|>commentary to=functions.find <|constrain|>json<|message|>{JSON}<|call|>",
+    "gpt-oss, the tool before the channel": "<|start|>assistant to=functions.find<|channel|>commentary json<|message|>"
+    f"{JSON}<|call|>",
+    "gpt-oss, its first mark in the prompt": f" to=functions.find<|channel|>commentary json<|message|>{JSON}<|call|>",
+    "gpt-oss without its special tokens": f"commentary to=functions.find json{JSON}",
+    "MiniMax": f'<minimax:tool_call>\n<invoke name="find">\n{NAMED_PARAMETERS}</invoke>\n</minimax:tool_call>',
+    "function calls with names": f'<function_calls>\n<invoke name="find">\n{NAMED_PARAMETERS}</invoke>',
+    "newest DeepSeek": f'<｜DSML｜invoke name="find">\n{NAMED_PARAMETERS}</｜DSML｜invoke>'.replace(
+        "parameter", "｜DSML｜parameter"
+    ),
+    "GLM": "<tool_call>find\n"
+    + "".join(f"<arg_key>{key}</arg_key>\n<arg_value>{value}</arg_value>\n" for key, value in TEXTS.items())
+    + "</tool_call>",
+    "Kimi": f"<|tool_call_begin|>functions.find:0<|tool_call_argument_begin|>{JSON}<|tool_call_end|>",
+    "DeepSeek 3.1": f"<｜tool▁call▁begin｜>find<｜tool▁sep｜>{JSON}<｜tool▁call▁end｜>",
+    "Gemma": '<start_function_call>call:find{n:2,text:<escape>a {b} "c" [d<escape>,on:true,where:{in:[1,null]}}'
+    "<end_function_call>",
+    "newer Gemma": '<|tool_call>call:find{n:2,text:<|"|>a {b} "c" [d<|"|>,on:true,where:{in:[1,null]}}<tool_call|>',
+    "Gemma's Python": f"```tool_code\nprint(find({KEYWORDS}))\n```",
+    "Llama's own tools": f"<|python_tag|>find.call({KEYWORDS})",
+    "name and arguments as tags": f"<tool_call>\n<name>find</name>\n<arguments>{JSON}</arguments>\n</tool_call>",
+    "first Qwen": f"✿FUNCTION✿: find\n✿ARGS✿: {JSON}",
     "DeepSeek": f"<｜tool▁call▁begin｜>function<｜tool▁sep｜>find\n```json\n{JSON}\n```<｜tool▁call▁end｜>",
     "list as Python writes it": f"[find({KEYWORDS})]",
     "call as Python writes it": f"find({KEYWORDS})",

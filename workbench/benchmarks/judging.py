@@ -6,7 +6,6 @@ confinement, and compares nothing.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.records import Task
 from workbench.tasks import judge_many, sandbox
+from workbench.tasks.sandbox.processors import processors
 
 ATTEMPTS, TESTS = 8, 60
 TEST_S = 0.05  # processor time of one test's own work
@@ -42,7 +42,6 @@ def time_judging(repetitions: int) -> tuple[dict[str, list[float]], dict[str, An
     tests = [{"stdin": text, "expected": f"{int(text) + 1}\n"} for text in inputs]
     task = Task("bench/increment", "Print n + 1.", "python", {"tests": tests})
     programs = [_PROGRAM.format(attempt=attempt, seconds=TEST_S) for attempt in range(ATTEMPTS)]
-    processors = len(os.sched_getaffinity(0))
     times: dict[str, list[float]] = {"workbench": [], "python program < input": []}
     for _ in range(1 + repetitions):
         started = time.perf_counter()
@@ -51,21 +50,21 @@ def time_judging(repetitions: int) -> tuple[dict[str, list[float]], dict[str, An
         if not all(verdict.passed for verdict in verdicts):
             raise WorkbenchError(f"A right program did not pass: {verdicts[0].feedback}; the times mean nothing.")
         started = time.perf_counter()
-        _run_bare(programs, inputs, processors)
+        _run_bare(programs, inputs)
         times["python program < input"].append(time.perf_counter() - started)
     facts = {
         "attempts": ATTEMPTS,
         "tests": TESTS,
         "test_s": TEST_S,
-        "processors": processors,
+        "processors": processors(),
         "tier": sandbox.choose_tier(),
         "python": sys.version.split()[0],
     }
     return {name: seconds[1:] for name, seconds in times.items()}, facts
 
 
-def _run_bare(programs: list[str], inputs: list[str], processors: int) -> None:
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(processors) as pool:
+def _run_bare(programs: list[str], inputs: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(processors()) as pool:
         paths = [Path(folder) / f"program{number}.py" for number in range(len(programs))]
         for path, program in zip(paths, programs, strict=True):
             path.write_text(program, encoding="utf-8")

@@ -26,7 +26,7 @@ from workbench.records import WORTH_SAYING_S, Pace, duration
 
 if TYPE_CHECKING:
     from workbench import Workbench
-    from workbench.records import Attempt, Task
+    from workbench.records import Attempt
 
 FIRST_TASK = "house-rules/sort-take-1"
 ENVIRONMENTS = (
@@ -44,6 +44,12 @@ MapOption = Annotated[
         help="Column of a field of the tasks, such as prompt=question; FIELD==TEXT: the same in every row.",
     ),
 ]
+GradingOption = Annotated[
+    str,
+    typer.Option(
+        help="Grading of rows as the paper publishes them: sound, or paper for its graders, mistakes included."
+    ),
+]
 
 
 def tasks(
@@ -52,8 +58,10 @@ def tasks(
         typer.Argument(help="A built-in pack, a file, a data set's directory, or one on the hub as hub:OWNER/NAME."),
     ] = None,
     mapped: MapOption = None,
+    grading: GradingOption = "sound",
     save: Annotated[
-        Path | None, typer.Option(help="Write the tasks to this file as JSON Lines, which needs no --map.")
+        Path | None,
+        typer.Option(help="Write the tasks to this file as JSON Lines, which needs no --map and no --grading."),
     ] = None,
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
@@ -62,10 +70,10 @@ def tasks(
     from workbench.runs import Run
     from workbench.tasks import dump_pack, load_pack, pack_names
 
-    if pack is None and (mapped or save):
-        raise TaskError("--map and --save need a pack; name a file, a directory or a data set.")
-    mapping = parsed_mapping(mapped)
-    listed = {task.id: task for name in ([pack] if pack else pack_names()) for task in load_pack(name, mapping=mapping)}
+    if pack is None and (mapped or save or grading != "sound"):
+        raise TaskError("--map, --grading and --save need a pack; name a file, a directory or a data set.")
+    mapping, names = parsed_mapping(mapped), [pack] if pack else pack_names()
+    listed = {task.id: task for name in names for task in load_pack(name, mapping=mapping, grading=grading)}
     if save is not None:
         _save(save, dump_pack(listed.values()))
     if pack is None and (run / "run.sqlite").exists():
@@ -91,6 +99,7 @@ def attempt(
         str | None, typer.Option(help="Load the tasks of this file, directory or hub:OWNER/NAME first.")
     ] = None,
     mapped: MapOption = None,
+    grading: GradingOption = "sound",
     temperature: Annotated[float, typer.Option(help="Temperature of the sampling.")] = 1.0,
     max_new_tokens: Annotated[int, typer.Option(help="Maximum number of tokens per attempt.")] = 96,
     run: RunOption = DEFAULT_RUN,
@@ -102,11 +111,15 @@ def attempt(
     if prompt is not None and (task is not None or pack is not None):
         other = "a task's id" if task is not None else "a pack"
         raise TaskError(f"A prompt and {other} were given; give one of the two.")
-    if mapped and pack is None:
-        raise TaskError("--map needs --pack; name the file whose columns it is about.")
+    if pack is None and (mapped or grading != "sound"):
+        raise TaskError("--map and --grading need --pack; name the file that they are about.")
     parsed, mapping = _answer(answer), parsed_mapping(mapped)
     with opened(output, run, policy) as workbench:
-        chosen = _task(workbench, task, prompt, environment, parsed, pack, mapping)
+        if prompt is not None:
+            chosen = workbench.add_task(prompt=prompt, environment=environment, answer=parsed)
+        else:
+            loaded = workbench.load_tasks(pack, mapping=mapping, grading=grading) if pack is not None else []
+            chosen = workbench.task(task or (loaded[0].id if loaded else FIRST_TASK))
         _say_how_long(output, workbench, number, sampling)
         group = workbench.attempt(chosen, number, sampling=sampling)
     rows = [(a.id, a.passed, a.reward, a.text, a.details.get("read_as", ""), _without_answers(a)) for a in group]
@@ -157,21 +170,6 @@ def _say_how_long(output: Output, workbench: Workbench, number: int, sampling: S
     seconds = Pace(**workbench.policy.facts["pace"]).seconds(number, sampling.max_new_tokens)
     if seconds >= WORTH_SAYING_S:
         output.say(f"Sampling {number} attempts of {sampling.max_new_tokens} tokens: up to about {duration(seconds)}.")
-
-
-def _task(
-    workbench: Workbench,
-    task_id: str | None,
-    prompt: str | None,
-    environment: str,
-    answer: dict[str, Any] | None,
-    pack: str | None,
-    mapping: dict[str, str] | None,
-) -> Task:
-    if prompt is not None:
-        return workbench.add_task(prompt=prompt, environment=environment, answer=answer)
-    loaded = workbench.load_tasks(pack, mapping=mapping) if pack is not None else []
-    return workbench.task(task_id or (loaded[0].id if loaded else FIRST_TASK))
 
 
 def _without_answers(attempt: Attempt) -> str:

@@ -78,26 +78,34 @@ def task(session: OpenRun, task_id: str) -> Task:
     raise TaskError(f"There is no task {task_id!r}; see the list of tasks, or add your own.")
 
 
-def load_tasks(session: OpenRun, name_or_path: str, *, mapping: Mapping[str, str] | None = None) -> list[Task]:
+def load_tasks(
+    session: OpenRun, name_or_path: str, *, mapping: Mapping[str, str] | None = None, grading: str = "sound"
+) -> list[Task]:
     """Add the tasks of a pack, a file, a data set's directory or one on the hub (hub:OWNER/NAME) to this run.
 
-    `mapping`: which columns its fields come from (`workbench.tasks.files.mapping`). All tasks are added, or none.
+    `mapping`: which columns its fields come from (`workbench.tasks.files.mapping`). `grading`: of rows in a published
+    format, "sound", or "paper" for the paper's own graders (docs/graders.md). All tasks are added, or none.
     Raises TaskError naming file, row and field.
     """
     if is_built_in(name_or_path):
         with session.lock:
-            return keep_all(session, load_pack(name_or_path))
-    return _imported(session, read_source(name_or_path), mapping)
+            return keep_all(session, load_pack(name_or_path, mapping=mapping, grading=grading))
+    return _imported(session, read_source(name_or_path, grading=grading), mapping, grading)
 
 
 def import_tasks(
-    session: OpenRun, file_name: str, text: str | bytes, *, mapping: Mapping[str, str] | None = None
+    session: OpenRun,
+    file_name: str,
+    text: str | bytes,
+    *,
+    mapping: Mapping[str, str] | None = None,
+    grading: str = "sound",
 ) -> list[Task]:
-    """Add the tasks in the text or the bytes of a file to this run: all of them, or none; `mapping` as `load_tasks`.
+    """Add the tasks in the text or the bytes of a file to this run: all of them, or none.
 
-    Raises TaskError naming file, row and field.
+    `mapping` and `grading` as `load_tasks`. Raises TaskError naming file, row and field.
     """
-    return _imported(session, parse_table(file_name, text), mapping)
+    return _imported(session, parse_table(file_name, text, grading=grading), mapping, grading)
 
 
 def pack_sources(session: OpenRun) -> dict[str, PackSource]:
@@ -109,10 +117,10 @@ def pack_sources(session: OpenRun) -> dict[str, PackSource]:
     return sources
 
 
-def _imported(session: OpenRun, table: Table, mapping: Mapping[str, str] | None) -> list[Task]:
+def _imported(session: OpenRun, table: Table, mapping: Mapping[str, str] | None, grading: str) -> list[Task]:
     tasks = tasks_of(table, mapping)
     with session.lock:
-        return keep_all(session, tasks, source_of(table, mapping, len(tasks)))
+        return keep_all(session, tasks, source_of(table, mapping, len(tasks), grading))
 
 
 def export_tasks(session: OpenRun, pack: str) -> str:

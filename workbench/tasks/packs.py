@@ -106,18 +106,18 @@ def load_pack(name_or_path: str, *, mapping: Mapping[str, str] | None = None, gr
     and is graded as `grading` says: "sound", or "paper". Raises TaskError, naming file, row and field, for an unknown
     pack, an unreadable file or a row that cannot be judged.
     """
+    if not (is_built_in(name_or_path) or missing_package(name_or_path)):
+        return tasks_of(read_source(name_or_path, grading=grading), mapping)
+    if mapping:
+        raise TaskError(f"{name_or_path!r} has no columns to map; leave out the mapping.")
     pack = registered_packs().get(name_or_path)
     if isinstance(pack, OwnPack):
         return pack.tasks(grading)
-    if (pack or parse_name(name_or_path)) and check_grading(grading) != "sound":
+    if check_grading(grading) != "sound":
         raise TaskError(f"The paper has no grader for {name_or_path!r}; load it without a grading.")
     if pack:
         return browsed_tasks(pack)
-    if parse_name(name_or_path):
-        return load_house_pack(name_or_path)
-    if name_or_path in package_packs() or missing_package(name_or_path):
-        return list(package_tasks(name_or_path))
-    return tasks_of(read_source(name_or_path, grading=grading), mapping)
+    return load_house_pack(name_or_path) if parse_name(name_or_path) else list(package_tasks(name_or_path))
 
 
 def read_source(path: str, *, grading: str = "sound") -> Table:

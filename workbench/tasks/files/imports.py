@@ -33,6 +33,7 @@ class PackSource:
     sha256: str  # of the bytes that were read
     revision: str | None  # commit of a data set on the hub
     tasks: int
+    grading: str = "sound"  # or "paper"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +97,10 @@ def tasks_of(table: Table, mapping: Mapping[str, str] | None = None) -> list[Tas
     return tasks
 
 
-def source_of(table: Table, mapping: Mapping[str, str] | None, tasks: int) -> PackSource:
+def source_of(table: Table, mapping: Mapping[str, str] | None, tasks: int, grading: str) -> PackSource:
     """Describe the source of an imported pack."""
     checked = check_mapping(mapping, table)
-    return PackSource(table.name, table.origin, checked, table.sha256, table.revision, tasks)
+    return PackSource(table.name, table.origin, checked, table.sha256, table.revision, tasks, grading)
 
 
 def known_mapping(table: Table, sources: Iterable[PackSource]) -> Mapping[str, str] | None:

@@ -123,15 +123,19 @@ def expression_calls(source: str, known: Collection[str] | None) -> list[Call] |
 
 
 def _expression_call(node: ast.expr) -> Call:
+    match node:  # print(f(a=1)), as Gemma writes it
+        case ast.Call(func=ast.Name(id="print"), args=[ast.Call() as printed], keywords=[]):
+            node = printed
     if not isinstance(node, ast.Call):
         raise Unreadable("it is no call")
     if any(keyword.arg is None for keyword in node.keywords):
         raise Unreadable("arguments are unpacked")
     arguments = {str(keyword.arg).removesuffix(RESERVED): value_of(keyword.value) for keyword in node.keywords}
     positional = tuple(value_of(argument) for argument in node.args)
+    name = _dotted(node.func).removesuffix(".call")  # of a tool that Llama knows by itself
     if len(positional) == 1 and isinstance(positional[0], dict) and not arguments:
-        return Call(_dotted(node.func), positional[0])  # f({"a": 1})
-    return Call(_dotted(node.func), arguments, positional)
+        return Call(name, positional[0])  # f({"a": 1})
+    return Call(name, arguments, positional)
 
 
 def _dotted(node: ast.expr) -> str:

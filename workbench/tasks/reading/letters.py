@@ -31,6 +31,7 @@ _LONGEST_LEAD = 200  # characters of an explicit answer in which its letter and 
 _LONGEST = 50_000  # characters that are read, from the end
 
 _WIDE = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}  # full-width letters, brackets and signs
+_WIDE |= {0x24B6 + place: chr(ord("A") + place) for place in range(26)}  # Ⓐ to Ⓩ
 _MACRO = re.compile(
     r"\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathsf|mathit|mathbb|boldsymbol|bold|bm|operatorname|emph"
     r"|underline)\s*\{([^{}]*)\}"
@@ -66,10 +67,18 @@ _DENIED_AFTER = re.compile(
 _DENIED_BEFORE = re.compile(
     r"(?:\b(?:not|nor|neither|except|without|instead of|rather than|other than|excluding?|excludes|eliminates?"
     r"|eliminating|rules? out|ruled out|ruling out|reject(?:s|ed)?|discard(?:s|ed)?|than|unlike|versus|vs\.?|nicht"
-    r"|cannot)|n't|n’t|不是|不选|不選|排除|而非)"
+    r"|cannot|(?:no|não|non|pas|niet|nie|inte|ikke|не|bukan|không phải)(?:\s+(?:es|é|è|jest|là|is))?)|n't|n’t"
+    r"|不是|不选|不選|排除|而非)"
     r"\s*(?:be\s+)?(?:(?:the|option|choice|answer|letter|options)\s+)*[(\[\"']*$",
     re.IGNORECASE,
 )
+_SUPPOSED_BEFORE = re.compile(
+    r"\b(?:if|suppose|supposing|assume|assuming|whether|unless)\s+(?:(?:that|the|your|my|it|correct|right|final|best"
+    r"|answer|option|choice|letter|is|was|were|be)\s+)*[(\[\"']*$",
+    re.IGNORECASE,
+)
+_ASKED_AFTER = re.compile(r"[)\]\"'.\s]*\?")
+_TURKISH_IS = re.compile(r"['’][dt][iıuü]r\b")  # behind a letter
 _NAMED = re.compile(
     r"(?:\b(?:vitamin|hepatitis|influenza|figure|fig\.?|table|appendix|equation|eq\.?|panel|plan|point|vertex|grade|class|group"
     r"|type|step|part|section|phase)\s+|\d\s?)$",
@@ -181,9 +190,9 @@ def _leading(content: str, options: Options, *, linked: bool) -> Letter | None:
     bracketed = content[:place].endswith(("(", "[", '"', "'", "“", "‘"))
     if not linked and letter.islower() and not bracketed:
         return None
-    if after.startswith(_FORMULA) and not bracketed:
+    if after.startswith(_FORMULA) and not bracketed and not _TURKISH_IS.match(after):
         return None  # C=CC(=O)O, 25 °C, C++
-    if re.match(r"-[^\W_]", after) or re.match(r"[)\]\"'.\s]*\?", after):
+    if re.match(r"-[^\W_]", after) or _ASKED_AFTER.match(after):
         return None  # "B-cell"; a question
     if not bracketed and _is_word(letter, after) and not _starts_option(letter, after, options):
         return None
@@ -258,6 +267,8 @@ def _last_bare(text: str, options: Options) -> Letter | None:
         after = text[match.end(group) : match.end(group) + _NEAR]
         bracketed = before.endswith(("(", "[")) and after.startswith((")", "]"))
         if letter.upper() not in options or _DENIED_AFTER.match(after) or _DENIED_BEFORE.search(before):
+            continue
+        if _ASKED_AFTER.match(after) or _SUPPOSED_BEFORE.search(before):
             continue
         if not bracketed and (letter in "Ii" or _is_word(letter, after) or _NAMED.search(before)):
             continue

@@ -58,6 +58,7 @@ _MACRO = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|operat
 _RUN = re.compile(r"\d+(?:[.,'_ ]\d+)*|\.\d+")
 _SCIENTIFIC = re.compile(r"[eE]([-+]?\d{1,4})(?![\w.])")
 _MIXED = re.compile(r" ?(?P<top>\d{1,9})\s*/\s*(?P<bottom>\d{1,9})(?![\d.,]\d)")
+_ROOT = re.compile(r"√\s?(?:\(([^()\n]{1,40})\)|(\d+(?:\.\d+)?))")
 
 
 def plain(text: str) -> str:
@@ -67,6 +68,7 @@ def plain(text: str) -> str:
     text = _FRACTION_SIGN.sub(
         lambda match: " " + str(Fraction(unicodedata.numeric(match.group())).limit_denominator(10)), text
     )
+    text = _ROOT.sub(lambda match: rf"\sqrt{{{match[1] or match[2]}}}", text)
     for _ in range(4):
         text, changed = _MACRO.subn(r" \1 ", text)
         if not changed:

@@ -17,6 +17,7 @@ from functools import lru_cache
 _FENCE = re.compile(r"(?P<prefix>(?:[ \t]*(?:[-*+]|\d{1,9}[.)]|>))*[ \t]*)(?P<fence>`{3,}(?=[^`]*$)|~{3,})(?P<info>.*)")
 # A model may open a block in the middle of a line; only one that says what it is counts as one then.
 _LATE_FENCE = re.compile(r"(?P<prefix>.*\S[ \t]*?)(?P<fence>`{3,})(?P<info>(?:python[23]?|py)[ \t]*)", re.IGNORECASE)
+_END_TAG = re.compile(r"(?<=[`~])\s*</[\w:-]{1,30}>$")  # behind a closing fence: "```</answer>"
 _PYTHON = re.compile(r"i?py(?:thon)?[\d.]*|cpython|pypy[\d.]*")
 _NEUTRAL = frozenset({"", "text", "txt", "plain", "plaintext", "code", "markdown", "md", "program", "solution"})
 # Beginnings of lines with which bare programs begin; prose before and after such a program is left out.
@@ -105,7 +106,7 @@ def _scan(text: str) -> Iterator[tuple[str | None, list[str]]]:
             language = _language(opened["info"])
             continue
         inner = re.sub(r"^[ \t]*>[ ]?", "", line) if quoted else line
-        stripped = inner.strip()
+        stripped = _END_TAG.sub("", inner.strip())
         if stripped.startswith(fence) and not stripped.strip(fence[0]):
             yield language, held
             language, held = None, []

@@ -18,7 +18,10 @@ _LEAD = re.compile(
 )
 _SENTENCE_END = re.compile(r"\.(?=\s|$)(?<!\bapprox\.)|[\n!?。；;]")
 _EQUALS = re.compile(r"=|≈|\\approx|\\simeq|\\sim(?![a-z])|\\Rightarrow|→")
-_OTHER = re.compile(r"\s*(?:or|oder|ou|and|und|或|和|,(?=\s)|;)\s*(?=[-+]?[\d\\.])")
+_OTHER = re.compile(r"\s*(?:or|oder|ou|and|und|或|和|(?P<list>,(?=\s)|;))\s*(?=[-+]?[\d\\.])")
+_DENIED_BEFORE = re.compile(
+    r"(?:(?:\b(?:not|never)|n['’]t)\b(?:\s+(?:equal|to|the|exactly))*|≠|\\neq?\b|!=|不是|不等于|不)\s*$", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +75,12 @@ def _first(content: str, decimal: str) -> Quantity | None:
 
 
 def _last(text: str, decimal: str) -> Quantity | None:
-    """The last number of a text; those within words (H2O, x_1) are none."""
+    """The last number of a text; those within words (H2O, x_1) and those that are denied ("not 3") are none."""
     last, place = None, 0
     while match := _START.search(text, place):
         quantity = _at(text, match.start(), decimal)
-        if quantity is None:
-            place = match.start() + 1
+        if quantity is None or _DENIED_BEFORE.search(text, max(0, match.start() - 40), match.start()):
+            place = match.start() + 1 if quantity is None else quantity[1]
             continue
         last, place = quantity[0], max(quantity[1], match.start() + 1)
     return last
@@ -94,7 +97,12 @@ def _at(text: str, place: int, decimal: str) -> tuple[Quantity, int] | None:
     if measured is not None and text[measured[1] : measured[1] + 1].isalnum():
         measured = None
     if measured is None and (other := _OTHER.match(text, end)) and number_at(text, other.end(), decimal):
-        return Quantity(None, None, brief(text[place:].strip())), end
+        shown = brief(text[place:].strip())
+        while (
+            (other := _OTHER.match(text, end)) and not other["list"] and (read := number_at(text, other.end(), decimal))
+        ):
+            end = read[1]
+        return Quantity(None, None, shown), end
     unit, end = measured or (None, end)
     return Quantity(number, unit, brief(text[place:end].strip())), end
 

@@ -74,12 +74,15 @@ _WRAPPERS = (
 )
 # gpt-oss: every message has a channel; "analysis" is reasoning, and what is sent "to=" a tool is a call.
 _MESSAGE = re.compile(
-    r"(?:<\|start\|>(?P<role>[a-z]*)[^<>]*)?<\|channel\|>(?P<header>[^<>]*(?:<\|constrain\|>[^<>]*)?)<\|message\|>"
+    r"(?:(?:<\|start\|>[a-z]*|\A(?=\s*to=))(?P<to>[^<>]*))?<\|channel\|>(?P<header>[^<>]*(?:<\|constrain\|>[^<>]*)?)<\|message\|>"
 )
 _MESSAGE_END = re.compile(r"<\|(?:end|return)\|>\s*")
 # The same, where a tokenizer dropped the special tokens and kept the words between them.
-_BARE_CHANNELS = re.compile(r"\A\s*analysis(?=[^a-z\s]|\s+[^a-z\s]).*assistantfinal", re.DOTALL)
-_FENCE = re.compile(r"^[ \t>]*(?P<fence>`{3,}|~{3,})(?P<info>[^\n`]*)$", re.MULTILINE)
+_BARE_CHANNELS = re.compile(r"\A\s*analysis(?=\S|\s+[^a-z\s]).*assistantfinal", re.DOTALL)
+# Tags may stand on its line: "<think>```python", "```</think>".
+_FENCE = re.compile(
+    r"^(?:<[\w:|]{1,30}>)?[ \t>]*(?P<fence>`{3,}|~{3,})(?P<info>[^\n`<]*)(?=(?:</[\w:|]{1,30}>)?[ \t]*$)", re.MULTILINE
+)
 _QUOTED = re.compile(
     r"(?P<ticks>`+)(?!`)[^\n]*?(?<!`)(?P=ticks)(?!`)|\"[^\"\n]*\"|(?<!\w)'[^'\n]*'(?!\w)|“[^”\n]*”|‘[^’\n]*’|«[^»\n]*»"
 )
@@ -160,9 +163,10 @@ def _of_channels(text: str) -> Split:
     ranges: list[Range] = []
     for header, following in zip_longest(headers, headers[1:]):
         end = following.start() if following else len(text)
-        if header["header"].strip().startswith("analysis") and "to=" not in header["header"]:
+        is_call = "to=" in (header["to"] or "") + header["header"]
+        if header["header"].strip().startswith("analysis") and not is_call:
             ranges.append((header.start(), end))
-        elif "to=" not in header["header"]:
+        elif not is_call:
             ranges.append(header.span())
             closing = _MESSAGE_END.search(text, header.end(), end)
             ranges += [closing.span()] if closing else []
@@ -207,7 +211,7 @@ def _fenced(text: str) -> list[Range]:
         if opening is None:
             opening = match
         elif _closes(match, opening):
-            blocks.append((opening.start(), match.end()))
+            blocks.append((opening.start("fence"), match.end()))
             opening = None
     return blocks
 

@@ -7,6 +7,7 @@ Python writes them. Values are parsed by `values`; nothing is evaluated.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterator
 
@@ -25,11 +26,26 @@ _MARK = re.compile(
 # A mark that names the tool, after which its arguments stand.
 _NAMED_MARK = re.compile(
     r"<function=([^>\n]{1,200})>"
+    r"|<[^<>\s/]{0,20}(?:invoke|function_call) name=[\"']([^\"'<>\n]{1,200})[\"'][^<>\n]{0,40}>"  # MiniMax
+    r"|<tool_call>\s{0,9}([\w.-]{1,200})\s{0,9}(?=<arg_key>|</tool_call>)"  # GLM
+    r"|<name>\s{0,9}([\w.-]{1,200})\s{0,9}</name>\s{0,9}<(?:arguments|parameters|input)>(?=\s{0,9}\{)"
     r"|\[TOOL_CALLS\]\s{0,9}([\w.-]{1,200})\s{0,9}(?:\[CALL_ID\]\w{1,40})?(?:\[ARGS\])?(?=\s{0,9}\{)"
-    r"|to=functions\.([\w.-]{1,200})[^{}]{0,100}<\|message\|>"
-    r"|<｜tool▁sep｜>([\w.-]{1,200})(?=\s)"
+    r"|to=functions\.([\w.-]{1,200})(?:[^{}]{0,100}<\|message\|>|[ \t]{0,9}(?:json|code)?[ \t]{0,9}(?=\{))"  # gpt-oss
+    r"|<｜tool▁call▁begin｜>\s{0,9}([\w.-]{1,200})<｜tool▁sep｜>(?=\s{0,9}\{)"  # DeepSeek 3.1
+    r"|<｜tool▁sep｜>([\w.-]{1,200})(?=\s)"  # earlier ones
+    r"|<\|tool_call_begin\|>\s{0,9}([\w.-]{1,200})(?::\d{1,9})?\s{0,9}<\|tool_call_argument_begin\|>"  # Kimi
+    r"|<(?:start_function_call|\|tool_call)>\s{0,9}call:([\w.-]{1,200})(?=\{)"  # Gemma
+    r"|✿FUNCTION✿:\s{0,9}([\w.-]{1,200})\s{0,9}✿ARGS✿:(?=\s{0,9}\{)"  # Qwen 1
 )
-_PARAMETER = re.compile(r"\s*<parameter=([^>\n]{1,200})>\n?(.*?)\n?</parameter>", re.DOTALL)
+_PARAMETER = re.compile(
+    r"\s*(?:<parameter=([^>\n]{1,200})>\n?(.*?)\n?</parameter>"
+    r"|<[^<>\s/]{0,20}parameter name=[\"']([^\"'<>\n]{1,200})[\"'][^<>\n]{0,40}>\n?(.*?)\n?</[^<>\s]{0,20}parameter>"
+    r"|<arg_key>([^<>]{1,200})</arg_key>\s*<arg_value>\n?(.*?)\n?</arg_value>)",
+    re.DOTALL,
+)
+# Gemma's arguments: {city:<escape>Paris<escape>,days:3}, or the same with <|"|> in place of <escape>.
+_GEMMA_TEXT = re.compile(r"(<escape>|<\|\"\|>)(.*?)\1", re.DOTALL)
+_GEMMA_KEY = re.compile(r"([{,]\s*)([A-Za-z_]\w*)\s*:")
 _SPACE = re.compile(r"[\s,;]*(?:```[a-z_]*)?\s*", re.IGNORECASE)  # between calls, an opening fence included
 # An object that was meant to be a call.
 _LIKE_A_CALL = re.compile(r"""\{\s*["'](?:name|function|tool|tool_name|action|arguments|parameters)["']\s*:""")
@@ -82,10 +98,15 @@ def _arguments_after(text: str, mark: re.Match[str]) -> tuple[Reading, int]:
     start = _skip(text, mark.end())
     parameters, position = {}, mark.end()
     while parameter := _PARAMETER.match(text, position):
-        parameters[parameter[1].strip()] = parameter[2]
+        key, value = (group for group in parameter.groups() if group is not None)
+        parameters[key.strip()] = value
         position = parameter.end()
     if parameters:
         return Reading((Call.of(name, parameters, untyped=True),)), position
+    if mark.group().endswith(f"call:{name}"):
+        closing_mark = re.compile(r"<(?:end_function_call|tool_call\|)>").search(text, start)
+        end = closing_mark.start() if closing_mark else len(text)
+        return Reading((Call.of(name, _from_gemma(text[start:end])),)), end
     if text[start : start + 1] == "{":
         try:
             arguments, end = decode(text, start)
@@ -93,6 +114,15 @@ def _arguments_after(text: str, mark: re.Match[str]) -> tuple[Reading, int]:
         except Unreadable:
             return Reading((Call.of(name, "?"),)), start + 1
     return Reading((Call.of(name, {}),)), start
+
+
+def _from_gemma(written: str) -> str:
+    """Write Gemma's arguments as JSON."""
+    pieces, position = [], 0
+    for quoted in _GEMMA_TEXT.finditer(written):
+        pieces += [_GEMMA_KEY.sub(r'\1"\2":', written[position : quoted.start()]), json.dumps(quoted[2])]
+        position = quoted.end()
+    return "".join([*pieces, _GEMMA_KEY.sub(r'\1"\2":', written[position:])])
 
 
 def _calls_after(text: str, position: int, known: Collection[str]) -> tuple[Reading, int]:
