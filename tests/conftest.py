@@ -31,6 +31,7 @@ LONGEST = (
         "test_tour",
         "test_public_replay",
     ),
+    *("test_real_model", "test_policy_gguf"),
     *("test_heatmap_browser", "test_sandbox_attacks", "test_server", "test_sandbox_wasm", "test_plugin_example"),
     *("test_experiments_packs", "test_kernels_name", "test_extending_tab", "test_any_policy", "test_notebooks"),
 )
