@@ -220,14 +220,15 @@ def test_token_strings_of_special_tokens_and_broken_characters(policy: Policy) -
     assert token_text(policy.tokenizer, space).startswith(" ")
 
 
-def bytes_tokenizer(pieces: list[str]) -> PreTrainedTokenizerFast:
-    """A byte-level tokenizer whose tokens are single bytes and the given pieces, spelt in Latin-1."""
+def bytes_tokenizer(pieces: list[str]) -> tuple[PreTrainedTokenizerFast, list[int]]:
+    """A byte-level tokenizer whose tokens are single bytes and the given pieces (in Latin-1), and the pieces' ids."""
     alphabet = bytes_to_unicode()
-    words = [alphabet[byte] for byte in range(256)] + ["".join(alphabet[ord(c)] for c in piece) for piece in pieces]
-    backend = Tokenizer(models.BPE(vocab={word: i for i, word in enumerate(words)}, merges=[]))
+    written = ["".join(alphabet[ord(c)] for c in piece) for piece in pieces]
+    vocabulary = {word: i for i, word in enumerate(dict.fromkeys([*alphabet.values(), *written]))}
+    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=backend)
+    return PreTrainedTokenizerFast(tokenizer_object=backend), [vocabulary[word] for word in written]
 
 
 @pytest.mark.parametrize("text", ["檈軨汨", "🇩🇪🇫🇷", "👨‍👩‍👧‍👦!", "a檈b", "é檈👍 é"])
@@ -236,7 +237,7 @@ def test_characters_across_tokens_are_whole(text: str, size: int) -> None:
     """Tokens of `size` bytes each, which end one character and begin the next; fails when a token waits for its end."""
     data = text.encode()
     pieces = [data[i : i + size].decode("latin-1") for i in range(0, len(data), size)]
-    strings = token_strings(bytes_tokenizer(pieces), [256 + i for i in range(len(pieces))])
+    strings = token_strings(*bytes_tokenizer(pieces))
     ends, length = [], 0
     for character in text:
         length += len(character.encode())

@@ -117,8 +117,8 @@ class Chat:
         It need not be marked as special, and words of the template may stand before it.
         """
         text = self.text([_turn("user", _USER), _turn("assistant", _ASSISTANT)], add_generation_prompt=False)
-        _, found, after = text.lower().rpartition(_ASSISTANT.lower())  # some templates change the case of a reply
-        if not found:
+        _, reply, after = text.lower().rpartition(_ASSISTANT.lower())  # some templates change the case of a reply
+        if not reply:
             return None
         after = text[len(text) - len(after) :]
         added = {token.content: i for i, token in self.tokenizer.added_tokens_decoder.items()}

@@ -111,27 +111,28 @@ def token_strings(tokenizer: Any, token_ids: Sequence[int]) -> tuple[str, ...]:
     # token of the attempt: behind a byte of the character before, byte-fallback decoders would take both for broken.
     before: list[int] = []
     letter = tokenizer.encode("a", add_special_tokens=False)[-1:]
-    pending: list[int] = []  # tokens since the last one that began a character which is not whole yet
-    shown = 0  # characters of their text that need not be shown again
+    pending: list[int] = []  # tokens since the last place where a character ended with its token
+    begun = 0  # of these, how many since the one that began the character that is not whole yet, with it
+    shown = 0  # characters of their text that are shown
     for token_id in token_ids:
         pending.append(token_id)
+        begun += 1
         text = _after(tokenizer, before, pending)
         # At most 4 bytes make a character, so after 4 tokens it will never be one.
-        whole = not _is_partial(tokenizer, token_id, text) or len(pending) == 4
+        whole = not _is_partial(tokenizer, token_id, text) or begun == 4
         ready = len(text) if whole else _ready(text)
         strings.append(text[shown:ready])
         if whole:
-            before, pending, shown = letter, [], 0
+            before, pending, begun, shown = letter, [], 0, 0
         elif ready > shown:  # the token ends a character and begins another
-            before, pending = letter, [token_id]
-            shown = _ready(_after(tokenizer, before, pending))
+            begun, shown = 1, ready
     if pending:
         strings[-1] += _after(tokenizer, before, pending)[shown:]
     return tuple(strings)
 
 
 def _ready(text: str) -> int:
-    """How many characters at the front of a text later tokens cannot change: all but a broken one at its end.
+    """Number of characters at the front of a text that later tokens cannot change: all but a broken one at its end.
 
     Decoders write a replacement sign for it, or one for each of its at most 3 bytes.
     """
