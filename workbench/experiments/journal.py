@@ -27,6 +27,7 @@ from typing import Any, Protocol, Self
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError, RunError
 from workbench.session import Session
+from workbench.templates import upgraded
 
 EXPERIMENT, POINT = "experiment", "point"
 Data = Mapping[str, Any]  # JSON-serialisable
@@ -229,7 +230,7 @@ def _completed(settings: Data) -> Data:
     defaults = json.loads(json.dumps(asdict(SDPOConfig())))
 
     def complete(data: Data) -> Data:
-        return {**data, "config": {**defaults, **data["config"]}} if "config" in data else data
+        return {**data, "config": {**defaults, **upgraded(data["config"])}} if "config" in data else data
 
     arms = {"arms": [complete(arm) for arm in settings["arms"]]} if "arms" in settings else {}
     return {**complete(settings), **arms}
