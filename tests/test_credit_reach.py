@@ -63,7 +63,7 @@ def test_a_token_of_the_teachers_alone_is_in_the_tail_where_the_list_is_short() 
 def test_it_is_said_with_the_numbers() -> None:
     (place,) = scored(*logits(1e-7)).out_of_reach()
     assert str(place).startswith(
-        "The teacher wants ` t7`, to which the student gives 1e-07: this loss hardly reaches it."
+        "The teacher wants ` t7`, to which the student gives 1e-7: this loss hardly reaches it."
     )
     assert all(name in str(place) for name in DIVERGENCES) and "forward KL over all tokens 0.9" in str(place)
     assert math.isfinite(place.push)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError
-from workbench.templates import PAPER, SLOTS, TEMPLATES, in_force, read_template, upgraded
+from workbench.templates import OWN_TEMPLATES, PAPER, SLOTS, TEMPLATES, in_force, read_template, upgraded
 
 FULL = {"question": "Q", "demonstration": "D", "failed_attempt": "A", "feedback": "F"}
 
@@ -86,10 +86,11 @@ def test_what_is_wrong_with_a_template_is_one_sentence(template: str, said: str)
     assert said in str(refused.value) and "\n" not in str(refused.value)
 
 
-def test_a_model_brings_its_own_template_unless_one_is_chosen() -> None:
-    own = in_force("auto", "HuggingFaceTB/SmolLM2-135M-Instruct")
-    assert own in TEMPLATES and own != "paper"
-    assert own == in_force("auto", "smollm2") == in_force("auto", "/models/SmolLM2-135M-Instruct-Q8_0.gguf")
+def test_a_model_brings_its_own_template_unless_one_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(OWN_TEMPLATES.values()) <= set(TEMPLATES)
+    monkeypatch.setattr("workbench.templates.OWN_TEMPLATES", {"smollm2-135m-instruct": "before"})
+    for model in ("smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct", "/models/SmolLM2-135M-Instruct-Q8_0.gguf"):
+        assert in_force("auto", model) == "before"
     assert in_force("auto", "embedded") == "paper"
     assert in_force("brackets", "smollm2") == "brackets"
 
@@ -122,5 +123,5 @@ def test_any_template_of_an_earlier_version_means_the_same(before: str, after: s
     if (before + "{}" + after).count("{}") != 1:
         return
     old = {**OLD, "template_feedback": before + "{}" + after, "template_ending": ending}
-    config = SDPOConfig(**upgraded(old))  # type: ignore[arg-type]
+    config = SDPOConfig(**upgraded(old))
     assert text(config.template, question="Q", feedback="F") == "Q" + before + "F" + after + ending

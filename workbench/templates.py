@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from workbench.errors import ConfigError
 
@@ -60,9 +60,9 @@ TEMPLATES: Mapping[str, str] = MappingProxyType(
     }
 )
 OWN = "auto"  # the template that the model brings, else the paper's
-# Part of a model's name, in lower case -> the template that was measured best for it (docs/evidence.md, section 7).
-# Copies and GGUF files of a model keep its name.
-OWN_TEMPLATES: Mapping[str, str] = MappingProxyType({"smollm2-135m-instruct": "before"})
+# Part of a model's name, in lower case, as copies and GGUF files of it keep it -> the template that `study templates`
+# found best for it, on tasks that it was not chosen by. An entry needs that measurement; none is finished yet.
+OWN_TEMPLATES: Mapping[str, str] = MappingProxyType({})
 _ALIASES: Mapping[str, str] = MappingProxyType({"smollm2": "smollm2-135m-instruct"})
 
 
@@ -192,7 +192,7 @@ def _plain(text: str, *, last: bool = False) -> str:
 _PARTS = ("template_solution", "template_failed_attempt", "template_feedback")  # in their order, before the ending
 
 
-def upgraded(stored: Mapping[str, object]) -> dict[str, object]:
+def upgraded(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as an earlier version stored them, with its four fields `template_...` as one template.
 
     They stood after the question, in this order, each around a `{}`. Settings without them are returned as they are.

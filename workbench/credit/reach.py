@@ -41,9 +41,10 @@ class OutOfReach:
     def __str__(self) -> str:
         """A sentence for people."""
         numbers = ", ".join(f"{name} {_short(value, 1)}" for name, value in self.pushes.items())
+        given = _short(self.token.student, 0)
         return (
-            f"The teacher wants {quoted(self.token.text)}, to which the student gives "
-            f"{_short(self.token.student, 0)}: this loss hardly reaches it. Push on it: {numbers}; forward KL over all tokens {self.whole:.2g}."
+            f"The teacher wants {quoted(self.token.text)}, to which the student gives {given}: this loss hardly "
+            f"reaches it. Push on it: {numbers}; forward KL over all tokens {self.whole:.2g}."
         )
 
 
