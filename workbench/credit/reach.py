@@ -59,26 +59,26 @@ def out_of_reach(credit: Scores, position: int, config: SDPOConfig) -> OutOfReac
     None too where the teacher wants no token in particular (`WANTED`), where its choice is the attempt's own token, and
     where the method distils nothing. Raises IndexError.
     """
-    listed, wanted = credit.top(position), favourite(credit, position)
-    if wanted is None or wanted.id == credit.token_ids[position] or wanted.teacher < WANTED:
+    listed, favoured = credit.top(position), favourite(credit, position)
+    if favoured is None or favoured.id == credit.token_ids[position] or favoured.teacher < WANTED:
         return None
     taken = route(config.method, passed=False, informed=True, rewarded=True, grpo_weight=config.grpo_weight)
     if taken.distillation == 0.0:
         return None
-    pushes = {name: _push(listed, wanted, alpha, config) for name, alpha in DIVERGENCES.items()}
+    pushes = {name: _push(listed, favoured, alpha, config) for name, alpha in DIVERGENCES.items()}
     if config.distillation_mode in ("sampled_token", "sequence"):
         # Policy gradient of the sampled token alone: A (1[v = y] - pi(v)) on the logit of v.
-        push = -credit.credit_under("teacher")[position] * wanted.student
+        push = -credit.credit_under("teacher")[position] * favoured.student
     else:
-        push = _push(listed, wanted, config.distillation_alpha, config)
-    whole = wanted.teacher - wanted.student
-    return OutOfReach(position, wanted, push, pushes, whole) if push < HARDLY * whole else None
+        push = _push(listed, favoured, config.distillation_alpha, config)
+    whole = favoured.teacher - favoured.student
+    return OutOfReach(position, favoured, push, pushes, whole) if push < HARDLY * whole else None
 
 
 def places_out_of_reach(credit: Scores, config: SDPOConfig) -> list[OutOfReach]:
     """The places out of reach among those that hold most of an attempt's credit (`pivots`), the strongest first."""
-    found = (out_of_reach(credit, pivot.position, config) for pivot in pivots(credit))
-    return [place for place in found if place is not None]
+    places = (out_of_reach(credit, pivot.position, config) for pivot in pivots(credit))
+    return [place for place in places if place is not None]
 
 
 def _compared(listed: Sequence[TopToken], config: SDPOConfig) -> list[TopToken]:
@@ -96,7 +96,7 @@ def _compared(listed: Sequence[TopToken], config: SDPOConfig) -> list[TopToken]:
     return [token for place, token in enumerate(ordered[:k]) if place < certain or k * token.student >= rest]
 
 
-def _push(listed: Sequence[TopToken], wanted: TopToken, alpha: float, config: SDPOConfig) -> float:
+def _push(listed: Sequence[TopToken], favoured: TopToken, alpha: float, config: SDPOConfig) -> float:
     """Logit push on a listed token, of the divergence over the outcomes that the loss compares."""
     kept = _compared(listed, config)
     tail = config.distillation_mode != "topk_logits" or config.distillation_add_tail
@@ -106,6 +106,6 @@ def _push(listed: Sequence[TopToken], wanted: TopToken, alpha: float, config: SD
         for side in ("student_logp", "teacher_logp")
     )
     push = divergence_push(student, teacher, alpha)[0].tolist()
-    if wanted in kept:
-        return float(push[kept.index(wanted)])
-    return float(push[-1]) * math.exp(wanted.student_logp - float(student[0, -1])) if tail else 0.0
+    if favoured in kept:
+        return float(push[kept.index(favoured)])
+    return float(push[-1]) * math.exp(favoured.student_logp - float(student[0, -1])) if tail else 0.0

@@ -23,8 +23,8 @@ def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tupl
                 counts.setdefault((arm, point.data["split"], point.data["kind"]), []).append(point.data)
 
     def rate(arm: str, split: str, kinds: list[str]) -> HeldOut:
-        data = [one for kind in kinds for one in counts.get((arm, split, kind), ())]
-        return HeldOut(sum(one["passed"] for one in data), sum(one["total"] for one in data))
+        data = [counted for kind in kinds for counted in counts.get((arm, split, kind), ())]
+        return HeldOut(sum(measured["passed"] for measured in data), sum(measured["total"] for measured in data))
 
     kinds = list(CASES)
     arms = dict.fromkeys(arm for arm, _, _ in counts)

@@ -56,7 +56,7 @@ class TeacherPanel(Panel):
         self.draw("teacher", lambda m: teacher(m.detail))
         with gr.Accordion("Template of the teacher prompt", open=False):
             self.choice = gr.Dropdown([OWN, *TEMPLATES], label="Template", elem_id="template-choice")
-            own = gr.Markdown(elem_id="template-own", elem_classes="wb-hint")
+            own_note = gr.Markdown(elem_id="template-own", elem_classes="wb-hint")
             self.text = gr.Textbox(label="Its text", lines=8, max_lines=24, elem_id="template-text")
             gr.Markdown(
                 "`{question}`, `{demonstration}`, `{failed_attempt}` and `{feedback}` are the places of these texts. "
@@ -66,7 +66,7 @@ class TeacherPanel(Panel):
                 elem_classes="wb-hint",
             )
         self.follow("template choice", self.choice, lambda m: template_name(m.config.template), _choice)
-        self.follow("template own", own, _own_template, str)
+        self.follow("template own", own_note, _own_template, str)
         self.follow("template text", self.text, _template_text, str)
 
     def connect(self, then: Then) -> None:
@@ -104,9 +104,9 @@ def _template_text(snapshot: Snapshot) -> str:
 
 
 def _own_template(snapshot: Snapshot) -> str:
-    own = own_template(_model(snapshot.state))
-    why = "the paper's: none was measured for this model" if own == "paper" else "measured best for this model"
-    return f"`{OWN}` is here `{own}`, {why}."
+    default = own_template(_model(snapshot.state))
+    why = "the paper's: none was measured for this model" if default == "paper" else "measured best for this model"
+    return f"`{OWN}` is here `{default}`, {why}."
 
 
 def _model(state: PublishedState) -> str:

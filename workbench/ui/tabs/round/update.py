@@ -172,14 +172,14 @@ def places_out_of_reach(
     config: SDPOConfig,
 ) -> dict[str, str]:
     """Say where the loss hardly reaches what the teacher wants, by the id of each such attempt that gives signal."""
-    said = {}
+    reasons = {}
     for attempt, detail in zip(group, details, strict=False):
         if detail is None or detail.credit is None or not signal[attempt.id].used:
             continue
         if places := detail.credit.out_of_reach(config):
-            wanted = ", ".join(f"{place.token.text.strip()!r} at token {place.position + 1}" for place in places)
-            said[attempt.id] = f"hardly reached by this loss: {wanted}"
-    return said
+            tokens = ", ".join(f"{place.token.text.strip()!r} at token {place.position + 1}" for place in places)
+            reasons[attempt.id] = f"hardly reached by this loss: {tokens}"
+    return reasons
 
 
 def counted(attempt: Attempt, spans: Spans | None) -> int:
