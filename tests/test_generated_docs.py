@@ -24,7 +24,12 @@ from workbench.policy.memory import gigabytes
 from workbench.service.action import Argument, Immediate
 from workbench.service.actions import every_action
 
-EVERYWHERE = {"records", "config", "errors"}  # leaves that nearly every part imports; left out of the diagram
+EVERYWHERE = {
+    "records",
+    "config",
+    "templates",
+    "errors",
+}  # leaves that nearly every part imports; not in the diagram
 FILES = {"app", "launch", "workbench", "__main__", "plugins", "probe", "statistics", "allocator", "teacher_context"}
 
 

@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from policy_factory import THINK, make_policy
 
-from workbench.config import SDPOConfig
 from workbench.errors import PromptError
 from workbench.policy import Policy, prompts
 from workbench.policy.prompts import (
@@ -45,8 +44,6 @@ def test_the_template_word_for_word() -> None:
         "\n\nCorrectly solve the original question.\n"
     )
     assert teacher_text("Q") == "Q\n\nCorrectly solve the original question.\n"
-    own = SDPOConfig(template_feedback="[{}]", template_ending=" Again {braces}.")
-    assert teacher_text("Q", feedback="{F}", config=own) == "Q[{F}] Again {braces}."
     whole = teacher_text("Q", "D", "A", "F")
     assert whole.index("Your earlier attempt:\n\nA") < whole.index("feedback from your unsuccessful")
 

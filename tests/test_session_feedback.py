@@ -8,11 +8,13 @@ import pytest
 
 from workbench import Workbench
 from workbench.config import SamplingConfig, SDPOConfig
-from workbench.errors import ConfigError, FeedbackError
+from workbench.errors import FeedbackError
+from workbench.records import Attempt
 from workbench.service.actions.round import sample, update, what_if
 from workbench.service.actions.tasks import add_task
 from workbench.service.publish import publish_opened
 from workbench.service.queue import JobQueue
+from workbench.teacher_context import explain, gather
 
 WAIT_S = 120.0
 IMPOSSIBLE = {"tests": [{"function": "f", "args": [[3, 1, 2, 5]], "expected": "nothing"}]}
@@ -34,7 +36,7 @@ def test_a_chosen_demonstration_is_shown_survives_a_restart_and_can_be_taken_bac
         assert (informed.demonstration_id, informed.feedback_source) == (second.id, "judge")
         assert workbench.shown_to_teacher(informed).demonstration == second.text
         assert second.text.strip() in workbench.teacher_prompt(informed).text
-        templates = SDPOConfig(template_solution="\nLike this: {}\n", template_ending="\nNow you.\n")
+        templates = SDPOConfig(template="{question}\nLike this: {demonstration}\n\nNow you.\n")
         text = workbench.teacher_prompt(informed, templates).text
         assert f"Like this: {second.text.strip()}" in text and "Now you." in text and "Correct solution" not in text
         assert (
@@ -47,11 +49,13 @@ def test_a_chosen_demonstration_is_shown_survives_a_restart_and_can_be_taken_bac
         assert workbench.shown_to_teacher(again).demonstration == ""
 
 
-def test_a_template_has_one_place_for_its_text() -> None:
-    with pytest.raises(ConfigError, match=r"template_feedback holds \{\} 0 times"):
-        SDPOConfig(template_feedback="Feedback:")
-    with pytest.raises(ConfigError, match=r"template_solution holds \{\} 2 times"):
-        SDPOConfig(template_solution="{}{}")
+def test_what_the_template_has_no_place_for_is_not_shown_and_the_ledger_says_so() -> None:
+    failed = Attempt("a", "p/t", "g", "root", (1,), (2,), "no", (-1.0,), True, 1.0, 0.0, False, "wrong", "person")
+    config = SDPOConfig(template="{question} {demonstration}")
+    assert gather(failed, [failed], SDPOConfig()).feedback == "wrong"
+    shown = gather(failed, [failed], config)
+    assert not shown.kind
+    assert "the template has no place for its feedback" in explain(failed, shown, [failed], config).reason
 
 
 def test_what_if_shows_both_on_one_scale_and_records_nothing(tmp_path: Path) -> None:

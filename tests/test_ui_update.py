@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 import typer
+from reach_cases import logits, scored
 from typer.testing import CliRunner
 
 from workbench import config as settings
@@ -54,6 +55,14 @@ def test_the_plan_counts_signal_tokens_and_cost_before_anything_is_done() -> Non
     assert [(row["number"], row["used"], row["reason"]) for row in stated["rows"]] == [
         (1, True, "feedback"),
         (2, False, "all rewards are equal"),
+    ]
+    assert stated["out_of_reach"] == 0
+    far = replace(DETAIL, credit=scored(*logits(1e-7)))
+    told = plan(group, ledger, SDPOConfig(), [far, far])  # the second gives no signal, so it does not count
+    assert told["out_of_reach"] == 1
+    assert [row["reason"] for row in told["rows"]] == [
+        "feedback; hardly reached by this loss: 't7' at token 1",
+        "all rewards are equal",
     ]
     assert plan(group, ledger, SDPOConfig(), [None, DETAIL])["reads"] is None  # its teacher's prompt is not known yet
     assert plan((), None, SDPOConfig()).keys() == {"empty"}

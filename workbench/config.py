@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from workbench.errors import ConfigError
 from workbench.records import FeedbackKind
+from workbench.templates import OWN, read_template
 
 Quantization = Literal["auto", "nf4", "int8", "none"]
 LoraVariant = Literal["lora", "rslora", "dora"]
@@ -151,14 +152,6 @@ class SamplingConfig:
         _check(self.max_new_tokens >= 1, f"max_new_tokens is {self.max_new_tokens}; it must be at least 1.")
 
 
-# The teacher's prompt (the paper's code; the sentence before a failed attempt is this project's own): the question,
-# each field that is not empty, in this order, then the ending. "{}" stands for the field's text.
-TEMPLATE_SOLUTION = "\nCorrect solution:\n\n{}\n\n"
-TEMPLATE_FAILED_ATTEMPT = "\nYour earlier attempt:\n\n{}\n\n"
-TEMPLATE_FEEDBACK = "\nThe following is feedback from your unsuccessful earlier attempt:\n\n{}\n\n"
-TEMPLATE_ENDING = "\n\nCorrectly solve the original question.\n"
-
-
 def _kinds(given: object) -> tuple[FeedbackKind, ...]:
     """Kinds of feedback in their usual order, each once. Raises ConfigError."""
     known = ", ".join(FEEDBACK_KINDS)
@@ -207,10 +200,9 @@ class SDPOConfig:
     # The kinds of feedback that the teacher sees ("demonstration": another attempt too). Answers are for those who ask.
     feedback_kinds: tuple[FeedbackKind, ...] = tuple(kind for kind in FEEDBACK_KINDS if kind != "answer")
     include_failed_attempt: bool = False  # show the teacher the failed attempt too; anchors it (paper, Table 6)
-    template_solution: str = TEMPLATE_SOLUTION  # of a demonstration
-    template_failed_attempt: str = TEMPLATE_FAILED_ATTEMPT
-    template_feedback: str = TEMPLATE_FEEDBACK
-    template_ending: str = TEMPLATE_ENDING
+    # Of the teacher's prompt: a name of `templates.TEMPLATES`, a text with {question} in it, or "auto": the one that
+    # was measured best for this model (`OWN_TEMPLATES`), else the paper's.
+    template: str = OWN
 
     def __post_init__(self) -> None:
         _check_choice("method", self.method, Method)
@@ -231,9 +223,7 @@ class SDPOConfig:
                 f"{name} is {value}; it must be a whole number, at least 1.",
             )
         object.__setattr__(self, "feedback_kinds", _kinds(self.feedback_kinds))
-        for name in ("template_solution", "template_failed_attempt", "template_feedback"):
-            count = getattr(self, name).count("{}")
-            _check(count == 1, f"{name} holds {{}} {count} times; write it once, where the text should go.")
+        read_template(self.template)
         rate = self.teacher_rate
         _check(0.0 <= rate <= 1.0, f"teacher_update_rate is {rate}; it must lie between 0 and 1.")
         _check(

@@ -16,6 +16,7 @@ from workbench.config import SDPOConfig
 from workbench.credit.routing import Route, route
 from workbench.credit.weights import Span
 from workbench.records import Attempt, FeedbackKind, SignalReport, Task
+from workbench.templates import read_template
 
 
 class NothingToShow(Exception):
@@ -45,9 +46,11 @@ def gather(attempt: Attempt, group: Sequence[Attempt], config: SDPOConfig) -> Te
     shown = others[0] if config.use_demonstrations and others else None
     # What a person chose counts, whatever the settings say; so do words on an attempt that passed.
     shown = next((other for other in group if other.id == attempt.demonstration_id), shown)
-    demonstration = "" if shown is None or "demonstration" not in config.feedback_kinds else shown.text
+    slots = read_template(config.template).slots  # what the template has no place for is not shown
+    demonstration = "" if shown is None or "demonstration" not in {*config.feedback_kinds} & slots else shown.text
     failed = attempt.text if config.include_failed_attempt and not attempt.passed else ""
-    return TeacherContext(heard(attempt, config.feedback_kinds), demonstration, failed)
+    feedback = heard(attempt, config.feedback_kinds) if "feedback" in slots else ""
+    return TeacherContext(feedback, demonstration, failed if "failed_attempt" in slots else "")
 
 
 def heard(attempt: Attempt, kinds: Collection[FeedbackKind]) -> str:
@@ -124,9 +127,12 @@ def explain(
 def _uninformed(attempt: Attempt, config: SDPOConfig) -> str:
     if attempt.passed:
         return "it passed, and no other attempt of its group did"
+    slots = read_template(config.template).slots
     given = "demonstration" in config.feedback_kinds and "no attempt of its group passed"
+    given = given if "demonstration" in slots else "the template has no place for a demonstration"
     silent = list(dict.fromkeys(part.kind for part in attempt.parts if part.text.strip()))  # else it would inform
     off = f"its feedback is of kinds that are switched off ({', '.join(silent)})"
+    off = off if "feedback" in slots else "the template has no place for its feedback"
     why = off if silent else "it failed without feedback"
     return f"{why}, and {given or 'demonstrations are switched off'}"
 

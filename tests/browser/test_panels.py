@@ -101,16 +101,17 @@ def test_feedback_is_tried_marked_and_shown_a_demonstration(new_page: Callable[.
     page.wait_for_function("document.querySelector('#feedback textarea').value.includes('`')")
     page.get_by_role("button", name="Count all tokens").click()
     page.wait_for_selector(".wb-evidence:has-text('Marked')", state="detached")
-    page.get_by_role("button", name="Templates of the teacher prompt").click()
-    ending = page.locator("#template-ending textarea")
-    ending.press("Control+a")
-    ending.press_sequentially("Now do it right.")
+    page.get_by_role("button", name="Template of the teacher prompt").click()
+    text = page.locator("#template-text textarea")
+    text.press("Control+End")
+    text.press_sequentially("Now do it right.")
     page.wait_for_timeout(200)  # Gradio reads a field a tick after the key
-    ending.press("Tab")
+    text.press("Tab")
     page.click(".wb-teacher summary")
     page.wait_for_selector(".wb-teacher pre:has-text('Now do it right.')")
-    page.click("#reset-templates")
-    page.wait_for_selector(".wb-teacher pre:has-text('Correctly solve the original question.')")
+    page.click("#template-choice input")
+    page.get_by_role("option", name="hint-before").click()
+    page.wait_for_selector(".wb-teacher pre:has-text('Hint: ')")
 
 
 def test_a_kind_of_feedback_is_hidden_from_the_teacher_and_shown_again(new_page: Callable[..., Any], app: str) -> None:

@@ -14,6 +14,7 @@ import typer
 from workbench.config import TEACHERS, DistillationMode, Method, SDPOConfig, Teacher
 from workbench.errors import ConfigError
 from workbench.records import FeedbackKind
+from workbench.templates import OWN, TEMPLATES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -95,6 +96,10 @@ CONFIG_OPTIONS: Mapping[str, Any] = MappingProxyType(
         KINDS: KindsOption,
         "include_failed_attempt": Annotated[
             bool, typer.Option("--failed-attempt", help="Show the teacher the failed attempt itself.")
+        ],
+        "template": Annotated[
+            str,
+            typer.Option(help=f"The teacher's prompt: {', '.join([OWN, *TEMPLATES])}, or a text with {{question}}."),
         ],
     }
 )

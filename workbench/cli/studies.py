@@ -1,4 +1,4 @@
-"""The commands `study credit`, `study update` and `study stability`: measurements of credit, updates and long runs."""
+"""The commands of `study`: measurements of credit, updates, long runs and templates."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from workbench.experiments.settings import (
     STABILITY_SETTINGS,
     CreditStudySettings,
     LearnSettings,
+    TemplateStudySettings,
     UpdateStudySettings,
     learning_rates,
 )
@@ -39,11 +40,18 @@ CREDIT_OPTIONS: Mapping[str, Any] = MappingProxyType(
     }
 )
 
+TEMPLATE_OPTIONS: Mapping[str, Any] = MappingProxyType(
+    {
+        "samples": Annotated[int, typer.Option(help="Answers per task, kind of feedback and template.")],
+        "max_new_tokens": Annotated[int, typer.Option(help="Tokens of an answer at most.")],
+    }
+)
+
 
 def build() -> typer.Typer:
     """The studies under their names."""
     app = typer.Typer(help="Measure what credit, updates and long runs really do.")
-    for command in (credit, update, stability):
+    for command in (credit, update, stability, templates):
         app.command(name=command.__name__)(command)
     return app
 
@@ -98,6 +106,15 @@ def stability(
     from workbench.experiments.arms import stability as arms
 
     compare(Output(as_json), where, "study-stability", pack, arms(config), settings)
+
+
+@takes_sandbox
+@takes_place("study-templates")
+@takes("settings", TEMPLATE_OPTIONS, asdict(TemplateStudySettings()), TemplateStudySettings)
+def templates(settings: TemplateStudySettings, where: Place, as_json: JsonOption = False) -> None:
+    """Measure which template of the teacher's prompt makes this model's self-teacher pass, by kind of feedback."""
+    name = "study-templates"
+    _study(Output(as_json), where, name, lambda wb, seed: wb.study_templates(settings, seed=seed, name=name))
 
 
 def _study(output: Output, where: Place, name: str, begin: Callable[[Workbench, int], Iterator[Point]]) -> None:

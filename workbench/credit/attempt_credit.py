@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workbench.credit import payload, reading, views
+from workbench.config import SDPOConfig
+from workbench.credit import payload, reach, reading, views
 from workbench.credit.scores import Scores, TopToken
 from workbench.heatmap import Theme, render_frame, to_html
 from workbench.kernels.projection import Side
@@ -92,6 +93,10 @@ class TokenCredit(Scores):
         update with `topk_logits` and a tail pushes so where its K ids are these. The pushes add up to 0.
         """
         return reading.push(self, position, distillation_alpha)
+
+    def out_of_reach(self, config: SDPOConfig | None = None) -> list[reach.OutOfReach]:
+        """Places among the pivots where this loss hardly pushes on what the self-teacher would write."""
+        return reach.places_out_of_reach(self, config or SDPOConfig())
 
     def pivots(self, share: float = reading.PIVOT_SHARE) -> list[reading.Pivot]:
         """The fewest tokens above the noise floor that hold `share` of the credit there, the strongest first."""

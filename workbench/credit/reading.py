@@ -112,7 +112,7 @@ def summary(credit: Scores) -> str:
 def _strongest(credit: Scores, place: int) -> str:
     teacher, student = (math.exp(credit.contexts[name][place]) for name in ("teacher", "student"))
     sentence = (
-        f"The teacher disagrees most at token {place + 1} ({_quoted(credit.tokens[place])}): "
+        f"The teacher disagrees most at token {place + 1} ({quoted(credit.tokens[place])}): "
         f"it gives {_probability(teacher)} where the student gave {_probability(student)}"
     )
     preferred = favourite(credit, place)
@@ -120,10 +120,10 @@ def _strongest(credit: Scores, place: int) -> str:
         return f"{sentence}."
     if preferred.id == credit.token_ids[place]:
         return f"{sentence}, and would write it too."
-    return f"{sentence}, and would write {_quoted(preferred.text)}."
+    return f"{sentence}, and would write {quoted(preferred.text)}."
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A token in backticks, with its white space visible."""
     return "`" + text.replace("\n", "⏎").replace("\t", "⇥").replace("`", "´") + "`"
 

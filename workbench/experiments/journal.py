@@ -27,6 +27,7 @@ from typing import Any, Protocol, Self
 from workbench.config import SDPOConfig
 from workbench.errors import ConfigError, RunError
 from workbench.session import Session
+from workbench.templates import in_force, upgraded
 
 EXPERIMENT, POINT = "experiment", "point"
 Data = Mapping[str, Any]  # JSON-serialisable
@@ -110,11 +111,12 @@ class Journal:
         """
         settings = json.loads(json.dumps({"kind": kind, "seed": seed, **settings}))
         known = read(session.run.events())
+        model = str(session.policy.facts["model"])
         name = name or free_name(kind, known)
         if name not in known:
             known[name] = Record(name, settings, session.head)
             session.run.append(EXPERIMENT, {"name": name, "settings": settings, "start": session.head})
-        elif (begun := _completed(known[name].settings)) != settings:
+        elif (begun := _completed(known[name].settings, model)) != (settings := _completed(settings, model)):
             raise ConfigError(
                 f"The experiment {name!r} of this run was begun with other settings "
                 f"({_differences(begun, settings)}); use those, or choose another name or run directory."
@@ -224,12 +226,18 @@ def _is_last(point: Point) -> bool:
     return bool(point.data.get("done"))
 
 
-def _completed(settings: Data) -> Data:
-    """Recorded settings as this version records them: what an earlier one did not know of an update has its default."""
+def _completed(settings: Data, model: str) -> Data:
+    """Settings as this version records them, to be compared.
+
+    What an earlier version did not know of an update has its default; a template is the one in force with the model.
+    """
     defaults = json.loads(json.dumps(asdict(SDPOConfig())))
 
     def complete(data: Data) -> Data:
-        return {**data, "config": {**defaults, **data["config"]}} if "config" in data else data
+        if "config" not in data:
+            return data
+        config = {**defaults, **upgraded(data["config"])}
+        return {**data, "config": {**config, "template": in_force(config["template"], model)}}
 
     arms = {"arms": [complete(arm) for arm in settings["arms"]]} if "arms" in settings else {}
     return {**complete(settings), **arms}

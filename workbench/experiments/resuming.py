@@ -20,12 +20,16 @@ from workbench.experiments.settings import (
     CreditStudySettings,
     DiscoverySettings,
     LearnSettings,
+    TemplateStudySettings,
     UpdateStudySettings,
 )
+from workbench.experiments.template_study import study_templates
+from workbench.experiments.template_tasks import CASES, SPLITS
 from workbench.experiments.update_study import study_update
 from workbench.session import Session
 from workbench.session.core import OpenRun
 from workbench.statistics import HeldOut
+from workbench.templates import upgraded
 
 
 def known(session: OpenRun) -> dict[str, Record]:
@@ -77,6 +81,14 @@ def _groups(record: Record) -> tuple[int, int, str]:
     return sum(map(len, record.arms.values())), record.settings["groups"], "groups"
 
 
+def _rates(record: Record) -> tuple[int, int, str]:
+    return (
+        sum(map(len, record.arms.values())),
+        (1 + len(record.settings["templates"])) * len(CASES) * len(SPLITS),
+        "rates",
+    )
+
+
 def screened(record: Record) -> list[ScreenedTask]:
     """Tasks that a search for hard ones has measured."""
     return [ScreenedTask.from_data(point.data) for points in record.arms.values() for point in points]
@@ -102,7 +114,7 @@ def resume(session: Session, name: str, *, stop: Event | None = None) -> Iterato
 
 
 def _learn(session: Session, settings: Data, common: dict[str, Any]) -> Iterator[Any]:
-    arms = [Arm(**{**arm, "config": SDPOConfig(**arm["config"])}) for arm in settings["arms"]]
+    arms = [Arm(**{**arm, "config": SDPOConfig(**upgraded(arm["config"]))}) for arm in settings["arms"]]
     shape = LearnSettings(**_chosen(LearnSettings, settings))
     return learn(session, settings["pack"], arms, shape, **common)
 
@@ -117,7 +129,7 @@ def _discover(session: Session, settings: Data, common: dict[str, Any]) -> Itera
         ScreenedTask(session.task(task["id"]), HeldOut(task["passed"], task["total"])) for task in settings["tasks"]
     ]
     spent = DiscoverySettings(settings["budget"], settings["group"])
-    return discover(session, tasks, settings["methods"], spent, SDPOConfig(**settings["config"]), **common)
+    return discover(session, tasks, settings["methods"], spent, SDPOConfig(**upgraded(settings["config"])), **common)
 
 
 def _credit(session: Session, settings: Data, common: dict[str, Any]) -> Iterator[Any]:
@@ -127,6 +139,10 @@ def _credit(session: Session, settings: Data, common: dict[str, Any]) -> Iterato
 def _update(session: Session, settings: Data, common: dict[str, Any]) -> Iterator[Any]:
     shape = {**_chosen(UpdateStudySettings, settings), "learning_rates": tuple(settings["learning_rates"])}
     return study_update(session, UpdateStudySettings(**shape), pack=settings.get("pack"), **common)
+
+
+def _templates(session: Session, settings: Data, common: dict[str, Any]) -> Iterator[Any]:
+    return study_templates(session, TemplateStudySettings(**_chosen(TemplateStudySettings, settings)), **common)
 
 
 def _chosen(kind: Any, settings: Data) -> dict[str, Any]:
@@ -141,5 +157,6 @@ _KINDS = {
     "discover": (_attempts, _discover),
     "credit": (_measurements, _credit),
     "update": (_groups, _update),
+    "templates": (_rates, _templates),
 }
 KINDS = tuple(_KINDS)

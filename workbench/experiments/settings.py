@@ -107,6 +107,18 @@ class UpdateStudySettings:
         return self.groups * len(LOSSES) * len(self.learning_rates)
 
 
+@dataclass(frozen=True, slots=True)
+class TemplateStudySettings:
+    """Amounts that the study of templates measures."""
+
+    samples: int = 12  # answers per task; there are two tasks of each kind on each side of the split
+    max_new_tokens: int = 24
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            at_least(field.name, getattr(self, field.name), 1)
+
+
 def at_least(name: str, value: int, least: int) -> None:
     """Raise ConfigError for a number below `least`."""
     if value < least:

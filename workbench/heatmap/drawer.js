@@ -51,6 +51,7 @@ function tokenDrawer(uid, on) {
     if (top && chosen.id === null) chosen.id = favourite(top, token.id);
     if (top) node.append(alternatives(top, token.id, state.actions));
     else if (state.actions) node.append(el("p", "hm-wait", "Both distributions are on their way …"));
+    if (sent.reach) node.append(el("p", "hm-note hm-reach", sent.reach));
     const formula = formulaText(state.payload, look, i);
     if (formula) node.append(el("div", "hm-formula", formula));
     if (state.actions && top) node.append(...interventions(state, sent, top, token));

@@ -7,11 +7,13 @@ no turn for it, and the date. Knows nothing of tasks and feedback.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from workbench.errors import PolicyError
+from workbench.templates import Turn
 
 # Some templates (Llama 3.1 and later) write the date into the system turn. An attempt scored the day after it was
 # sampled would then be scored under another prompt, so the date is always this one, which those templates themselves
@@ -37,17 +39,17 @@ class Chat:
         self.tokenizer = tokenizer
         self.thinking = thinking
 
-    def render(self, system: str | None, user: str) -> tuple[str, tuple[int, ...]]:
-        """Render one question with the assistant's turn opened: text and ids.
+    def render(self, system: str | None, turns: str | Sequence[Turn]) -> tuple[str, tuple[int, ...]]:
+        """Render one question, or turns that end in one, with the assistant's turn opened: text and ids.
 
         Special tokens in the messages stay text (trap 5). A system message for which the template has no turn goes
-        to the front of the user's turn, followed by a blank line, as in Gemma 3's own template. Raises whatever the
-        template raises, and ValueError where it changes or loses a message, but for white space around it.
+        to the front of the user's first turn, followed by a blank line, as in Gemma 3's own template. Raises
+        whatever the template raises, and ValueError where it changes or loses a message, but for white space around it.
         """
-        turns = self._messages(system, user)
-        messages = self._filled(turns)
+        given = self._messages(system, [("user", turns)] if isinstance(turns, str) else turns)
+        messages = self._filled(given)
         text = self._text(messages, add_generation_prompt=True)
-        if not _are_in(turns, text):
+        if not _are_in(given, text):
             raise ValueError("it changes or loses a part of the message; reword it, or repair the template")
         encoded = self.tokenizer.apply_chat_template(
             messages,
@@ -150,12 +152,13 @@ class Chat:
                 f"The chat template of {model!r} cannot be used ({reason}); repair it or choose another model."
             ) from error
 
-    def _messages(self, system: str | None, user: str) -> list[dict[str, str]]:
+    def _messages(self, system: str | None, turns: Sequence[Turn]) -> list[dict[str, str]]:
+        messages = [_turn(role, text) for role, text in turns]
         if system is None:
-            return [_turn("user", user)]
+            return messages
         if self.has_system_turn():
-            return [_turn("system", system), _turn("user", user)]
-        return [_turn("user", f"{system}\n\n{user}")]
+            return [_turn("system", system), *messages]
+        return [_turn("user", f"{system}\n\n{turns[0][1]}"), *messages[1:]]
 
     def _options(self) -> dict[str, Any]:
         options: dict[str, Any] = {} if self.thinking is None else {"enable_thinking": self.thinking}
@@ -164,8 +167,11 @@ class Chat:
 
 
 def _are_in(turns: list[dict[str, str]], text: str) -> bool:
-    """True where every turn's words are in a rendered text; templates may strip white space around them."""
-    return all(turn["content"].strip() in text for turn in turns)
+    """True where every turn's words are in a rendered text; templates may strip white space around them.
+
+    A former reply is not looked for: templates of models that reason leave its thoughts out, on purpose.
+    """
+    return all(turn["content"].strip() in text for turn in turns if turn["role"] != "assistant")
 
 
 def _turn(role: str, content: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ Both prompts go through the same chat template with the same system message and 
 (trap 2). Text from people, models and sandboxes stays text: special tokens in it never become tokens (trap 5), braces
 survive (trap 4), and only the fields of the teacher's prompt are ever shortened, never the question (trap 3).
 
-Source: docs/algorithm.md, section 4 (the paper's reprompt). The sentence before a failed attempt is this project's own.
+Source: docs/algorithm.md, section 4 (the paper's reprompt). What the teacher's prompt says is `workbench.templates`'s.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.config import TEMPLATE_ENDING, TEMPLATE_FAILED_ATTEMPT, TEMPLATE_FEEDBACK, SDPOConfig
+from workbench.config import SDPOConfig
 from workbench.errors import PromptError
 from workbench.policy.chat import Chat
 from workbench.policy.policy import Policy
 from workbench.records import Task
+from workbench.templates import PAPER, Turn, in_force, read_template
 
 CUT = "\n[...]\n"  # stands where the middle of a field was left out
 
-Turn = tuple[str, str]  # an earlier attempt's text, and the feedback on it
+Earlier = tuple[str, str]  # an earlier attempt's text, and the feedback on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +50,21 @@ def student_prompt(policy: Policy, task: Task, *, max_tokens: int | None = None)
     return prompt
 
 
-def conversation_prompt(policy: Policy, task: Task, turns: Sequence[Turn], *, max_tokens: int | None = None) -> Prompt:
-    """Render the question and each earlier attempt with its feedback, in the words of the self-teacher's prompt.
+def conversation_prompt(
+    policy: Policy, task: Task, turns: Sequence[Earlier], *, max_tokens: int | None = None
+) -> Prompt:
+    """Render the question and each earlier attempt with its feedback, in the words of the paper's template.
 
     Empty attempts and feedback leave no trace. Where not all turns fit into `max_tokens` (None: the model's context),
     the oldest are left out; without turns it is the student's prompt. Raises PromptError as `student_prompt`.
     """
     limit = _limit(policy, max_tokens)
     fitting = student_prompt(policy, task, max_tokens=max_tokens)
+    ending = teacher_text("")
     history = ""
-    for turn in reversed(turns):
-        filled = (
-            _filled(template, text)
-            for template, text in zip((TEMPLATE_FAILED_ATTEMPT, TEMPLATE_FEEDBACK), turn, strict=True)
-        )
-        history = "".join(filled) + history
-        prompt = _render(policy, task, _question(task) + history + TEMPLATE_ENDING)
+    for attempt, feedback in reversed(turns):
+        history = teacher_text("", failed_attempt=attempt, feedback=feedback).removesuffix(ending) + history
+        prompt = _render(policy, task, _question(task) + history + ending)
         if len(prompt.ids) > limit:
             break
         fitting = prompt
@@ -85,7 +85,7 @@ def teacher_prompt(
     """Render the same question for the self-teacher: with a demonstration, a failed attempt and feedback, if any.
 
     All three empty give the template-only context. `question` replaces the task's own: another task's (mismatched
-    question), or "" (answer only); `config` has the templates. Where the whole does not fit into `max_tokens` (None:
+    question), or "" (answer only); `config` has the template. Where the whole does not fit into `max_tokens` (None:
     the model's context), the long fields lose their middle, all to the same length, and `shortened` names them.
     Raises PromptError: as `student_prompt`, and where even empty fields do not fit.
     """
@@ -94,14 +94,16 @@ def teacher_prompt(
         "failed attempt": failed_attempt.strip(),
         "feedback": feedback.strip(),
     }
+    config = config or SDPOConfig()
+    template = read_template(in_force(config.template, str(policy.facts["model"])))
     limit = _limit(policy, max_tokens)
     question_text = _question(task) if question is None else question
 
     def rendered(cap: int | None) -> Prompt:
         cut = {name: text if cap is None else shorten(text, cap) for name, text in fields.items()}
         shortened = tuple(name for name, text in fields.items() if cut[name] != text)
-        text = teacher_text(question_text, cut["demonstration"], cut["failed attempt"], cut["feedback"], config)
-        prompt = _render(policy, task, text)
+        filled = {"question": question_text, **{name.replace(" ", "_"): text for name, text in cut.items()}}
+        prompt = _render(policy, task, template.turns(filled))
         return Prompt(prompt.ids, prompt.text, shortened)
 
     prompt = rendered(None)
@@ -124,27 +126,16 @@ def teacher_prompt(
     return prompt
 
 
-def teacher_text(
-    question: str,
-    demonstration: str = "",
-    failed_attempt: str = "",
-    feedback: str = "",
-    config: SDPOConfig | None = None,
-) -> str:
-    """Compose the self-teacher's user turn by literal concatenation (trap 4); empty fields leave no trace."""
-    config = config or SDPOConfig()
-    fields = (
-        (config.template_solution, demonstration),
-        (config.template_failed_attempt, failed_attempt),
-        (config.template_feedback, feedback),
-    )
-    return "".join([question, *(_filled(template, text) for template, text in fields), config.template_ending])
-
-
-def _filled(template: str, text: str) -> str:
-    """Fill a template with a text; an empty text gives nothing."""
-    before, after = template.split("{}")
-    return before + text + after if text else ""
+def teacher_text(question: str, demonstration: str = "", failed_attempt: str = "", feedback: str = "") -> str:
+    """The self-teacher's turn in the words of the paper's template; empty fields leave no trace."""
+    fields = {
+        "question": question,
+        "demonstration": demonstration,
+        "failed_attempt": failed_attempt,
+        "feedback": feedback,
+    }
+    ((_, text),) = read_template(PAPER).turns(fields)
+    return text
 
 
 def reply_opening(policy: Policy) -> str:
@@ -174,18 +165,18 @@ def _limit(policy: Policy, max_tokens: int | None) -> int:
     return longest if max_tokens is None else min(longest, max_tokens)
 
 
-def render(chat: Chat, system: str | None, user: str, *, whose: str, what: str) -> Prompt:
-    """Render a prompt of one turn. Raises PromptError, which says whose template refuses what."""
+def render(chat: Chat, system: str | None, turns: str | Sequence[Turn], *, whose: str, what: str) -> Prompt:
+    """Render a prompt: one turn of the user, or several. Raises PromptError, which says whose template refuses what."""
     try:
-        text, ids = chat.render(system, user)
+        text, ids = chat.render(system, turns)
     except Exception as error:  # Jinja's own errors, and what templates raise on purpose (no system turn, ...)
         reason = " ".join(str(error).split())[:200]
         raise PromptError(f"The chat template of {whose} refuses {what}: {reason}") from error
     return Prompt(ids, text)
 
 
-def _render(policy: Policy, task: Task, user: str) -> Prompt:
-    return render(_chat(policy), task.system, user, whose=str(policy.facts["model"]), what=f"task {task.id!r}")
+def _render(policy: Policy, task: Task, turns: str | Sequence[Turn]) -> Prompt:
+    return render(_chat(policy), task.system, turns, whose=str(policy.facts["model"]), what=f"task {task.id!r}")
 
 
 def _chat(policy: Policy) -> Chat:

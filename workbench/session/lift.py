@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import NoSignalError, TaskError
 from workbench.policy.policy import Weights
+from workbench.policy.prompts import student_prompt, teacher_prompt
 from workbench.policy.sampling import LIVE, completion_text, sample
 from workbench.policy.teacher import teacher_weights
 from workbench.probe import own_randomness
-from workbench.records import Attempt
+from workbench.records import Attempt, Task
 from workbench.session import task_book
 from workbench.session.core import SessionCore
 from workbench.session.judging import judge_many, prepare_judges
@@ -74,6 +75,35 @@ def teacher_lift(
         return TeacherLift(
             _passed(session, owners, prompts, LIVE, n, stop), _passed(session, owners, taught, weights, n, stop)
         )
+
+
+def answers_with(
+    session: SessionCore,
+    shown: Sequence[tuple[Task, str]],
+    config: SDPOConfig | None = None,
+    *,
+    n: int = 4,
+    max_new_tokens: int = LONGEST,
+    stop: threading.Event | None = None,
+) -> HeldOut:
+    """Pass rate of `n` answers to each task, written with a remark on it in the prompt, which is the self-teacher's.
+
+    `shown`: tasks with their remarks; "" gives the student's own prompt. The weights are the policy's own; nothing is
+    recorded. Raises PromptError, SandboxError.
+    """
+    with session.lock:
+        policy = session.policy
+        prompts = [
+            teacher_prompt(policy, task, feedback=remark, config=config) if remark else student_prompt(policy, task)
+            for task, remark in shown
+        ]
+        sampling = SamplingConfig(max_new_tokens=max_new_tokens)
+        repeated = [list(prompt.ids) for prompt in prompts for _ in range(n)]
+        drawn = sample(policy, repeated, sampling, stop=stop.is_set if stop else None)
+        texts = [completion_text(policy, sampled.token_ids) for sampled in drawn]
+        tasks = [task for task, _ in shown for _ in range(n)]
+        verdicts = judge_many(session, list(zip(tasks, texts, strict=True)), sampled=True)
+        return HeldOut(sum(verdict.passed for verdict in verdicts), len(verdicts))
 
 
 def _passed(

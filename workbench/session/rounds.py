@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from workbench.config import SamplingConfig
 from workbench.errors import FeedbackError, TaskError
-from workbench.policy.prompts import Prompt, Turn, student_prompt
+from workbench.policy.prompts import Earlier, Prompt, student_prompt
 from workbench.records import Attempt, FeedbackSource, Task, to_json
 from workbench.session.core import OpenRun, SessionCore
 from workbench.session.judging import judge_many, prepare_judges
@@ -29,7 +29,7 @@ def attempt(
     n: int = 8,
     *,
     sampling: SamplingConfig | None = None,
-    turns: Sequence[Turn] = (),
+    turns: Sequence[Earlier] = (),
     on_token: OnToken | None = None,
     stop: threading.Event | None = None,
 ) -> list[Attempt]:
@@ -49,7 +49,7 @@ def attempt_many(
     n: int = 8,
     *,
     sampling: SamplingConfig | None = None,
-    turns: Sequence[Sequence[Turn]] = (),
+    turns: Sequence[Sequence[Earlier]] = (),
     on_token: OnToken | None = None,
     stop: threading.Event | None = None,
 ) -> list[Attempt]:

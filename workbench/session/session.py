@@ -119,6 +119,7 @@ class Session(SessionCore):
     check_credit = scoring.check_credit
     compare = comparison.compare
     teacher_lift = lift.teacher_lift
+    answers_with = lift.answers_with
 
     # Interventions: another token in an attempt's place
     test_credit = interventions.test_credit

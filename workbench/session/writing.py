@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from workbench.config import SamplingConfig
 from workbench.policy import Policy
-from workbench.policy.prompts import Turn, conversation_prompt, student_prompt
+from workbench.policy.prompts import Earlier, conversation_prompt, student_prompt
 from workbench.policy.sampling import Sampled, completion_text, sample
 from workbench.records import Attempt, Judgement, Task
 from workbench.tasks import is_rubric
@@ -33,7 +33,7 @@ def write(
     tasks: Sequence[Task],
     sampling: SamplingConfig,
     *,
-    turns: Mapping[str, Sequence[Turn]] = MappingProxyType({}),
+    turns: Mapping[str, Sequence[Earlier]] = MappingProxyType({}),
     on_token: OnToken | None = None,
     stop: threading.Event | None = None,
 ) -> list[Written]:

@@ -151,24 +151,10 @@ EXPLAINED: Mapping[str, Setting] = {
         "",
         "paper, Table 6",
     ),
-    "template_solution": Setting(
-        "Part of the teacher prompt: the text around a demonstration, which goes in at {}.",
+    "template": Setting(
+        "The self-teacher's prompt: the name of a template, or a text with {question} in it; auto is the template that "
+        "was measured best for this model, else the paper's.",
         "text",
-        "the paper's code",
-    ),
-    "template_failed_attempt": Setting(
-        "Part of the teacher prompt: the text around the failed attempt, which goes in at {}.",
-        "text",
-        "this project",
-    ),
-    "template_feedback": Setting(
-        "Part of the teacher prompt: the text around the feedback, which goes in at {}.",
-        "text",
-        "the paper's code",
-    ),
-    "template_ending": Setting(
-        "Part of the teacher prompt: its last words.",
-        "text",
-        "the paper's code",
+        "the paper's code; other templates: this project",
     ),
 }

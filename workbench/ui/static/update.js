@@ -18,6 +18,7 @@
       ? `${plan.used} of ${plural(plan.total, "attempt")} ${plan.used === 1 ? "gives" : "give"} signal: ${plural(plan.tokens, "token")} will be pushed by ${plan.method.toUpperCase()} (${plan.divergence}) with the ${plan.teacher} teacher. ${strength(plan)} It can be undone exactly.`
       : `None of the ${plural(plan.total, "attempt")} gives signal, so there is nothing to learn from. Give feedback on a failed one, or sample again.`;
     box.append(el("p", "wb-lead", text));
+    if (plan.out_of_reach) box.append(el("p", "wb-quiet", `In ${plan.out_of_reach} of them the teacher wants a token that this loss hardly reaches: the student gives it almost nothing. The signal report names it.`));
     if (plan.used) box.append(before(plan));
     return add(box, ledger(plan, open));
   }

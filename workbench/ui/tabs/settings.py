@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, get_args
@@ -24,7 +25,7 @@ CHOICES = {
     "teacher": settings.Teacher,
 }
 # Fields without an option on the command line.
-NO_OPTION = ("weight_decay", "max_grad_norm", "is_clip", *(name for name in EXPLAINED if name.startswith("template_")))
+NO_OPTION = ("weight_decay", "max_grad_norm", "is_clip")
 FLAGS = {
     "distillation_add_tail": ("--tail", "--no-tail"),
     "distillation_normalised": ("--normalised", ""),
@@ -131,6 +132,6 @@ def as_command(config: Any, run: str) -> str:
             parts.append(FLAGS[name][0 if value else 1])
         elif name not in NO_OPTION:
             written = (",".join(value) or "none") if isinstance(value, tuple) else value
-            parts.append(f"--{name.replace('_', '-')} {written}")
+            parts.append(f"--{name.replace('_', '-')} {shlex.quote(str(written))}")
     missing = [name for name in changed if name in NO_OPTION]
     return " ".join(parts) + (f"  # no option sets {', '.join(missing)}: use Python" if missing else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -13,19 +13,15 @@ from workbench.config import SDPOConfig
 from workbench.records import Attempt, UpdateReport
 from workbench.service.actions.round import AttemptDetail
 from workbench.service.actions.tokens import CONTINUATIONS
-from workbench.service.checks import setter
-from workbench.service.queue import error_sentence
+from workbench.service.checks import changed_setting, make_config
+from workbench.service.queue import JobQueue, error_sentence
 from workbench.service.snapshot import Snapshot
-from workbench.service.state import LiveGroup
-from workbench.ui.panel import QUIET, Panel, Selection, Then, polite
+from workbench.service.state import LiveGroup, PublishedState
+from workbench.templates import OWN, TEMPLATES, in_force, own_template, template_text
+from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, polite
 
 LONGEST_READ = 60  # characters of an answer in a title
-TEMPLATES = {
-    "template_solution": "A demonstration",
-    "template_failed_attempt": "The failed attempt (where the settings include it)",
-    "template_feedback": "Feedback",
-    "template_ending": "Ending",
-}
+OWN_TEXT = "own text"  # in the list of templates, where the text is none of those that have a name
 
 
 class CreditPanel(Panel):
@@ -52,41 +48,69 @@ def on_marked(event: gr.EventData, spans: Mapping[str, list[int]]) -> dict[str, 
 
 
 class TeacherPanel(Panel):
-    """The exact teacher prompt of the chosen attempt, and the templates that it is made from."""
+    """The exact teacher prompt of the chosen attempt, and the template that it is made from."""
 
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, queue: JobQueue, selection: Selection) -> None:
         super().__init__()
-        self.selection = selection
+        self.queue, self.selection = queue, selection
         self.draw("teacher", lambda m: teacher(m.detail))
-        with gr.Accordion("Templates of the teacher prompt", open=False):
+        with gr.Accordion("Template of the teacher prompt", open=False):
+            self.choice = gr.Dropdown([OWN, *TEMPLATES], label="Template", elem_id="template-choice")
+            own_note = gr.Markdown(elem_id="template-own", elem_classes="wb-hint")
+            self.text = gr.Textbox(label="Its text", lines=8, max_lines=24, elem_id="template-text")
             gr.Markdown(
-                "After the question come the parts that are not empty, in this order, then the ending. `{}` marks the "
-                "place of the text. The prompt above, its token ids and the colours follow your edits.",
+                "`{question}`, `{demonstration}`, `{failed_attempt}` and `{feedback}` are the places of these texts. "
+                "What stands between `{#feedback}` and `{/feedback}` is left out where there is no feedback; likewise "
+                "for the others. `{turn assistant}` and `{turn user}` begin a turn of a chat. The prompt above, its "
+                "token ids and the colours follow your edits.",
                 elem_classes="wb-hint",
             )
-            self.templates = {name: _template(name, title) for name, title in TEMPLATES.items()}
-            self.reset = gr.Button("The paper's templates", size="sm", elem_id="reset-templates")
-        for name, box in self.templates.items():
-            self.follow(name, box, _setting(name), lambda value: value)
+        self.follow("template choice", self.choice, lambda m: template_name(m.config.template), _choice)
+        self.follow("template own", own_note, _own_template, str)
+        self.follow("template text", self.text, _template_text, str)
 
     def connect(self, then: Then) -> None:
-        """Connect the templates: an edit takes effect when its field loses the focus."""
+        """Connect the template: a choice counts at once, an edit when the text loses the focus."""
         config = self.selection.config
-        for name, box in self.templates.items():
-            then(box.blur(polite(setter(SDPOConfig, name)), [config, box], [config], **QUIET))
-        then(self.reset.click(_without_templates, [config], [config], **QUIET))
+        then(self.choice.input(polite(on_choice), [config, self.choice], [config], **NEWEST))
+        then(self.text.blur(polite(self.on_text), [config, self.text], [config], **QUIET))
+
+    def on_text(self, config: dict[str, Any], text: str) -> dict[str, Any]:
+        """Take a text that was edited; that of a template that has a name is that template."""
+        chosen = make_config(SDPOConfig, config).template
+        if text == template_text(in_force(chosen, _model(self.queue.state))):
+            return config
+        return changed_setting(SDPOConfig, config, "template", template_name(text, text))
 
 
-def _template(name: str, title: str) -> gr.Textbox:
-    return gr.Textbox(label=title, lines=3, max_lines=8, elem_id=name.replace("_", "-"))
+def on_choice(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """Take the template of this name."""
+    return config if name == OWN_TEXT else changed_setting(SDPOConfig, config, "template", name)
 
 
-def _setting(name: str) -> Callable[[Snapshot], Any]:
-    return lambda snapshot: getattr(snapshot.config, name)
+def template_name(template: str, unnamed: str = OWN_TEXT) -> str:
+    """Name of a template that is given by its name or its text; `unnamed` where it has none."""
+    if template in (OWN, *TEMPLATES):
+        return template
+    return next((name for name, text in TEMPLATES.items() if text == template), unnamed)
 
 
-def _without_templates(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in config.items() if name not in TEMPLATES}
+def _choice(name: str) -> Any:
+    return gr.update(value=name, choices=[OWN, *TEMPLATES, *([OWN_TEXT] if name == OWN_TEXT else [])])
+
+
+def _template_text(snapshot: Snapshot) -> str:
+    return template_text(in_force(snapshot.config.template, _model(snapshot.state)))
+
+
+def _own_template(snapshot: Snapshot) -> str:
+    default = own_template(_model(snapshot.state))
+    why = "the paper's: none was measured for this model" if default == "paper" else "measured best for this model"
+    return f"`{OWN}` is here `{default}`, {why}."
+
+
+def _model(state: PublishedState) -> str:
+    return str(state.policy.get("model", ""))
 
 
 def _heat(snapshot: Snapshot) -> dict[str, Any]:

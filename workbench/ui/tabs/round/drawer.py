@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from workbench.config import SDPOConfig
+from workbench.credit.reach import out_of_reach
 from workbench.errors import FeedbackError
 from workbench.service.actions import tokens
 from workbench.service.actions.round import AttemptDetail
@@ -66,12 +67,14 @@ def token(snapshot: Snapshot) -> dict[str, Any]:
     if not isinstance(position, int) or not 0 <= position < len(credit.token_ids):
         return {"id": None}
     state = snapshot.state
+    reached = out_of_reach(credit, position, snapshot.config)
     tests = [test for test in state.tests.get(attempt_id, ()) if test.position == position]
     busy = tokens.interventions(snapshot.queue, attempt_id, position)
     return {
         "id": attempt_id,
         "index": position,
         "top": credit.next_tokens(position, snapshot.config.distillation_alpha),
+        "reach": "" if reached is None else str(reached),
         "tests": [{**tokens.tested(test), "here": test.update_id == state.head} for test in tests],
         "busy": VERBS[busy[0]] if busy else "",
     }

@@ -33,7 +33,7 @@ class RoundPanel(Panel):
                 credit = CreditPanel(selection)
                 drawer = DrawerPanel(queue, selection, credit.heat)
                 feedback = FeedbackPanel(queue, selection)
-                teacher = TeacherPanel(selection)
+                teacher = TeacherPanel(queue, selection)
         with gr.Row(elem_classes="wb-rule"):
             update = UpdatePanel(queue, selection)
         health = HealthPanel(queue)

@@ -135,19 +135,21 @@ def plan(
     if ledger is None:
         return {"empty": "Counting which attempts give signal …"}
     signal = {entry.attempt_id: entry for entry in ledger}
+    far = places_out_of_reach(group, signal, details, config)
     rows = [
         {
             "number": number,
             "passed": attempt.passed,
             "tokens": counted(attempt, spans),
             "used": signal[attempt.id].used,
-            "reason": signal[attempt.id].reason,
+            "reason": "; ".join(part for part in (signal[attempt.id].reason, far.get(attempt.id, "")) if part),
         }
         for number, attempt in enumerate(group, 1)
     ]
     reads = tokens_read(group, signal, details, config.most_steps)
     return {
         "used": sum(bool(row["used"]) for row in rows),
+        "out_of_reach": len(far),
         "total": len(group),
         "tokens": sum(counted(attempt, spans) for attempt in group if signal[attempt.id].used),
         "rows": rows,
@@ -161,6 +163,23 @@ def plan(
         "seconds": None if pace is None or reads is None else pace * reads,
         "lift": lift,
     }
+
+
+def places_out_of_reach(
+    group: Sequence[Attempt],
+    signal: Mapping[str, SignalReport],
+    details: Sequence[AttemptDetail | None],
+    config: SDPOConfig,
+) -> dict[str, str]:
+    """Say where the loss hardly reaches what the teacher wants, by the id of each such attempt that gives signal."""
+    reasons = {}
+    for attempt, detail in zip(group, details, strict=False):
+        if detail is None or detail.credit is None or not signal[attempt.id].used:
+            continue
+        if places := detail.credit.out_of_reach(config):
+            tokens = ", ".join(f"{place.token.text.strip()!r} at token {place.position + 1}" for place in places)
+            reasons[attempt.id] = f"hardly reached by this loss: {tokens}"
+    return reasons
 
 
 def counted(attempt: Attempt, spans: Spans | None) -> int:
