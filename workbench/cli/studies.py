@@ -1,4 +1,4 @@
-"""The commands `study credit`, `study update` and `study stability`: measurements of credit, updates and long runs."""
+"""The commands `study credit`, `update`, `gate` and `stability`: measurements of credit, updates and long runs."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from workbench.config import SDPOConfig
 from workbench.experiments.settings import (
     STABILITY_SETTINGS,
     CreditStudySettings,
+    GateStudySettings,
     LearnSettings,
     UpdateStudySettings,
     learning_rates,
@@ -39,11 +40,19 @@ CREDIT_OPTIONS: Mapping[str, Any] = MappingProxyType(
     }
 )
 
+GATE_OPTIONS: Mapping[str, Any] = MappingProxyType(
+    {
+        "updates": Annotated[int, typer.Option(help="Updates that the gate is asked about, each at its own task.")],
+        "attempts": Annotated[int, typer.Option(help="Attempts per update.")],
+        "samples": Annotated[int, typer.Option(help="Whole attempts by student and teacher each, to compare with.")],
+    }
+)
+
 
 def build() -> typer.Typer:
     """The studies under their names."""
     app = typer.Typer(help="Measure what credit, updates and long runs really do.")
-    for command in (credit, update, stability):
+    for command in (credit, update, gate, stability):
         app.command(name=command.__name__)(command)
     return app
 
@@ -81,6 +90,17 @@ def update(
         existing_pack(pack, where.run_of(where.seeds[0]))  # before a directory is made for an unknown one
     name = "study-update"
     _study(Output(as_json), where, name, lambda wb, seed: wb.study_update(settings, seed=seed, name=name, pack=pack))
+
+
+@takes_sandbox
+@takes_place("study-gate")
+@takes("settings", GATE_OPTIONS, asdict(GateStudySettings()), GateStudySettings)
+def gate(settings: GateStudySettings, where: Place, pack: PackOption = None, as_json: JsonOption = False) -> None:
+    """Ask before many updates whether the teacher is better, and measure on many samples how often that is right."""
+    if pack is not None:
+        existing_pack(pack, where.run_of(where.seeds[0]))
+    name = "study-gate"
+    _study(Output(as_json), where, name, lambda wb, seed: wb.study_gate(settings, seed=seed, name=name, pack=pack))
 
 
 @takes_sandbox

@@ -14,11 +14,13 @@ from workbench.errors import ConfigError
 from workbench.experiments.arms import Arm
 from workbench.experiments.credit_study import study_credit
 from workbench.experiments.discover import ScreenedTask, discover, screen
+from workbench.experiments.gate_study import study_gate
 from workbench.experiments.journal import EXPERIMENT, POINT, Data, Record, read
 from workbench.experiments.learn import learn
 from workbench.experiments.settings import (
     CreditStudySettings,
     DiscoverySettings,
+    GateStudySettings,
     LearnSettings,
     UpdateStudySettings,
 )
@@ -77,6 +79,10 @@ def _groups(record: Record) -> tuple[int, int, str]:
     return sum(map(len, record.arms.values())), record.settings["groups"], "groups"
 
 
+def _verdicts(record: Record) -> tuple[int, int, str]:
+    return sum(map(len, record.arms.values())), record.settings["updates"], "updates"
+
+
 def screened(record: Record) -> list[ScreenedTask]:
     """Tasks that a search for hard ones has measured."""
     return [ScreenedTask.from_data(point.data) for points in record.arms.values() for point in points]
@@ -129,6 +135,11 @@ def _update(session: Session, settings: Data, common: dict[str, Any]) -> Iterato
     return study_update(session, UpdateStudySettings(**shape), pack=settings.get("pack"), **common)
 
 
+def _gate(session: Session, settings: Data, common: dict[str, Any]) -> Iterator[Any]:
+    shape = GateStudySettings(**_chosen(GateStudySettings, settings))
+    return study_gate(session, shape, pack=settings.get("pack"), **common)
+
+
 def _chosen(kind: Any, settings: Data) -> dict[str, Any]:
     """Select the settings of an experiment that a settings class takes."""
     return {name: settings[name] for name in kind.__slots__}
@@ -141,5 +152,6 @@ _KINDS = {
     "discover": (_attempts, _discover),
     "credit": (_measurements, _credit),
     "update": (_groups, _update),
+    "gate": (_verdicts, _gate),
 }
 KINDS = tuple(_KINDS)

@@ -107,6 +107,19 @@ class UpdateStudySettings:
         return self.groups * len(LOSSES) * len(self.learning_rates)
 
 
+@dataclass(frozen=True, slots=True)
+class GateStudySettings:
+    """Amounts that the study of the gate measures."""
+
+    updates: int = 40  # that are asked about, each at a task of its own
+    attempts: int = 8  # per update
+    samples: int = 200  # whole attempts by each side, at least, for the lift that the verdict is compared with
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            at_least(field.name, getattr(self, field.name), 1)
+
+
 def at_least(name: str, value: int, least: int) -> None:
     """Raise ConfigError for a number below `least`."""
     if value < least:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from workbench.errors import ConfigError
-from workbench.experiments.findings import credit, discover, learn, screen, update
+from workbench.experiments.findings import credit, discover, gate, learn, screen, update
 from workbench.experiments.journal import Record
 from workbench.experiments.report import Report, Table
 
@@ -21,6 +21,7 @@ _KINDS: Mapping[str, Callable[[Mapping[int, Record]], Findings]] = {
     "discover": discover.findings,
     "credit": credit.findings,
     "update": update.findings,
+    "gate": gate.findings,
 }
 
 
