@@ -84,7 +84,7 @@ def _from_the_environment(session: Session, group: Sequence[Attempt], other: Tas
 
 
 def _of_another_task(session: Session, group: Sequence[Attempt], other: Task) -> list[Attempt]:
-    """What the failed attempts would be told as answers to another task: it misleads."""
+    """Tell the failed attempts what they would be told as answers to another task: it misleads."""
     texts = [session.judge(other, attempt.text).feedback for attempt in group]
     spare = next((text for text in texts if text), BARE)  # for an attempt that is right there
     return [
@@ -121,7 +121,7 @@ def _in_another_house(task: Task) -> Task:
     """The same specification in a house whose conventions for it differ."""
     assert task.environment == PACK
     specification, house = parse_specification(task.prompt), int(task.answer["house"])
-    own = House(house).choices(specification)
+    right = House(house).choices(specification)
     others = (House(house + offset) for offset in range(1, 1000))
-    other = next(other for other in others if other.choices(specification) != own)
+    other = next(other for other in others if other.choices(specification) != right)
     return replace(task, answer={**task.answer, "house": other.seed})

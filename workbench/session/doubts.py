@@ -43,8 +43,8 @@ def doubts(informed: Sequence[Informed], config: SDPOConfig, change: float) -> t
 
     `change`: the measured pass rate of the teacher minus that of the student.
     """
-    told = [_bare(informed, config), _silent(informed), _unreached(informed)]
-    reasons = tuple(reason for reason in told if reason)
+    checks = [_bare(informed, config), _silent(informed), _unreached(informed)]
+    reasons = tuple(reason for reason in checks if reason)
     if not reasons and change < 0:
         return (
             "The teacher takes the feedback in, and yet passes less often: the feedback may be wrong, or the model "
@@ -59,11 +59,11 @@ def _bare(informed: Sequence[Informed], config: SDPOConfig) -> str:
     if any(each.context.demonstration for each in informed):
         return ""
     parts = [part for each in informed for part in each.attempt.parts if part.text.strip()]
-    heard = {part.kind for part in parts if part.kind in config.feedback_kinds}
-    if not heard or not heard <= BARE_KINDS:
+    kinds = {part.kind for part in parts if part.kind in config.feedback_kinds}
+    if not kinds or not kinds <= BARE_KINDS:
         return ""
-    unheard = sorted({part.kind for part in parts} - heard)
-    what = "what is wrong with the form" if heard == {"format"} else "that the attempts fail"
+    unheard = sorted({part.kind for part in parts} - kinds)
+    what = "what is wrong with the form" if kinds == {"format"} else "that the attempts fail"
     helps = f"switch on {' or '.join(unheard)}, or " if unheard else ""
     return (
         f"The feedback says {what}, and nothing of the answer itself; {helps}write feedback that says why, or show a "
@@ -84,12 +84,12 @@ def _silent(informed: Sequence[Informed]) -> str:
 
 def _unreached(informed: Sequence[Informed]) -> str:
     """Does the teacher want a token that the student all but rules out?"""
-    wanted = [token for each in informed if (token := _out_of_reach(each.credit)) is not None]
-    if not wanted:
+    tokens = [token for each in informed if (token := _out_of_reach(each.credit)) is not None]
+    if not tokens:
         return ""
-    token = min(wanted, key=lambda token: token.student_logp)
+    token = min(tokens, key=lambda token: token.student_logp)
     return (
-        f"In {len(wanted)} of {len(informed)} attempts the teacher wants a token to which the student gives next to "
+        f"In {len(tokens)} of {len(informed)} attempts the teacher wants a token to which the student gives next to "
         f"nothing ({token.text!r}: {token.student:.0e}): this loss hardly reaches it. Choose a task where some "
         "attempts come closer, or force the token in an attempt and show that as a demonstration."
     )

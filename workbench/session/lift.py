@@ -175,8 +175,8 @@ class _Pairs:
             return None
         won = sum(taught and not alone for taught, alone in zip(teacher, student, strict=True))
         lost = sum(alone and not taught for taught, alone in zip(teacher, student, strict=True))
-        rates = (HeldOut(sum(passed), len(passed)) for passed in (student, teacher))
-        return TeacherLift(*rates, won, lost, of_student + of_teacher, len(self.informed))
+        passed_alone, passed_taught = (HeldOut(sum(passed), len(passed)) for passed in (student, teacher))
+        return TeacherLift(passed_alone, passed_taught, won, lost, of_student + of_teacher, len(self.informed))
 
     def _passed(
         self, prompts: Sequence[Sequence[int]], weights: Mapping[Weights, float], count: int

@@ -24,11 +24,11 @@ Data = Mapping[str, Any]
 def findings(records: Mapping[int, Record]) -> tuple[str, list[Table], list[tuple[str, Any]]]:
     """Title and tables, over the updates of all seeds."""
     points = [point.data for record in records.values() for point in record.arms.get("gate", ())]
-    asked = [data for data in points if "refused" not in data]
-    kinds = dict.fromkeys(data["feedback"] for data in asked)
-    rows = [_row(kind, [data for data in asked if data["feedback"] == kind]) for kind in kinds]
-    table = Table("Is the gate right?", _COLUMNS, [*rows, _row("all", asked)], _NOTE)
-    return f"Is the teacher better? {len(asked)} updates", [table], []
+    verdicts = [data for data in points if "refused" not in data]
+    kinds = dict.fromkeys(data["feedback"] for data in verdicts)
+    rows = [_row(kind, [data for data in verdicts if data["feedback"] == kind]) for kind in kinds]
+    table = Table("Is the gate right?", _COLUMNS, [*rows, _row("all", verdicts)], _NOTE)
+    return f"Is the teacher better? {len(verdicts)} updates", [table], []
 
 
 def lift_of(data: Data) -> float:
