@@ -76,9 +76,10 @@ def test_a_round_by_commands(command: Commands, tmp_path: Path) -> None:
     assert page.read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html")
     printed += events
 
-    events, report = command.json("update", "--lr", "1e-3", "--run", run)
+    events, report = command.json("update", "--lr", "1e-3", "--lift", "--run", run)
     assert [event["kind"] for event in events] == ["update"]
     assert (report["parent"], len(report["ledger"])) == ("root", 2) and report["loss"] < report["loss_before"]
+    assert report["lift"]["sentence"].startswith("teacher ") and report["lift"]["attempts"] == 2
     printed += events
     for command_name, head in (("undo", "root"), ("redo", report["update"])):
         events, moved = command.json(command_name, "--run", run)

@@ -150,6 +150,31 @@ def test_discovery_at_k_counts_what_was_found_by_then() -> None:
     assert [attempts_for(times, share) for share in (0.25, 0.5, 0.75, 1.0)] == [1.0, 3.0, 5.0, math.inf]
 
 
+def test_the_gate_is_right_where_what_was_measured_has_its_sign() -> None:
+    def asked(feedback: str, verdict: str, teacher: float, student: float) -> dict[str, Any]:
+        gate = {"verdict": verdict, "tokens": 100, "teacher": {"total": 16}}
+        lift = {"tokens": 1000, "teacher": {"rate": teacher}, "student": {"rate": student}}
+        return {"feedback": feedback, "gate": gate, "lift": lift}
+
+    data = [
+        asked("own", "better", 0.9, 0.5),
+        asked("own", "better", 0.4, 0.5),  # wrong
+        asked("other", "not better", 0.5, 0.5),  # equal is not better
+        asked("other", "unknown", 0.25, 0.5),
+        {"feedback": "own", "refused": "no teacher"},
+    ]
+    points = [Point("gate", step, "root", entry) for step, entry in enumerate(data)]
+    record = Record("study-gate", {"kind": "gate", "seed": 0}, "root", {"gate": points})
+    report = make_report([record], {}).to_json()
+    (table,) = report["tables"]
+    rows = {row[0]: dict(zip(table["columns"], row, strict=True)) for row in table["rows"]}
+    assert report["title"] == "Is the teacher better? 4 updates"
+    assert (rows["own"]["better, right"], rows["other"]["not better, right"]) == ("2, 1", "1, 1")
+    assert rows["all"]["right, of the known"]["passed"] == 2 and rows["all"]["right, of the known"]["total"] == 3
+    assert rows["other"]["not known"] == 1 and rows["other"]["measured lift of the unknown"]["value"] == -0.25
+    assert rows["all"]["share of the full measurement"] == 0.1
+
+
 class _Tags(HTMLParser):
     """Every tag with its attributes."""
 

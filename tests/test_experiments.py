@@ -19,14 +19,16 @@ from workbench.config import SDPOConfig
 from workbench.errors import ConfigError
 from workbench.experiments import credit_study
 from workbench.experiments.arms import ABLATIONS, RECIPES, Arm, ablation, methods, stability
+from workbench.experiments.gate_study import FEEDBACK
 from workbench.experiments.journal import Journal, read
 from workbench.experiments.learn import LearnPoint, to_json
 from workbench.experiments.localise import Located, localise, locate, wrong_tokens
-from workbench.experiments.resuming import how_far
+from workbench.experiments.resuming import how_far, resume
 from workbench.experiments.settings import (
     LEARN_DEFAULTS,
     LOSSES,
     CreditStudySettings,
+    GateStudySettings,
     LearnSettings,
     UpdateStudySettings,
 )
@@ -330,3 +332,18 @@ def test_the_study_of_updates_makes_each_from_one_state(workbench: Workbench) ->
     assert [node.report.side_effects.kl_to_before for node in nodes if node.report] == [
         entry["kl_to_before"] for entry in measured
     ]
+
+
+def test_the_study_of_the_gate_compares_each_verdict_with_what_was_measured(workbench: Workbench) -> None:
+    """Feedback of the environment, and feedback that belongs to another house; the policy stays where it is."""
+    workbench.checkout("root")
+    points = list(workbench.study_gate(GateStudySettings(updates=2, attempts=4, samples=8), name="gate"))
+    assert [point.data["feedback"] for point in points] == list(FEEDBACK)[:2] and workbench.head == "root"
+    for point in points:
+        gate, lift = point.data["gate"], point.data["lift"]
+        assert gate["attempts"] == lift["attempts"] and gate["teacher"]["total"] % gate["attempts"] == 0
+        assert 8 <= lift["teacher"]["total"] == lift["student"]["total"] < 8 + lift["attempts"]
+        assert gate["verdict"] in ("better", "not better", "unknown") and gate["tokens"] > 0
+    assert points[0].data["gate"]["verdict"] == "better"
+    assert how_far(workbench.experiments()["gate"]) == (2, 2, "updates")
+    assert list(resume(workbench, "gate")) == points  # finished: nothing is measured again

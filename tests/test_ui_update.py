@@ -16,8 +16,10 @@ from workbench.cli.settings import CONFIG_OPTIONS, takes_config
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError
 from workbench.records import Attempt, SideEffects, SignalReport, UpdateReport
+from workbench.service.actions.lift import seconds_at_most
 from workbench.service.actions.round import AttemptDetail
 from workbench.service.checks import changed_setting
+from workbench.service.state import PublishedState
 from workbench.session.history import TimelineNode
 from workbench.ui import charts
 from workbench.ui.choices import DIVERGENCES, WHY, divergence_of
@@ -65,7 +67,16 @@ def test_the_plan_counts_signal_tokens_and_cost_before_anything_is_done() -> Non
         "all rewards are equal",
     ]
     assert plan(group, ledger, SDPOConfig(), [None, DETAIL])["reads"] is None  # its teacher's prompt is not known yet
+    lift = {"verdict": "not better", "sentence": "teacher 1 of 8, student 8 of 8: the teacher is not better here"}
+    assert plan(group, ledger, SDPOConfig(), lift=lift)["lift"] == lift and stated["lift"] is None
     assert plan((), None, SDPOConfig()).keys() == {"empty"}
+
+
+def test_measuring_is_announced_with_the_time_that_it_takes_at_most() -> None:
+    group = (attempt("a", 5), attempt("b", 40))
+    assert seconds_at_most(PublishedState(), group) is None  # nothing was written yet
+    # 8 rounds of pairs; the student and the two sets of weights of a trust region's teacher read each token.
+    assert seconds_at_most(PublishedState(writing_pace=0.01), group) == pytest.approx(8 * 3 * 40 * 0.01)
 
 
 def test_every_choice_says_why_one_would_make_it() -> None:

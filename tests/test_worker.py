@@ -142,6 +142,24 @@ def test_a_stopped_key_can_be_asked_for_again(queue: JobQueue) -> None:
     assert again is not first and again.result(WAIT_S) == 2
 
 
+def test_what_gives_way_stops_for_a_person_and_can_be_asked_for_again(queue: JobQueue) -> None:
+    started = threading.Event()
+
+    def long(workbench: Any, job: Any) -> bool:
+        started.set()
+        return bool(job.stop.wait(WAIT_S))
+
+    assert queue.want("lift", "lift", "", long, priority=AHEAD, gives_way=True) is None
+    assert started.wait(WAIT_S)
+    queue.want("soon", "credit", "", lambda w, j: 1, priority=SHOWN)
+    assert queue.current is not None and not queue.current.stop.is_set()  # a page alone does not stop it
+    queue.submit("update", "", lambda w, j: 2).result(WAIT_S)
+    assert queue.known("lift") is None  # what was cut short is not kept
+    assert queue.want("lift", "lift", "", lambda w, j: "whole", priority=AHEAD, gives_way=True) is None
+    queue.submit("wait", "", lambda w, j: None, priority=AHEAD).result(WAIT_S)
+    assert queue.known("lift") == "whole"
+
+
 def test_losing_interest_does_not_end_the_worker(queue: JobQueue) -> None:
     release = held(queue)
     job = queue.submit("x", "", lambda w, j: 1)

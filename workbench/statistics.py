@@ -79,6 +79,21 @@ def newcombe(passed: int, total: int, passed_before: int, total_before: int, z: 
     )
 
 
+def evidence(won: int, lost: int) -> float:
+    """Evidence that a win is likelier than a loss, which may be looked at after every trial: an e-value.
+
+    The wealth of someone who bets on wins, each bet fair where both are equally likely: the mean over p, uniform on
+    1/2 to 1, of p^won (1 - p)^lost / (1/2)^(won + lost). While a win is at most as likely as a loss, the chance that it
+    ever reaches 1 / a is at most a (Ville's inequality), however often one looks and whenever one stops. Source: Ramdas
+    et al., Game-theoretic statistics and safe anytime-valid inference, Statistical Science 38 (2023), 576-601.
+    """
+    count = won + lost
+    # The integral is an incomplete beta function of whole numbers: a sum of binomial coefficients.
+    above = sum(math.comb(count + 1, k) for k in range(won + 1))
+    below = (count + 1) * math.comb(count, won)
+    return above / below if above < below << 1000 else math.inf  # beyond what a float holds
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A number with its interval; NaN where it cannot be estimated, infinite where it was not reached."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Event
 
 from workbench.config import Method, SDPOConfig
-from workbench.experiments import credit_study, resuming, template_study, update_study
+from workbench.experiments import credit_study, gate_study, resuming, template_study, update_study
 from workbench.experiments.arms import Arm
 from workbench.experiments.discover import DiscoveryPoint, ScreenedTask, discover, screen
 from workbench.experiments.journal import Record
@@ -111,3 +111,4 @@ class Workbench(Session):
     study_credit = credit_study.study_credit
     study_update = update_study.study_update
     study_templates = template_study.study_templates
+    study_gate = gate_study.study_gate

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_page import idle, opened, sampled
+from test_page import idle, newest, opened, replaced, sampled
 
 pytestmark = pytest.mark.browser
 
@@ -20,7 +20,7 @@ def test_the_update_is_explained_before_and_checked_after(new_page: Callable[...
     page.click(".wb-plan summary")
     assert page.locator(".wb-table tbody tr").count() == 4
     page.click("#do-lift:not([disabled])")
-    page.wait_for_selector(".wb-facts-line:has-text(' to ')")
+    page.wait_for_selector(".wb-facts-line:has-text('the teacher is better here')")
     page.get_by_text("Loss and teacher: what to choose").click()
     page.get_by_label("Teacher", exact=True).click()
     page.get_by_role("option", name="frozen").click()
@@ -40,8 +40,37 @@ def test_the_update_is_explained_before_and_checked_after(new_page: Callable[...
     page.fill("#set-steps input", "2")
     page.locator("#set-steps input").blur()
     page.get_by_role("tab", name="Round").click()
-    page.wait_for_selector(".wb-plan:has-text('in 2 steps')")
+    page.wait_for_selector(".wb-plan:has-text('2 steps')")
     idle(page)
+    _asks_before_an_update_toward_a_worse_teacher(page)
+
+
+def _asks_before_an_update_toward_a_worse_teacher(page: Any) -> None:
+    """Feedback that misleads, on an attempt that passed."""
+    page.get_by_label("Attempts").fill("1")
+    page.get_by_label("Attempts").blur()
+    for _ in range(24):  # until one passes
+        before = newest(page)
+        page.click("#do-sample:not([disabled])")
+        replaced(page, before, 1)
+        idle(page)
+        if page.locator(".wb-card-button .wb-pass").count():
+            break
+    page.fill("#feedback textarea", "sort ascending.")
+    page.click("#give-feedback")
+    page.wait_for_selector(".wb-plan:has-text('1 of 1 attempt')")
+    page.click("#do-lift:not([disabled])")
+    page.wait_for_selector(".wb-facts-line:has-text('the teacher is not better here')")
+    page.wait_for_selector(".wb-plan .wb-alarm:has-text('demonstration')")
+    nodes = page.locator(".wb-node").count()
+    page.click("#do-update:not([disabled])")
+    page.click("#do-not-update")
+    page.wait_for_selector("#do-update-anyway", state="hidden")
+    assert page.locator(".wb-node").count() == nodes
+    page.click("#do-update:not([disabled])")
+    page.click("#do-update-anyway")
+    page.wait_for_selector(f".wb-node >> nth={nodes}")
+    assert not page.locator("#do-update-anyway").is_visible()
 
 
 # Labels of the timeline that another one covers.

@@ -215,6 +215,9 @@ def update(
     policy: PolicyConfig,
     attempts: Annotated[list[str] | None, typer.Argument(help="Ids of attempts; default: the newest group.")] = None,
     span: SpanOption = None,
+    lift: Annotated[
+        bool, typer.Option("--lift", help="Measure first whether the self-teacher is better than the student.")
+    ] = False,
     run: RunOption = DEFAULT_RUN,
     as_json: JsonOption = False,
 ) -> None:
@@ -222,7 +225,11 @@ def update(
     output = Output(as_json)
     spans = parsed_spans(span)
     with opened(output, run, policy) as workbench:
-        report = workbench.update(_chosen(workbench, attempts or []), config, spans=spans)
+        chosen = _chosen(workbench, attempts or [])
+        measured = workbench.teacher_lift(chosen, config) if lift else None
+        if measured is not None:
+            output.say("\n".join([f"Teacher lift: {measured}.", *measured.doubts]))
+        report = workbench.update(chosen, config, spans=spans)
     output.table(
         f"Update {report.update_id} ({report.method})",
         ("", "value"),
@@ -256,6 +263,7 @@ def update(
         {"update": report.update_id, "parent": report.parent_id, "seconds_s": report.seconds_s}
         | {name: getattr(report, name) for name in fields}
         | {"side_effects": asdict(report.side_effects), "ledger": [asdict(entry) for entry in report.ledger]}
+        | ({} if measured is None else {"lift": measured.to_json()})
     )
 
 

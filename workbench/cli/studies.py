@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """The commands of `study`: measurements of credit, updates, long runs and templates."""
+=======
+"""The commands `study credit`, `update`, `gate` and `stability`: measurements of credit, updates and long runs."""
+>>>>>>> gate
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ from workbench.config import SDPOConfig
 from workbench.experiments.settings import (
     STABILITY_SETTINGS,
     CreditStudySettings,
+    GateStudySettings,
     LearnSettings,
     TemplateStudySettings,
     UpdateStudySettings,
@@ -40,10 +45,18 @@ CREDIT_OPTIONS: Mapping[str, Any] = MappingProxyType(
     }
 )
 
+<<<<<<< HEAD
 TEMPLATE_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
         "samples": Annotated[int, typer.Option(help="Answers per task, kind of feedback and template.")],
         "max_new_tokens": Annotated[int, typer.Option(help="Tokens of an answer at most.")],
+=======
+GATE_OPTIONS: Mapping[str, Any] = MappingProxyType(
+    {
+        "updates": Annotated[int, typer.Option(help="Updates that the gate is asked about, each at its own task.")],
+        "attempts": Annotated[int, typer.Option(help="Attempts per update.")],
+        "samples": Annotated[int, typer.Option(help="Whole attempts by student and teacher each, to compare with.")],
+>>>>>>> gate
     }
 )
 
@@ -51,7 +64,11 @@ TEMPLATE_OPTIONS: Mapping[str, Any] = MappingProxyType(
 def build() -> typer.Typer:
     """The studies under their names."""
     app = typer.Typer(help="Measure what credit, updates and long runs really do.")
+<<<<<<< HEAD
     for command in (credit, update, stability, templates):
+=======
+    for command in (credit, update, gate, stability):
+>>>>>>> gate
         app.command(name=command.__name__)(command)
     return app
 
@@ -89,6 +106,17 @@ def update(
         existing_pack(pack, where.run_of(where.seeds[0]))  # before a directory is made for an unknown one
     name = "study-update"
     _study(Output(as_json), where, name, lambda wb, seed: wb.study_update(settings, seed=seed, name=name, pack=pack))
+
+
+@takes_sandbox
+@takes_place("study-gate")
+@takes("settings", GATE_OPTIONS, asdict(GateStudySettings()), GateStudySettings)
+def gate(settings: GateStudySettings, where: Place, pack: PackOption = None, as_json: JsonOption = False) -> None:
+    """Ask before many updates whether the teacher is better, and measure on many samples how often that is right."""
+    if pack is not None:
+        existing_pack(pack, where.run_of(where.seeds[0]))
+    name = "study-gate"
+    _study(Output(as_json), where, name, lambda wb, seed: wb.study_gate(settings, seed=seed, name=name, pack=pack))
 
 
 @takes_sandbox

@@ -51,7 +51,7 @@ def study_update(
     journal = Journal(session, name, recorded, kind="update", seed=seed, stop=stop)
 
     def work(step: int) -> dict[str, Any]:
-        task = tasks[step % len(tasks)] if tasks else _in_a_fresh_house(seed, step)
+        task = tasks[step % len(tasks)] if tasks else task_in_a_fresh_house(FIRST_HOUSE, seed, step)
         group = session.attempt(task, settings.attempts, stop=journal.stop)
         updates = []
         for loss, config in LOSSES.items():
@@ -67,8 +67,9 @@ def study_update(
         yield from journal.run_arm("updates", settings.groups, work)
 
 
-def _in_a_fresh_house(seed: int, step: int) -> Task:
-    house = House(FIRST_HOUSE + 10_000 * seed + step)
+def task_in_a_fresh_house(first: int, seed: int, step: int) -> Task:
+    """A held-out specification of one to three stages, in a house of its own; `first`: number of the first house."""
+    house = House(first + 10_000 * seed + step)
     (task,) = house_tasks(pack_name(house, DEFAULT_KIND), 1, held_out=True, stages=(1 + step % 3,))
     return task
 

@@ -85,7 +85,8 @@ class Chat:
     def keeps_question(self) -> bool:
         """True where the template writes the user's words as they are, with and without a system message."""
         return all(
-            self._keeps(self._messages(system, _PROBE), parts=self.takes_parts) for system in (None, "SYSTEM-TEXT")
+            self._keeps(self._messages(system, [("user", _PROBE)]), parts=self.takes_parts)
+            for system in (None, "SYSTEM-TEXT")
         )
 
     def _keeps(self, turns: list[dict[str, str]], *, parts: bool | None = None) -> bool:

@@ -135,14 +135,16 @@ class Action(_Declared[P, R]):
         values = self.checked(*args, **kwargs)
         return self._submit(queue, values, (self.name, who, repr(values)), PERSON)
 
-    def want(self, queue: JobQueue, *args: Any, priority: int = SHOWN) -> R | Exception | None:
+    def want(self, queue: JobQueue, *args: Any, priority: int = SHOWN, gives_way: bool = False) -> R | Exception | None:
         """The result kept for these arguments; where there is none yet, a job for it is queued behind people's jobs.
 
         Only for an action with a `key`, which says what its result depends on.
         """
         values = self.checked(*args)
         key, kind, label = self._key_of(queue, values), self._kind_of(values), self._label(values)
-        result: R | Exception | None = queue.want(key, kind, label, self._run(queue, values), priority=priority)
+        result: R | Exception | None = queue.want(
+            key, kind, label, self._run(queue, values), priority=priority, gives_way=gives_way
+        )
         return result
 
     def known(self, queue: JobQueue, *args: Any) -> R | Exception | None:

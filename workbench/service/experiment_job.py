@@ -106,5 +106,8 @@ def described(settings: Mapping[str, Any]) -> str:
         rates = ", ".join(f"{rate:g}" for rate in settings["learning_rates"])
         sizes = f"{plural(settings['groups'], 'group')} of {plural(settings['attempts'], 'attempt')}"
         return f"what an update does: {sizes}, {len(settings['losses'])} losses, learning rates {rates}, {seed}"
+    if settings["kind"] == "gate":
+        sizes = f"{plural(settings['updates'], 'update')} on {plural(settings['attempts'], 'attempt')}"
+        return f"whether the gate is right: {sizes}, lift measured on {settings['samples']} samples a side, {seed}"
     methods, count = ", ".join(settings["methods"]), plural(len(settings["tasks"]), "task")
     return f"{methods} on {count}, at most {settings['budget']} attempts each, groups of {settings['group']}, {seed}"

@@ -41,6 +41,7 @@ class Job(Generic[R]):
     arguments: Mapping[str, Any] = field(compare=False, default_factory=dict)  # of the action that it carries out
     key: Hashable = field(compare=False, default=None)  # jobs with the same key are one job
     size: float = field(compare=False, default=1.0)  # amount of work, in any unit that fits its kind
+    gives_way: bool = field(compare=False, default=False)  # it is stopped as soon as a person asks for something else
     stop: threading.Event = field(compare=False, default_factory=threading.Event)
     future: Future[Any] = field(compare=False, default_factory=Future)
     by: str = field(compare=False, default_factory=ASKED_BY.get)  # who asked for it

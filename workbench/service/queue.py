@@ -113,10 +113,12 @@ class JobQueue:
         key: Hashable = None,
         size: float = 1.0,
         arguments: Mapping[str, Any] = MappingProxyType({}),
+        gives_way: bool = False,
     ) -> Job[R]:
         """Put a job in the queue. Where one with the same key waits or runs, that one is returned, its priority raised.
 
-        `size`: amount of work relative to other jobs of its kind, for an estimate of its time.
+        `size`: amount of work relative to other jobs of its kind, for an estimate of its time. `gives_way`: it is asked
+        to stop as soon as a person asks for anything else; a page that still needs it asks for it again.
 
         Raises:
             RunError: when the workbench could not be opened, is closed, or too much is waiting already.
@@ -129,11 +131,13 @@ class JobQueue:
             waiting = self._people_waiting()
             if priority == PERSON and waiting >= LONGEST_QUEUE:
                 raise RunError(f"{waiting} jobs are waiting already; let some of them finish first.")
-            job = Job(priority, next(self._numbers), kind, label, run, arguments, key, size)
+            job = Job(priority, next(self._numbers), kind, label, run, arguments, key, size, gives_way)
             job.future.set_running_or_notify_cancel()  # a caller that loses interest cannot cancel it: `stop` does
             if key is not None:
                 self._keyed[key] = job
             bisect.insort(self._line, job)
+            if priority == PERSON and self.current is not None and self.current.gives_way:
+                self.current.stop.set()
             self._changed()
             self._turn.notify()
             return job
@@ -145,6 +149,7 @@ class JobQueue:
             job.priority = priority
             bisect.insort(self._line, job)
             self._changed()
+        job.gives_way = job.gives_way and priority != PERSON
         return job
 
     def known(self, key: Hashable) -> Any:
@@ -155,13 +160,20 @@ class JobQueue:
             return self._results.get(key)
 
     def want(
-        self, key: Hashable, kind: str, label: str, run: Callable[[Workbench, Job[R]], R], *, priority: int = SHOWN
+        self,
+        key: Hashable,
+        kind: str,
+        label: str,
+        run: Callable[[Workbench, Job[R]], R],
+        *,
+        priority: int = SHOWN,
+        gives_way: bool = False,
     ) -> Any:
         """The result kept under `key`; where there is none yet, a job for it is queued unless the queue is closed."""
         result = self.known(key)
         if result is None:
             with suppress(RunError):  # nobody asked for it: the page shows why the queue is closed
-                self.submit(kind, label, run, priority=priority, key=key)
+                self.submit(kind, label, run, priority=priority, key=key, gives_way=gives_way)
         return result
 
     def publish(self, **changes: Any) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.records import Attempt, SignalReport, Task, UpdateReport
+from workbench.service.actions.lift import wanted_lift
 from workbench.service.actions.round import AttemptDetail, credit, ledger
 from workbench.service.checks import Spans
 from workbench.service.job import AHEAD, PERSON, SHOWN
@@ -20,6 +21,7 @@ from workbench.service.state import PublishedState
 
 if TYPE_CHECKING:
     from workbench.session.history import TimelineNode
+    from workbench.session.lift import TeacherLift
 
 
 class Snapshot:
@@ -103,6 +105,13 @@ class Snapshot:
         ids = [attempt.id for attempt in self.group]
         spans = {attempt: span for attempt, span in self.spans.items() if attempt in ids}
         return ledger.want(self.queue, ids, self.config, spans)
+
+    @cached_property
+    def lift(self) -> TeacherLift | Exception | None:
+        """The teacher lift of the group; measured by itself where that is quick, else once someone asks for it."""
+        if not isinstance(self.ledger, tuple) or not any(entry.used for entry in self.ledger):
+            return None
+        return wanted_lift(self.queue, self.group, self.config, ready=all(self.details))
 
     @property
     def marked(self) -> tuple[int, int] | None:

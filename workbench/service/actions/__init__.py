@@ -8,6 +8,7 @@ from workbench.service.actions import (
     discovery,
     experiments,
     learning,
+    lift,
     round,
     runs,
     status,
@@ -17,7 +18,7 @@ from workbench.service.actions import (
     tokens,
 )
 
-MODULES = (status, tasks, round, tokens, timeline, compare, learning, discovery, studies, experiments, runs)
+MODULES = (status, tasks, round, lift, tokens, timeline, compare, learning, discovery, studies, experiments, runs)
 
 
 def every_action() -> dict[str, Action | Immediate]:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from workbench import Workbench
     from workbench.credit import TokenCredit
     from workbench.service.queue import JobQueue
-    from workbench.session.lift import TeacherLift
     from workbench.statistics import HeldOut
 
 MEASURING = "Measuring the held-out tasks"
@@ -242,29 +241,6 @@ def update(
     context.queue.publish(pace=report.seconds_s / (config.most_steps * reads))
     _measure_soon(context)
     return report
-
-
-def _lift_key(state: PublishedState, attempts: list[str], config: SDPOConfig) -> Hashable:
-    return tuple(attempts), config, judgements_of(state, attempts)
-
-
-@action(
-    "Measure teacher lift",
-    job="Measuring the teacher lift",
-    key=_lift_key,
-    size=lambda attempts, **_: len(attempts),
-    reply=lambda lift: {"student": lift.student.to_json(), "teacher": lift.teacher.to_json()},
-)
-def teacher_lift(
-    context: JobContext,
-    attempts: Annotated[
-        list[str], several("There are no attempts to ask the teacher about; sample some first.", NoSignalError)
-    ],
-    config: Config = DEFAULT_CONFIG,
-) -> TeacherLift:
-    """Pass rates of the self-teacher's own attempts and of the student's, with 95 % intervals."""
-    chosen = [context.attempt(attempt) for attempt in attempts]
-    return context.workbench.teacher_lift(chosen, config, stop=context.job.stop)
 
 
 @action("Measure held-out tasks", job=MEASURING, kind="held-out")

@@ -1,6 +1,6 @@
 /* The page's hints: one line for each term, quoted from docs/glossary.md ("on the page" becomes "here"). */
 window.SDPOTerms = {
-  "teacher lift": "Pass rate of attempts that the self-teacher writes itself, against the student's: an upper limit on what an update can teach.",
+  "teacher lift": "Pass rate of what the self-teacher writes itself, against the student's: an upper limit on what an update can teach.",
   cost: "Tokens that an update reads under both prompts, over all its steps; the time is estimated from the last update.",
   loss: "Mean divergence of the student from the self-teacher over the active tokens; before and after the update, on the same tokens.",
   "sign agreement": "Share of the tokens above the noise floor that moved as the logit push predicted.",

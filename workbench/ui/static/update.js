@@ -30,13 +30,18 @@
     return `It closes up to ${percent(share)} of the gap to the teacher and moves the policy by at most ${two(limit)} nats per token.`;
   }
 
-  /* The cost of the update and the teacher lift, before anything is done. */
+  /* The cost of the update and whether the teacher is better, before anything is done. */
   function before(plan) {
-    const lift = plan.lift ? `${rate(plan.lift.student)} → ${rate(plan.lift.teacher)}` : "not measured";
+    const lift = plan.lift || {}, box = el("div");
+    const unmeasured = lift.seconds ? `not measured; measuring takes at most ${two(lift.seconds)} s` : "not measured";
     const cost = plan.reads ? `reads ${plan.reads.toLocaleString("en-US")} tokens${plan.seconds ? `, about ${two(plan.seconds)} s` : ""}` : "counting …";
-    return add(el("p", "wb-facts-line"), term("teacher lift"), ` ${lift}`, el("span", "wb-dot", " · "), term("cost"), ` ${cost}`);
+    box.append(add(el("p", "wb-facts-line"), term("teacher lift"), ` ${lift.sentence || unmeasured}`, el("span", "wb-dot", " · "), term("cost"), ` ${cost}`));
+    if (lift.doubts && lift.doubts.length) {
+      const why = el("div", lift.verdict === "not better" ? "wb-alarm" : "wb-quiet");
+      box.append(add(why, ...lift.doubts.map((sentence) => el("p", "", sentence))));
+    }
+    return box;
   }
-  const rate = (measured) => `${two(measured.rate)} (${two(measured.low)} to ${two(measured.high)})`;
 
   function ledger(plan, open) {
     const box = el("details", "wb-details"), table = el("table", "wb-table"), head = el("tr"), body = el("tbody");

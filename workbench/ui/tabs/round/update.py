@@ -11,7 +11,8 @@ import gradio as gr
 from workbench import config as settings
 from workbench.config import SDPOConfig
 from workbench.records import Attempt, SignalReport, UpdateReport
-from workbench.service.actions.round import AttemptDetail, teacher_lift, update
+from workbench.service.actions.lift import seconds_at_most, teacher_lift
+from workbench.service.actions.round import AttemptDetail, update
 from workbench.service.checks import Spans, changed_setting, make_config, setter
 from workbench.service.queue import JobQueue, error_sentence
 from workbench.service.snapshot import Snapshot
@@ -20,6 +21,7 @@ from workbench.ui.choices import DIVERGENCES, WHY, divergence_of
 from workbench.ui.panel import NEWEST, QUIET, Panel, Selection, Then, polite
 
 CHOICES = {"method": settings.Method, "teacher": settings.Teacher, "distillation_mode": settings.DistillationMode}
+QUESTION = "The teacher is not better here, so this update is likelier to do harm than good. Update all the same?"
 LABELS = {"method": "Method", "teacher": "Teacher", "distillation_mode": "Granularity"}
 
 
@@ -47,6 +49,12 @@ class UpdatePanel(Panel):
             self.follow("has_scatter", scatter, lambda m: m.report is not None, lambda has: gr.Accordion(visible=has))
         with gr.Column(scale=1, min_width=140):
             self.button = gr.Button(update.title, variant="primary", interactive=False, elem_id="do-update")
+            with gr.Column(visible=False, elem_id="ask-update", elem_classes="wb-ask") as self.question:
+                gr.Markdown(QUESTION)
+                self.anyway = gr.Button("Update anyway", variant="stop", size="sm", elem_id="do-update-anyway")
+                self.not_now = gr.Button("Not now", size="sm", elem_id="do-not-update")
+            # What was asked about is no longer what would be updated on: the question is withdrawn.
+            self.follow("asked", self.question, _asked_about, lambda _: _open(False))
             self.lift = gr.Button(teacher_lift.title, size="sm", interactive=False, elem_id="do-lift")
         for name, button in (("can_update", self.button), ("can_lift", self.lift)):
             self.follow(name, button, _ready, lambda can: gr.Button(interactive=can))
@@ -54,17 +62,33 @@ class UpdatePanel(Panel):
     def connect(self, then: Then) -> None:
         """Connect the button that updates on the shown group, the one that measures teacher lift, and the choices."""
         inputs = [self.selection.task_id, self.selection.config]
-        then(self.button.click(polite(self.on_update), [*inputs, self.selection.spans], None, **QUIET))
+        marked = [*inputs, self.selection.spans]
+        then(self.button.click(polite(self.on_update), marked, [self.question], **QUIET))
+        then(self.anyway.click(polite(self.on_update_anyway), marked, [self.question], **QUIET))
+        self.not_now.click(lambda: _open(False), None, [self.question], **QUIET)
         then(self.lift.click(polite(self.on_lift), inputs, None, **QUIET))
         config = self.selection.config
         for name, choice in self.choices.items():
             then(choice.input(polite(setter(SDPOConfig, name)), [config, choice], [config], **NEWEST))
         then(self.divergence.input(polite(_with_divergence), [config, self.divergence], [config], **NEWEST))
 
-    def on_update(self, task_id: str, config: dict[str, Any], spans: dict[str, list[int]], request: gr.Request) -> None:
+    def on_update(
+        self, task_id: str, config: dict[str, Any], spans: dict[str, list[int]], request: gr.Request
+    ) -> gr.Column:
+        """Update on the shown group, or ask first where the teacher is known not to be better."""
+        ids = self._ids(task_id)
+        lift = teacher_lift.known(self.queue, ids, make_config(SDPOConfig, config)) if ids else None
+        if lift is not None and not isinstance(lift, Exception) and lift.verdict == "not better":
+            return _open(True)
+        return self.on_update_anyway(task_id, config, spans, request)
+
+    def on_update_anyway(
+        self, task_id: str, config: dict[str, Any], spans: dict[str, list[int]], request: gr.Request
+    ) -> gr.Column:
         """Update on the shown group, once even if a session presses twice. Where tokens are marked, only they count."""
         settings = make_config(SDPOConfig, config)
         update.once(request.session_hash, self.queue, self._ids(task_id), settings, spans)
+        return _open(False)
 
     def on_lift(self, task_id: str, config: dict[str, Any]) -> None:
         """Measure teacher lift: teacher and student write attempts at the shown task."""
@@ -72,6 +96,19 @@ class UpdatePanel(Panel):
 
     def _ids(self, task_id: str) -> list[str]:
         return [attempt.id for attempt in self.queue.state.group(task_id)]
+
+
+def _open(visible: bool) -> gr.Column:
+    return gr.Column(visible=visible)
+
+
+def _asked_about(snapshot: Snapshot) -> str:
+    return repr((snapshot.state.head, [attempt.id for attempt in snapshot.group], snapshot.config, _verdict(snapshot)))
+
+
+def _verdict(snapshot: Snapshot) -> str:
+    lift = snapshot.lift
+    return "" if lift is None or isinstance(lift, Exception) else lift.verdict
 
 
 def _shown(drawn: Any) -> gr.Plot:
@@ -107,11 +144,15 @@ def _ready(snapshot: Snapshot) -> bool:
 
 
 def _plan(snapshot: Snapshot) -> dict[str, Any]:
-    ids = [attempt.id for attempt in snapshot.group]
-    lift = teacher_lift.known(snapshot.queue, ids, snapshot.config) if ids else None
-    rates = None if lift is None or isinstance(lift, Exception) else teacher_lift.reply(lift)
-    group, pace = snapshot.group, snapshot.state.pace
-    return plan(group, snapshot.ledger, snapshot.config, snapshot.details, pace, rates, snapshot.spans)
+    group, pace, lift = snapshot.group, snapshot.state.pace, snapshot.lift
+    measured: dict[str, Any] | None = None
+    if isinstance(lift, Exception):
+        measured = {"sentence": error_sentence(lift)}
+    elif lift is not None:
+        measured = teacher_lift.reply(lift)
+    else:
+        measured = {"seconds": seconds_at_most(snapshot.state, group) if group else None}
+    return plan(group, snapshot.ledger, snapshot.config, snapshot.details, pace, measured, snapshot.spans)
 
 
 def plan(
@@ -126,7 +167,8 @@ def plan(
     """Plan of what the update button will do, before it is pressed.
 
     `details`: the credit of each attempt if known, for the length of its teacher prompt; `pace`: seconds per token
-    read; `lift`: pass rates of student and teacher; `spans`: marked tokens, the only ones of their attempts to count.
+    read; `lift`: its measurement as JSON data, {"sentence"} where it cannot be measured, {"seconds"} that measuring
+    takes at most where it was not; `spans`: marked tokens, the only ones of their attempts to count.
     """
     if not group:
         return {"empty": "An update needs attempts: sample some first."}
