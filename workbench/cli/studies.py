@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""The commands of `study`: measurements of credit, updates, long runs and templates."""
-=======
-"""The commands `study credit`, `update`, `gate` and `stability`: measurements of credit, updates and long runs."""
->>>>>>> gate
+"""The commands of `study`: measurements of credit, updates, the gate, long runs and templates."""
 
 from __future__ import annotations
 
@@ -34,7 +30,6 @@ if TYPE_CHECKING:
     from workbench import Workbench
     from workbench.experiments.journal import Point
 
-
 CREDIT_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
         "programs": Annotated[int, typer.Option(help="Programs with one wrong stage, read in every view.")],
@@ -44,19 +39,17 @@ CREDIT_OPTIONS: Mapping[str, Any] = MappingProxyType(
         "continuations": Annotated[int, typer.Option(help="Continuations from each of the two tokens.")],
     }
 )
-
-<<<<<<< HEAD
 TEMPLATE_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
         "samples": Annotated[int, typer.Option(help="Answers per task, kind of feedback and template.")],
         "max_new_tokens": Annotated[int, typer.Option(help="Tokens of an answer at most.")],
-=======
+    }
+)
 GATE_OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
         "updates": Annotated[int, typer.Option(help="Updates that the gate is asked about, each at its own task.")],
         "attempts": Annotated[int, typer.Option(help="Attempts per update.")],
         "samples": Annotated[int, typer.Option(help="Whole attempts by student and teacher each, to compare with.")],
->>>>>>> gate
     }
 )
 
@@ -64,11 +57,7 @@ GATE_OPTIONS: Mapping[str, Any] = MappingProxyType(
 def build() -> typer.Typer:
     """The studies under their names."""
     app = typer.Typer(help="Measure what credit, updates and long runs really do.")
-<<<<<<< HEAD
-    for command in (credit, update, stability, templates):
-=======
-    for command in (credit, update, gate, stability):
->>>>>>> gate
+    for command in (credit, update, gate, stability, templates):
         app.command(name=command.__name__)(command)
     return app
 

@@ -83,17 +83,16 @@ def _groups(record: Record) -> tuple[int, int, str]:
     return sum(map(len, record.arms.values())), record.settings["groups"], "groups"
 
 
-<<<<<<< HEAD
 def _rates(record: Record) -> tuple[int, int, str]:
     return (
         sum(map(len, record.arms.values())),
         (1 + len(record.settings["templates"])) * len(CASES) * len(SPLITS),
         "rates",
     )
-=======
+
+
 def _verdicts(record: Record) -> tuple[int, int, str]:
     return sum(map(len, record.arms.values())), record.settings["updates"], "updates"
->>>>>>> gate
 
 
 def screened(record: Record) -> list[ScreenedTask]:
@@ -148,14 +147,13 @@ def _update(session: Session, settings: Data, common: dict[str, Any]) -> Iterato
     return study_update(session, UpdateStudySettings(**shape), pack=settings.get("pack"), **common)
 
 
-<<<<<<< HEAD
 def _templates(session: Session, settings: Data, common: dict[str, Any]) -> Iterator[Any]:
     return study_templates(session, TemplateStudySettings(**_chosen(TemplateStudySettings, settings)), **common)
-=======
+
+
 def _gate(session: Session, settings: Data, common: dict[str, Any]) -> Iterator[Any]:
     shape = GateStudySettings(**_chosen(GateStudySettings, settings))
     return study_gate(session, shape, pack=settings.get("pack"), **common)
->>>>>>> gate
 
 
 def _chosen(kind: Any, settings: Data) -> dict[str, Any]:
@@ -170,10 +168,7 @@ _KINDS = {
     "discover": (_attempts, _discover),
     "credit": (_measurements, _credit),
     "update": (_groups, _update),
-<<<<<<< HEAD
     "templates": (_rates, _templates),
-=======
     "gate": (_verdicts, _gate),
->>>>>>> gate
 }
 KINDS = tuple(_KINDS)

@@ -108,20 +108,24 @@ class UpdateStudySettings:
 
 
 @dataclass(frozen=True, slots=True)
-<<<<<<< HEAD
 class TemplateStudySettings:
     """Amounts that the study of templates measures."""
 
     samples: int = 12  # answers per task; there are two tasks of each kind on each side of the split
     max_new_tokens: int = 24
-=======
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            at_least(field.name, getattr(self, field.name), 1)
+
+
+@dataclass(frozen=True, slots=True)
 class GateStudySettings:
     """Amounts that the study of the gate measures."""
 
     updates: int = 40  # that are asked about, each at a task of its own
     attempts: int = 8  # per update
     samples: int = 200  # whole attempts by each side, at least, for the lift that the verdict is compared with
->>>>>>> gate
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -152,55 +152,6 @@ def _informed(session: SessionCore, attempts: Sequence[Attempt], config: SDPOCon
     return informed
 
 
-<<<<<<< HEAD
-def answers_with(
-    session: SessionCore,
-    shown: Sequence[tuple[Task, str]],
-    config: SDPOConfig | None = None,
-    *,
-    n: int = 4,
-    max_new_tokens: int = LONGEST,
-    stop: threading.Event | None = None,
-) -> HeldOut:
-    """Pass rate of `n` answers to each task, written with a remark on it in the prompt, which is the self-teacher's.
-
-    `shown`: tasks with their remarks; "" gives the student's own prompt. The weights are the policy's own; nothing is
-    recorded. Raises PromptError, SandboxError.
-    """
-    with session.lock:
-        policy = session.policy
-        prompts = [
-            teacher_prompt(policy, task, feedback=remark, config=config) if remark else student_prompt(policy, task)
-            for task, remark in shown
-        ]
-        sampling = SamplingConfig(max_new_tokens=max_new_tokens)
-        repeated = [list(prompt.ids) for prompt in prompts for _ in range(n)]
-        drawn = sample(policy, repeated, sampling, stop=stop.is_set if stop else None)
-        texts = [completion_text(policy, sampled.token_ids) for sampled in drawn]
-        tasks = [task for task, _ in shown for _ in range(n)]
-        verdicts = judge_many(session, list(zip(tasks, texts, strict=True)), sampled=True)
-        return HeldOut(sum(verdict.passed for verdict in verdicts), len(verdicts))
-
-
-def _passed(
-    session: SessionCore,
-    owners: Sequence[Attempt],
-    prompts: Sequence[Sequence[int]],
-    weights: Mapping[Weights, float],
-    n: int,
-    stop: threading.Event | None,
-) -> HeldOut:
-    """Pass rate of `n` attempts under each prompt."""
-    room = session.policy.context_length - max(map(len, prompts))
-    sampling = SamplingConfig(owners[0].temperature, min(LONGEST, max(1, room)))
-    with own_randomness(session.policy, 2):
-        repeated = [prompt for prompt in prompts for _ in range(n)]
-        drawn = sample(session.policy, repeated, sampling, weights=weights, stop=stop.is_set if stop else None)
-    texts = [completion_text(session.policy, sampled.token_ids) for sampled in drawn]
-    tasks = [task_book.task(session, owner.task_id) for owner in owners for _ in range(n)]
-    verdicts = judge_many(session, list(zip(tasks, texts, strict=True)), sampled=True)
-    return HeldOut(sum(verdict.passed for verdict in verdicts), len(verdicts))
-=======
 class _Pairs:
     """Pairs of completions by student and teacher that begin at the same places, and their verdicts."""
 
@@ -268,4 +219,32 @@ def _added(lift: TeacherLift, more: TeacherLift) -> TeacherLift:
         lost=lift.lost + more.lost,
         tokens=lift.tokens + more.tokens,
     )
->>>>>>> gate
+
+
+def answers_with(
+    session: SessionCore,
+    shown: Sequence[tuple[Task, str]],
+    config: SDPOConfig | None = None,
+    *,
+    n: int = 4,
+    max_new_tokens: int = 96,
+    stop: threading.Event | None = None,
+) -> HeldOut:
+    """Pass rate of `n` answers to each task, written with a remark on it in the prompt, which is the self-teacher's.
+
+    `shown`: tasks with their remarks; "" gives the student's own prompt. The weights are the policy's own; nothing is
+    recorded. Raises PromptError, SandboxError.
+    """
+    with session.lock:
+        policy = session.policy
+        prompts = [
+            teacher_prompt(policy, task, feedback=remark, config=config) if remark else student_prompt(policy, task)
+            for task, remark in shown
+        ]
+        sampling = SamplingConfig(max_new_tokens=max_new_tokens)
+        repeated = [list(prompt.ids) for prompt in prompts for _ in range(n)]
+        drawn = sample(policy, repeated, sampling, stop=stop.is_set if stop else None)
+        texts = [completion_text(policy, sampled.token_ids) for sampled in drawn]
+        tasks = [task for task, _ in shown for _ in range(n)]
+        verdicts = judge_many(session, list(zip(tasks, texts, strict=True)), sampled=True)
+        return HeldOut(sum(verdict.passed for verdict in verdicts), len(verdicts))

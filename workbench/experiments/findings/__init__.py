@@ -9,11 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from workbench.errors import ConfigError
-<<<<<<< HEAD
-from workbench.experiments.findings import credit, discover, learn, screen, templates, update
-=======
-from workbench.experiments.findings import credit, discover, gate, learn, screen, update
->>>>>>> gate
+from workbench.experiments.findings import credit, discover, gate, learn, screen, templates, update
 from workbench.experiments.journal import Record
 from workbench.experiments.report import Report, Table
 
@@ -25,11 +21,8 @@ _KINDS: Mapping[str, Callable[[Mapping[int, Record]], Findings]] = {
     "discover": discover.findings,
     "credit": credit.findings,
     "update": update.findings,
-<<<<<<< HEAD
-    "templates": templates.findings,
-=======
     "gate": gate.findings,
->>>>>>> gate
+    "templates": templates.findings,
 }
 
 
