@@ -15,7 +15,7 @@ from workbench import config as settings
 from workbench.cli.settings import CONFIG_OPTIONS, takes_config
 from workbench.config import SamplingConfig, SDPOConfig
 from workbench.errors import ConfigError
-from workbench.records import Attempt, SideEffects, SignalReport, UpdateReport
+from workbench.records import Attempt, Pace, SideEffects, SignalReport, UpdateReport
 from workbench.service.actions.lift import seconds_at_most
 from workbench.service.actions.round import AttemptDetail
 from workbench.service.checks import changed_setting
@@ -76,7 +76,7 @@ def test_measuring_is_announced_with_the_time_that_it_takes_at_most() -> None:
     group = (attempt("a", 5), attempt("b", 40))
     assert seconds_at_most(PublishedState(), group) is None  # nothing was written yet
     # 8 rounds of pairs; the student and the two sets of weights of a trust region's teacher read each token.
-    assert seconds_at_most(PublishedState(writing_pace=0.01), group) == pytest.approx(8 * 3 * 40 * 0.01)
+    assert seconds_at_most(PublishedState(writing=Pace(0.002, 0.001)), group) == pytest.approx(8 * 3 * 40 * 0.01)
 
 
 def test_every_choice_says_why_one_would_make_it() -> None:
