@@ -145,6 +145,8 @@ def _names_end(source: Source) -> bool:
     """True where config.json names an end token, rather than transformers' default for its class."""
     from transformers import PreTrainedConfig
 
+    if source.gguf is not None:
+        return True  # a GGUF file's header names it
     written, _ = PreTrainedConfig.get_config_dict(source.place, revision=source.commit)
     return "eos_token_id" in written or "eos_token_id" in written.get("text_config", {})
 

@@ -75,7 +75,7 @@ def _report(tier: Tier, programs: Sequence[Program]) -> tuple[bytes, Literal["ti
         finally:
             os.close(writer)
         try:
-            return _read(reader, cap_bytes=limits.report_bytes * len(programs), deadline=deadline)
+            return _read(reader, cap_bytes=limits.report_bytes, deadline=deadline)
         finally:
             os.close(reader)
             _end(process)

@@ -10,7 +10,6 @@ from typing import Any
 import gradio as gr
 
 from workbench.config import SDPOConfig
-from workbench.credit.reach import out_of_reach
 from workbench.errors import FeedbackError
 from workbench.service.actions import tokens
 from workbench.service.actions.round import AttemptDetail
@@ -67,6 +66,8 @@ def token(snapshot: Snapshot) -> dict[str, Any]:
     if not isinstance(position, int) or not 0 <= position < len(credit.token_ids):
         return {"id": None}
     state = snapshot.state
+    from workbench.credit.reach import out_of_reach  # brings torch: only where there are scores
+
     reached = out_of_reach(credit, position, snapshot.config)
     tests = [test for test in state.tests.get(attempt_id, ()) if test.position == position]
     busy = tokens.interventions(snapshot.queue, attempt_id, position)
