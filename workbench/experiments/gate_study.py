@@ -16,11 +16,10 @@ from typing import Any
 from workbench.errors import NoSignalError, TaskError
 from workbench.experiments.journal import Journal, Point
 from workbench.experiments.settings import GateStudySettings
-from workbench.experiments.update_study import task_in_a_fresh_house
+from workbench.experiments.update_study import task_in_a_fresh_house, tasks_of
 from workbench.records import Attempt, Task
 from workbench.session import Session
 from workbench.tasks import Pack
-from workbench.tasks.drawing import pack_settings, train_tasks
 from workbench.tasks.house_rules.pack import PACK
 from workbench.tasks.house_rules.world import House, parse_specification
 
@@ -45,14 +44,8 @@ def study_gate(
     Raises TaskError, PolicyError as `learn` does.
     """
     settings = settings or GateStudySettings()
-    recorded = asdict(settings)
-    tasks: list[Task] = []
-    if pack is not None:
-        chosen = session.open_pack(pack)
-        tasks = train_tasks(chosen, settings.updates, 1 + seed)
-        session.prepare_judges(tasks)
-        recorded |= pack_settings(chosen)
-    journal = Journal(session, name, recorded, kind="gate", seed=seed, stop=stop)
+    tasks, source = tasks_of(session, pack, settings.updates, seed)
+    journal = Journal(session, name, asdict(settings) | source, kind="gate", seed=seed, stop=stop)
 
     def work(step: int) -> dict[str, Any]:
         task = tasks[step % len(tasks)] if tasks else task_in_a_fresh_house(FIRST_HOUSE, seed, step)

@@ -41,13 +41,8 @@ def study_update(
     again where there are fewer than groups. Raises TaskError, PolicyError as `learn` does.
     """
     settings = settings or UpdateStudySettings()
-    recorded = {**asdict(settings), "losses": list(LOSSES)}
-    tasks: list[Task] = []
-    if pack is not None:
-        chosen = session.open_pack(pack)
-        tasks = train_tasks(chosen, settings.groups, 1 + seed)
-        session.prepare_judges(tasks)
-        recorded |= pack_settings(chosen)
+    tasks, source = tasks_of(session, pack, settings.groups, seed)
+    recorded = {**asdict(settings), "losses": list(LOSSES), **source}
     journal = Journal(session, name, recorded, kind="update", seed=seed, stop=stop)
 
     def work(step: int) -> dict[str, Any]:
@@ -65,6 +60,19 @@ def study_update(
 
     with journal:
         yield from journal.run_arm("updates", settings.groups, work)
+
+
+def tasks_of(session: Session, pack: str | Pack | None, count: int, seed: int) -> tuple[list[Task], dict[str, Any]]:
+    """Tasks of a pack to learn from, with their judges ready, and what an experiment records of it; of None, nothing.
+
+    Raises TaskError, PolicyError as `learn` does.
+    """
+    if pack is None:
+        return [], {}
+    chosen = session.open_pack(pack)
+    tasks = train_tasks(chosen, count, 1 + seed)
+    session.prepare_judges(tasks)
+    return tasks, pack_settings(chosen)
 
 
 def task_in_a_fresh_house(first: int, seed: int, step: int) -> Task:

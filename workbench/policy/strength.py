@@ -65,7 +65,7 @@ def steps_to_limit(passes: Passes, elsewhere: Callable[[], float]) -> Walk:
         stride = _Stride(passes.policy)
         norm = passes.step(rate)
         grad_norm = grad_norm or norm
-        now = passes.learn()  # its gradient is the next step's
+        now = passes.learn() if number < MOST_STEPS else passes.read()  # the gradient is the next step's
         start, moved = moved, measure(now)
         if number == 1 and moved > FIRST_STEP * allowed and math.isfinite(moved):
             share = math.sqrt(FIRST_STEP * allowed / moved)

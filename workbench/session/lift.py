@@ -227,7 +227,7 @@ def answers_with(
     config: SDPOConfig | None = None,
     *,
     n: int = 4,
-    max_new_tokens: int = 96,
+    max_new_tokens: int,
     stop: threading.Event | None = None,
 ) -> HeldOut:
     """Pass rate of `n` answers to each task, written with a remark on it in the prompt, which is the self-teacher's.
