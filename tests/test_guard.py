@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -90,6 +91,16 @@ def test_only_what_changes_nothing_is_shown_without_a_password(site: Site) -> No
     site.check(replay=True)
     with pytest.raises(ConfigError, match="lets others in; add --auth"):
         site.check()
+
+
+def test_a_machine_that_does_not_know_localhost_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object) -> list[object]:
+        raise socket.gaierror("Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(ConfigError, match=r"localhost is not known on this machine; add the line"):
+        Site("0.0.0.0", 0).check(replay=True)
+    Site("127.0.0.1", 0).check()
 
 
 def test_the_settings_of_a_policy_are_those_that_a_workbench_is_opened_with() -> None:

@@ -70,6 +70,9 @@ def test_without_calls_the_program_is_loaded(boundary: Tier) -> None:
         "n = int(input())\nprint(sum(int(input()) for _ in range(n)))",
         "import sys\nn, *rest = map(int, sys.stdin.read().split())\nsys.stdout.write(f'{sum(rest)}\\n')",
         "print(sum(map(int, open(0).read().split()[1:])))",
+        "print(sum(map(int, open('/dev/stdin').read().split()[1:])))",
+        "import pathlib, sys\nlines = pathlib.Path('/dev/stdin').read_text().split()\n"
+        "print(sum(map(int, lines[1:])), file=open('/dev/stdout', 'w'))",
         "import os, sys\nos.write(1, b'%d\\n' % sum(map(int, sys.stdin.buffer.read().split()[1:])))\nsys.exit(0)",
         "import sys\nif __name__ == '__main__':\n    print(sum(int(x) for x in list(sys.stdin)[1:]))\n    exit()",
     ],
@@ -78,6 +81,10 @@ def test_scripts_read_standard_input_and_print(boundary: Tier, program: str) -> 
     result = run_python(program, [{"stdin": "2\n3\n4\n"}, {"stdin": "1\n-5\n"}])
     assert result.error is None
     assert result.outputs == ("7\n", "-5\n")
+
+
+def test_every_tier_gives_a_program_the_same_folder(boundary: Tier) -> None:
+    assert run_python("import os\ndef f(): return os.getcwd()", [{"function": "f", "args": []}]).outputs == ("/",)
 
 
 def test_a_check_hands_over_huge_numbers_and_deep_lists_and_finds_the_program_again(boundary: Tier) -> None:

@@ -518,8 +518,7 @@ def test_an_output_cannot_talk_to_the_checker(boundary: Tier) -> None:
     checker = "def check(given, output, expected):\n    return eval(output) == 4\n"
     task = Task("t/7", "Print 4.", "python", {"tests": [{"stdin": ""}], "checker": checker})
     assert judge(task, "print('2 + 2')").passed
-    forks = [] if boundary == "wasm" else ["__import__('os').fork()"]  # WASI has no such call: not judged there
-    for text in (*forks, "open('/etc/passwd').read()", "__import__('os')._exit(0)", "True"):
+    for text in ("__import__('os').fork()", "open('/etc/passwd').read()", "__import__('os')._exit(0)", "True"):
         assert not judge(task, f"print({text!r})").passed
 
 

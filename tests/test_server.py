@@ -54,7 +54,7 @@ def app(tmp_path_factory: pytest.TempPathFactory, outside: Recorder) -> Iterator
     """The page, started by someone whose environment would open it wide."""
     address = f"http://127.0.0.1:{outside.server_address[1]}"
     env = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), address)
-    env |= {"NO_PROXY": "127.0.0.1,localhost", "GRADIO_SHARE": "True", "GRADIO_ALLOWED_PATHS": "/etc"}
+    env |= {"NO_PROXY": "", "no_proxy": "", "GRADIO_SHARE": "True", "GRADIO_ALLOWED_PATHS": "/etc"}
     env |= {"GRADIO_ANALYTICS_ENABLED": "True", "GRADIO_TEMP_DIR": "/", "HF_TOKEN": "hf_secret"}
     with running(tmp_path_factory.mktemp("runs") / "test", patience_s=PATIENCE_S, env=env) as started:
         wait_until_ready(started.address, PATIENCE_S)

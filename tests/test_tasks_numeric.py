@@ -99,6 +99,11 @@ def judged(answer: dict[str, Any], text: str) -> Judgement:
         ("1 000 000.5", "2000001/2"),
         ("٣", "3"),
         ("1 1", None),
+        ("1.2 million", "1200000"),
+        ("3 hundred thousand", "300000"),
+        ("2.5 \\text{ billion}", "2500000000"),
+        ("2 thousandths", None),
+        ("4 million-year", None),
         (NINES, None),
     ],
 )

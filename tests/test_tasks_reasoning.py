@@ -23,6 +23,8 @@ FENCED = "```python\ndef f(x):\n    return x\n```"
         "<reasoning>\nperhaps A\n</reasoning>\nB",
         '<think budget="low">perhaps A</think>B',
         "<antThinking>perhaps A</antThinking>B",
+        "<analysis>perhaps A</analysis>\nB",
+        "<thinking>perhaps C<reflection>perhaps A</reflection></thinking>\n<output>B</output>",
         "<seed:think>perhaps A</seed:think>B",
         "<mm:think>perhaps A</mm:think>B",
         "<ifm|think>perhaps A</ifm|think>B",

@@ -102,6 +102,8 @@ FORMS = {
     "list as Python writes it": f"[find({KEYWORDS})]",
     "call as Python writes it": f"find({KEYWORDS})",
     "fenced Python": f"```python\nfind(\n    {KEYWORDS},\n)\n```",
+    "Python with a name for the result": f"result = find({KEYWORDS})\nprint(result)",
+    "Python that awaits": f"```python\nresult = await find({KEYWORDS})\n```",
     "Python in prose": f"I call [find({KEYWORDS})] now.",
     "Python's call of an object": f"find({ARGUMENTS})",
     "a call mentioned in a thought, then JSON": f'Thought: or {{"name": "other", "arguments": {{}}}}?\n{CALL}',

@@ -83,6 +83,11 @@ class Site:
             url = urlsplit(origin)
             if url.scheme not in ("http", "https") or not url.netloc or origin != f"{url.scheme}://{url.netloc}":
                 raise ConfigError(f"--embedded-in is {origin!r}; give an origin such as https://huggingface.co.")
+        if self.host == "0.0.0.0" and not _resolves("localhost"):  # by which Gradio asks itself whether it has started
+            raise ConfigError(
+                "The name localhost is not known on this machine; add the line '127.0.0.1 localhost' to its file of "
+                "hosts, or give the address to listen on with --host."
+            )
         try:
             with socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET) as probe:
                 # Elsewhere SO_REUSEADDR passes over connections that are still closing; on Windows, over listeners.
@@ -93,6 +98,13 @@ class Site:
             raise ConfigError(
                 f"Port {self.port} on {self.host} cannot be used ({error}); choose another with --port."
             ) from None
+
+
+def _resolves(name: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(name, None))
+    except OSError:
+        return False
 
 
 class WithoutStubs(importlib.abc.MetaPathFinder):
@@ -194,3 +206,5 @@ def _set_private_environment(private: str) -> None:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "DO_NOT_TRACK": "1",
     }
+    for name in ("no_proxy", "NO_PROXY"):  # the page asks itself whether it has started; no proxy can answer that
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), *LOOPBACK)))

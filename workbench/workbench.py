@@ -45,7 +45,7 @@ class Workbench(Session):
 
     def learn(
         self,
-        pack: str | Pack = "house-rules",
+        pack: str | Path | Pack = "house-rules",
         *,
         method: Method = "sdpo",
         config: SDPOConfig | None = None,
@@ -66,7 +66,7 @@ class Workbench(Session):
     def compare_learning(
         self,
         arms: Sequence[Arm],
-        pack: str | Pack = "house-rules",
+        pack: str | Path | Pack = "house-rules",
         *,
         settings: LearnSettings | None = None,
         seed: int = 0,

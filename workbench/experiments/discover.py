@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from threading import Event
 from typing import Any, Self
 
@@ -79,7 +80,7 @@ def screen(
     session: Session,
     count: int,
     *,
-    pack: str | Pack | None = None,
+    pack: str | Path | Pack | None = None,
     feedback: str | None = None,
     stages: Sequence[int] = STAGES,
     attempts: int = SCREENED,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from threading import Event
 from types import MappingProxyType
 from typing import Any
@@ -31,7 +32,7 @@ def study_gate(
     session: Session,
     settings: GateStudySettings | None = None,
     *,
-    pack: str | Pack | None = None,
+    pack: str | Path | Pack | None = None,
     seed: int = 0,
     name: str | None = None,
     stop: Event | None = None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -48,7 +49,7 @@ class LearnPoint:
 
 def learn(
     session: Session,
-    pack: str | Pack,
+    pack: str | Path | Pack,
     arms: Sequence[Arm],
     settings: LearnSettings | None = None,
     *,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -29,7 +30,7 @@ def study_update(
     session: Session,
     settings: UpdateStudySettings | None = None,
     *,
-    pack: str | Pack | None = None,
+    pack: str | Path | Pack | None = None,
     seed: int = 0,
     name: str | None = None,
     stop: Event | None = None,
@@ -62,7 +63,9 @@ def study_update(
         yield from journal.run_arm("updates", settings.groups, work)
 
 
-def tasks_of(session: Session, pack: str | Pack | None, count: int, seed: int) -> tuple[list[Task], dict[str, Any]]:
+def tasks_of(
+    session: Session, pack: str | Path | Pack | None, count: int, seed: int
+) -> tuple[list[Task], dict[str, Any]]:
     """Tasks of a pack to learn from, with their judges ready, and what an experiment records of it; of None, nothing.
 
     Raises TaskError, PolicyError as `learn` does.

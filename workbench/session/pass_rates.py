@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from workbench.config import SamplingConfig
 from workbench.probe import own_randomness
 from workbench.session import judging, task_book
@@ -17,7 +19,7 @@ from workbench.tasks.pack import rate_name
 
 def held_out(
     session: SessionCore,
-    pack: str | Pack | None = None,
+    pack: str | Path | Pack | None = None,
     *,
     count: int = HELD_OUT_TASKS,
     on_token: OnToken | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from workbench.errors import TaskError
@@ -52,14 +53,14 @@ def tasks_by_pack(session: OpenRun) -> dict[str, list[Task]]:
     return {name: list((listed | _tasks_of(session, name)).values()) for name, listed in offered.items()}
 
 
-def open_pack(session: OpenRun, pack: str | Pack) -> Pack:
+def open_pack(session: OpenRun, pack: str | Path | Pack) -> Pack:
     """Open the pack of a name, or of a file or a data set, whose tasks are added to this run; return a pack as it is.
 
     The tasks of this run are packs too. Raises TaskError for an unknown name, or naming the row for a file that cannot
     be used.
     """
     with session.lock:
-        chosen = read_pack(pack, session.tasks_by_id.values()) if isinstance(pack, str) else pack
+        chosen = read_pack(pack, session.tasks_by_id.values()) if isinstance(pack, str | Path) else pack
         listed = getattr(chosen, "pack", chosen)  # the pack beneath one with a single kind of feedback
         if isinstance(listed, TaskPack):
             keep_all(session, listed.tasks)
@@ -79,7 +80,7 @@ def task(session: OpenRun, task_id: str) -> Task:
 
 
 def load_tasks(
-    session: OpenRun, name_or_path: str, *, mapping: Mapping[str, str] | None = None, grading: str = "sound"
+    session: OpenRun, name_or_path: str | Path, *, mapping: Mapping[str, str] | None = None, grading: str = "sound"
 ) -> list[Task]:
     """Add the tasks of a pack, a file, a data set's directory or one on the hub (hub:OWNER/NAME) to this run.
 
@@ -87,7 +88,7 @@ def load_tasks(
     format, "sound", or "paper" for the paper's own graders (docs/graders.md). All tasks are added, or none.
     Raises TaskError naming file, row and field.
     """
-    if is_built_in(name_or_path):
+    if is_built_in(str(name_or_path)):
         with session.lock:
             return keep_all(session, load_pack(name_or_path, mapping=mapping, grading=grading))
     return _imported(session, read_source(name_or_path, grading=grading), mapping, grading)

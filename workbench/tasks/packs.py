@@ -59,9 +59,9 @@ def find_pack(name: str, tasks: Iterable[Task] = ()) -> Pack:
     return pack
 
 
-def open_pack(name_or_path: str, tasks: Iterable[Task] = ()) -> Pack:
+def open_pack(name_or_path: str | Path, tasks: Iterable[Task] = ()) -> Pack:
     """Open the pack of a name, as `find_pack`, or of what `read_source` reads; FILE:KIND as well."""
-    listed = list(tasks)
+    name_or_path, listed = str(name_or_path), list(tasks)
     if _of_name(name_or_path, listed) is not None:
         return find_pack(name_or_path, listed)
     path, colon, kind = name_or_path.rpartition(":")
@@ -96,7 +96,9 @@ def _without_kind(name: str, tasks: list[Task]) -> Pack | None:
     return TaskPack(name, listed) if listed else None
 
 
-def load_pack(name_or_path: str, *, mapping: Mapping[str, str] | None = None, grading: str = "sound") -> list[Task]:
+def load_pack(
+    name_or_path: str | Path, *, mapping: Mapping[str, str] | None = None, grading: str = "sound"
+) -> list[Task]:
     """Load the tasks of a pack that is built in (`house-rules`, `house-rules@7:judge`), registered or a package's, or
     of a file.
 
@@ -106,6 +108,7 @@ def load_pack(name_or_path: str, *, mapping: Mapping[str, str] | None = None, gr
     and is graded as `grading` says: "sound", or "paper". Raises TaskError, naming file, row and field, for an unknown
     pack, an unreadable file or a row that cannot be judged.
     """
+    name_or_path = str(name_or_path)
     if not (is_built_in(name_or_path) or missing_package(name_or_path)):
         return tasks_of(read_source(name_or_path, grading=grading), mapping)
     if mapping:
@@ -120,11 +123,12 @@ def load_pack(name_or_path: str, *, mapping: Mapping[str, str] | None = None, gr
     return load_house_pack(name_or_path) if parse_name(name_or_path) else list(package_tasks(name_or_path))
 
 
-def read_source(path: str, *, grading: str = "sound") -> Table:
+def read_source(path: str | Path, *, grading: str = "sound") -> Table:
     """Read the rows of a file, of a data set's directory, or of a data set on the hub; published rows become own ones.
 
     The last is named hub:OWNER/NAME[/PART][@REVISION]. Raises TaskError for what is none of these, or cannot be read.
     """
+    path = str(path)
     if is_hub(path):
         return _own(read_hub(path), grading)
     if suffix_of(path):

@@ -106,22 +106,28 @@ def _checked(task: Task, ran: Sequence[_Ran]) -> list[tuple[bool, str]]:
 
     It returns True, or False, or [False, reason]. One that fails on an output does not accept it.
     """
-    inputs = [
-        {"function": "check", "args": [test.get("stdin", test.get("args")), output, test.get("expected")]}
-        for test, output, error in ran
-        if error is None
-    ]
+    tests = [(test, output) for test, output, error in ran if error is None]
     verdicts: Iterator[tuple[bool, str]] = iter(())
-    if inputs:
-        packages = tuple(task.answer.get("packages", ()))
-        result = run_many([Program(task.answer["checker"], inputs, Limits(), packages)])[0]
+    if tests:
+        result = _run_checker(task, tests)
         if result.refused is not None:
-            raise SandboxError(
-                f"The checker of task {task.id!r} cannot run in this tier of the sandbox ({result.refused}); choose "
-                "another tier, or leave the task out."
-            )
+            # Was it the checker, or did an output that it evaluates ask for what is not there? The right one tells.
+            right = _run_checker(task, [(test, test.get("expected", "")) for test, _ in tests])
+            if right.refused is not None:
+                raise SandboxError(
+                    f"The checker of task {task.id!r} cannot run in this tier of the sandbox ({right.refused}); choose "
+                    "another tier, or leave the task out."
+                )
         verdicts = map(_read_verdict, result.outputs, result.errors)
     return [(False, "") if error is not None else next(verdicts) for _, _, error in ran]
+
+
+def _run_checker(task: Task, tests: Sequence[tuple[Mapping[str, Any], Any]]) -> SandboxResult:
+    inputs = [
+        {"function": "check", "args": [test.get("stdin", test.get("args")), output, test.get("expected")]}
+        for test, output in tests
+    ]
+    return run_many([Program(task.answer["checker"], inputs, Limits(), tuple(task.answer.get("packages", ())))])[0]
 
 
 def _read_verdict(value: Any, error: CallError | None) -> tuple[bool, str]:

@@ -124,8 +124,10 @@ def expression_calls(source: str, known: Collection[str] | None) -> list[Call] |
 
 def _expression_call(node: ast.expr) -> Call:
     match node:  # print(f(a=1)), as Gemma writes it
-        case ast.Call(func=ast.Name(id="print"), args=[ast.Call() as printed], keywords=[]):
+        case ast.Call(func=ast.Name(id="print"), args=[ast.Call() | ast.Await() as printed], keywords=[]):
             node = printed
+    if isinstance(node, ast.Await):
+        node = node.value
     if not isinstance(node, ast.Call):
         raise Unreadable("it is no call")
     if any(keyword.arg is None for keyword in node.keywords):

@@ -1,7 +1,8 @@
 """Numbers as people, machines and LaTeX write them: exact fractions, read by a small parser that evaluates nothing.
 
-1,234.5 · 1.234,5 · 1 234 · 3/4 · 1 1/2 · 2.5e-3 · 2.5×10⁻³ · \\frac{3}{4} · 2\\sqrt{3} · 50 % · ½ · −1. Everything is
-bounded: digits, exponents, nesting. (A library would add little to this, and sympy's parsers evaluate their text.)
+1,234.5 · 1.234,5 · 1 234 · 3/4 · 1 1/2 · 2.5e-3 · 2.5×10⁻³ · 1.2 million · \\frac{3}{4} · 2\\sqrt{3} · 50 % · ½ · −1.
+Everything is bounded: digits, exponents, nesting. (A library would add little to this, and sympy's parsers evaluate
+their text.)
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ _MACRO = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|operat
 _RUN = re.compile(r"\d+(?:[.,'_ ]\d+)*|\.\d+")
 _SCIENTIFIC = re.compile(r"[eE]([-+]?\d{1,4})(?![\w.])")
 _MIXED = re.compile(r" ?(?P<top>\d{1,9})\s*/\s*(?P<bottom>\d{1,9})(?![\d.,]\d)")
+_MAGNITUDE = re.compile(r"[ -]{0,3}(hundred|thousand|million|billion|trillion)(?![\w-])", re.IGNORECASE)
+_MAGNITUDES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _ROOT = re.compile(r"√\s?(?:\(([^()\n]{1,40})\)|(\d+(?:\.\d+)?))")
 
 
@@ -161,6 +164,8 @@ class _Parser:
         if (match := self._sign(r"\s*\^\s*", place)) is not None:
             exponent, place = self._exponent(match.end(), depth)
             base = _raised(base, exponent)
+        while (match := _MAGNITUDE.match(self.text, place)) is not None:  # "3 hundred thousand"
+            base, place = Number(_bounded(base.value * _MAGNITUDES[match[1].lower()]), base.exact, False), match.end()
         if (match := self._sign(r"\s*%", place)) is not None:
             base, place = Number(base.value / 100, base.exact, True), match.end()
         return base, place

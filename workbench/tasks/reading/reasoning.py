@@ -35,7 +35,7 @@ class _Mark:
 
 
 # <think>, <thinking>, <seed:think>, <mm:think>, <ifm|think>, <longcat_think>, <antThinking>, also with attributes.
-_WORDS = "think|thinking|thought|thoughts|reasoning|reason|scratchpad"
+_WORDS = "think|thinking|thought|thoughts|reasoning|reason|scratchpad|analysis|reflection|rationale"
 _TAG = rf"<(?P<slash>/?)(?:[a-z]\w{{0,11}}[:|_]|ant)?(?P<word>{_WORDS})(?:\s[^<>\n]{{0,80}})?>"
 _OPENING = (
     r"\[THINK\]",  # Mistral

@@ -51,7 +51,9 @@ _SPACE = re.compile(r"[\s,;]*(?:```[a-z_]*)?\s*", re.IGNORECASE)  # between call
 _LIKE_A_CALL = re.compile(r"""\{\s*["'](?:name|function|tool|tool_name|action|arguments|parameters)["']\s*:""")
 _BRACKET = re.compile(r"[{\[]")
 _BLANK = re.compile(r"\s*(?:```[a-z_]*)?\s*(?:```)?\s*", re.IGNORECASE)
-_CALL_OPENS = re.compile(r"^[ \t`]*(\[\s*)?[A-Za-z_][\w.]{0,199}[ \t]*\(", re.MULTILINE)
+_CALL_OPENS = re.compile(
+    r"^[ \t`]*(?:[A-Za-z_]\w{0,99}[ \t]*=[ \t]*)?(\[\s*)?(?:await[ \t]+)?[A-Za-z_][\w.]{0,199}[ \t]*\(", re.MULTILINE
+)
 
 
 def read_calls(text: str, known: Collection[str] = ()) -> Reading:

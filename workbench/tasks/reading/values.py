@@ -57,7 +57,8 @@ def literal(source: str) -> Any:
 def parse(source: str) -> list[ast.expr]:
     """Parse Python expressions, one a line, which are not run; an argument may have the name of a keyword, as `from`.
 
-    Such a name gets the suffix `RESERVED`. Raises Unreadable for other text, and for long text.
+    Such a name gets the suffix `RESERVED`. Of `name = f(a=1)` the call is taken: a name for its result changes nothing.
+    Raises Unreadable for other text, and for long text.
     """
     if len(source) > LONGEST_LITERAL:
         raise Unreadable("the literal is too long")
@@ -65,9 +66,16 @@ def parse(source: str) -> list[ast.expr]:
         body = ast.parse(_without_keywords(source.strip())).body
     except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:
         raise Unreadable(type(error).__name__) from None
-    if not all(isinstance(statement, ast.Expr) for statement in body):
-        raise Unreadable("it is a statement")
-    return [statement.value for statement in body if isinstance(statement, ast.Expr)]
+    return [_expression(statement) for statement in body]
+
+
+def _expression(statement: ast.stmt) -> ast.expr:
+    match statement:
+        case ast.Expr(value=value):
+            return value
+        case ast.Assign(targets=[ast.Name()], value=ast.Call() | ast.Await() as value):
+            return value
+    raise Unreadable("it is a statement")
 
 
 def _without_keywords(source: str) -> str:

@@ -106,11 +106,24 @@ def load(code: str, name: str, *, without: str | None = None) -> dict[str, Any]:
 def _run_script(code: str) -> None:
     """Execute the program as a script; ending itself with status 0 is how many scripts end."""
     sys.argv[:] = ["program.py"]
+    _open_standard_streams_by_name()
     try:
         load(code, "__main__")
     except SystemExit as exc:
         if exc.code not in (None, 0):
             raise
+
+
+def _open_standard_streams_by_name() -> None:
+    """Let a script open its input and output as many do on Linux, though there is no /dev here."""
+    import io
+
+    opened, streams = io.open, {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/fd/0": 0, "/dev/fd/1": 1}
+
+    def open_(file: Any, *args: Any, **options: Any) -> Any:
+        return opened(streams.get(str(file), file), *args, **options)
+
+    builtins.open = io.open = open_
 
 
 def _provide(code: CodeType, names: dict[str, Any], without: str) -> None:
