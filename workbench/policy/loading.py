@@ -24,6 +24,7 @@ from workbench.policy.adapter import AdapterFile, add_adapter, read_adapter
 from workbench.policy.chat import Chat
 from workbench.policy.chat_check import check_embedding, end_tokens, end_warning
 from workbench.policy.checkpointing import install
+from workbench.policy.merged import can_merge
 from workbench.policy.pace import measure
 from workbench.policy.policy import Policy
 from workbench.policy.selfcheck import brute_force, gradient_check, null_test
@@ -110,6 +111,7 @@ def _load(config: PolicyConfig, device: torch.device) -> Policy:
             "mode": config.gradient_checkpointing if layers else "off",
             "budget_bytes": budget,
         },
+        "merged_sampling": can_merge(model, free),
     }
     policy = Policy(model, tokenizer, device=device, eos_ids=eos_ids, facts=facts, seed=config.seed)
     policy.facts["pace"] = asdict(measure(policy))

@@ -18,6 +18,7 @@ from workbench.errors import PolicyError
 from workbench.kernels.projection import Head
 from workbench.policy.average import Average
 from workbench.policy.head import final_head
+from workbench.policy.merged import MergedWeights
 
 Weights = Literal["live", "reference", "average"]  # the adapter as it is, off, as the `ema` teacher has it
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps per parameter
@@ -54,6 +55,7 @@ class Policy:
         self.optimizer = torch.optim.AdamW(self.parameters(), lr=1e-3)
         self._modules = list(model.modules())
         self._layers = [module for module in self._modules if isinstance(module, BaseTunerLayer)]
+        self._merged = MergedWeights(self._layers) if self.facts["merged_sampling"] else None
         self._decoder = [module for module in self._modules if isinstance(module, GradientCheckpointingLayer)]
 
     @property
@@ -177,8 +179,7 @@ class Policy:
         PEFT clears and sets `requires_grad` on entry and exit; the former values are restored here. Its own
         `disable_adapter` does the same to the same layers, and inspects the whole model each time: 20 ms.
         """
-        trainable = {name: p.requires_grad for name, p in self.adapter.items()}
-        with self.untouched():
+        with self.untouched(), self._trainability_kept():
             try:
                 for layer in self._layers:
                     layer.enable_adapters(False)
@@ -186,8 +187,28 @@ class Policy:
             finally:
                 for layer in self._layers:
                     layer.enable_adapters(True)
-                for name, parameter in self.adapter.items():
-                    parameter.requires_grad_(trainable[name])
+
+    @contextmanager
+    def sampling(self) -> Iterator[None]:
+        """Read as fast as sampling can inside the block: with the adapter merged into a copy of the weights, if any.
+
+        Without gradient. `facts["merged_sampling"]` says whether there is such a copy (`workbench.policy.merged`).
+        """
+        if self._merged is None:
+            yield
+            return
+        version = tuple((p._version, p.data_ptr()) for p in self.adapter.values())
+        with self.untouched(), self._trainability_kept(), self._merged.read(version):
+            yield
+
+    @contextmanager
+    def _trainability_kept(self) -> Iterator[None]:
+        trainable = {name: p.requires_grad for name, p in self.adapter.items()}
+        try:
+            yield
+        finally:
+            for name, parameter in self.adapter.items():
+                parameter.requires_grad_(trainable[name])
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ top-p, no repetition penalty (paper, section 3). A sampled end token is kept; a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -52,7 +53,8 @@ def sample(
     if not prompts:
         return []
     _check(policy, prompts, config)
-    with torch.inference_mode(), policy.stopping(stop, _Stopped()):
+    merged = policy.sampling() if weights == LIVE else nullcontext()
+    with torch.inference_mode(), policy.stopping(stop, _Stopped()), merged:
         try:
             batch = _Batch(policy, prompts, config, weights)
         except _Stopped:  # while the prompts were read
