@@ -284,6 +284,8 @@ def test_every_branch_is_a_path_and_that_of_the_head_comes_first() -> None:
     paths = [(name, [entry.update_id for entry in path]) for name, path in branches(tree, "c")]
     assert paths == [("JSD", ["root", "a", "c"]), ("main", ["root", "a", "b"])]
     assert [entry["id"] for entry in timeline(tree, "c")["nodes"] if entry["begins"]] == ["c"]
+    undone = [node("root", None), *(node(name, "root") for name in "abc")]
+    assert [name for name, _ in branches(undone, "c")] == ["main", "main, earlier", "main, earlier 2"]
     measured = {key: {"passed": 6, "total": 10, "rate": 0.6, "low": 0.31, "high": 0.83} for key in "bc"}
     drawn = charts.learning_curves(branches(tree, "c"), measured)
     assert [(trace.name, list(trace.x)) for trace in drawn.data] == [("JSD", [2]), ("main", [2])]

@@ -22,7 +22,7 @@ RANDOM = "random/sampling"
 # The policy's facts that the "opened" event keeps: which model exactly, and how it is held.
 RECORDED = (
     *("model", "revision", "commit", "content_sha256", "architecture", "quantization", "dtype", "attention"),
-    *("lora", "adapter", "thinking", "system_turn", "device"),
+    *("lora", "adapter", "thinking", "system_turn", "device", "merged_sampling"),
 )
 
 

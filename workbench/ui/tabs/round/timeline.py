@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -129,10 +130,20 @@ def label(node: TimelineNode) -> str:
 
 
 def branches(nodes: Sequence[TimelineNode], head: str) -> list[tuple[str, list[TimelineNode]]]:
-    """Every path from the root to a leaf, with the name of its branch; the one through the head comes first."""
+    """Every path from the root to a leaf, with a name of its own; the one through the head comes first.
+
+    A path that was left by an undo has the branch of the one that took its place: it is called "main, earlier".
+    """
     parents = {node.parent_id for node in nodes}
     paths = [(leaf.name, path_to(nodes, leaf.update_id)) for leaf in nodes if leaf.update_id not in parents]
-    return sorted(paths, key=lambda branch: not any(node.update_id == head for node in branch[1]))
+    paths = sorted(paths, key=lambda branch: not any(node.update_id == head for node in branch[1]))
+    seen: Counter[str] = Counter()
+    named = []
+    for name, path in paths:
+        seen[name] += 1
+        earlier = {1: "", 2: ", earlier"}.get(seen[name], f", earlier {seen[name] - 1}")
+        named.append((f"{name}{earlier}", path))
+    return named
 
 
 def timeline(nodes: Sequence[TimelineNode], head: str) -> dict[str, Any]:
