@@ -1,13 +1,14 @@
 """Passes of the student over the micro-batches of one update: they learn, or only read.
 
-A pass that learns leaves the gradient of the mean loss over all active tokens on the adapter, accumulated exactly over
-the micro-batches; `Passes.step` then takes an optimiser step along it. Knows nothing of how many steps an update takes.
+A pass that learns leads to the gradient of the mean loss over all active tokens, accumulated exactly over the
+micro-batches; `Passes.step` then takes an optimiser step along it. Knows nothing of how many steps an update takes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -64,10 +65,16 @@ class Passes:
         self.policy, self.batches, self.config = policy, batches, config
         self.temperature, self.gate = temperature, gate
         self.active = sum(int(batch.counts.sum()) for batch in batches)  # tokens
+        self._backward: Callable[[], None] | None = None  # what is left of a pass that learns
+        self._last_read: tuple[object, Pass] | None = None
 
     def learn(self) -> Pass:
-        """Read everything and leave the gradient of the mean loss over the active tokens on the adapter."""
+        """Read everything such that `step` finds the gradient of the mean loss over the active tokens.
+
+        Of a single micro-batch the backward pass waits for the step, which may never be taken.
+        """
         self.policy.optimizer.zero_grad(set_to_none=True)
+        self._backward = None
         result = Pass()
         for batch in self.batches:
             self.gate.check()
@@ -77,12 +84,23 @@ class Passes:
             push = torch.zeros_like(student.logps)
             push[student.counts] = learned.push
             result.pushes += _by_item(batch, push)
-            student.places.rows()[student.counts].backward(learned.grad_hidden / self.active)
+            backward = partial(student.places.rows()[student.counts].backward, learned.grad_hidden / self.active)
+            if len(self.batches) == 1:
+                self._backward = backward
+            else:
+                backward()
             self.gate.passed()
         return result
 
     def read(self) -> Pass:
-        """Read everything without gradient, under the importance weights of the first pass (`MicroBatch.targets`)."""
+        """Read everything without gradient, under the importance weights of the first pass (`MicroBatch.targets`).
+
+        Where the policy is as it was at the last reading, that one is returned.
+        """
+        self._backward = None
+        version = self.policy.fingerprint()
+        if self._last_read is not None and self._last_read[0] == version:
+            return self._last_read[1]
         result = Pass()
         with torch.no_grad():
             for batch in self.batches:
@@ -91,11 +109,16 @@ class Passes:
                 losses, _ = losses_of(student.active, batch.teacher, batch.token_ids, batch.row_losses(student.targets))
                 self._add(result, batch, student, losses)
                 self.gate.passed()
+        self._last_read = version, result
         return result
 
     def step(self, learning_rate: float) -> float:
-        """Take one AdamW step along the gradient that is there, clipped; return its norm before clipping."""
+        """Take one AdamW step along the gradient of the pass before, clipped; return its norm before clipping."""
         policy, config = self.policy, self.config
+        if self._backward is not None:
+            self.gate.check()
+            self._backward()
+            self._backward = None
         for group in policy.optimizer.param_groups:
             group["lr"], group["weight_decay"] = learning_rate, config.weight_decay
         try:
