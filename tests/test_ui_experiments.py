@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from workbench import Workbench
 from workbench.config import SDPOConfig
-from workbench.errors import ConfigError, TaskError, WorkbenchError
+from workbench.errors import ConfigError, StoppedError, TaskError, WorkbenchError
 from workbench.experiments import credit_study
 from workbench.experiments.arms import COMPARISONS
 from workbench.experiments.journal import Point, Record
@@ -343,3 +344,18 @@ def test_held_out_tasks_are_measured_once_for_all_that_was_done_without_a_pause(
         job.result(WAIT_S)
     queue.submit("wait", "", lambda w, j: None, priority=AHEAD + 1).result(WAIT_S)
     assert measured()[before:] == [queue.workbench.head]
+
+
+def test_a_measurement_that_nobody_asked_for_gives_way_to_a_person_and_is_made_later(queue: JobQueue) -> None:
+    task = "house-rules@12:remark/sort-take-1"
+    group = sample(queue, task, 2, max_new_tokens=24).result(WAIT_S)
+    head = update(queue, [attempt.id for attempt in group], SDPOConfig(steps=1)).result(WAIT_S).update_id
+    deadline = time.monotonic() + WAIT_S
+    while (running := queue.current) is None or running.kind != "held-out":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    sample(queue, task, 1, max_new_tokens=8).result(WAIT_S)
+    assert isinstance(running.future.exception(0), StoppedError)
+    queue.submit("wait", "", lambda w, j: None, priority=AHEAD + 1).result(WAIT_S)
+    made = [event.data["update_id"] for event in queue.workbench.events() if event.kind == "held-out"]
+    assert made.count(head) == 1

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from workbench.config import SamplingConfig, SDPOConfig
-from workbench.errors import FeedbackError, NoSignalError, TaskError
+from workbench.errors import FeedbackError, NoSignalError, RunError, StoppedError, TaskError
 from workbench.records import Attempt, Judgement, Pace, SignalReport, UpdateReport, to_json
 from workbench.service.action import JobContext, action
 from workbench.service.checks import (
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 MEASURING = "Measuring the held-out tasks"
 MOST_ATTEMPTS = 64
 LEAST_POSITIONS = 8  # of a group whose time says something about that of the next
-LONGEST_AHEAD_S = 60.0  # of a measurement that nobody asked for, and that everybody who asks for something waits for
+LONGEST_AHEAD_S = 60.0  # of a measurement that nobody asked for
 MODES = ("replace", "join")
 SOURCES = ("person", "judge")  # of feedback that is given here
 
@@ -271,11 +272,12 @@ def _is_cheap_to_measure(context: JobContext) -> bool:
     return find_environment(task.environment).judged_by == "environment" and not long
 
 
-def _measure_soon(context: JobContext) -> None:
+def _measure_soon(context: JobContext, again: int = 0) -> None:
     """Let the learning curve grow by itself, behind everything that a person waits for.
 
     At most one such job waits, and it measures the update in force when its turn comes: while people work without a
-    pause, not every update on their way is measured.
+    pause, not every update on their way is measured. It gives way to whatever a person asks for, and then begins
+    `again`.
     """
 
     def unmeasured() -> bool:
@@ -283,8 +285,15 @@ def _measure_soon(context: JobContext) -> None:
         return workbench.head not in context.state.held_out.get(workbench.pack, {})
 
     def measure(_: Workbench, job: Job[Any]) -> None:
-        if unmeasured():
+        if not unmeasured():
+            return
+        try:
             held_out.function(replace(context, job=job))
+        except StoppedError:
+            with suppress(RunError):  # the queue was closed
+                _measure_soon(context, again + 1)
+            raise
 
     if _is_cheap_to_measure(context) and unmeasured():
-        context.queue.submit("held-out", MEASURING, measure, priority=AHEAD, key="held-out soon")
+        key = ("held-out soon", again)  # that of a job which is giving way is still in use
+        context.queue.submit("held-out", MEASURING, measure, priority=AHEAD, key=key, gives_way=True)
