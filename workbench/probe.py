@@ -36,6 +36,7 @@ class Probe:
 
     def __init__(self, policy: Policy, prompts: Sequence[Sequence[int]], *, max_new_tokens: int = 48) -> None:
         self._prompts = [tuple(prompt) for prompt in prompts]
+        self._last: tuple[object, Side] | None = None
         with own_randomness(policy, 0):
             drawn = sample(policy, self._prompts, SamplingConfig(max_new_tokens=max_new_tokens), weights=BASE)
         self._completions = [completion.token_ids for completion in drawn]
@@ -43,9 +44,16 @@ class Probe:
             self.base = self.measure(policy)  # the reference policy, which no update changes
 
     def measure(self, policy: Policy) -> Side:
-        """Capture the policy on the probe's N tokens, to be compared with itself later."""
-        with torch.no_grad(), policy.untouched():
-            return student_side(policy, completion_places(policy, self._prompts, self._completions), 1.0)
+        """Capture the policy on the probe's N tokens, to be compared with itself later.
+
+        Where the policy is as it was at the last capture, that one is returned.
+        """
+        version = policy.fingerprint()
+        if self._last is None or self._last[0] != version:
+            with torch.no_grad(), policy.untouched():
+                places = completion_places(policy, self._prompts, self._completions)
+                self._last = version, student_side(policy, places, 1.0)
+        return self._last[1]
 
 
 def side_effects(before: Side, after: Side, base: Side) -> SideEffects:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 
 from workbench.config import TEACHERS, SDPOConfig
 from workbench.errors import UpdateError
-from workbench.kernels.projection import Side
 from workbench.policy import Policy
 from workbench.policy.average import Average
 from workbench.policy.update import OnProgress, StepResult, UpdateItem, sdpo_step
@@ -48,22 +47,14 @@ def measured_step(
     averaged = TEACHERS[config.teacher].averaged
     average = (policy.average or Average.start(policy.adapter)) if averaged else None
     before = probe.measure(policy)
-    measured = policy.fingerprint(), before
-
-    def on_probe() -> Side:
-        """The probe under the policy as it is, measured once for each state."""
-        nonlocal measured
-        if measured[0] != policy.fingerprint():
-            measured = policy.fingerprint(), probe.measure(policy)
-        return measured[1]
 
     def elsewhere() -> float:
-        return side_effects(before, on_probe(), probe.base).kl_to_before
+        return side_effects(before, probe.measure(policy), probe.base).kl_to_before
 
     result = sdpo_step(
         policy, items, config, temperatures.pop(), cancel=cancel, elsewhere=elsewhere, on_progress=on_progress
     )
-    after = on_probe()
+    after = probe.measure(policy)
     if average is not None:
         average = policy.average = average.moved(policy.adapter, config.teacher_rate)
     effects = side_effects(before, after, probe.base)
