@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,22 @@ from workbench.errors import ConfigError, WorkbenchError
 
 ROOT = Path(__file__).resolve().parents[2]  # the folder that the package lies in: a checkout, or where it is installed
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+_FIRST_PORT, _PORTS = 20_000, 10_000
+_numbers = itertools.count(os.getpid() * 97)
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 
 
 def free_port() -> int:
-    """A loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that is free now, and that no other process is about to take.
+
+    A page takes seconds to listen on its port. Those of a process follow one another, apart from other processes' and
+    below the ones that systems give to outgoing connections.
+    """
+    while True:
+        port = _FIRST_PORT + next(_numbers) % _PORTS
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager
