@@ -224,11 +224,14 @@ def test_nothing_but_the_package_is_added_to_an_environment(installed: Installed
 def test_a_round_by_the_installed_command(installed: Installed) -> None:
     report = installed.command("doctor")
     assert report["ok"] and report["versions"]["workbench"] == __version__
-    report = installed.command(
-        "learn", "house-rules", "--rounds", "1", "--questions", "1", "--attempts", "2", "--held-out", "1"
-    )
-    assert len(report["points"]) == 2 and report["points"][1]["loss"] > 0
-    assert [path.name for path in installed.elsewhere.iterdir()] == ["runs"]
+    group = installed.command("attempt", TASK, "-n", "4", "--max-new-tokens", "32", "--seed", "1")
+    assert len(group["attempts"]) == 4
+    scored = installed.command("credit", "--html", "credit.html")
+    page = (installed.elsewhere / "credit.html").read_text(encoding="utf-8")
+    assert len(scored["values"]) == len(scored["tokens"]) and "hm-" in page and "<script" in page
+    report = installed.command("update", "--steps", "1")
+    assert report["parent"] == "root" and report["update"] and len(report["ledger"]) == 4
+    assert sorted(path.name for path in installed.elsewhere.iterdir()) == ["credit.html", "runs"]
 
 
 def test_the_installed_page_answers(installed: Installed) -> None:
@@ -238,8 +241,7 @@ def test_the_installed_page_answers(installed: Installed) -> None:
         while (state := page.ask("status")["state"]) == "loading":
             time.sleep(0.2)
         assert state == "ready"  # the embedded policy was found
-        (attempt,) = page.ask("sample", task=TASK, n=1, max_new_tokens=8)["attempts"]
-        assert page.ask("credit", attempt=attempt["id"])["teacher_prompt"]
+        assert len(page.ask("sample", task=TASK, n=1, max_new_tokens=8)["attempts"]) == 1
 
 
 def test_the_editable_command_is_the_checkout_s(editable: Installed) -> None:
