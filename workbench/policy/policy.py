@@ -197,8 +197,7 @@ class Policy:
         if self._merged is None:
             yield
             return
-        version = tuple((p._version, p.data_ptr()) for p in self.adapter.values())
-        with self.untouched(), self._trainability_kept(), self._merged.read(version):
+        with self.untouched(), self._trainability_kept(), self._merged.read(self.fingerprint()):
             yield
 
     @contextmanager
